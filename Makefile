@@ -1,0 +1,68 @@
+# Every target sets up what it needs: Python 3.11 and make are enough.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONUNBUFFERED = 1
+export HF_HUB_DISABLE_TELEMETRY = 1
+export DO_NOT_TRACK = 1
+
+.PHONY: help setup assets browser demo demo-model test check format bench lock screenshots clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(VENV)/.installed node_modules/.installed  ## install everything into this checkout (.venv, node_modules)
+
+$(VENV)/.installed: requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cutlayer needs Python 3.11 or newer; name it with: make PYTHON=python3.11 …")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -r requirements/lock.txt
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
+	@if command -v npm >/dev/null 2>&1; then npm ci --no-audit --no-fund --loglevel=error; \
+	 else $(PY) -m pip install --quiet -r requirements/node.txt && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/npm ci --no-audit --no-fund --loglevel=error; fi
+	@touch $@
+
+assets: node_modules/.installed  ## install the front-end assets alone
+
+browser: setup  ## install the browser that the browser tests drive
+	@$(PY) -m tests.e2e.browser
+
+demo: setup  ## run the main job: three organisations, four process groups, one run (ARGS="--once --json FILE" for machines)
+	@$(PY) -m demo $(ARGS)
+
+demo-model: setup  ## pre-train the demo's base model again, from its seed
+	$(PY) -m demo.pretrain $(ARGS)
+
+test: setup browser  ## run every test
+	$(PY) -m pytest $(ARGS)
+
+check: setup  ## the quality gate
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(PY) -m mypy splitcore workers webapp demo
+	$(VENV)/bin/djlint templates workers/console/templates --check --quiet
+	$(VENV)/bin/djlint templates workers/console/templates --lint --quiet
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+
+format: setup  ## put the code into its form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	-$(VENV)/bin/djlint templates workers/console/templates --reformat --quiet
+
+bench: setup  ## measure, as ratios within one run
+	$(PY) -m tests.benchmarks $(ARGS)
+
+screenshots: setup browser  ## take the pictures of every page into screenshots/
+	$(PY) -m tests.e2e.screenshots $(ARGS)
+
+lock:  ## rewrite requirements/lock.txt from requirements/dev.in
+	$(PYTHON) -m venv var/lock && var/lock/bin/pip install --quiet -r requirements/dev.in
+	var/lock/bin/pip freeze --all | grep -v '^pip==' | sed 's/+cpu$$//' > requirements/lock.txt
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) node_modules var staticfiles
