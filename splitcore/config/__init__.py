@@ -1,0 +1,33 @@
+"""RunConfig: the one definition of every field of a split fine-tuning run (torch-free)."""
+
+from splitcore.config.run import (
+    PartyOverride,
+    RunConfig,
+    canonical_json,
+    config_hash,
+)
+from splitcore.config.sections import (
+    DataSection,
+    LoraSection,
+    ModelSection,
+    PrivacySection,
+    ScheduleSection,
+    SplitSection,
+    TrainingSection,
+    WireSection,
+)
+
+__all__ = [
+    "DataSection",
+    "LoraSection",
+    "ModelSection",
+    "PartyOverride",
+    "PrivacySection",
+    "RunConfig",
+    "ScheduleSection",
+    "SplitSection",
+    "TrainingSection",
+    "WireSection",
+    "canonical_json",
+    "config_hash",
+]

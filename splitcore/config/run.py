@@ -1,0 +1,99 @@
+"""RunConfig itself: sections, per-party overrides, canonical form, YAML in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from splitcore.config.base import Section
+from splitcore.config.sections import (
+    DataSection,
+    LoraSection,
+    ModelSection,
+    PrivacySection,
+    ScheduleSection,
+    SplitSection,
+    TrainingSection,
+    WireSection,
+)
+from splitcore.errors import AppError
+
+
+class PartyOverride(Section):
+    """What one data party may set for itself where the method allows it."""
+
+    head_layers: int | None = Field(None, ge=0, le=512, description="Head layers of this party.")
+    tail_layers: int | None = Field(None, ge=0, le=512, description="Tail layers of this party.")
+    rank: int | None = Field(None, ge=1, le=1024, description="Adapter rank of this party's segments.")
+    batch_size: int | None = Field(None, ge=1, le=65_536, description="Rows of this party in one step.")
+
+
+class RunConfig(Section):
+    """Everything that defines a split fine-tuning run, except who takes part and with which data."""
+
+    model: ModelSection
+    split: SplitSection = SplitSection()
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    schedule: ScheduleSection = ScheduleSection()
+    data: DataSection = DataSection()
+    wire: WireSection = WireSection()
+    privacy: PrivacySection = PrivacySection()
+    parties: dict[str, PartyOverride] = Field(default_factory=dict, description="Overrides by party name.")
+
+    @classmethod
+    def parse(cls, data: Any) -> RunConfig:
+        """Validate `data` (a mapping). Raises AppError CL-1001 whose details list every field's error."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            fields = [
+                {
+                    "field": ".".join(str(part) for part in item["loc"]),
+                    "message": item["msg"].removeprefix("Value error, "),
+                }
+                for item in error.errors(include_url=False, include_context=False, include_input=False)
+            ]
+            first = fields[0]
+            raise AppError(
+                "CL-1001", f"{first['field'] or 'configuration'}: {first['message']}", details={"fields": fields}
+            ) from None
+
+    @classmethod
+    def from_yaml(cls, text: str) -> RunConfig:
+        """Read YAML. Raises AppError CL-1001 for bad YAML or a bad field."""
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise AppError("CL-1001", f"This is not YAML: {error}.") from None
+        return cls.parse(data if data is not None else {})
+
+    def to_yaml(self) -> str:
+        """Write YAML that `from_yaml` reads back to an equal configuration."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def for_party(self, party: str) -> RunConfig:
+        """The configuration as one data party sees it, with its overrides applied."""
+        override = self.parties.get(party)
+        if override is None:
+            return self
+        split = self.split.model_copy(
+            update={k: v for k in ("head_layers", "tail_layers") if (v := getattr(override, k)) is not None}
+        )
+        lora = self.lora.model_copy(update={"rank": override.rank} if override.rank else {})
+        training = self.training.model_copy(update={"batch_size": override.batch_size} if override.batch_size else {})
+        return self.model_copy(update={"split": split, "lora": lora, "training": training})
+
+
+def canonical_json(data: Any) -> str:
+    """JSON with sorted keys and no spaces: the bytes that a hash is taken of."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def config_hash(config: RunConfig) -> str:
+    """SHA-256 of the canonical JSON of a configuration."""
+    return hashlib.sha256(canonical_json(config.model_dump(mode="json")).encode()).hexdigest()

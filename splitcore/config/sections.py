@@ -1,0 +1,269 @@
+"""The sections of RunConfig. Each field has type, bounds, unit, help and a level (simple or advanced)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from splitcore.config.base import Section, ui
+
+Topology = Literal["u_shape", "vanilla"]
+CodecName = Literal["fp32", "bf16", "int8"]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ModelSection(Section):
+    """The base model, pinned."""
+
+    name_or_path: str = Field(
+        min_length=1,
+        max_length=400,
+        description="Public id of the base model. On the hub always an id; each worker maps it to its own folder.",
+        json_schema_extra=ui(label="Base model"),
+    )
+    revision: str | None = Field(
+        None,
+        max_length=100,
+        description="Commit of the model repository. Pinned, so that every party loads the same weights.",
+        json_schema_extra=ui(level="advanced", label="Revision"),
+    )
+    manifest: Sha256 | None = Field(
+        None,
+        description="SHA-256 of the model's manifest (configuration, tokenizer and each tensor).",
+        json_schema_extra=ui(level="advanced", label="Manifest"),
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Number format in which the frozen base model is held and computed.",
+        json_schema_extra=ui(level="advanced", label="Compute format"),
+    )
+
+
+class SplitSection(Section):
+    """Where the model is cut, and who holds the last layers."""
+
+    topology: Topology = Field(
+        "u_shape",
+        description=(
+            "u_shape: the data organisation keeps the last layers too, so labels are not sent (they may still be "
+            "inferred from gradients). vanilla: the compute organisation computes the loss and receives the labels."
+        ),
+        json_schema_extra=ui(label="Topology"),
+    )
+    head_layers: int = Field(
+        2,
+        ge=0,
+        le=512,
+        description="Decoder layers at the start that stay with the data organisation, after the embedding.",
+        json_schema_extra=ui(unit="layers", label="Head layers"),
+    )
+    tail_layers: int = Field(
+        2,
+        ge=0,
+        le=512,
+        description=(
+            "Decoder layers at the end that stay with the data organisation (u_shape only). "
+            "With 0, only the public output head is there and the labels can be computed from the gradient."
+        ),
+        json_schema_extra=ui(unit="layers", label="Tail layers"),
+    )
+
+
+class LoraSection(Section):
+    """The adapter."""
+
+    rank: int = Field(8, ge=1, le=1024, description="Rank of the adapter matrices.", json_schema_extra=ui(label="Rank"))
+    alpha: float = Field(
+        16.0,
+        gt=0,
+        le=4096,
+        description="Scale: the update is multiplied by alpha ÷ rank.",
+        json_schema_extra=ui(label="Alpha"),
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Dropout on the adapter's input.",
+        json_schema_extra=ui(level="advanced", label="Dropout"),
+    )
+    target_modules: list[str] | Literal["all-linear"] = Field(
+        "all-linear",
+        description="Names of the modules that get an adapter, or all-linear.",
+        json_schema_extra=ui(level="advanced", label="Target modules"),
+    )
+
+
+class TrainingSection(Section):
+    """The optimisation."""
+
+    steps: int | None = Field(
+        100,
+        ge=1,
+        le=10_000_000,
+        description="Optimiser steps. Leave empty to train by epochs.",
+        json_schema_extra=ui(unit="steps", label="Steps"),
+    )
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="Passes over the largest dataset, instead of steps.",
+        json_schema_extra=ui(unit="epochs", label="Epochs"),
+    )
+    batch_size: int = Field(
+        8,
+        ge=1,
+        le=65_536,
+        description="Rows of each data organisation in one optimiser step.",
+        json_schema_extra=ui(unit="rows", label="Batch size"),
+    )
+    micro_batches: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Parts that a batch is cut into; parts overlap, so that both sides compute at once.",
+        json_schema_extra=ui(unit="parts", label="Micro-batches"),
+    )
+    learning_rate: float = Field(
+        2e-4, gt=0, le=10, description="Peak learning rate.", json_schema_extra=ui(label="Learning rate")
+    )
+    optimiser: Literal["adamw", "sgd"] = Field(
+        "adamw", description="Optimiser of every segment.", json_schema_extra=ui(level="advanced", label="Optimiser")
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Decoupled weight decay.",
+        json_schema_extra=ui(level="advanced", label="Weight decay"),
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant",
+        description="How the learning rate falls after the warm-up.",
+        json_schema_extra=ui(level="advanced", label="Learning-rate schedule"),
+    )
+    warmup: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Steps over which the learning rate rises from zero.",
+        json_schema_extra=ui(unit="steps", level="advanced", label="Warm-up"),
+    )
+    clip_norm: float | None = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="Largest global norm of the gradient; empty for none.",
+        json_schema_extra=ui(level="advanced", label="Gradient clipping"),
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the initial adapter and of the order of rows.",
+        json_schema_extra=ui(level="advanced", label="Seed"),
+    )
+    shuffle: bool = Field(
+        True,
+        description="Whether rows come in a new random order in each epoch.",
+        json_schema_extra=ui(level="advanced", label="Shuffle"),
+    )
+    max_length: int = Field(
+        512,
+        ge=8,
+        le=131_072,
+        description="Longest row; longer rows are cut off.",
+        json_schema_extra=ui(unit="tokens", label="Longest row"),
+    )
+    eval_every: int = Field(
+        20,
+        ge=0,
+        le=1_000_000,
+        description="Steps between evaluations on held-out rows; 0 evaluates at start and end only.",
+        json_schema_extra=ui(unit="steps", label="Evaluate every"),
+    )
+
+    @model_validator(mode="after")
+    def steps_or_epochs(self) -> TrainingSection:
+        """Exactly one of steps and epochs, and micro-batches that divide the batch."""
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("Give either steps or epochs, and leave the other empty.")
+        if self.batch_size % self.micro_batches:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into {self.micro_batches} equal micro_batches."
+            )
+        return self
+
+
+class ScheduleSection(Section):
+    """How several data organisations train together."""
+
+    mode: Literal["parallel"] = Field(
+        "parallel",
+        description="parallel: every organisation takes part in every step.",
+        json_schema_extra=ui(level="advanced", label="Mode"),
+    )
+    aggregate_every: int = Field(
+        1,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "How head and tail adapters are kept together. 1: gradients are summed in every step (equals central "
+            "training). k > 1: weights are averaged every k steps (an approximation). 0: each organisation keeps its own."
+        ),
+        json_schema_extra=ui(unit="steps", level="advanced", label="Aggregate every"),
+    )
+
+
+class DataSection(Section):
+    """How rows become tokens."""
+
+    template: Literal["plain", "chat"] = Field(
+        "plain",
+        description="plain: prompt followed by completion. chat: the tokenizer's own chat template.",
+        json_schema_extra=ui(level="advanced", label="Template"),
+    )
+    loss_on: Literal["completion", "all"] = Field(
+        "completion",
+        description="Whether the prompt's tokens count in the loss too.",
+        json_schema_extra=ui(level="advanced", label="Loss on"),
+    )
+    eval_fraction: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of rows that is held out for evaluation, where the dataset has no held-out part.",
+        json_schema_extra=ui(level="advanced", label="Held-out share"),
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Column mapping: role (prompt, completion, messages, text) → column name. Empty: as registered.",
+        json_schema_extra=ui(level="advanced", label="Columns"),
+    )
+
+
+class WireSection(Section):
+    """Number formats on the wire."""
+
+    activations: CodecName = Field(
+        "bf16",
+        description="Format of activations between the organisations.",
+        json_schema_extra=ui(label="Activations"),
+    )
+    gradients: CodecName = Field(
+        "bf16",
+        description="Format of activation gradients between the organisations.",
+        json_schema_extra=ui(label="Gradients"),
+    )
+
+
+class PrivacySection(Section):
+    """Room for the privacy mechanisms; none is built yet, so none can be chosen."""
+
+    mechanism: Literal["none"] = Field(
+        "none",
+        description="Mechanism at the cut. Activations can be inverted: see docs/threat-model.md.",
+        json_schema_extra=ui(level="advanced", label="Mechanism"),
+    )
