@@ -68,7 +68,7 @@ CATALOGUE: dict[str, ErrorHelp] = {
     ),
     "CL-1307": ErrorHelp(
         "A message of this kind is not allowed here",
-        "The other half sent a kind of message, or a field of one, that the protocol does not allow on this connection.",
+        "The other half sent a kind of message, or a field of one, that is not part of the protocol here.",
         "Install the same version at both sites; if it happens again, the other site's worker is not to be trusted.",
     ),
     "CL-1308": ErrorHelp(
@@ -109,7 +109,7 @@ CATALOGUE: dict[str, ErrorHelp] = {
     "CL-1322": ErrorHelp(
         "The compute site showed a certificate that is not in the contract",
         "Another service answers at that address, something intercepts TLS, or the worker was enrolled anew.",
-        "Compare the fingerprint with the compute organisation's, and make a new contract if it changed for a good reason.",
+        "Compare the fingerprint with the compute organisation's; make a new contract if it changed for a good reason.",
     ),
     "CL-1323": ErrorHelp(
         "This worker's certificate is not in the contract",

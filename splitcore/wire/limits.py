@@ -1,0 +1,118 @@
+"""What a connection may carry: the contract's limits, against which every frame is checked before a tensor is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from splitcore.wire.formats import payload_bytes
+from splitcore.wire.messages import Kind, Phase, SessionIds
+
+Dimension: TypeAlias = "int | tuple[int, int]"  # exact, or (least, most)
+Side = Literal["client", "server"]
+MAX_HEADER = 1 << 20
+FRAME_OVERHEAD = 64
+
+
+@dataclass(frozen=True)
+class TensorRule:
+    """The allowed form of one named tensor; `low` and `high` bound integers, `high` the magnitude of floats."""
+
+    codecs: frozenset[str]
+    shape: tuple[Dimension, ...]
+    low: float = 0.0
+    high: float = 1e9
+    required: bool = True
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of the largest tensor that the rule allows."""
+        largest = [dim if isinstance(dim, int) else dim[1] for dim in self.shape]
+        return max(payload_bytes(codec, largest) for codec in self.codecs)
+
+
+@dataclass(frozen=True)
+class MessageRule:
+    """The tensors that one kind of message (in one phase) may carry; no others."""
+
+    tensors: Mapping[str, TensorRule] = field(default_factory=dict)
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of the largest message that the rule allows, header aside."""
+        return sum(rule.max_bytes for rule in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class FrameLimits:
+    """What one end accepts: the ids, the kinds with their tensors, and the size of a frame."""
+
+    session: SessionIds
+    rules: Mapping[tuple[Kind, Phase], MessageRule]
+    max_frame_bytes: int
+    max_header_bytes: int = MAX_HEADER
+    max_step: int = 1 << 40
+    max_micro: int = 1 << 20
+
+    def for_session(self, session: SessionIds) -> FrameLimits:
+        """The same limits for another attempt or participant."""
+        return replace(self, session=session)
+
+
+def session_limits(
+    session: SessionIds,
+    side: Side,
+    *,
+    rows: int,
+    length: int,
+    width: int,
+    vocabulary: int,
+    adapters: Mapping[str, tuple[int, ...]],
+    activations: str = "bf16",
+    gradients: str = "bf16",
+    labels: bool = False,
+    abs_max: float = 1e9,
+) -> FrameLimits:
+    """What `side` accepts from the other half of this run.
+
+    Parameters
+    ----------
+    rows, length, width
+        Most rows of one micro-batch (training or evaluation), most tokens of a row, hidden size.
+    vocabulary
+        Number of tokens, the bound of labels.
+    adapters
+        Name and shape of each head and tail adapter parameter of this client; empty when they are not exchanged.
+    activations, gradients
+        The codec of each.
+    labels
+        Whether labels go to the server (vanilla topology).
+    abs_max
+        Largest magnitude of a value. Residual streams of real models reach some 1e5 to 1e6.
+    """
+    hidden = ((1, rows), (1, length), width)
+    acts = TensorRule(frozenset({activations}), hidden, high=abs_max)
+    grads = TensorRule(frozenset({gradients}), hidden, high=abs_max)
+    weights = {name: TensorRule(frozenset({"fp32"}), shape, high=abs_max) for name, shape in adapters.items()}
+    norms = {"norms": TensorRule(frozenset({"fp32"}), ((1, max(1, len(adapters))),), high=abs_max)}
+    bare = (Kind.STEP_BEGIN, Kind.STEP_DONE, Kind.CHECKPOINT, Kind.CONTROL, Kind.ERROR, Kind.BYE)
+    rules = {(kind, Phase.NONE): MessageRule() for kind in bare}
+    rules[Kind.NORMS, Phase.NONE] = MessageRule(norms)
+    rules[Kind.ADAPTER_WEIGHTS, Phase.NONE] = MessageRule(weights)
+    if side == "server":
+        up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), hidden[:2], high=1)}
+        if labels:
+            up["labels"] = TensorRule(frozenset({"i64"}), hidden[:2], low=-100, high=vocabulary - 1)
+        rules[Kind.HELLO, Phase.NONE] = MessageRule()
+        rules[Kind.ACTIVATIONS, Phase.HEAD_UP] = MessageRule(up)
+        rules[Kind.GRADIENTS, Phase.TAIL_UP] = MessageRule({"hidden": grads})
+        rules[Kind.ADAPTER_GRADIENTS, Phase.NONE] = MessageRule(weights)
+    else:
+        for kind in (Kind.WELCOME, Kind.STEP_TOTAL, Kind.LOSS):
+            rules[kind, Phase.NONE] = MessageRule()
+        rules[Kind.ACTIVATIONS, Phase.BODY_DOWN] = MessageRule({"hidden": acts})
+        rules[Kind.GRADIENTS, Phase.BODY_GRAD_DOWN] = MessageRule({"hidden": grads})
+        rules[Kind.AGGREGATE, Phase.NONE] = MessageRule(weights)
+    largest = max(rule.max_bytes for rule in rules.values())
+    return FrameLimits(session, rules, max_frame_bytes=largest + MAX_HEADER + FRAME_OVERHEAD)

@@ -1,0 +1,104 @@
+"""The messages that two halves of a run exchange: kinds, ids, encoded tensors. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import prod
+from typing import TypeAlias
+
+from splitcore.errors import AppError
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Kind(StrEnum):
+    """What a message is for; the comment names its direction, body and tensors."""
+
+    HELLO = "hello"  # client → server, first: {version, ...}
+    WELCOME = "welcome"  # server → client, the answer
+    STEP_BEGIN = "step_begin"  # client → server: {tokens: target tokens of this step}
+    STEP_TOTAL = "step_total"  # server → client: {tokens: of all clients}, the common loss denominator
+    ACTIVATIONS = "activations"  # HEAD_UP {hidden, mask[, labels in vanilla]}, BODY_DOWN {hidden}
+    GRADIENTS = "gradients"  # TAIL_UP {hidden}, BODY_GRAD_DOWN {hidden}
+    LOSS = "loss"  # server → client in vanilla: {loss, tokens}
+    ADAPTER_GRADIENTS = "adapter_gradients"  # client → server: one tensor per adapter parameter
+    NORMS = "norms"  # both ways: {norms}, one fp32 norm per adapter parameter
+    AGGREGATE = "aggregate"  # server → client: {coefficient} and the summed adapter gradients
+    ADAPTER_WEIGHTS = "adapter_weights"  # both ways: one tensor per adapter parameter
+    STEP_DONE = "step_done"  # both ways: the optimiser has stepped
+    CHECKPOINT = "checkpoint"  # both ways: {action: prepare | prepared | commit | committed}
+    CONTROL = "control"  # both ways: {action: pause | resume | stop}
+    ERROR = "error"  # both ways: {code}; `Channel.receive` raises it as PeerError
+    BYE = "bye"  # both ways: the sender is finished
+
+
+class Phase(StrEnum):
+    """The crossing of the cut that a tensor message belongs to."""
+
+    NONE = ""
+    HEAD_UP = "head_up"
+    BODY_DOWN = "body_down"
+    TAIL_UP = "tail_up"
+    BODY_GRAD_DOWN = "body_grad_down"
+
+
+@dataclass(frozen=True)
+class SessionIds:
+    """Which conversation a message belongs to; `participant` is the data party at its client end."""
+
+    run: str
+    participant: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """A tensor in its encoded form: made by `codecs.encode`, turned back by `codecs.decode`."""
+
+    codec: str
+    shape: tuple[int, ...]
+    buffers: tuple[Buffer, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the encoded tensor."""
+        return sum(memoryview(buffer).nbytes for buffer in self.buffers)
+
+    @property
+    def elements(self) -> int:
+        """Number of values of the decoded tensor."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Message:
+    """One message. Leave `session` empty when sending: the channel fills its own ids in."""
+
+    kind: Kind
+    step: int = 0
+    micro: int = 0
+    phase: Phase = Phase.NONE
+    evaluation: bool = False
+    body: Mapping[str, Json] = field(default_factory=dict)
+    tensors: Mapping[str, Payload] = field(default_factory=dict)
+    session: SessionIds | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its encoded tensors."""
+        return sum(payload.nbytes for payload in self.tensors.values())
+
+
+class FrameError(AppError):
+    """Bytes or a message that break the format or the contract; nothing of them was used."""
+
+
+class ChannelError(AppError):
+    """The connection between the halves cannot be made, was lost, closed, or did not answer in time."""
+
+
+class PeerError(AppError):
+    """The other half reported that it stopped; `code` is the one that it gave."""
