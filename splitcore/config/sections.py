@@ -211,7 +211,7 @@ class ScheduleSection(Section):
         le=1_000_000,
         description=(
             "How head and tail adapters are kept together. 1: gradients are summed in every step (equals central "
-            "training). k > 1: weights are averaged every k steps (an approximation). 0: each organisation keeps its own."
+            "training). k > 1: weights are averaged every k steps (approximate). 0: each organisation keeps its own."
         ),
         json_schema_extra=ui(unit="steps", level="advanced", label="Aggregate every"),
     )

@@ -1,0 +1,5 @@
+"""REST operations of `accounts`."""
+
+from ninja import Router
+
+router = Router(tags=["accounts"])

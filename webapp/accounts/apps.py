@@ -1,0 +1,10 @@
+"""Django's entry to the `accounts` app."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Name and defaults of the app."""
+
+    name = "webapp.accounts"
+    default_auto_field = "django.db.models.BigAutoField"

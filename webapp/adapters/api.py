@@ -1,0 +1,5 @@
+"""REST operations of `adapters`."""
+
+from ninja import Router
+
+router = Router(tags=["adapters"])

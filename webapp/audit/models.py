@@ -1,0 +1,28 @@
+"""The hash-chained audit log."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class AuditEntry(models.Model):
+    """One privileged action. `hash` covers the entry and the previous hash, so a changed row breaks the chain."""
+
+    sequence = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    actor_kind = models.CharField(max_length=12)  # user | worker | hub
+    actor_id = models.CharField(max_length=32, blank=True)
+    actor_label = models.CharField(max_length=200, blank=True)
+    organisation_id = models.CharField(max_length=32, blank=True, db_index=True)
+    project_id = models.CharField(max_length=32, blank=True, db_index=True)
+    action = models.CharField(max_length=60)  # past tense: run.approved
+    object_id = models.CharField(max_length=64, blank=True, db_index=True)
+    details = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ["sequence"]
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.action}"

@@ -1,0 +1,21 @@
+"""How an AppError becomes an HTTP answer."""
+
+from __future__ import annotations
+
+_STATUS = {
+    "CL-1001": 422,
+    "CL-1002": 422,
+    "CL-1404": 404,
+    "CL-1503": 409,
+    "CL-1605": 409,
+    "CL-1603": 429,
+    "CL-1801": 413,
+    "CL-1901": 503,
+}
+
+
+def http_status(code: str) -> int:
+    """The HTTP status that fits a code: its own, else by its range."""
+    if code in _STATUS:
+        return _STATUS[code]
+    return 403 if code.startswith("CL-16") else 400

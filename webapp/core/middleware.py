@@ -1,0 +1,31 @@
+"""Turns an AppError that no view caught into a page or JSON with code, cause and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from splitcore.errors import AppError
+from webapp.core.errors import http_status
+
+
+class AppErrorMiddleware:
+    """Answers with the error's panel (HTML) or its dictionary (JSON)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer an AppError; leave every other exception to Django."""
+        if not isinstance(error, AppError):
+            return None
+        status = http_status(error.code)
+        if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
+            return JsonResponse(error.to_dict(), status=status)
+        return render(request, "errors/app_error.html", {"error": error}, status=status)

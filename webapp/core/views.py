@@ -1,0 +1,49 @@
+"""Landing page, help pages of the error codes, health and the style guide."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from splitcore.errors import CATALOGUE
+
+
+@require_safe
+def landing(request: HttpRequest) -> HttpResponse:
+    """What Cutlayer is; who is signed in goes to the home page."""
+    if request.user.is_authenticated:
+        return redirect("/home")
+    return render(request, "core/landing.html")
+
+
+@require_safe
+def error_index(request: HttpRequest) -> HttpResponse:
+    """All error codes."""
+    return render(request, "errors/index.html", {"catalogue": sorted(CATALOGUE.items())})
+
+
+@require_safe
+def error_help(request: HttpRequest, code: str) -> HttpResponse:
+    """One code: what happened, why, what to do."""
+    if code not in CATALOGUE:
+        raise Http404
+    return render(request, "errors/help.html", {"code": code, "help": CATALOGUE[code]})
+
+
+@require_safe
+def health(request: HttpRequest) -> HttpResponse:
+    """For load balancers and the launcher: the database answers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok", "version": settings.CUTLAYER_VERSION})
+
+
+@require_safe
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """Every component on one page; only where the settings show it."""
+    if not getattr(settings, "SHOW_STYLEGUIDE", False):
+        raise Http404
+    return render(request, "styleguide/index.html")

@@ -1,0 +1,5 @@
+"""REST operations of `datasets`."""
+
+from ninja import Router
+
+router = Router(tags=["datasets"])

@@ -1,0 +1,5 @@
+"""REST operations of `fleet`."""
+
+from ninja import Router
+
+router = Router(tags=["fleet"])

@@ -1,0 +1,7 @@
+"""The worker-facing API: signed requests, strict bodies."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

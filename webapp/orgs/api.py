@@ -1,0 +1,5 @@
+"""REST operations of `orgs`."""
+
+from ninja import Router
+
+router = Router(tags=["orgs"])

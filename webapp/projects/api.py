@@ -1,0 +1,5 @@
+"""REST operations of `projects`."""
+
+from ninja import Router
+
+router = Router(tags=["projects"])

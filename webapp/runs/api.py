@@ -1,0 +1,5 @@
+"""REST operations of `runs`."""
+
+from ninja import Router
+
+router = Router(tags=["runs"])

@@ -1,0 +1,147 @@
+"""Runs: configuration, contract, approvals, participants and the state machine's fields."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from webapp.core.models import PublicModel
+
+
+class RunState(models.TextChoices):
+    """Where a run stands. webapp/runs/states.py holds the allowed moves."""
+
+    DRAFT = "draft", "Draft"
+    AWAITING = "awaiting_approval", "Awaiting approval"
+    DECLINED = "declined", "Declined"
+    APPROVED = "approved", "Approved"
+    STARTING = "starting", "Starting"
+    TRAINING = "training", "Training"
+    PAUSED = "paused", "Paused"
+    FINISHING = "finishing", "Finishing"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    STOPPING = "stopping", "Stopping"
+    STOPPED = "stopped", "Stopped"
+
+
+class DesiredState(models.TextChoices):
+    """What the people want of a run; workers converge to it."""
+
+    NONE = "none", "Not started"
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    STOPPED = "stopped", "Stopped"
+
+
+class Run(PublicModel):
+    """One split fine-tuning run. This row is the truth; a message is only a doorbell."""
+
+    id_prefix: ClassVar[str] = "run"
+
+    project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="runs")
+    organisation = models.ForeignKey("orgs.Organisation", on_delete=models.PROTECT, related_name="runs")
+    created_by = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=120)
+    note = models.TextField(blank=True, max_length=4000)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
+    config = models.JSONField(default=dict)  # RunConfig, as JSON
+    contract = models.TextField(blank=True)  # canonical JSON, the very bytes that are hashed
+    contract_hash = models.CharField(max_length=64, blank=True)
+    approved_contract = models.TextField(blank=True)  # the last one that all approved: what a diff compares with
+    state = models.CharField(max_length=20, choices=RunState.choices, default=RunState.DRAFT)
+    state_since = models.DateTimeField(auto_now_add=True)
+    desired = models.CharField(max_length=10, choices=DesiredState.choices, default=DesiredState.NONE)
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    training_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    record_count = models.BigIntegerField(default=0)  # the last `seq` handed out for this run's records
+    failure = models.JSONField(null=True, blank=True)  # code, message, remedy, organisation, worker, phase, at
+    summary = models.JSONField(default=dict)  # losses, bytes, evaluation table: filled as it becomes known
+    is_archived = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ParticipantRole(models.TextChoices):
+    """The part that a worker plays in a run."""
+
+    CLIENT = "client", "Client half"
+    SERVER = "server", "Server half"
+    EVALUATOR = "evaluator", "Evaluation only"
+
+
+class Participant(PublicModel):
+    """One worker in one run: its observed state, its fence and its last beat."""
+
+    id_prefix: ClassVar[str] = "prt"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="participants")
+    organisation = models.ForeignKey("orgs.Organisation", on_delete=models.PROTECT, related_name="+")
+    worker = models.ForeignKey("fleet.Worker", on_delete=models.PROTECT, related_name="participations")
+    role = models.CharField(max_length=10, choices=ParticipantRole.choices)
+    party = models.SlugField(max_length=60)  # the name by which RunConfig and the metrics call it
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="participations"
+    )
+    attempt = models.PositiveIntegerField(default=0)  # the fence: a message of an older attempt is refused
+    phase = models.CharField(max_length=20, default="waiting")  # workers.contracts.Phase
+    phase_since = models.DateTimeField(auto_now_add=True)
+    step = models.PositiveIntegerField(default=0)
+    address = models.CharField(max_length=120, blank=True)  # of a server half: host:port
+    last_beat_at = models.DateTimeField(null=True, blank=True)
+    last_seq = models.BigIntegerField(default=0)  # the worker's own sequence, acknowledged so far
+    policy_verdict = models.JSONField(null=True, blank=True)  # {accepted, refusals: [{field, message}], at}
+    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped, once its process is gone
+    error = models.JSONField(null=True, blank=True)
+    stop_confirmed_at = models.DateTimeField(null=True, blank=True)
+    metrics = models.JSONField(default=dict)  # the latest: loss, tokens/s, bytes, compute/send/wait
+
+    class Meta:
+        ordering = ["role", "party"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "party"], name="one_party_name"),
+            models.UniqueConstraint(fields=["run", "worker", "role"], name="one_part_a_worker"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.party} ({self.get_role_display()})"
+
+
+class ApprovalState(models.TextChoices):
+    """An organisation's word on a contract."""
+
+    PENDING = "pending", "Pending"
+    APPROVED = "approved", "Approved"
+    DECLINED = "declined", "Declined"
+    VOIDED = "voided", "Voided by a change"
+
+
+class Approval(PublicModel):
+    """One organisation's decision on one contract hash."""
+
+    id_prefix: ClassVar[str] = "apr"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="approvals")
+    organisation = models.ForeignKey("orgs.Organisation", on_delete=models.PROTECT, related_name="approvals")
+    contract_hash = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=ApprovalState.choices, default=ApprovalState.PENDING)
+    reason = models.TextField(blank=True, max_length=2000)
+    decided_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "organisation", "contract_hash"], name="one_approval_a_contract")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation}: {self.get_state_display()}"

@@ -1,0 +1,5 @@
+"""REST operations of `telemetry`."""
+
+from ninja import Router
+
+router = Router(tags=["telemetry"])

@@ -1,0 +1,23 @@
+"""Every route of the hub."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from webapp.api import api
+
+urlpatterns = [
+    path("", include("webapp.core.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.orgs.urls")),
+    path("", include("webapp.projects.urls")),
+    path("", include("webapp.fleet.urls")),
+    path("", include("webapp.datasets.urls")),
+    path("", include("webapp.runs.urls")),
+    path("", include("webapp.telemetry.urls")),
+    path("", include("webapp.adapters.urls")),
+    path("", include("webapp.audit.urls")),
+    path("api/v1/", api.urls),
+    path("api/worker/v1/", include("webapp.fleet.worker_urls")),
+]
