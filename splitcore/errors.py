@@ -276,6 +276,101 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The window of messages in flight stayed full for the whole deadline.",
         "See in the run's timeline what the other half is doing; raise the deadline if its hardware is slow.",
     ),
+    "CL-1401": ErrorHelp(
+        "The enrolment token is not known here",
+        "This hub did not issue the token, or it was copied incompletely.",
+        "Copy the whole command from the hub's page Enrol a worker, and check that the address is that hub's.",
+    ),
+    "CL-1402": ErrorHelp(
+        "The enrolment token has expired",
+        "Enrolment tokens are valid for a limited time only.",
+        "Make a new token on the hub's page Enrol a worker, and run the new command.",
+    ),
+    "CL-1403": ErrorHelp(
+        "The enrolment token was already used",
+        "A token enrols one worker; another machine or key has used this one.",
+        "Make a new token for this machine. If nobody of yours used it, revoke the worker that did.",
+    ),
+    "CL-1404": ErrorHelp(
+        "There is no such object for this worker",
+        "The run, participant or adapter does not exist or belongs to another worker.",
+        "Nothing was changed. Ask for the assignments again; they list what this worker has to do.",
+    ),
+    "CL-1405": ErrorHelp(
+        "The enrolment token was revoked",
+        "Somebody of the organisation withdrew the token before it was used.",
+        "Ask an administrator of the organisation for a new token.",
+    ),
+    "CL-1406": ErrorHelp(
+        "The clock of the worker is wrong",
+        "The worker's time and the hub's differ by more than the hub allows.",
+        "Set the machine's clock (for example by NTP), then try again.",
+    ),
+    "CL-1407": ErrorHelp(
+        "Hub and worker speak different versions of the protocol",
+        "One of the two runs another version of Cutlayer.",
+        "Install the version of Cutlayer that the hub runs on the worker, then try again.",
+    ),
+    "CL-1408": ErrorHelp(
+        "The worker's certificate cannot be accepted",
+        "It is not a valid self-signed P-256 certificate, or it is enrolled already.",
+        "Let the worker make a new key: cutlayer worker leave, then join again with a new token.",
+    ),
+    "CL-1409": ErrorHelp(
+        "The request was sent before",
+        "A signed request carries a number that may be used only once; this one was.",
+        "Nothing was changed. A worker signs each attempt anew; if it did, someone replays its requests.",
+    ),
+    "CL-1410": ErrorHelp(
+        "The request is not signed by a worker of this hub",
+        "The signature headers are missing or name a worker that the hub does not know.",
+        "Enrol the worker with cutlayer worker join; requests are signed by its key.",
+    ),
+    "CL-1411": ErrorHelp(
+        "The signature of the request is wrong",
+        "It was not made by the worker's key, or the request was changed on its way.",
+        "Check that the worker uses the key it enrolled with, and that no proxy rewrites its requests.",
+    ),
+    "CL-1412": ErrorHelp(
+        "The worker was revoked",
+        "The organisation has revoked this worker, or it has left the hub.",
+        "Ask an administrator of the organisation; a revoked worker can only join anew, with a new token and key.",
+    ),
+    "CL-1413": ErrorHelp(
+        "The worker is quarantined",
+        "The organisation has suspended this worker until it is looked at.",
+        "Ask an administrator of the organisation to lift the quarantine on the worker's page.",
+    ),
+    "CL-1414": ErrorHelp(
+        "The worker waits for confirmation",
+        "Nobody has compared and confirmed the worker's fingerprint on the hub yet.",
+        "Compare the fingerprint on the hub's page of this worker with the worker's own, and confirm it there.",
+    ),
+    "CL-1415": ErrorHelp(
+        "A message does not have the agreed form",
+        "A field is missing, unknown, too long or of another type than the protocol says.",
+        "Install the same version of Cutlayer on the worker and the hub.",
+    ),
+    "CL-1416": ErrorHelp(
+        "The worker's name is taken",
+        "Another worker of the organisation has this name.",
+        "Choose another name for the worker.",
+    ),
+    "CL-1417": ErrorHelp(
+        "This action does not fit the worker's state",
+        "The worker is not in a state in which this can be done.",
+        "Reload the worker's page; it shows the state and what can be done in it.",
+    ),
+    "CL-1418": ErrorHelp(
+        "The dataset version differs from the registered one",
+        "A version of a dataset never changes; other metadata was registered under this number.",
+        "Register the changed file as a new version.",
+    ),
+    "CL-1802": ErrorHelp(
+        "A message is larger than allowed",
+        "The hub takes only small messages from workers, never data.",
+        "Install the same version of Cutlayer on the worker and the hub.",
+    ),
     "CL-1505": ErrorHelp(
         "The halves of the run disagree",
         "The two sides hold different configurations, manifests or checkpoints, or a message came out of turn.",
