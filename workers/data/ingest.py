@@ -1,0 +1,199 @@
+"""A file → a checked, staged dataset → a version. Two steps, so that a person sees the report before confirming."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from splitcore.errors import CATALOGUE, AppError
+from workers.contracts import Histogram
+from workers.data.lengths import LengthMeter
+from workers.data.readers import Source, detect_source, read_lines
+from workers.data.rows import Form, check_mapping, guess_mapping, normalise
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}")
+_REPORTED = 200
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A bad line: number and code, never its text."""
+
+    line: int
+    code: str
+    file: str = "train"
+
+    @property
+    def title(self) -> str:
+        """What the code says."""
+        return CATALOGUE[self.code].title
+
+
+@dataclass
+class Report:
+    """The result of checking a file, JSON-able, without any row."""
+
+    staged_id: str
+    source: Source
+    form: Form
+    columns: list[str]
+    mapping: dict[str, str]
+    train_rows: int = 0
+    heldout_rows: int = 0
+    bad_rows: int = 0
+    duplicates: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    problem_counts: dict[str, int] = field(default_factory=dict)
+    tokenizer: str = ""
+    histogram: Histogram | None = None
+    longest: int | None = None
+    digest: str = ""
+
+    def to_json(self) -> str:
+        """As stored beside the staged rows."""
+        data = asdict(self)
+        data["histogram"] = self.histogram.model_dump() if self.histogram else None
+        return json.dumps(data)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """A full disk becomes CL-1219."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AppError("CL-1219") from None
+        raise
+
+
+def columns_of(path: Path, source: Source) -> list[str]:
+    """The columns of the first readable row. Raises CL-1216 when there is none."""
+    for line in read_lines(path, source):
+        if line.values is not None:
+            return [str(column) for column in line.values]
+        if line.number > 1000:
+            break
+    raise AppError("CL-1216", "No row of the file can be read.")
+
+
+class _Stage:
+    """Writes canonical rows, tells duplicates and splits off the held-out part."""
+
+    def __init__(
+        self, folder: Path, report: Report, key: bytes, eval_fraction: float, meter: LengthMeter | None
+    ) -> None:
+        self.report, self.meter = report, meter
+        self.threshold = int(eval_fraction * 2**32)
+        self.key = key
+        self.digest = hashlib.sha256()
+        self.seen: set[bytes] = set()
+        self.files: dict[str, TextIO] = {
+            part: (folder / f"{part}.jsonl").open("w", encoding="utf-8") for part in ("train", "heldout")
+        }
+
+    def add(self, row: dict[str, Any], part: str | None) -> None:
+        """Store one row; without a part, a keyed hash of the row decides, so that a repeat splits alike."""
+        text = json.dumps(row, ensure_ascii=False, sort_keys=True)
+        mark = hashlib.blake2b(text.encode(), key=self.key, digest_size=16).digest()
+        if mark in self.seen:
+            self.report.duplicates += 1
+        self.seen.add(mark)
+        chosen = part or ("heldout" if int.from_bytes(mark[:4], "big") < self.threshold else "train")
+        self.files[chosen].write(text + "\n")
+        self.digest.update(chosen.encode() + mark)
+        if chosen == "train":
+            self.report.train_rows += 1
+        else:
+            self.report.heldout_rows += 1
+        if self.meter is not None:
+            self.meter.add(row)
+
+    def close(self) -> None:
+        """Flush the files."""
+        for file in self.files.values():
+            file.close()
+
+
+def stage(
+    staging: Path,
+    path: Path,
+    *,
+    key: bytes,
+    name: str | None = None,
+    heldout: Path | None = None,
+    heldout_name: str | None = None,
+    mapping: dict[str, str] | None = None,
+    eval_fraction: float = 0.1,
+    model_folder: Path | None = None,
+    tokenizer: str = "",
+) -> Report:
+    """Check `path` (and a held-out file) row by row and write the canonical rows into a new folder of `staging`.
+
+    `key` is the site's own 32 bytes. Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
+    """
+    source = detect_source(path, name)
+    columns = columns_of(path, source)
+    mapping = mapping or guess_mapping(columns)
+    if mapping is None:
+        raise AppError("CL-1215", details={"columns": columns})
+    form = check_mapping(mapping, columns)
+    staged_id = secrets.token_hex(8)
+    folder = staging / staged_id
+    report = Report(staged_id, source, form, columns, dict(mapping), tokenizer=tokenizer)
+    meter = LengthMeter(model_folder) if model_folder is not None else None
+    try:
+        with disk_errors():
+            folder.mkdir(parents=True)
+            writer = _Stage(folder, report, key, 0.0 if heldout else eval_fraction, meter)
+            try:
+                _take(writer, path, source, "train", None if not heldout else "train")
+                if heldout is not None:
+                    _take_heldout(writer, heldout, heldout_name, mapping)
+            finally:
+                writer.close()
+            if report.train_rows == 0:
+                raise AppError("CL-1216", details={"problems": [asdict(p) for p in report.problems[:20]]})
+            report.digest = hmac.new(key, writer.digest.digest(), hashlib.sha256).hexdigest()
+            if meter is not None:
+                report.histogram, report.longest = meter.histogram(), meter.longest
+            (folder / "report.json").write_text(report.to_json())
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return report
+
+
+def _take_heldout(writer: _Stage, path: Path, name: str | None, mapping: dict[str, str]) -> None:
+    source = detect_source(path, name)
+    missing = set(mapping.values()) - set(columns_of(path, source))
+    if missing:
+        raise AppError("CL-1217", f"The held-out file lacks the columns: {', '.join(sorted(missing))}.")
+    _take(writer, path, source, "heldout", "heldout")
+
+
+def _take(writer: _Stage, path: Path, source: Source, file: str, part: str | None) -> None:
+    report, counts = writer.report, Counter(writer.report.problem_counts)
+    for line in read_lines(path, source):
+        row, problem = (
+            (None, line.problem) if line.values is None else normalise(line.values, report.mapping, report.form)
+        )
+        if row is not None:
+            writer.add(row, part)
+            continue
+        report.bad_rows += 1
+        counts[problem] += 1
+        if len(report.problems) < _REPORTED:
+            report.problems.append(Problem(line.number, problem, file))
+    report.problem_counts = dict(counts)

@@ -1,0 +1,139 @@
+"""Rows out of files, one at a time: memory stays flat however large the file is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from splitcore.errors import AppError
+
+Source = Literal["jsonl", "csv", "parquet"]
+MAX_ROW_BYTES = 8 * 1024 * 1024
+SUFFIXES: dict[str, Source] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row as read: its number in the file (from 1), and its values, or the code of what is wrong."""
+
+    number: int
+    values: dict[str, Any] | None
+    problem: str = ""
+
+
+def detect_source(path: Path, name: str | None = None) -> Source:
+    """The file's kind, by its name and its first bytes. Raises CL-1210."""
+    source = SUFFIXES.get(Path(name or path.name).suffix.lower())
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if source == "parquet" and start[:4] == b"PAR1":
+        return source
+    if source in ("jsonl", "csv") and start[:4] != b"PAR1" and b"\x00" not in start:
+        return source
+    raise AppError("CL-1210", f"{Path(name or path.name).name} is not JSON lines, CSV or Parquet.")
+
+
+def read_lines(path: Path, source: Source) -> Iterator[Line]:
+    """Every row of the file. A bad line is reported, not raised, except where the file as a whole cannot be read."""
+    if source == "jsonl":
+        yield from _read_jsonl(path)
+    elif source == "csv":
+        yield from _read_csv(path)
+    else:
+        yield from _read_parquet(path)
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Lines of at most MAX_ROW_BYTES; a longer one comes as None and is skipped without being held in memory."""
+    number = 0
+    while chunk := file.readline(MAX_ROW_BYTES + 1):
+        number += 1
+        if len(chunk) <= MAX_ROW_BYTES or chunk.endswith(b"\n"):
+            yield number, chunk
+            continue
+        while chunk and not chunk.endswith(b"\n"):
+            chunk = file.readline(MAX_ROW_BYTES)
+        yield number, None
+
+
+def _decode(raw: bytes | None) -> tuple[str | None, str]:
+    if raw is None:
+        return None, "CL-1212"
+    try:
+        return raw.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        return None, "CL-1211"
+
+
+def _read_jsonl(path: Path) -> Iterator[Line]:
+    with path.open("rb") as file:
+        for number, raw in _bounded_lines(file):
+            text, problem = _decode(raw)
+            if text is None:
+                yield Line(number, None, problem)
+                continue
+            if not text.strip():
+                continue
+            try:
+                values = json.loads(text)
+            except (ValueError, RecursionError):
+                values = None
+            yield Line(number, values) if isinstance(values, dict) else Line(number, None, "CL-1213")
+
+
+def _read_csv(path: Path) -> Iterator[Line]:
+    """CSV with a header. Undecodable bytes are a problem of their row; an endless row one of the file."""
+    csv.field_size_limit(MAX_ROW_BYTES)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        sample = file.read(16_384)
+        file.seek(0)
+        try:
+            dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=",;\t|")
+            reader = csv.reader(file, dialect, strict=True)
+            header = next(reader, None)
+            if not header or len(set(header)) != len(header):
+                raise AppError("CL-1224", "The first line of the CSV file is not a header with distinct names.")
+            yield from _csv_rows(reader, header)
+        except csv.Error:
+            raise AppError(
+                "CL-1224", "The CSV file cannot be read: a row is too long or its quotes do not match."
+            ) from None
+
+
+def _csv_rows(reader: Any, header: list[str]) -> Iterator[Line]:
+    for cells in reader:
+        number = reader.line_num
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            yield Line(number, None, "CL-1213")
+        elif any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+            yield Line(number, None, "CL-1211")
+        else:
+            yield Line(number, dict(zip(header, cells, strict=True)))
+
+
+def _read_parquet(path: Path) -> Iterator[Line]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(batch_size=256):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Line(number, values)
+    except (pyarrow.ArrowException, OSError):
+        raise AppError("CL-1224", "The Parquet file is damaged or cannot be read.") from None

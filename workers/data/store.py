@@ -1,0 +1,139 @@
+"""The versions on disk, and the rows for a job. Layout: datasets/<name>/v<N>/{train,heldout}.jsonl, metadata.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from splitcore.errors import AppError
+from workers.contracts import DatasetMetadata, Histogram
+from workers.data.ingest import NAME, Report, disk_errors, stage
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """One version on disk."""
+
+    folder: Path
+    metadata: DatasetMetadata
+
+    def train_rows(self) -> Iterator[dict[str, Any]]:
+        """Rows to train on, in the file's order."""
+        return self._rows("train")
+
+    def heldout_rows(self) -> Iterator[dict[str, Any]]:
+        """Rows to evaluate on."""
+        return self._rows("heldout")
+
+    def _rows(self, part: str) -> Iterator[dict[str, Any]]:
+        with (self.folder / f"{part}.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+
+class DatasetStore:
+    """All datasets of one worker."""
+
+    def __init__(self, home: Path) -> None:
+        self.root = home / "datasets"
+        self.staging = self.root / ".staging"
+        self.key_file = home / "keys" / "datasets.key"
+
+    @property
+    def key(self) -> bytes:
+        """The site's own key for digests, born here on first use."""
+        if not self.key_file.exists():
+            self.key_file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        return self.key_file.read_bytes()
+
+    def stage(self, path: Path, **options: Any) -> Report:
+        """Check a file; see `workers.data.ingest.stage`."""
+        return stage(self.staging, path, key=self.key, **options)
+
+    def staged_report(self, staged_id: str) -> dict[str, Any]:
+        """The report of a staged dataset. Raises CL-1223."""
+        return json.loads((self._staged(staged_id) / "report.json").read_text())
+
+    def discard(self, staged_id: str) -> None:
+        """Forget a staged dataset."""
+        shutil.rmtree(self._staged(staged_id))
+
+    def propose(
+        self, staged_id: str, name: str, *, with_lengths: bool = True, with_columns: bool = True
+    ) -> DatasetMetadata:
+        """The exact metadata that would leave this machine for a staged dataset. Nothing is sent."""
+        if not NAME.fullmatch(name):
+            raise AppError("CL-1218")
+        report = self.staged_report(staged_id)
+        lengths = report["histogram"] if with_lengths else None
+        return DatasetMetadata(
+            name=name,
+            version=max((s.metadata.version for s in self.versions(name)), default=0) + 1,
+            format=report["form"],
+            source=report["source"],
+            rows=report["train_rows"] + report["heldout_rows"],
+            train_rows=report["train_rows"],
+            heldout_rows=report["heldout_rows"],
+            columns=report["columns"] if with_columns else [],
+            tokenizer=report["tokenizer"] if with_lengths else "",
+            token_lengths=Histogram(**lengths) if lengths else None,
+            longest_tokens=report["longest"] if with_lengths else None,
+            digest=report["digest"],
+            created_at=datetime.now(UTC),
+        )
+
+    def confirm(self, staged_id: str, metadata: DatasetMetadata) -> StoredDataset:
+        """Make a staged dataset an immutable version under `metadata.name`."""
+        staged = self._staged(staged_id)
+        target = self.root / metadata.name / f"v{metadata.version}"
+        with disk_errors():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (staged / "metadata.json").write_text(metadata.model_dump_json())
+            if target.exists():
+                raise AppError("CL-1218", f"Version {metadata.version} of '{metadata.name}' exists already.")
+            staged.rename(target)
+        return StoredDataset(target, metadata)
+
+    def versions(self, name: str | None = None) -> list[StoredDataset]:
+        """Every version (of one name), oldest first."""
+        found = []
+        for path in self.root.glob("*/v*/metadata.json"):
+            if path.parts[-3].startswith(".") or (name is not None and path.parts[-3] != name):
+                continue
+            found.append(StoredDataset(path.parent, DatasetMetadata.model_validate_json(path.read_text())))
+        return sorted(found, key=lambda stored: (stored.metadata.name, stored.metadata.version))
+
+    def open(self, digest: str) -> StoredDataset:
+        """The version with this digest (what a contract names). Raises CL-1223."""
+        for stored in self.versions():
+            if stored.metadata.digest == digest:
+                return stored
+        raise AppError("CL-1223")
+
+    def delete(self, name: str, version: int) -> None:
+        """Remove a version's rows from this machine."""
+        for stored in self.versions(name):
+            if stored.metadata.version == version:
+                shutil.rmtree(stored.folder)
+                return
+        raise AppError("CL-1223")
+
+    def used_bytes(self) -> int:
+        """What the datasets occupy."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+
+    def _staged(self, staged_id: str) -> Path:
+        folder = self.staging / staged_id
+        if not staged_id.isalnum() or not (folder / "report.json").exists():
+            raise AppError("CL-1223", "This staged dataset is gone; add the file again.")
+        return folder
