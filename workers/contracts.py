@@ -144,6 +144,12 @@ class EnrolReply(Message):
     hub_time: datetime
 
 
+class RotateRequest(Message):
+    """`POST rotate`, signed with the current key: the next certificate, in force from the reply (an EnrolReply) on."""
+
+    certificate_pem: Annotated[str, StringConstraints(max_length=4000)]
+
+
 class Beat(Message):
     """Worker → hub over the socket, every `beat_seconds`: alive, and what each lane is doing."""
 
@@ -192,6 +198,9 @@ class Assignment(Message):
     adapter_url: Text = ""  # evaluate/verify: path below the hub's address
     adapter_sha256: str = ""
     adapter_id: Short = ""
+    # PEM certificates of the participants: the tensor channel's trust roots. A worker uses one only where its SHA-256
+    # is a fingerprint of the contract that it checked.
+    certificates: list[Annotated[str, StringConstraints(max_length=4000)]] = Field(default_factory=list, max_length=64)
 
 
 class Assignments(Message):
