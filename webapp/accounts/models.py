@@ -44,6 +44,10 @@ class User(PublicModel, AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email
 
+    def get_full_name(self) -> str:
+        """The name, for templates that ask for it in Django's way."""
+        return self.name
+
 
 class ApiToken(PublicModel):
     """A named, scoped, expiring token of one person within one organisation. Only its hash is stored."""
@@ -62,3 +66,21 @@ class ApiToken(PublicModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class IdempotentAnswer(models.Model):
+    """The first answer to a POST with an Idempotency-Key, kept for a day."""
+
+    owner_id = models.CharField(max_length=32)  # of the API token, else of the person
+    key = models.CharField(max_length=200)
+    path = models.CharField(max_length=400)
+    body_hash = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner_id", "key", "path"], name="one_idempotent_answer")]
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.key}"

@@ -25,7 +25,9 @@ class CurrentOrganisationMiddleware:
                 .order_by("created_at")
             )
             chosen = request.session.get("organisation_id")
-            membership = next((m for m in memberships if m.organisation_id == chosen), memberships[0] if memberships else None)
+            membership = next(
+                (m for m in memberships if m.organisation_id == chosen), memberships[0] if memberships else None
+            )
             if membership is not None:
                 request.membership = membership  # type: ignore[attr-defined]
                 request.organisation = membership.organisation  # type: ignore[attr-defined]

@@ -1,0 +1,92 @@
+"""Reads of organisations, members and invitations. What is not visible to a person does not exist for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Q, QuerySet
+from django.http import Http404
+
+from webapp.orgs.models import Invitation, Membership, Organisation
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from webapp.accounts.models import User
+
+
+def memberships_of(user: User | AnonymousUser) -> QuerySet[Membership]:
+    """The active memberships of a person, oldest first; under an API token, only that of the token's organisation."""
+    if not user.is_authenticated or not user.is_active:
+        return Membership.objects.none()
+    memberships = Membership.objects.filter(user_id=user.pk, is_active=True, organisation__is_active=True)
+    bound = getattr(user, "token_organisation_id", None)
+    if bound is not None:
+        memberships = memberships.filter(organisation_id=bound)
+    return memberships.select_related("organisation").order_by("created_at", "id")
+
+
+def organisations_of(user: User | AnonymousUser) -> QuerySet[Organisation]:
+    """The organisations for which a person may act."""
+    return Organisation.objects.filter(id__in=organisation_ids_of(user))
+
+
+def organisation_ids_of(user: User | AnonymousUser) -> QuerySet[Membership, str]:
+    """A subquery of those organisations' ids: what every `…_visible_to(user)` builds on."""
+    return memberships_of(user).order_by().values_list("organisation_id", flat=True)
+
+
+def membership_of(user: User | AnonymousUser, organisation: Organisation | str) -> Membership | None:
+    """The person's active membership in one organisation, or none."""
+    organisation_id = organisation if isinstance(organisation, str) else organisation.pk
+    return memberships_of(user).filter(organisation_id=organisation_id).first()
+
+
+def organisations_visible_to(user: User | AnonymousUser) -> QuerySet[Organisation]:
+    """The own organisations, and those that take part in a project together with one of them."""
+    own = organisation_ids_of(user)
+    together = Q(
+        participations__is_active=True,
+        participations__project__participations__organisation_id__in=own,
+        participations__project__participations__is_active=True,
+    )
+    return Organisation.objects.filter(Q(id__in=own) | together).distinct()
+
+
+def organisation_get_for(*, user: User, organisation_id: str) -> Organisation:
+    """One of the person's own organisations, else 404."""
+    organisation = organisations_of(user).filter(id=organisation_id).first()
+    if organisation is None:
+        raise Http404
+    return organisation
+
+
+def members_of(organisation: Organisation) -> QuerySet[Membership]:
+    """Everyone who is or was in the organisation, the active ones first."""
+    return organisation.memberships.select_related("user").order_by("-is_active", "created_at", "id")
+
+
+def membership_get_for(*, user: User, membership_id: str) -> Membership:
+    """A membership of one of the person's own organisations, else 404."""
+    found = Membership.objects.filter(id=membership_id, organisation_id__in=organisation_ids_of(user))
+    membership = found.select_related("user", "organisation").first()
+    if membership is None:
+        raise Http404
+    return membership
+
+
+def invitations_visible_to(user: User | AnonymousUser) -> QuerySet[Invitation]:
+    """The invitations that the person's own organisations have sent."""
+    return (
+        Invitation.objects.filter(organisation_id__in=organisation_ids_of(user))
+        .select_related("organisation", "project", "created_by", "decided_by", "accepted_organisation")
+        .order_by("-created_at", "id")
+    )
+
+
+def invitation_get_for(*, user: User, invitation_id: str) -> Invitation:
+    """An invitation that one of the person's organisations has sent, else 404."""
+    invitation = invitations_visible_to(user).filter(id=invitation_id).first()
+    if invitation is None:
+        raise Http404
+    return invitation
