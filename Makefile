@@ -43,7 +43,7 @@ test: setup browser  ## run every test
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(PY) -m mypy splitcore workers webapp demo
+	$(PY) -m mypy splitcore processes workers webapp demo
 	$(VENV)/bin/djlint templates workers/console/templates --check --quiet
 	$(VENV)/bin/djlint templates workers/console/templates --lint --quiet
 	$(VENV)/bin/lint-imports

@@ -1,0 +1,79 @@
+"""Start a child that cannot outlive its parent, whatever ends the parent, and end it within a bounded time."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def tether(death_signal: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn`: the kernel sends `death_signal` to the child when the parent's starting thread ends (Linux).
+
+    On systems without that call the child watches nothing; there the parent's own clean-up is all there is.
+    """
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+    def arm() -> None:
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, death_signal)
+            if os.getppid() != parent:  # the parent died before the call
+                os._exit(1)
+
+    return arm
+
+
+def start_child(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    output: IO[Any] | int | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+    new_group: bool = True,
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Start `command` tethered to this process. Call it from a thread that lives as long as the child should.
+
+    With `new_group`, a Ctrl-C in the terminal reaches this process alone, which then ends the child in order.
+    """
+    return subprocess.Popen(  # noqa: S603
+        [str(part) for part in command],
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+        start_new_session=new_group,
+        preexec_fn=tether(death_signal),
+        **options,
+    )
+
+
+def end_child(child: subprocess.Popen[bytes], *, grace: float = 5.0) -> int:
+    """Ask the child's group to end, then insist. Returns its exit status."""
+    if child.poll() is None:
+        _signal_group(child, signal.SIGTERM)
+        try:
+            return child.wait(grace)
+        except subprocess.TimeoutExpired:
+            _signal_group(child, signal.SIGKILL)
+    return child.wait()
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        if os.getpgid(child.pid) == child.pid:
+            os.killpg(child.pid, number)
+        else:
+            child.send_signal(number)
+    except ProcessLookupError:
+        return

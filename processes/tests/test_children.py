@@ -1,0 +1,73 @@
+"""No child outlives its parent, however the parent ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from processes.children import end_child
+from processes.redis_server import find_binary, start_redis
+
+PARENT = """
+import sys, time
+from processes.children import start_child
+from processes.redis_server import start_redis
+child = start_child([sys.executable, "-c", "import time; time.sleep(600)"])
+server, url = start_redis()
+print(child.pid, server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def wait_until_gone(pids: list[int], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if all(gone(pid) for pid in pids):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"still there: {[pid for pid in pids if not gone(pid)]}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_children_end_with_their_parent(number: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    os.kill(parent.pid, number)
+    parent.wait(10)
+    wait_until_gone(pids)
+
+
+def test_a_child_that_ignores_the_request_is_ended_all_the_same() -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert end_child(child, grace=0.2) == -signal.SIGKILL
+
+
+def test_the_server_keeps_nothing_on_disk_and_listens_on_loopback_only(tmp_path: Path) -> None:
+    assert os.access(find_binary(), os.X_OK)
+    server, url = start_redis(log=tmp_path / "redis.log")
+    try:
+        import redis
+
+        client = redis.Redis.from_url(url)
+        client.set("a", "b")
+        assert client.config_get("save")["save"] == ""
+        addresses = {c.laddr.ip for c in psutil.Process(server.pid).net_connections() if c.status == "LISTEN"}
+        assert addresses == {"127.0.0.1"}
+    finally:
+        end_child(server)
