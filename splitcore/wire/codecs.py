@@ -107,7 +107,7 @@ def decode_all(
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
     """The bytes of a contiguous CPU tensor, not copied."""
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _tensor_of(buffer: bytes | bytearray | memoryview, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

@@ -11,8 +11,11 @@ from splitcore.wire.messages import Kind, Phase, SessionIds
 
 Dimension: TypeAlias = "int | tuple[int, int]"  # exact, or (least, most)
 Side = Literal["client", "server"]
-MAX_HEADER = 1 << 20
-FRAME_OVERHEAD = 64
+Rules: TypeAlias = "dict[tuple[Kind, Phase], MessageRule]"
+BASE_HEADER = 16_384  # ids, body
+TENSOR_HEADER = 128  # codec, shape and sizes of one tensor, beside its name
+FRAME_OVERHEAD = 64  # the prefix, rounded up
+_BARE = (Kind.STEP_BEGIN, Kind.STEP_DONE, Kind.CHECKPOINT, Kind.CONTROL, Kind.BYE)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,12 @@ class MessageRule:
 
 @dataclass(frozen=True)
 class FrameLimits:
-    """What one end accepts: the ids, the kinds with their tensors, and the size of a frame."""
+    """What one end accepts: the ids, the kinds with their tensors, and the size of a frame in either direction."""
 
     session: SessionIds
     rules: Mapping[tuple[Kind, Phase], MessageRule]
     max_frame_bytes: int
-    max_header_bytes: int = MAX_HEADER
+    max_header_bytes: int = BASE_HEADER
     max_step: int = 1 << 40
     max_micro: int = 1 << 20
 
@@ -96,23 +99,28 @@ def session_limits(
     grads = TensorRule(frozenset({gradients}), hidden, high=abs_max)
     weights = {name: TensorRule(frozenset({"fp32"}), shape, high=abs_max) for name, shape in adapters.items()}
     norms = {"norms": TensorRule(frozenset({"fp32"}), ((1, max(1, len(adapters))),), high=abs_max)}
-    bare = (Kind.STEP_BEGIN, Kind.STEP_DONE, Kind.CHECKPOINT, Kind.CONTROL, Kind.ERROR, Kind.BYE)
-    rules = {(kind, Phase.NONE): MessageRule() for kind in bare}
-    rules[Kind.NORMS, Phase.NONE] = MessageRule(norms)
-    rules[Kind.ADAPTER_WEIGHTS, Phase.NONE] = MessageRule(weights)
-    if side == "server":
-        up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), hidden[:2], high=1)}
-        if labels:
-            up["labels"] = TensorRule(frozenset({"i64"}), hidden[:2], low=-100, high=vocabulary - 1)
-        rules[Kind.HELLO, Phase.NONE] = MessageRule()
-        rules[Kind.ACTIVATIONS, Phase.HEAD_UP] = MessageRule(up)
-        rules[Kind.GRADIENTS, Phase.TAIL_UP] = MessageRule({"hidden": grads})
-        rules[Kind.ADAPTER_GRADIENTS, Phase.NONE] = MessageRule(weights)
-    else:
-        for kind in (Kind.WELCOME, Kind.STEP_TOTAL, Kind.LOSS):
-            rules[kind, Phase.NONE] = MessageRule()
-        rules[Kind.ACTIVATIONS, Phase.BODY_DOWN] = MessageRule({"hidden": acts})
-        rules[Kind.GRADIENTS, Phase.BODY_GRAD_DOWN] = MessageRule({"hidden": grads})
-        rules[Kind.AGGREGATE, Phase.NONE] = MessageRule(weights)
-    largest = max(rule.max_bytes for rule in rules.values())
-    return FrameLimits(session, rules, max_frame_bytes=largest + MAX_HEADER + FRAME_OVERHEAD)
+    up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), hidden[:2], high=1)}
+    if labels:
+        up["labels"] = TensorRule(frozenset({"i64"}), hidden[:2], low=-100, high=vocabulary - 1)
+    both: Rules = {(kind, Phase.NONE): MessageRule() for kind in _BARE}
+    both |= {(Kind.NORMS, Phase.NONE): MessageRule(norms), (Kind.ADAPTER_WEIGHTS, Phase.NONE): MessageRule(weights)}
+    server: Rules = {
+        (Kind.HELLO, Phase.NONE): MessageRule(),
+        (Kind.ACTIVATIONS, Phase.HEAD_UP): MessageRule(up),
+        (Kind.GRADIENTS, Phase.TAIL_UP): MessageRule({"hidden": grads}),
+        (Kind.ADAPTER_GRADIENTS, Phase.NONE): MessageRule(weights),
+    }
+    client: Rules = {(kind, Phase.NONE): MessageRule() for kind in (Kind.WELCOME, Kind.STEP_TOTAL, Kind.LOSS)} | {
+        (Kind.ACTIVATIONS, Phase.BODY_DOWN): MessageRule({"hidden": acts}),
+        (Kind.GRADIENTS, Phase.BODY_GRAD_DOWN): MessageRule({"hidden": grads}),
+        (Kind.AGGREGATE, Phase.NONE): MessageRule(weights),
+    }
+    header = BASE_HEADER + sum(len(name.encode()) + TENSOR_HEADER for name in {*weights, *up})
+    largest = max(rule.max_bytes for rule in [*server.values(), *client.values(), *both.values()])
+    return FrameLimits(
+        session,
+        both | (server if side == "server" else client),
+        # one bound for both directions, since each end also refuses to send what the other would not take
+        max_frame_bytes=largest + header + FRAME_OVERHEAD,
+        max_header_bytes=header,
+    )

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from splitcore.errors import AppError
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
@@ -31,8 +31,7 @@ class Kind(StrEnum):
     STEP_DONE = "step_done"  # both ways: the optimiser has stepped
     CHECKPOINT = "checkpoint"  # both ways: {action: prepare | prepared | commit | committed}
     CONTROL = "control"  # both ways: {action: pause | resume | stop}
-    ERROR = "error"  # both ways: {code}; `Channel.receive` raises it as PeerError
-    BYE = "bye"  # both ways: the sender is finished
+    BYE = "bye"  # both ways: the sender is finished (an error is `Channel.abort`, no message)
 
 
 class Phase(StrEnum):

@@ -1,0 +1,387 @@
+"""One conversation, whatever carries it: numbering, acknowledgement, window, and resumption after a break.
+
+A session outlives its connections. A transport attaches, asks `next_frame` for what to send, gives `deliver` what
+arrived, and detaches; the next one goes on where it stopped. Sent frames are kept until the other end has them.
+The window counts what the other *application* has not taken yet, so a slow half holds its sender back without
+ever blocking the thread that reads acknowledgements.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Condition, Event, Lock
+from time import monotonic
+
+from splitcore.errors import CATALOGUE, AppError
+from splitcore.wire import frames
+from splitcore.wire.channel import SLICE, Closing, Traffic
+from splitcore.wire.frames import FrameType, Prefix
+from splitcore.wire.limits import FrameLimits
+from splitcore.wire.messages import Buffer, ChannelError, FrameError, Message, PeerError, SessionIds
+
+DAMAGE_IN_A_ROW = 50  # damaged frames without a good one between, after which the connection is given up
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much may be under way to an application that has not taken it yet; one message always may."""
+
+    messages: int = 1024
+    bytes: int = 1 << 30
+
+
+class Session(Closing):
+    """A `Channel` without a wire; see the module's text. Thread-safe."""
+
+    def __init__(
+        self,
+        limits: FrameLimits,
+        *,
+        window: Window | None = None,
+        patience: float = 120.0,
+        probe_after: float = 1.0,
+    ) -> None:
+        """`patience`: seconds without a connection until the session is lost. `probe_after`: see `_nudge`."""
+        self.sent, self.received = Traffic(), Traffic()
+        self.waited = {"send": 0.0, "receive": 0.0}
+        self.on_output: Callable[[], None] = lambda: None  # called, without locks held, when `next_frame` has something
+        self._limits, self._window = limits, window or Window()
+        self._patience, self._probe_after = patience, probe_after
+        self._state, self._sending = Condition(), Lock()
+        self._listeners: set[Event] = set()
+        self._generation, self._attached, self._since = 0, False, monotonic()
+        self._failure: AppError | None = None
+        self._over = False
+        # sending
+        self._next, self._cursor, self._taken = 1, 1, 0
+        self._kept: dict[int, bytes] = {}
+        self._under_way: dict[int, int] = {}
+        self._progress = monotonic()
+        self._due: dict[FrameType, bytes] = {}
+        # receiving
+        self._arrived, self._consumed, self._reported_gap, self._damaged = 0, 0, 0, 0
+        self._held: dict[int, Message] = {}
+        self._inbox: deque[Message] = deque()
+        self._last: int | None = None
+
+    # ---- the application's side
+
+    @property
+    def session(self) -> SessionIds:
+        """Run, participant and attempt of this conversation."""
+        return self._limits.session
+
+    @property
+    def over(self) -> bool:
+        """Whether the conversation has ended, well or badly."""
+        return self._over or self._failure is not None
+
+    @property
+    def arrived(self) -> int:
+        """Number of the last message that came in order."""
+        return self._arrived
+
+    def send(self, message: Message, *, timeout: float | None = None) -> int:
+        """See `Channel.send`."""
+        with self._sending:
+            stamped = replace(message, session=self.session)
+            frame = frames.encode(stamped, self._next, max_frame_bytes=self._limits.max_frame_bytes)
+            with self._state:
+                self._wait(lambda: self._has_room(len(frame)), timeout, "send", "CL-1331")
+                if not self._kept:
+                    self._progress = monotonic()
+                self._kept[self._next] = frame
+                self._under_way[self._next] = len(frame)
+                self._next += 1
+                self.sent.count_message(message, len(frame))
+                self._state.notify_all()
+        self.on_output()
+        return len(frame)
+
+    def receive(self, *, timeout: float | None = None) -> Message:
+        """See `Channel.receive`."""
+        with self._state:
+            self._wait(lambda: bool(self._inbox), timeout, "receive", "CL-1327")
+            message = self._inbox.popleft()
+            self._consumed += 1
+            self._due[FrameType.ACK] = b""
+            self._state.notify_all()
+        self.on_output()
+        return message
+
+    def ready(self) -> bool:
+        """See `Channel.ready`."""
+        with self._state:
+            self._check_patience()
+            ready = bool(self._inbox) or self._failure is not None or self._over or self._peer_is_done()
+            nudged = not ready and self._nudge()
+        if nudged:
+            self.on_output()
+        return ready
+
+    def subscribe(self, event: Event) -> None:
+        """See `Channel.subscribe`."""
+        with self._state:
+            self._listeners.add(event)
+
+    def unsubscribe(self, event: Event) -> None:
+        """See `Channel.unsubscribe`."""
+        with self._state:
+            self._listeners.discard(event)
+
+    def close(self, *, timeout: float = 5.0) -> None:
+        """See `Channel.close`."""
+        deadline = monotonic() + timeout
+        with self._state:
+            if self.over:
+                self._finish()
+                return
+        self._drain(lambda: not self._kept or self._last is not None, deadline)
+        with self._state:
+            self._due[FrameType.FIN] = b""
+            self._state.notify_all()
+        self.on_output()
+        self._drain(lambda: FrameType.FIN not in self._due, deadline)
+        with self._state:
+            self._finish()
+
+    def abort(self, code: str) -> None:
+        """See `Channel.abort`."""
+        self.fail(ChannelError("CL-1328", "This half ended the conversation."), tell=code)
+        self._drain(lambda: FrameType.ABORT not in self._due, monotonic() + 2.0)
+        with self._state:
+            self._finish()
+
+    # ---- the transport's side
+
+    def attach(self, peer_arrived: int = 0) -> tuple[int, int]:
+        """A new connection stands, whose other end has our frames up to `peer_arrived`: (generation, what we have).
+
+        Raises FrameError CL-1305 when the other end is not the one that this conversation was begun with.
+        """
+        with self._state:
+            if peer_arrived >= self._next or (peer_arrived + 1 < self._next and peer_arrived + 1 not in self._kept):
+                raise FrameError("CL-1305")
+            self._generation += 1
+            self._attached = True
+            self._acknowledge(peer_arrived, self._taken)
+            self._cursor = peer_arrived + 1
+            self._due[FrameType.ACK] = b""
+            self._state.notify_all()
+            return self._generation, self._arrived
+
+    def detach(self, generation: int) -> None:
+        """The connection of that generation is gone."""
+        with self._state:
+            if generation == self._generation and self._attached:
+                self._attached, self._since = False, monotonic()
+                self._state.notify_all()
+
+    def fail(self, error: AppError, *, tell: str = "") -> None:
+        """End the conversation with an error that every caller meets; `tell` the other end that code."""
+        with self._state:
+            if self.over:
+                return
+            self._failure = error
+            if tell and self._attached:
+                self._due[FrameType.ABORT] = tell.encode()
+            self._announce()
+        self.on_output()
+
+    def lost(self) -> bool:
+        """Whether the conversation is over or has been without a connection for longer than `patience`."""
+        with self._state:
+            self._check_patience()
+            return self.over
+
+    def next_frame(self, generation: int, *, wait: bool = True) -> bytes | None:
+        """The next frame to transmit; None when this connection has no more (or, without `wait`, nothing now)."""
+        with self._state:
+            while True:
+                if generation != self._generation or not self._attached or self._over:
+                    return None
+                frame = self._pick()
+                if frame is not None:
+                    self.sent.count_frame(len(frame))
+                    self._state.notify_all()
+                    return frame
+                if self._failure is not None or not wait:
+                    return None
+                self._state.wait()
+
+    def deliver(self, generation: int, data: Buffer) -> None:
+        """Take in a frame; whatever is wrong with it ends up in `receive`, never here."""
+        try:
+            prefix = frames.read_prefix(data, self._limits.max_frame_bytes)
+        except FrameError as error:
+            self._on_damage(generation, error)
+            return
+        message: Message | None = None
+        try:
+            if prefix.type is FrameType.DATA and self._is_new(prefix.sequence):
+                message = frames.decode(prefix, data, self._limits)  # the costly part, without the lock
+            with self._state:
+                if generation != self._generation or self.over:
+                    return
+                self._damaged = 0
+                self.received.count_frame(memoryview(data).nbytes)
+                self._on_frame(prefix, data, message)
+                self._state.notify_all()
+        except FrameError as error:
+            self.fail(error, tell=error.code)
+        self.on_output()
+
+    # ---- inside, the lock held
+
+    def _pick(self) -> bytes | None:
+        if FrameType.ABORT in self._due:
+            return frames.encode_bare(FrameType.ABORT, 0, header=self._due.pop(FrameType.ABORT))
+        if self._failure is not None:
+            return None
+        for type_ in (FrameType.RESEND, FrameType.ACK):
+            if self._due.pop(type_, None) is not None:
+                self._due.pop(FrameType.ACK, None)
+                return frames.encode_bare(type_, self._arrived, self._consumed)
+        while self._cursor < self._next:
+            self._cursor += 1
+            frame = self._kept.get(self._cursor - 1)
+            if frame is not None:
+                return frame
+        for type_ in (FrameType.PROBE, FrameType.FIN):
+            if self._due.pop(type_, None) is not None:
+                return frames.encode_bare(type_, self._next - 1)
+        return None
+
+    def _on_frame(self, prefix: Prefix, data: Buffer, message: Message | None) -> None:
+        if prefix.type is FrameType.DATA:
+            self._on_data(prefix.sequence, message, memoryview(data).nbytes)
+        elif prefix.type in (FrameType.ACK, FrameType.RESEND):
+            if prefix.credit > prefix.sequence or prefix.sequence >= self._next:
+                raise FrameError("CL-1312")
+            self._acknowledge(prefix.sequence, prefix.credit)
+            if prefix.type is FrameType.RESEND:
+                self._cursor = min(self._cursor, prefix.sequence + 1)
+        elif prefix.type is FrameType.PROBE:
+            self._due[FrameType.RESEND if prefix.sequence > self._arrived else FrameType.ACK] = b""
+        elif prefix.type is FrameType.FIN:
+            self._last = prefix.sequence
+            self._announce()
+        else:
+            code = frames.read_abort(prefix, data)
+            self._failure = PeerError(code if code in CATALOGUE else "CL-1329")
+            self._announce()
+
+    def _on_data(self, sequence: int, message: Message | None, nbytes: int) -> None:
+        if message is None or sequence <= self._arrived or sequence in self._held:
+            self._due[FrameType.ACK] = b""  # a repetition: the other end missed our acknowledgement
+            return
+        if sequence > self._consumed + self._window.messages + 1:
+            raise FrameError("CL-1312")
+        self._held[sequence] = message
+        self.received.count_message(message, nbytes)
+        while self._arrived + 1 in self._held:
+            self._arrived += 1
+            self._inbox.append(self._held.pop(self._arrived))
+        if self._held and self._reported_gap != self._arrived:
+            self._reported_gap = self._arrived
+            self._due[FrameType.RESEND] = b""
+        self._announce()
+
+    def _acknowledge(self, arrived: int, taken: int) -> None:
+        for sequence in [kept for kept in self._kept if kept <= arrived]:
+            del self._kept[sequence]
+        for sequence in [flying for flying in self._under_way if flying <= taken]:
+            del self._under_way[sequence]
+        self._taken, self._progress = max(self._taken, taken), monotonic()
+        self._cursor = max(self._cursor, arrived + 1)
+
+    def _on_damage(self, generation: int, error: FrameError) -> None:
+        """Damage is a loss: ask again. Too much of it, or another version, is a failure."""
+        with self._state:
+            if generation != self._generation:
+                return
+            self._damaged += 1
+            fatal = error.code in ("CL-1302", "CL-1304") or self._damaged > DAMAGE_IN_A_ROW
+            if not fatal:
+                self._due[FrameType.RESEND] = b""
+                self._state.notify_all()
+        if fatal:
+            self.fail(error, tell=error.code)
+        self.on_output()
+
+    def _is_new(self, sequence: int) -> bool:
+        with self._state:
+            return sequence > self._arrived and sequence not in self._held
+
+    def _has_room(self, nbytes: int) -> bool:
+        if not self._under_way:
+            return True
+        count, total = len(self._under_way), sum(self._under_way.values())
+        return count < self._window.messages and total + nbytes <= self._window.bytes
+
+    def _peer_is_done(self) -> bool:
+        return self._last is not None and self._arrived >= self._last
+
+    def _announce(self) -> None:
+        self._state.notify_all()
+        for event in self._listeners:
+            event.set()
+
+    def _finish(self) -> None:
+        self._over = True
+        self._kept.clear()
+        self._announce()
+
+    def _check_patience(self) -> None:
+        if not (self.over or self._attached or self._last is not None) and monotonic() - self._since > self._patience:
+            self._failure = ChannelError("CL-1326", details={"seconds": self._patience})
+            self._announce()
+
+    def _nudge(self) -> bool:
+        """Where frames may have been swallowed silently, ask what the other end has; cheap, and rare on a real wire."""
+        if not self._kept or not self._attached or monotonic() - self._progress < self._probe_after:
+            return False
+        self._progress = monotonic()
+        self._due[FrameType.PROBE] = b""
+        self._state.notify_all()
+        return True
+
+    def _wait(self, done: Callable[[], bool], timeout: float | None, what: str, code: str) -> None:
+        """Wait, the lock held, until `done`; raise the conversation's failure, or `code` when the time is up."""
+        started = monotonic()
+        try:
+            while True:
+                self._check_patience()
+                if self._failure is not None:
+                    raise self._failure
+                if self._over:
+                    raise ChannelError("CL-1328", "The conversation was closed at this end.")
+                if done():
+                    return
+                if self._last is not None and (what == "send" or self._peer_is_done()):
+                    raise ChannelError("CL-1328")
+                left = SLICE if timeout is None else min(SLICE, started + timeout - monotonic())
+                if left <= 0:
+                    raise ChannelError(code, details={"seconds": timeout})
+                self._pause(min(left, self._probe_after))
+        finally:
+            self.waited[what] += monotonic() - started
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for news; a nudge leaves the lock for a moment, since a memory wire carries it at once."""
+        if not self._nudge():
+            self._state.wait(seconds)
+            return
+        self._state.release()
+        try:
+            self.on_output()
+        finally:
+            self._state.acquire()
+
+    def _drain(self, done: Callable[[], bool], deadline: float) -> None:
+        """Wait until `done` or the deadline; without a connection only while something is left to deliver."""
+        with self._state:
+            while not done() and (self._attached or self._kept) and monotonic() < deadline:
+                self._pause(min(SLICE, max(0.001, deadline - monotonic())))
