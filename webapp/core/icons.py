@@ -4,10 +4,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-ICON_FOLDER = Path(__file__).resolve().parents[2] / "node_modules" / "@tabler" / "icons" / "icons" / "outline"
+_INSTALLED = Path(__file__).resolve().parents[2] / "node_modules" / "@tabler" / "icons" / "icons" / "outline"
 _NAME = re.compile(r"[a-z0-9-]+")
 _BODY = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)
 _FRAME = re.compile(r'<path stroke="none"[^>]*/>')
@@ -18,7 +19,7 @@ _DOT = '<circle cx="12" cy="12" r="4"/>'
 @lru_cache(maxsize=512)
 def icon_body(name: str) -> str:
     """Return the shapes of an icon, without the enclosing svg element."""
-    path = ICON_FOLDER / f"{name}.svg"
+    path = Path(getattr(settings, "ICONS_DIR", _INSTALLED)) / f"{name}.svg"
     if not _NAME.fullmatch(name) or not path.is_file():
         return _DOT
     found = _BODY.search(path.read_text(encoding="utf-8"))

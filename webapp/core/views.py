@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from splitcore.errors import CATALOGUE
+from webapp.core.styleguide import examples
 
 
 @require_safe
@@ -46,4 +47,4 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     """Every component on one page; only where the settings show it."""
     if not getattr(settings, "SHOW_STYLEGUIDE", False):
         raise Http404
-    return render(request, "styleguide/index.html")
+    return render(request, "styleguide/index.html", {"sg": examples()})
