@@ -65,7 +65,14 @@ class Worker(PublicModel):
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["organisation", "name"], name="one_worker_name")]
+        # A worker that is gone keeps its row and its name in the history; another may bear the name.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "name"],
+                name="one_worker_name",
+                condition=~models.Q(state__in=["revoked", "left"]),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -1,7 +1,25 @@
-"""The worker-facing API: signed requests, strict bodies."""
+"""Routes of the worker-facing API: signed requests, strict bodies."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from webapp.fleet.worker_api import enrolment, runs
+
+app_name = "worker"
+urlpatterns = [
+    path("enrol", enrolment.enrol, name="enrol"),
+    path("rotate", enrolment.rotate, name="rotate"),
+    path("leave", enrolment.leave, name="leave"),
+    path("datasets", enrolment.datasets, name="datasets"),
+    path("models", enrolment.models, name="models"),
+    path("assignments", runs.assignments, name="assignments"),
+    path("runs/<str:run_id>/verdict", runs.verdict, name="verdict"),
+    path("runs/<str:run_id>/claim", runs.claim, name="claim"),
+    path("runs/<str:run_id>/ready", runs.ready, name="ready"),
+    path("runs/<str:run_id>/telemetry", runs.telemetry, name="telemetry"),
+    path("runs/<str:run_id>/exit", runs.ended, name="exit"),
+    path("runs/<str:run_id>/verified", runs.verified, name="verified"),
+    path("runs/<str:run_id>/segments/<slug:name>", runs.segment, name="segment"),
+    path("adapters/<str:adapter_id>/archive", runs.adapter_archive, name="adapter_archive"),
+]

@@ -1,0 +1,93 @@
+"""Writes on datasets: metadata as a worker sends it, offers to projects, withdrawal."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.audit.services import audit_record
+from webapp.core.live import notify_org
+from webapp.datasets.models import Dataset, DatasetVersion
+from webapp.fleet.models import Worker
+from webapp.projects.models import Project
+from workers.contracts import DatasetMetadata
+
+
+@transaction.atomic
+def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVersion:
+    """Keep the metadata of a new version; the same message again changes nothing, another under its number is refused."""
+    dataset, _ = Dataset.objects.select_for_update().get_or_create(
+        worker=worker, name=metadata.name, defaults={"organisation_id": worker.organisation_id}
+    )
+    stored = metadata.model_dump(mode="json")
+    version, created = DatasetVersion.objects.get_or_create(
+        dataset=dataset, number=metadata.version, defaults={"digest": metadata.digest, "metadata": stored}
+    )
+    if not created:
+        if version.digest != metadata.digest:
+            raise AppError("CL-1418", f"Version {metadata.version} of {metadata.name} is registered with other content.")
+        return version
+    if dataset.is_archived:
+        dataset.is_archived = False
+        dataset.save(update_fields=["is_archived", "updated_at"])
+    audit_record(
+        actor=worker,
+        action="dataset.registered",
+        organisation_id=worker.organisation_id,
+        object_id=dataset.id,
+        details={"name": dataset.name, "version": version.number, "digest": version.digest},
+    )
+    notify_org(worker.organisation_id, "dataset", dataset.id)
+    return version
+
+
+@transaction.atomic
+def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
+    """Let a project's runs be configured with the dataset; each run still needs the organisation's approval."""
+    if dataset.projects.filter(pk=project.pk).exists():
+        return
+    dataset.projects.add(project)
+    _audit(actor=actor, action="dataset.offered", dataset=dataset, project=project)
+
+
+@transaction.atomic
+def dataset_offer_withdraw(*, actor: User, dataset: Dataset, project: Project) -> None:
+    """Take a dataset back from a project: new runs cannot use it, runs already approved go on."""
+    if not dataset.projects.filter(pk=project.pk).exists():
+        return
+    dataset.projects.remove(project)
+    _audit(actor=actor, action="dataset.offer_withdrawn", dataset=dataset, project=project)
+
+
+def _audit(*, actor: User, action: str, dataset: Dataset, project: Project) -> None:
+    audit_record(
+        actor=actor,
+        action=action,
+        organisation_id=dataset.organisation_id,
+        project_id=project.id,
+        object_id=dataset.id,
+        details={"dataset": dataset.name, "project": project.name},
+    )
+    notify_org(dataset.organisation_id, "dataset", dataset.id)
+    if project.owner_id != dataset.organisation_id:
+        notify_org(project.owner_id, "dataset", dataset.id)
+
+
+@transaction.atomic
+def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> DatasetVersion:
+    """Keep a version out of new runs; its history stays."""
+    row = DatasetVersion.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=version.pk)
+    if row.withdrawn_at is None:
+        row.withdrawn_at = timezone.now()
+        row.save(update_fields=["withdrawn_at", "updated_at"])
+        audit_record(
+            actor=actor,
+            action="dataset.version_withdrawn",
+            organisation_id=row.dataset.organisation_id,
+            object_id=row.dataset_id,
+            details={"name": row.dataset.name, "version": row.number},
+        )
+        notify_org(row.dataset.organisation_id, "dataset", row.dataset_id)
+    return row

@@ -1,0 +1,100 @@
+"""What a worker says about itself: its hello, its beats and when it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.core.live import notify_org
+from webapp.fleet.models import Worker
+from webapp.runs import lifecycle
+from workers.contracts import PROTOCOL_VERSION, Beat, Hello, WorkerFacts
+
+# A GPU's entry and a lane have these keys and no other: what is not listed has no way into the database.
+GPU_KEYS = frozenset({"index", "name", "memory_bytes", "free_bytes", "driver", "busy"})
+LANE_KEYS = frozenset({"run_id", "participant_id", "attempt", "phase", "step", "role", "kind"})
+_VALUE_MAX_CHARACTERS = 120
+
+
+def _kept(entries: Iterable[dict[str, Any]], *, keys: frozenset[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            key: value
+            for key, value in entry.items()
+            if key in keys and isinstance(value, str | int | float | None) and len(str(value)) <= _VALUE_MAX_CHARACTERS
+        }
+        for entry in entries
+    ]
+
+
+def facts_stored(facts: WorkerFacts) -> dict[str, Any]:
+    """Hardware facts as the database keeps them: of a GPU's entry the known, short values alone."""
+    return facts.model_dump(mode="json") | {"gpus": _kept(facts.gpus, keys=GPU_KEYS)}
+
+
+def is_online(*, last_beat_at: datetime | None, connected_at: datetime | None, now: datetime | None = None) -> bool:
+    """Whether a worker is connected and was heard within the last three beats, by the hub's clock alone."""
+    if last_beat_at is None or connected_at is None:
+        return False
+    return (now or timezone.now()) - last_beat_at <= timedelta(seconds=3 * settings.WORKER_BEAT_SECONDS)
+
+
+def worker_connected(*, worker: Worker) -> datetime:
+    """Note the opening of a control socket; the returned time names this connection."""
+    now = timezone.now()
+    with transaction.atomic():
+        Worker.objects.filter(pk=worker.pk).update(connected_at=now, last_beat_at=now)
+        notify_org(worker.organisation_id, "worker", worker.id)
+    return now
+
+
+def worker_disconnected(*, worker: Worker, connection: datetime) -> None:
+    """Note that a control socket closed, unless the worker has opened another one since."""
+    with transaction.atomic():
+        if Worker.objects.filter(pk=worker.pk, connected_at=connection).update(connected_at=None):
+            notify_org(worker.organisation_id, "worker", worker.id)
+
+
+def hello_record(*, worker: Worker, hello: Hello) -> None:
+    """Keep the facts, the doctor's results and the policy's summary."""
+    if hello.protocol != PROTOCOL_VERSION:
+        raise AppError(
+            "CL-1407", f"The worker speaks version {hello.protocol} of the protocol, the hub {PROTOCOL_VERSION}."
+        )
+    with transaction.atomic():
+        Worker.objects.filter(pk=worker.pk).update(
+            facts=facts_stored(hello.facts),
+            checks=[check.model_dump(mode="json") for check in hello.checks],
+            policy=hello.policy.model_dump(mode="json"),
+            console_url=hello.console_url,
+            version=hello.facts.cutlayer[:40],
+            last_beat_at=timezone.now(),
+            updated_at=timezone.now(),
+        )
+        notify_org(worker.organisation_id, "worker", worker.id)
+
+
+def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
+    """Note a beat and what each lane does; returns the worker's row as it is now, None when there is none.
+
+    One update for the worker; the lanes' rows are the runs' business. An organisation's browsers are told only when
+    the set of lanes changes: they count the seconds since the last beat themselves.
+    """
+    row = Worker.objects.filter(pk=worker.pk).first()
+    if row is None:
+        return None
+    lanes = _kept(beat.lanes, keys=LANE_KEYS)
+    changed = [lane.get("run_id") for lane in lanes] != [lane.get("run_id") for lane in row.lanes]
+    with transaction.atomic():
+        Worker.objects.filter(pk=worker.pk).update(last_beat_at=timezone.now(), lanes=lanes)
+        if lanes:
+            lifecycle.participant_beat(worker=row, lanes=lanes)
+        if changed:
+            notify_org(row.organisation_id, "worker", row.id)
+    return row

@@ -1,0 +1,155 @@
+"""Writes on workers: confirm, quarantine, release, revoke, rename, rotate the key, leave."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.audit.services import audit_record
+from webapp.core.live import close_worker, notify_org, wake_worker
+from webapp.fleet.certificates import certificate_parse
+from webapp.fleet.models import Worker, WorkerModel, WorkerState
+from workers.contracts import ModelRegistration
+
+GONE = (WorkerState.REVOKED, WorkerState.LEFT)
+
+
+def _locked(worker: Worker) -> Worker:
+    return Worker.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=worker.pk)
+
+
+def _move(*, worker: Worker, to: WorkerState, allowed: tuple[WorkerState, ...]) -> None:
+    if worker.state not in allowed:
+        raise AppError("CL-1417", f"The worker is {worker.get_state_display().lower()}.")
+    worker.state = to
+    worker.save(update_fields=["state", "confirmed_by", "confirmed_at", "updated_at"])
+    notify_org(worker.organisation_id, "worker", worker.id)
+
+
+def _audit(*, actor: User | Worker, action: str, worker: Worker, **details: str) -> None:
+    audit_record(
+        actor=actor,
+        action=action,
+        organisation_id=worker.organisation_id,
+        object_id=worker.id,
+        details={"name": worker.name, **details},
+    )
+
+
+@transaction.atomic
+def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
+    """Let a worker act, after a person compared its fingerprint; a click on a stale page confirms no other key."""
+    row = _locked(worker)
+    if row.fingerprint != fingerprint:
+        raise AppError("CL-1417", "The worker's fingerprint is not the one that was compared. Reload and compare again.")
+    row.confirmed_by, row.confirmed_at = actor, timezone.now()
+    _move(worker=row, to=WorkerState.ACTIVE, allowed=(WorkerState.PENDING,))
+    _audit(actor=actor, action="worker.confirmed", worker=row, fingerprint=row.fingerprint)
+    wake_worker(row.id, "confirmed")
+    return row
+
+
+@transaction.atomic
+def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
+    """Suspend a worker: its socket is closed and its calls are refused until it is released."""
+    row = _locked(worker)
+    _move(worker=row, to=WorkerState.QUARANTINED, allowed=(WorkerState.ACTIVE, WorkerState.PENDING))
+    _audit(actor=actor, action="worker.quarantined", worker=row)
+    close_worker(row.id)
+    return row
+
+
+@transaction.atomic
+def worker_release(*, actor: User, worker: Worker) -> Worker:
+    """Lift a quarantine; a worker that was never confirmed waits for that again."""
+    row = _locked(worker)
+    to = WorkerState.ACTIVE if row.confirmed_at else WorkerState.PENDING
+    _move(worker=row, to=to, allowed=(WorkerState.QUARANTINED,))
+    _audit(actor=actor, action="worker.released", worker=row)
+    return row
+
+
+@transaction.atomic
+def worker_revoke(*, actor: User, worker: Worker) -> Worker:
+    """Shut a worker out for good: from the commit on its calls are refused, and its socket is closed."""
+    row = _locked(worker)
+    if row.state == WorkerState.REVOKED:
+        return row
+    _move(
+        worker=row,
+        to=WorkerState.REVOKED,
+        allowed=(WorkerState.PENDING, WorkerState.ACTIVE, WorkerState.QUARANTINED, WorkerState.LEFT),
+    )
+    _audit(actor=actor, action="worker.revoked", worker=row)
+    close_worker(row.id)
+    return row
+
+
+@transaction.atomic
+def worker_leave(*, worker: Worker) -> Worker:
+    """The worker ends its enrolment itself."""
+    row = _locked(worker)
+    if row.state == WorkerState.LEFT:
+        return row
+    _move(
+        worker=row,
+        to=WorkerState.LEFT,
+        allowed=(WorkerState.PENDING, WorkerState.ACTIVE, WorkerState.QUARANTINED),
+    )
+    _audit(actor=row, action="worker.left", worker=row)
+    close_worker(row.id)
+    return row
+
+
+def worker_rename(*, actor: User, worker: Worker, name: str, labels: list[str]) -> Worker:
+    """Give a worker another name and other labels."""
+    try:
+        with transaction.atomic():
+            row = _locked(worker)
+            _audit(actor=actor, action="worker.renamed", worker=row, new_name=name)
+            row.name, row.labels = name, labels
+            row.save(update_fields=["name", "labels", "updated_at"])
+            notify_org(row.organisation_id, "worker", row.id)
+            return row
+    except IntegrityError as error:
+        raise AppError("CL-1416", f"A worker named {name} exists already.") from error
+
+
+def worker_rotate(*, worker: Worker, certificate_pem: str) -> Worker:
+    """Replace the certificate. The request was signed with the current key, so the state stays as it is.
+
+    Contracts name fingerprints: those approved before go on being valid for the old one only, as they should.
+    """
+    certificate = certificate_parse(certificate_pem)
+    try:
+        with transaction.atomic():
+            row = _locked(worker)
+            if row.fingerprint == certificate.fingerprint:
+                return row
+            _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
+            row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
+            row.save(update_fields=["certificate_pem", "fingerprint", "updated_at"])
+            notify_org(row.organisation_id, "worker", row.id)
+            return row
+    except IntegrityError as error:
+        raise AppError("CL-1408", "A worker with this certificate is enrolled already.") from error
+
+
+@transaction.atomic
+def worker_model_register(*, worker: Worker, registration: ModelRegistration) -> WorkerModel:
+    """Note a base model that the worker has mapped and verified; the same again changes nothing."""
+    row, _ = WorkerModel.objects.update_or_create(
+        worker=worker,
+        model_id=registration.model_id,
+        manifest_hash=registration.manifest_hash,
+        defaults={
+            "revision": registration.revision,
+            "config": registration.config,
+            "parameters": registration.parameters,
+            "bytes": registration.bytes,
+        },
+    )
+    notify_org(worker.organisation_id, "worker", worker.id)
+    return row

@@ -1,0 +1,164 @@
+"""Signed requests of workers: who sent it, that it is fresh, unchanged and sent once.
+
+The order matters: nothing about a worker is told before its signature holds, and a nonce is spent only by a request
+that would have been served.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from splitcore.errors import AppError
+from webapp.fleet.certificates import signature_holds
+from webapp.fleet.models import SpentNonce, Worker, WorkerState
+from workers.contracts import HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_WORKER, signing_input
+
+_NONCE = re.compile(r"[0-9a-f]{32}")
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_STATE_CODES = {
+    WorkerState.REVOKED: "CL-1412",
+    WorkerState.LEFT: "CL-1412",
+    WorkerState.QUARANTINED: "CL-1413",
+    WorkerState.PENDING: "CL-1414",
+}
+ACTIVE = (WorkerState.ACTIVE,)
+ENROLLED = (WorkerState.ACTIVE, WorkerState.PENDING)
+
+
+class WorkerRequest(HttpRequest):
+    """A request whose signature was verified."""
+
+    worker: Worker
+    signed_body: bytes
+
+
+@dataclass(frozen=True)
+class SignedCall:
+    """What a signature covers, and the headers that carry it."""
+
+    method: str
+    path_and_query: str
+    body_sha256: str
+    worker_id: str
+    timestamp: str
+    nonce: str
+    signature: str
+
+
+def clock_check(*, sent_at: datetime) -> None:
+    """Refuse (CL-1406, with both times) what was sent at a time too far from the hub's."""
+    now = timezone.now()
+    if abs((now - sent_at).total_seconds()) > settings.WORKER_CLOCK_SKEW_SECONDS:
+        raise AppError(
+            "CL-1406",
+            f"The worker's clock says {sent_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
+            f"the hub's {now:%Y-%m-%d %H:%M:%S} UTC.",
+            details={"worker_time": sent_at.isoformat(), "hub_time": now.isoformat()},
+        )
+
+
+def _time_of(timestamp: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(float(timestamp), tz=UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise AppError("CL-1410", f"The header {HEADER_TIME} is not a time in seconds.") from error
+
+
+def state_check(*, worker: Worker, states: Iterable[str] = ACTIVE) -> None:
+    """Refuse (CL-1412 to CL-1414) a worker in none of `states`."""
+    if worker.state not in states:
+        raise AppError(_STATE_CODES[WorkerState(worker.state)])
+
+
+def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
+    """The worker that signed a call, once: a second time the same call is refused with CL-1409."""
+    if not (call.worker_id and call.signature and _NONCE.fullmatch(call.nonce)):
+        raise AppError("CL-1410", "The request lacks a signature header, or the nonce is not 32 hex characters.")
+    sent_at = _time_of(call.timestamp)
+    worker = Worker.objects.select_related("organisation").filter(id=call.worker_id).first()
+    if worker is None:
+        raise AppError("CL-1410")
+    try:
+        signature = base64.b64decode(call.signature, validate=True)
+    except binascii.Error as error:
+        raise AppError("CL-1411") from error
+    message = signing_input(call.method, call.path_and_query, call.timestamp, call.nonce, call.body_sha256)
+    if not signature_holds(pem=worker.certificate_pem, signature=signature, message=message):
+        raise AppError("CL-1411")
+    clock_check(sent_at=sent_at)
+    state_check(worker=worker, states=states)
+    _nonce_spend(worker_id=worker.id, nonce=call.nonce)
+    return worker
+
+
+def _nonce_spend(*, worker_id: str, nonce: str) -> None:
+    # Kept for twice the window: a request may be dated up to one window ahead of the hub's clock.
+    expires_at = timezone.now() + timedelta(seconds=2 * settings.WORKER_CLOCK_SKEW_SECONDS + 60)
+    try:
+        with transaction.atomic():
+            SpentNonce.objects.create(worker_id=worker_id, nonce=nonce, expires_at=expires_at)
+    except IntegrityError as error:
+        raise AppError("CL-1409") from error
+
+
+def body_read(request: HttpRequest) -> bytes:
+    """The body, refused with CL-1802 when longer than the hub takes, whatever the header says."""
+    limit: int = settings.WORKER_BODY_MAX_BYTES
+    body = request.read(limit + 1)
+    if len(body) > limit:
+        raise AppError("CL-1802", f"The message is larger than {limit} bytes.")
+    return body
+
+
+def _announced_hash(request: HttpRequest) -> str:
+    announced = request.GET.get("sha256", "")
+    if not _HEX64.fullmatch(announced):
+        raise AppError("CL-1415", "The query lacks the file's sha256.")
+    return announced
+
+
+WorkerView = Callable[..., HttpResponse]
+
+
+def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False) -> Callable[[WorkerView], WorkerView]:
+    """Let a view be called by a signed request alone, which gets `worker` and `signed_body`.
+
+    With `announced` the body is a file: the signature covers the SHA-256 named in the query, the view reads the
+    stream and must compare.
+    """
+
+    def decorate(view: WorkerView) -> WorkerView:
+        @csrf_exempt
+        @functools.wraps(view)
+        def inner(request: WorkerRequest, *args: str, **kwargs: str) -> HttpResponse:
+            request.signed_body = b"" if announced else body_read(request)
+            digest = _announced_hash(request) if announced else hashlib.sha256(request.signed_body).hexdigest()
+            call = SignedCall(
+                method=request.method or "",
+                path_and_query=request.get_full_path(),
+                body_sha256=digest,
+                worker_id=request.headers.get(HEADER_WORKER, ""),
+                timestamp=request.headers.get(HEADER_TIME, ""),
+                nonce=request.headers.get(HEADER_NONCE, ""),
+                signature=request.headers.get(HEADER_SIGNATURE, ""),
+            )
+            request.worker = signed_call_verify(call=call, states=states)
+            return view(request, *args, **kwargs)
+
+        inner.signed_by_worker = True  # type: ignore[attr-defined]  # the route table's test asks for it
+        return inner
+
+    return decorate

@@ -1,0 +1,101 @@
+"""Worker API: a worker's part in runs. Whatever is not its own does not exist for it (CL-1404)."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, HttpResponse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from webapp.adapters.selectors import adapter_archive_for
+from webapp.adapters.services import adapter_verified, segment_store
+from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
+from webapp.fleet.worker_api.bodies import answer, message_from, message_read
+from webapp.runs import lifecycle
+from webapp.telemetry.services import batch_store
+from workers.contracts import (
+    Assignments,
+    Claim,
+    Exit,
+    PolicyVerdict,
+    Ready,
+    SegmentUpload,
+    TelemetryBatch,
+    VerifyReport,
+)
+from django.utils import timezone
+
+
+@signed_by_worker(states=ENROLLED)
+@require_GET
+def assignments(request: WorkerRequest) -> HttpResponse:
+    """Everything that the worker has to do now; nothing before it is confirmed."""
+    parts = lifecycle.assignments_for(request.worker) if request.worker.state == "active" else []
+    return answer(Assignments(assignments=parts, hub_time=timezone.now()))
+
+
+@signed_by_worker()
+@require_POST
+def verdict(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """What the site's own policy says about a contract."""
+    message = message_read(PolicyVerdict, request.signed_body)
+    lifecycle.verdict_record(worker=request.worker, run_id=run_id, verdict=message)
+    return answer()
+
+
+@signed_by_worker()
+@require_POST
+def claim(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """A job takes its part and gets the attempt number that is its fence."""
+    message = message_read(Claim, request.signed_body)
+    return answer(lifecycle.participant_claim(worker=request.worker, run_id=run_id, claim=message))
+
+
+@signed_by_worker()
+@require_POST
+def ready(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """A server half listens."""
+    message = message_read(Ready, request.signed_body)
+    lifecycle.server_ready(worker=request.worker, run_id=run_id, ready=message)
+    return answer()
+
+
+@signed_by_worker()
+@require_POST
+def telemetry(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """A batch of numbered records."""
+    message = message_read(TelemetryBatch, request.signed_body)
+    return answer(batch_store(worker=request.worker, run_id=run_id, batch=message))
+
+
+@signed_by_worker()
+@require_POST
+def ended(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """A half's process is gone."""
+    message = message_read(Exit, request.signed_body)
+    lifecycle.participant_exit(worker=request.worker, run_id=run_id, exit_=message)
+    return answer()
+
+
+@signed_by_worker()
+@require_POST
+def verified(request: WorkerRequest, run_id: str) -> HttpResponse:
+    """The checks and the evaluation of a joined adapter."""
+    message = message_read(VerifyReport, request.signed_body)
+    adapter_verified(worker=request.worker, run_id=run_id, report=message)
+    return answer()
+
+
+@signed_by_worker(announced=True)
+@require_http_methods(["PUT"])
+def segment(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
+    """An adapter segment: the stream must have the SHA-256 that the signature covers."""
+    upload = message_from(SegmentUpload, {key: request.GET[key] for key in request.GET})
+    segment_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=request)
+    return answer()
+
+
+@signed_by_worker()
+@require_GET
+def adapter_archive(request: WorkerRequest, adapter_id: str) -> HttpResponse:
+    """The zip of an adapter, for a worker that verifies or evaluates it."""
+    path = adapter_archive_for(worker=request.worker, adapter_id=adapter_id)
+    return FileResponse(path.open("rb"), as_attachment=True, filename="adapter.zip", content_type="application/zip")

@@ -1,0 +1,123 @@
+"""Storing what workers report: each record once, numbered without gaps within its run."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC
+from typing import Any
+
+from django.db import transaction
+from django.http import Http404
+from django.utils import timezone
+from pydantic import ValidationError
+
+from splitcore.errors import AppError
+from webapp.core.live import notify_run
+from webapp.fleet.models import Worker
+from webapp.runs.models import Participant, Run
+from webapp.telemetry.models import Record
+from workers.contracts import PAYLOADS, Desired, ErrorInfo, EventPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
+
+_STEP_MAX = 2**31 - 1
+
+
+def batch_store(*, worker: Worker, run_id: str, batch: TelemetryBatch) -> TelemetryReply:
+    """Store a batch for the worker's own part; another's does not exist for it."""
+    participant = Participant.objects.filter(pk=batch.participant_id, run_id=run_id, worker=worker).first()
+    if participant is None:
+        raise Http404("No such part.")
+    return records_store(participant=participant, batch=batch)
+
+
+@transaction.atomic
+def records_store(*, participant: Participant, batch: TelemetryBatch) -> TelemetryReply:
+    """Store the records that are new and follow without a gap; the reply says how far the hub has come.
+
+    Sending a batch again changes nothing. Records beyond a gap are left: the worker sends again from the reply's mark.
+    """
+    run = Run.objects.select_for_update(of=("self",)).get(pk=participant.run_id)
+    row = Participant.objects.select_for_update(of=("self",)).select_related("organisation", "worker").get(pk=participant.pk)
+    row.run = run
+    if batch.attempt != row.attempt:
+        raise AppError("CL-1503", details={"attempt": batch.attempt, "newest": row.attempt})
+    fresh = _fresh(batch=batch, after=row.last_seq)
+    if fresh:
+        stored = _append(run=run, participant=row, records=fresh)
+        row.last_seq = fresh[-1].seq
+        row.save(update_fields=["last_seq", "updated_at"])
+        _observed(row, stored)
+        notify_run(run.id, run.record_count)
+    return TelemetryReply(stored_through=row.last_seq, desired=Desired(run.desired))
+
+
+def _observed(participant: Participant, records: list[Record]) -> None:
+    from webapp.runs.lifecycle.observing import records_observed  # runs' timeline stores its events through this module
+
+    records_observed(participant=participant, records=records)
+
+
+def _fresh(*, batch: TelemetryBatch, after: int) -> list[TelemetryRecord]:
+    fresh = []
+    for record in sorted(batch.records, key=lambda record: record.seq):
+        if record.seq == after + 1:
+            fresh.append(record)
+            after = record.seq
+    return fresh
+
+
+def payload_clean(*, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """A payload as the schema of its kind allows it; numbers that are not finite become null and are named."""
+    try:
+        message = PAYLOADS[kind].model_validate(payload)
+    except ValidationError as error:
+        names = sorted({".".join(str(part)[:40] for part in problem["loc"]) for problem in error.errors()})
+        raise AppError("CL-1415", f"A record of kind {kind} is malformed.", details={"problems": names[:5]}) from error
+    clean: dict[str, Any] = json.loads(message.model_dump_json())
+    odd = [name for name, value in message if isinstance(value, float) and not math.isfinite(value)]
+    return {**clean, "not_finite": odd} if odd else clean
+
+
+def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
+    rows = []
+    for number, record in enumerate(records, start=run.record_count + 1):
+        if record.step is not None and record.step > _STEP_MAX:
+            raise AppError("CL-1415", "A record's step is impossibly large.")
+        rows.append(
+            Record(
+                run=run,
+                seq=number,
+                participant=participant,
+                worker_seq=record.seq,
+                kind=record.kind,
+                step=record.step,
+                payload=payload_clean(kind=record.kind, payload=record.payload),
+                at=record.at if record.at.tzinfo else record.at.replace(tzinfo=UTC),
+            )
+        )
+    Record.objects.bulk_create(rows)
+    run.record_count += len(rows)
+    run.save(update_fields=["record_count"])
+    return rows
+
+
+@transaction.atomic
+def event_record(
+    *, run: Run, name: str, detail: str = "", error: ErrorInfo | None = None, participant: Participant | None = None
+) -> Record:
+    """Store an event of the hub's own on the run's timeline."""
+    row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
+    payload = EventPayload(name=name, detail=detail, error=error)
+    row.record_count += 1
+    record = Record.objects.create(
+        run=row,
+        seq=row.record_count,
+        participant=participant,
+        kind="event",
+        step=row.step or None,
+        payload=payload.model_dump(mode="json"),
+        at=timezone.now(),
+    )
+    row.save(update_fields=["record_count"])
+    notify_run(row.id, row.record_count)
+    return record
