@@ -576,6 +576,36 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The job's folder lacks a file or holds one of another version.",
         "Update the worker; then start the run again.",
     ),
+    "CL-1450": ErrorHelp(
+        "The upload link is not valid",
+        "The ticket in the link was not signed by this worker's hub for this worker, or there is none.",
+        "Open the dataset page on the hub and follow its link again, or unlock this console with the worker's PIN.",
+    ),
+    "CL-1451": ErrorHelp(
+        "The upload link has expired",
+        "A link from the hub is good for ten minutes.",
+        "Open the dataset page on the hub and follow a fresh link.",
+    ),
+    "CL-1452": ErrorHelp(
+        "The upload link was used already",
+        "A link from the hub can be used once.",
+        "Open the dataset page on the hub and follow a fresh link, or unlock this console with the worker's PIN.",
+    ),
+    "CL-1453": ErrorHelp(
+        "This needs the worker's PIN",
+        "Seeing or deleting rows and reading raw logs is for people at this site only.",
+        "Enter the PIN that the worker printed when it started (cutlayer worker pin shows it again).",
+    ),
+    "CL-1454": ErrorHelp(
+        "The PIN is wrong",
+        "The digits are not this worker's PIN.",
+        "Run cutlayer worker pin on the worker's machine to see it.",
+    ),
+    "CL-1455": ErrorHelp(
+        "Too many wrong PINs",
+        "Guessing is slowed down.",
+        "Wait a minute and try again.",
+    ),
     "CL-1601": ErrorHelp(
         "Your role does not allow this",
         "The action needs a role in the organisation that you do not hold.",
