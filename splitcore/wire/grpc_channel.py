@@ -123,21 +123,21 @@ class _Dialler:
         """Converse, and dial again after a break, with growing pauses."""
         failures = 0
         while not self._session.lost():
-            began = monotonic()
+            failures += 1
             try:
-                self._converse()
+                if self._converse():
+                    failures = 0
             except grpc.RpcError as error:
                 if self._is_final(error):
                     return
             except FrameError as error:
                 self._session.fail(error)
                 return
-            failures = 0 if monotonic() - began > PAUSES[-1] else failures + 1
             if not self._session.over:
-                Event().wait(PAUSES[min(failures, len(PAUSES)) - 1] if failures else PAUSES[0])
+                Event().wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
-    def _converse(self) -> None:
-        """One connection, from the dial to its end."""
+    def _converse(self) -> bool:
+        """One connection, from the dial to its end; whether it stood. Raises RpcError where it was refused."""
         attached: list[int] = []
         gate = Event()
 
@@ -156,10 +156,14 @@ class _Dialler:
                 for data in call:  # raises at once where the server refused
                     if attached:
                         self._session.deliver(attached[0], data)
+            except grpc.RpcError as error:
+                if not attached or self._is_final(error):
+                    raise
             finally:
                 gate.set()
                 if attached:
                     self._session.detach(attached[0])
+        return bool(attached)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         ids = self._session.session

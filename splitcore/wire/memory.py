@@ -58,3 +58,5 @@ class _Lane:
                         self._target.deliver(self._incoming, arriving)
             finally:
                 self._lock.release()
+        if self._source.over:
+            self._source.detach(self._outgoing)

@@ -32,7 +32,7 @@ def preflight(
     with _connect(host, port, timeout, proxy) as raw:
         raw.settimeout(max(0.1, deadline - monotonic()))
         try:
-            with _context(identity).wrap_socket(raw, server_hostname=None) as tls:
+            with client_context(identity).wrap_socket(raw, server_hostname=None) as tls:
                 shown = fingerprint_der(tls.getpeercert(binary_form=True) or b"")
                 if shown != fingerprint(server_certificate):
                     raise ChannelError("CL-1322", details={**where, "fingerprint": shown})
@@ -84,7 +84,7 @@ def _through_proxy(host: str, port: int, timeout: float, proxy: str) -> socket.s
     return raw
 
 
-def _context(identity: Identity) -> ssl.SSLContext:
+def client_context(identity: Identity) -> ssl.SSLContext:
     """TLS as gRPC speaks it, but without a check of its own: the fingerprint is compared by hand."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -138,21 +138,24 @@ class Session(Closing):
             if self.over:
                 self._finish()
                 return
+            if self._kept:  # ask what arrived, since acknowledgements wait for the application
+                self._due[FrameType.PROBE] = b""
+                self._state.notify_all()
+        self.on_output()
         self._drain(lambda: not self._kept or self._last is not None, deadline)
         with self._state:
             self._due[FrameType.FIN] = b""
             self._state.notify_all()
         self.on_output()
         self._drain(lambda: FrameType.FIN not in self._due, deadline)
-        with self._state:
-            self._finish()
+        self._leave(deadline)
 
     def abort(self, code: str) -> None:
         """See `Channel.abort`."""
         self.fail(ChannelError("CL-1328", "This half ended the conversation."), tell=code)
-        self._drain(lambda: FrameType.ABORT not in self._due, monotonic() + 2.0)
-        with self._state:
-            self._finish()
+        deadline = monotonic() + 2.0
+        self._drain(lambda: FrameType.ABORT not in self._due, deadline)
+        self._leave(deadline)
 
     # ---- the transport's side
 
@@ -334,6 +337,13 @@ class Session(Closing):
         self._kept.clear()
         self._announce()
 
+    def _leave(self, deadline: float) -> None:
+        """End it and see the connection end, so that the last frame is out before the process may exit."""
+        with self._state:
+            self._finish()
+        self.on_output()
+        self._drain(lambda: not self._attached, deadline)
+
     def _check_patience(self) -> None:
         if not (self.over or self._attached or self._last is not None) and monotonic() - self._since > self._patience:
             self._failure = ChannelError("CL-1326", details={"seconds": self._patience})
@@ -358,10 +368,10 @@ class Session(Closing):
                     raise self._failure
                 if self._over:
                     raise ChannelError("CL-1328", "The conversation was closed at this end.")
+                if self._last is not None and (what == "send" or (self._peer_is_done() and not done())):
+                    raise ChannelError("CL-1328")
                 if done():
                     return
-                if self._last is not None and (what == "send" or self._peer_is_done()):
-                    raise ChannelError("CL-1328")
                 left = SLICE if timeout is None else min(SLICE, started + timeout - monotonic())
                 if left <= 0:
                     raise ChannelError(code, details={"seconds": timeout})

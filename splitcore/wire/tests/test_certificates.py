@@ -1,0 +1,65 @@
+"""Worker keys and certificates: form, files, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from splitcore.wire.certificates import (
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    check_pin,
+    common_name,
+    create_identity,
+    fingerprint,
+    load_identity,
+)
+from splitcore.wire.messages import ChannelError
+
+
+def test_a_certificate_names_its_worker_and_may_sign_no_other() -> None:
+    identity = create_identity("w-123")
+    certificate = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    assert usage.critical
+    assert usage.value.digital_signature
+    assert not usage.value.key_cert_sign
+    assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+    assert common_name(identity.certificate_pem) == "w-123"
+    check_pin(identity.certificate_pem)
+
+
+def test_the_fingerprint_is_the_sha256_of_the_der_form() -> None:
+    identity = create_identity("w")
+    der = ssl.PEM_cert_to_DER_cert(identity.certificate_pem)
+    assert identity.fingerprint == fingerprint(identity.certificate_pem) == hashlib.sha256(der).hexdigest()
+
+
+def test_files_are_private_and_read_back(tmp_path: Path) -> None:
+    identity = create_identity("w")
+    identity.save(tmp_path / "keys")
+    for name in (KEY_FILE, CERTIFICATE_FILE):
+        assert stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) == 0o600
+    assert load_identity(tmp_path / "keys") == identity
+    identity.save(tmp_path / "keys")
+
+
+def test_a_missing_foreign_or_broken_key_is_said_to_be_unusable(tmp_path: Path) -> None:
+    with pytest.raises(ChannelError, match="CL-1330"):
+        load_identity(tmp_path)
+    create_identity("w").save(tmp_path)
+    (tmp_path / KEY_FILE).write_bytes(create_identity("w").key_pem)
+    with pytest.raises(ChannelError, match="do not belong together"):
+        load_identity(tmp_path)
+    with pytest.raises(ChannelError, match="CL-1330"):
+        fingerprint("no certificate")
+
+
+def test_the_key_does_not_show_in_a_log() -> None:
+    assert "PRIVATE" not in repr(create_identity("w"))

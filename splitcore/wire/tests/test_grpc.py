@@ -1,0 +1,461 @@
+"""The real network: gRPC under mutual TLS on loopback, who is let in, what breaks and what goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+import grpc
+import pytest
+import torch
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from splitcore.errors import AppError
+from splitcore.wire import grpc_channel
+from splitcore.wire.certificates import Identity, create_identity
+from splitcore.wire.codecs import decode, encode
+from splitcore.wire.grpc_channel import METHOD, SERVICE, dial
+from splitcore.wire.grpc_listener import GrpcListener, serve
+from splitcore.wire.limits import session_limits
+from splitcore.wire.messages import ChannelError, FrameError, Kind, Message, PeerError, Phase, SessionIds
+from splitcore.wire.preflight import client_context, preflight
+from splitcore.wire.session import Session
+from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
+
+SERVER, CLIENT, STRANGER = create_identity("w-server"), create_identity("w-client"), create_identity("w-stranger")
+
+
+@pytest.fixture
+def listener() -> Iterator[GrpcListener]:
+    with open_door() as door:
+        yield door
+
+
+def open_door(patience: float = 20.0, ports: tuple[int, int] = (0, 0)) -> GrpcListener:
+    return serve(
+        identity=SERVER,
+        clients={IDS.participant: CLIENT.certificate_pem},
+        limits={IDS.participant: limits("server")},
+        host="127.0.0.1",
+        ports=ports,
+        patience=patience,
+    )
+
+
+def call(port: int, *, ids: SessionIds = IDS, identity: Identity = CLIENT, patience: float = 20.0) -> Session:
+    return dial(
+        "127.0.0.1",
+        port,
+        identity=identity,
+        server_certificate=SERVER.certificate_pem,
+        limits=limits("client", ids=ids),
+        connect_timeout=5,
+        patience=patience,
+    )
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        Event().wait(0.01)
+
+
+class Relay:
+    """A TCP proxy between the halves whose connections can be cut, and whose listening can be suspended."""
+
+    def __init__(self, port: int) -> None:
+        self._target, self._open, self.refusing = port, [], False
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._door.getsockname()[1]
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._door.accept()
+            except OSError:
+                return
+            if self.refusing:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._open += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    def cut(self) -> None:
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        self._door.close()
+        self.cut()
+
+
+def test_tensors_go_both_ways_and_bytes_are_counted_alike(listener: GrpcListener) -> None:
+    with call(listener.address[1]) as client, listener.accept(timeout=5) as server:
+        assert server.session == IDS
+        for step in range(20):
+            client.send(head_up(step), timeout=5)
+        for step in range(20):
+            message = server.receive(timeout=5)
+            assert message.step == step
+            server.send(body_down(step, decode(message.tensors["hidden"]) * 2))
+        for step in range(20):
+            hidden = decode(client.receive(timeout=5).tensors["hidden"])
+            assert torch.equal(hidden, decode(head_up(step).tensors["hidden"]) * 2)
+        until(lambda: client.sent.bytes == server.received.bytes and server.sent.bytes == client.received.bytes)
+        assert client.sent.by_kind == server.received.by_kind
+
+
+def test_messages_larger_than_the_library_s_default_of_four_mib_pass() -> None:
+    wide = session_limits(IDS, "server", rows=8, length=512, width=512, vocabulary=9, adapters={}, activations="fp32")
+    with serve(
+        identity=SERVER,
+        clients={IDS.participant: CLIENT.certificate_pem},
+        limits={IDS.participant: wide},
+        host="127.0.0.1",
+    ) as door:
+        bounds = replace(limits("client"), max_frame_bytes=wide.max_frame_bytes)
+        with (
+            dial(*door.address, identity=CLIENT, server_certificate=SERVER.certificate_pem, limits=bounds) as client,
+            door.accept(timeout=5) as server,
+        ):
+            hidden = torch.randn(8, 512, 512)
+            mask = encode(torch.ones(8, 512, dtype=torch.uint8), "u8")
+            tensors = {"hidden": encode(hidden, "fp32"), "mask": mask}
+            assert client.send(Message(Kind.ACTIVATIONS, phase=Phase.HEAD_UP, tensors=tensors)) > 8 << 20
+            assert torch.equal(decode(server.receive(timeout=10).tensors["hidden"]), hidden)
+
+
+def test_a_broken_connection_is_dialled_again_and_nothing_is_lost_or_doubled(listener: GrpcListener) -> None:
+    relay = Relay(listener.address[1])
+    client = call(relay.port)
+    server = listener.accept(timeout=5)
+    try:
+        for step in range(60):
+            client.send(head_up(step), timeout=10)
+            if step % 20 == 7:
+                relay.cut()
+            message = server.receive(timeout=10)
+            assert message.step == step
+            if step % 20 == 14:
+                relay.cut()
+            server.send(body_down(step, decode(message.tensors["hidden"])), timeout=10)
+            assert client.receive(timeout=10).step == step
+        assert (server.received.messages, client.received.messages) == (60, 60)
+    finally:
+        client.close()
+        server.close()
+        relay.close()
+
+
+def test_a_connection_that_stays_away_is_reported_lost_at_both_ends() -> None:
+    with open_door(patience=0.5) as door:
+        relay = Relay(door.address[1])
+        client, server = call(relay.port, patience=0.5), door.accept(timeout=5)
+        relay.refusing = True
+        relay.cut()
+        for end in (client, server):
+            with pytest.raises(ChannelError, match="CL-1326"):
+                end.receive(timeout=10)
+        relay.close()
+
+
+def test_the_other_half_s_process_ending_badly_is_a_lost_connection(listener: GrpcListener, tmp_path: Path) -> None:
+    CLIENT.save(tmp_path)
+    (tmp_path / "server.pem").write_text(SERVER.certificate_pem)
+    program = """
+        import os, pathlib, sys
+        from splitcore.wire.certificates import load_identity
+        from splitcore.wire.grpc_channel import dial
+        from splitcore.wire.tests.factories import head_up, limits
+        folder = pathlib.Path(sys.argv[1])
+        channel = dial("127.0.0.1", int(sys.argv[2]), identity=load_identity(folder),
+                       server_certificate=(folder / "server.pem").read_text(), limits=limits("client"))
+        channel.send(head_up(1))
+        channel.receive(timeout=20)
+        os._exit(9)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path), str(listener.address[1])]
+    )
+    try:
+        server = listener.accept(timeout=30)
+        message = server.receive(timeout=20)
+        server.send(body_down(1, decode(message.tensors["hidden"])))
+        assert process.wait(timeout=20) == 9
+        server._patience = 0.3
+        with pytest.raises(ChannelError, match="CL-1326"):
+            server.receive(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_closing_ends_the_conversation_at_the_other_end(listener: GrpcListener) -> None:
+    client, server = call(listener.address[1]), listener.accept(timeout=5)
+    client.send(head_up(0))
+    client.close()
+    assert server.receive(timeout=5).step == 0
+    with pytest.raises(ChannelError, match="CL-1328"):
+        server.receive(timeout=5)
+
+
+def test_a_poisoned_tensor_is_reported_to_its_sender(listener: GrpcListener) -> None:
+    client, server = call(listener.address[1]), listener.accept(timeout=5)
+    server.send(body_down(0, torch.full((1, 1, 16), float("nan"))))
+    with pytest.raises(FrameError, match="CL-1311"):
+        client.receive(timeout=5)
+    with pytest.raises(PeerError, match="CL-1311"):
+        server.receive(timeout=5)
+
+
+def test_a_newer_attempt_takes_over_and_the_older_one_is_told(listener: GrpcListener) -> None:
+    older, at_server = call(listener.address[1]), listener.accept(timeout=5)
+    newer = call(listener.address[1], ids=replace(IDS, attempt=4))
+    assert listener.accept(timeout=5).session.attempt == 4
+    for end in (older, at_server):
+        with pytest.raises(AppError, match="CL-1306"):
+            end.receive(timeout=5)
+    again = call(listener.address[1])
+    with pytest.raises(ChannelError, match="CL-1306"):
+        again.receive(timeout=5)
+    newer.close()
+
+
+@pytest.mark.parametrize(
+    ("ids", "code"),
+    [
+        (replace(IDS, run="run-2"), "CL-1305"),
+        (replace(IDS, participant="Bank"), "CL-1305"),
+        (replace(IDS, attempt=2), "CL-1306"),
+    ],
+)
+def test_a_client_of_another_run_name_or_old_attempt_is_not_let_in(
+    listener: GrpcListener, ids: SessionIds, code: str
+) -> None:
+    client = call(listener.address[1], ids=ids)
+    with pytest.raises(ChannelError, match=code):
+        client.receive(timeout=5)
+
+
+def test_another_version_of_the_wire_is_not_let_in(listener: GrpcListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = grpc_channel._Dialler._metadata
+    monkeypatch.setattr(
+        grpc_channel._Dialler, "_metadata", lambda self: (("cutlayer-version", "99"), *metadata(self)[1:])
+    )
+    client = call(listener.address[1])
+    with pytest.raises(ChannelError, match="CL-1302"):
+        client.receive(timeout=5)
+
+
+def test_a_certificate_that_is_not_in_the_contract_is_refused(listener: GrpcListener) -> None:
+    with pytest.raises(ChannelError, match="CL-1323"):
+        call(listener.address[1], identity=STRANGER)
+    with pytest.raises(ChannelError, match="CL-1327"):
+        listener.accept(timeout=0.1)
+
+
+def test_a_server_with_another_certificate_is_refused_before_anything_is_sent() -> None:
+    with serve(
+        identity=STRANGER,
+        clients={IDS.participant: CLIENT.certificate_pem},
+        limits={IDS.participant: limits("server")},
+        host="127.0.0.1",
+    ) as door:
+        with pytest.raises(ChannelError) as caught:
+            call(door.address[1])
+        assert caught.value.code == "CL-1322"
+        assert caught.value.details["fingerprint"] == STRANGER.fingerprint
+
+
+def child_of(parent: Identity, name: str) -> Identity:
+    """A certificate that the holder of a pinned one signed: the chain leads to a pin, the pin does not match."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer_key = serialization.load_pem_private_key(parent.key_pem, None)
+    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.load_pem_x509_certificate(parent.certificate_pem.encode()).subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(issuer_key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return Identity(name, pem, key_pem)
+
+
+@pytest.mark.parametrize("with_chain", [False, True])
+def test_a_child_of_a_pinned_certificate_is_refused(listener: GrpcListener, with_chain: bool) -> None:
+    child = child_of(CLIENT, "w-client")
+    if with_chain:
+        child = replace(child, certificate_pem=child.certificate_pem + CLIENT.certificate_pem)
+    credentials = grpc.ssl_channel_credentials(
+        SERVER.certificate_pem.encode(), child.key_pem, child.certificate_pem.encode()
+    )
+    with (
+        grpc.secure_channel(
+            f"127.0.0.1:{listener.address[1]}", credentials, options=[("grpc.ssl_target_name_override", "w-server")]
+        ) as channel,
+        pytest.raises(grpc.RpcError),
+    ):
+        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+    with pytest.raises(ChannelError, match="CL-1327"):
+        listener.accept(timeout=0.1)
+
+
+def test_plain_text_and_old_tls_get_no_answer(listener: GrpcListener) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{listener.address[1]}") as channel, pytest.raises(grpc.RpcError):
+        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+    assert handshake(listener, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.raises(OSError, match=r"(?i)eof|reset|alert"):
+            handshake(listener, version)
+
+
+def handshake(listener: GrpcListener, version: ssl.TLSVersion) -> str | None:
+    """What is agreed on with a client that has the right certificate and speaks that version alone."""
+    context = client_context(CLIENT)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    with socket.create_connection(listener.address, timeout=5) as raw:
+        return context.wrap_socket(raw).version()
+
+
+def test_without_a_certificate_there_is_no_conversation(listener: GrpcListener) -> None:
+    credentials = grpc.ssl_channel_credentials(SERVER.certificate_pem.encode())
+    with (
+        grpc.secure_channel(
+            f"127.0.0.1:{listener.address[1]}", credentials, options=[("grpc.ssl_target_name_override", "w-server")]
+        ) as channel,
+        pytest.raises(grpc.RpcError),
+    ):
+        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+
+
+def look(port: int, host: str = "127.0.0.1", timeout: float = 2.0) -> str:
+    with pytest.raises(ChannelError) as caught:
+        preflight(host, port, identity=CLIENT, server_certificate=SERVER.certificate_pem, timeout=timeout)
+    return caught.value.code
+
+
+def test_preflight_says_why_it_cannot_connect() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert look(port, timeout=0.3) == "CL-1321"
+    assert look(port) == "CL-1320"
+    assert look(port, host="no-such-host.invalid") == "CL-1321"
+    with socket.create_server(("127.0.0.1", 0)) as web:
+
+        def answer() -> None:
+            near, _ = web.accept()
+            near.recv(1000)
+            near.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            near.close()
+
+        Thread(target=answer, daemon=True).start()
+        assert look(web.getsockname()[1]) == "CL-1324"
+
+
+def test_dialling_waits_for_a_server_that_starts_late() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    doors: list[GrpcListener] = []
+    thread = Thread(target=lambda: (Event().wait(0.3), doors.append(open_door(ports=(port, port)))))
+    thread.start()
+    with call(port) as client:
+        thread.join()
+        client.send(head_up(3))
+        assert doors[0].accept(timeout=5).receive(timeout=5).step == 3
+    doors[0].close()
+
+
+def test_the_first_free_port_of_the_range_is_taken_and_none_free_is_an_error(listener: GrpcListener) -> None:
+    taken = listener.address[1]
+    with pytest.raises(ChannelError, match="CL-1325"):
+        open_door(ports=(taken, taken))
+    with open_door(ports=(taken, taken + 20)) as second:
+        assert taken < second.address[1] <= taken + 20
+
+
+def test_the_environment_s_proxy_is_not_used_for_tensors(
+    listener: GrpcListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "grpc_proxy"):
+        monkeypatch.setitem(os.environ, name, "http://127.0.0.1:9")
+    with call(listener.address[1]) as client:
+        client.send(head_up(5))
+        assert listener.accept(timeout=5).receive(timeout=5).step == 5
+
+
+def test_a_configured_proxy_carries_the_connection_end_to_end(listener: GrpcListener) -> None:
+    asked: list[bytes] = []
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def connect() -> None:
+        while True:
+            try:
+                near, _ = door.accept()
+            except OSError:
+                return
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += near.recv(1)
+            asked.append(request.split(b"\r\n")[0])
+            far = socket.create_connection(listener.address)
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            for source, sink in ((near, far), (far, near)):
+                Thread(target=Relay._copy, args=(None, source, sink), daemon=True).start()
+
+    Thread(target=connect, daemon=True).start()
+    client = dial(
+        *listener.address,
+        identity=CLIENT,
+        server_certificate=SERVER.certificate_pem,
+        limits=limits("client"),
+        proxy=f"http://127.0.0.1:{door.getsockname()[1]}",
+    )
+    client.send(head_up(6))
+    assert listener.accept(timeout=5).receive(timeout=5).step == 6
+    assert len(asked) == 2
+    assert asked[0].startswith(b"CONNECT 127.0.0.1:")
+    client.close()
+    door.close()
