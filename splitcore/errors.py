@@ -471,6 +471,11 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
         "Make a token on the hub's page API tokens; set CUTLAYER_HUB to the hub's address and CUTLAYER_TOKEN to it.",
     ),
+    "CL-1801": ErrorHelp(
+        "A file is larger than allowed",
+        "The upload exceeds the hub's limit for one artefact.",
+        "Lower the adapter's rank, or ask the hub's administrator to raise CUTLAYER_ARTEFACT_MAX_BYTES.",
+    ),
     "CL-1802": ErrorHelp(
         "A message is larger than allowed",
         "The hub takes only small messages from workers, never data.",
@@ -501,7 +506,7 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The run was stopped, has ended, or this worker's part in it is already done.",
         "Nothing is to be done: the worker drops the job.",
     ),
-    "CL-1505": ErrorHelp(
+    "CL-1510": ErrorHelp(
         "A worker went silent",
         "No beat came from the worker for more than three intervals: its machine, process or network is down.",
         "Check at its site that the worker runs and reaches the hub; it takes up its part by itself when it is back.",
