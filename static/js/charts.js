@@ -166,7 +166,7 @@ export class SeriesChart {
   #configure(shown) {
     const ink = cssColour("var(--cl-ink-soft)");
     const grid = { stroke: cssColour("var(--cl-line)"), width: 1 };
-    const axis = { stroke: ink, grid, ticks: { ...grid, size: 5 }, font: FONT, labelFont: FONT, labelSize: 18 };
+    const axis = { stroke: ink, grid, gap: 6, ticks: { ...grid, size: 5 }, font: FONT, labelFont: FONT, labelSize: 18 };
     const log = this.options.scale === "log";
     const byTime = this.options.axis === "time";
     return {
@@ -179,8 +179,8 @@ export class SeriesChart {
         y: { distr: log ? 3 : 1, log: 10, range: (_, low, high) => yRange(low, high, log) },
       },
       axes: [
-        { ...axis, label: byTime ? "time since the start" : "step", values: (_, ticks) => ticks.map((tick) => (byTime ? duration(tick) : number(tick, 0))), incrs: byTime ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], space: 60 },
-        { ...axis, size: 56, label: this.metric, splits: log ? (_, __, low, high) => niceTicks(low, high) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
+        { ...axis, size: 30, labelGap: 0, label: byTime ? "time since the start" : "step", values: (_, ticks) => ticks.map((tick) => (byTime ? duration(tick) : number(tick, 0))), incrs: byTime ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], space: 60 },
+        { ...axis, size: 52, labelGap: 2, label: this.metric, splits: log ? (_, __, low, high) => niceTicks(low, high) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
       ],
       series: [{}, ...shown.flatMap((series) => this.#lines(series))],
       hooks: {
