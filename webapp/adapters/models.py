@@ -55,6 +55,8 @@ class Adapter(PublicModel):
     bytes = models.BigIntegerField(default=0)
     checks = models.JSONField(default=list)  # list of workers.contracts.Check
     evaluation = models.JSONField(default=dict)  # party → workers.contracts.EvaluationResult
+    reports = models.JSONField(default=dict)  # participant id → {party, checks, error, at}: who has loaded it
+    provenance = models.JSONField(default=dict)  # hashes of what it was joined from
     verified_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

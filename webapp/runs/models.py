@@ -46,7 +46,9 @@ class Run(PublicModel):
     name = models.CharField(max_length=120)
     note = models.TextField(blank=True, max_length=4000)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
-    config = models.JSONField(default=dict)  # RunConfig, as JSON
+    config = models.JSONField(default=dict)  # RunConfig as JSON; of a draft, whatever was typed
+    public_prompts = models.JSONField(default=list)  # fixed prompts for samples: public text, never rows
+    start_when_approved = models.BooleanField(default=True)
     contract = models.TextField(blank=True)  # canonical JSON, the very bytes that are hashed
     contract_hash = models.CharField(max_length=64, blank=True)
     approved_contract = models.TextField(blank=True)  # the last one that all approved: what a diff compares with
@@ -91,6 +93,7 @@ class Participant(PublicModel):
     dataset_version = models.ForeignKey(
         "datasets.DatasetVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="participations"
     )
+    receives_adapter = models.BooleanField(default=True)
     attempt = models.PositiveIntegerField(default=0)  # the fence: a message of an older attempt is refused
     phase = models.CharField(max_length=20, default="waiting")  # workers.contracts.Phase
     phase_since = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,148 @@
+"""The model card of an adapter: what was done, as it is on record, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from splitcore.config import RunConfig
+from webapp.adapters.models import Adapter
+from webapp.core.formatting import human_bytes, human_duration, human_number
+from webapp.runs.contract import contract_read
+from workers.contracts import ContractDocument, Role
+
+SNIPPET = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = "{base}"  # or the folder that holds this model
+tokenizer = AutoTokenizer.from_pretrained(base{revision})
+model = AutoModelForCausalLM.from_pretrained(base{revision})
+model = PeftModel.from_pretrained(model, "{folder}").eval()
+
+inputs = tokenizer("{prompt}", return_tensors="pt")
+output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
+print(tokenizer.decode(output[0], skip_special_tokens=True))
+"""
+
+
+def snippet(adapter: Adapter, folder: str = ".") -> str:
+    """The Python text that uses the adapter; `folder` is where the archive was unpacked."""
+    config = RunConfig.parse(adapter.run.config)
+    revision = config.model.revision
+    prompts = adapter.run.public_prompts
+    prompt = json.dumps(prompts[0] if prompts else "Hello", ensure_ascii=False)[1:-1]
+    return SNIPPET.format(
+        base=config.model.name_or_path,
+        revision=f', revision="{revision}"' if revision else "",
+        folder=folder,
+        prompt=prompt,
+    )
+
+
+def _front_matter(config: RunConfig) -> str:
+    data = {
+        "base_model": config.model.name_or_path,
+        "base_model_relation": "adapter",
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "peft", "split-learning", "cutlayer"],
+    }
+    return "---\n" + yaml.safe_dump(data, sort_keys=False) + "---\n"
+
+
+def _parties(document: ContractDocument) -> str:
+    names = {
+        Role.CLIENT: "contributed data and held the first"
+        " layers", Role.SERVER: "computed the layers in between", Role.EVALUATOR: "measured the result",
+    }  # fmt: skip
+    lines = [
+        f"- {p.organisation} {names[p.role]}"
+        + (f" (dataset {p.dataset}, version {p.dataset_version})" if p.dataset else "")
+        + "."
+        for p in document.participants
+    ]
+    return "\n".join(lines)
+
+
+def _evaluation(adapter: Adapter) -> str:
+    if not adapter.evaluation:
+        return "No organisation has reported an evaluation of this adapter."
+    head = "| organisation | rows | loss, base | loss, tuned | exact match, base | exact match, tuned |\n"
+    head += "|---|---:|---:|---:|---:|---:|\n"
+    rows = [
+        f"| {party} | {e['rows']} | {e['base_loss']:.4f} | {e['loss']:.4f}"
+        f" | {e['base_exact_match']:.3f} | {e['exact_match']:.3f} |"
+        for party, e in sorted(adapter.evaluation.items())
+    ]
+    return head + "\n".join(rows)
+
+
+def _privacy(config: RunConfig) -> str:
+    if config.split.topology == "vanilla":
+        labels = "The labels were sent to the compute organisation (vanilla topology)."
+    elif config.split.tail_layers == 0:
+        labels = (
+            "Labels were not sent, but with no decoder layer after the cut the compute organisation"
+            " could compute them from the gradients."
+        )
+    else:
+        labels = "Labels were not sent; they may still be inferred from the gradients."
+    return (
+        "Rows of the datasets stayed with the organisations that own them. Activations and gradients crossed the cut"
+        f" without a privacy mechanism, and activations can be inverted to text. {labels}"
+        " Like any fine-tuned model, the adapter may reveal text that it was trained on."
+    )
+
+
+def model_card(adapter: Adapter) -> str:
+    """README.md of the archive."""
+    run = adapter.run
+    config = RunConfig.parse(run.config)
+    document = contract_read(run.contract)
+    moved = run.summary.get("bytes") or {}
+    started, ended = run.training_at or run.started_at, run.state_since
+    revision = f" at revision `{config.model.revision}`" if config.model.revision else ""
+    every = config.schedule.aggregate_every
+    loss = [run.summary.get(name) for name in ("loss_before", "loss_after")]
+    losses = f"Held-out loss {loss[0]:.4f} before and {loss[1]:.4f} after training." if None not in loss else ""
+    return f"""{_front_matter(config)}
+# {run.name}{f" ({adapter.party})" if adapter.party else ""}
+
+A LoRA adapter for `{config.model.name_or_path}`{revision}, fine-tuned by split learning across organisations
+with Cutlayer. Project: {run.project.name}. Run: `{run.id}`. Contract: `{run.contract_hash}`.
+The tokenizer is the base model's own{revision}; it was not changed.
+
+## Use
+
+```python
+{snippet(adapter)}```
+
+## Who took part
+
+{_parties(document) if document else "The contract is not on record."}
+
+## Training
+
+{human_number(run.step)} optimiser steps, LoRA rank {config.lora.rank}, alpha {config.lora.alpha:g}, learning rate
+{config.training.learning_rate:g}; topology {config.split.topology}, {config.split.head_layers} head layers,
+{config.split.tail_layers} tail layers, aggregate_every {every}.
+{f"It took {human_duration((ended - started).total_seconds())}. " if started else ""}{losses}
+On the wire: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
+as {config.wire.activations} activations and {config.wire.gradients} gradients. All settings: `training_config.yaml`;
+every step: `metrics.csv`.
+
+## Evaluation
+
+Each data organisation measured the adapter on its own held-out rows, on its own machine.
+
+{_evaluation(adapter)}
+
+## Privacy
+
+{_privacy(config)}
+
+## Limitations
+
+The adapter was measured on the held-out rows above and on nothing else. The licence of the base model applies.
+"""

@@ -1,0 +1,93 @@
+"""Load checks and evaluations of a joined adapter, as the workers report them."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.http import Http404
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.adapters.models import Adapter, AdapterState
+from webapp.audit.services import audit_record
+from webapp.core.live import wake_worker
+from webapp.fleet.models import Worker
+from webapp.runs.lifecycle.access import part_lock
+from webapp.runs.lifecycle.assignments import checkers, pending_adapters
+from webapp.runs.lifecycle.failing import run_fail
+from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.states import run_announce
+from webapp.runs.timeline import error_info, timeline_event
+from workers.contracts import VerifyReport
+
+
+def checks_open(run: Run) -> bool:
+    """Whether a worker still has to load or evaluate an adapter of the run."""
+    return any(any(True for _ in pending_adapters(row)) for row in checkers(run))
+
+
+@transaction.atomic
+def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Adapter:
+    """Store one worker's report. The first complete load makes the adapter ready; a failed check fails it."""
+    run, participant = part_lock(worker, run_id, report.participant_id)
+    adapter = run.adapters.select_for_update().filter(pk=report.adapter_id).first()
+    if adapter is None:
+        raise Http404("No such adapter.")
+    if report.adapter_sha256 != adapter.sha256:
+        raise AppError("CL-1702", "The report is about another file than the joined adapter.")
+    if participant.id in adapter.reports or run.state != RunState.FINISHING:
+        return adapter
+    _store(adapter, participant, report)
+    failed = [check for check in report.checks if check.status == "failed"]
+    if failed or not report.checks:
+        _fail(run, adapter, participant, failed[0].detail or failed[0].name if failed else "No check was made.")
+    else:
+        _accept(run, adapter, participant, worker)
+    run_announce(run)
+    return adapter
+
+
+def _store(adapter: Adapter, participant: Participant, report: VerifyReport) -> None:
+    checks = [check.model_dump() for check in report.checks]
+    adapter.reports = {
+        **adapter.reports,
+        participant.id: {
+            "party": participant.party,
+            "worker": participant.worker.name,
+            "checks": checks,
+            "at": timezone.now().isoformat(),
+        },
+    }
+    if report.evaluation is not None:
+        adapter.evaluation = {**adapter.evaluation, participant.party: report.evaluation.model_dump()}
+    adapter.checks = adapter.checks or checks
+    adapter.save(update_fields=["reports", "evaluation", "checks", "updated_at"])
+
+
+def _fail(run: Run, adapter: Adapter, participant: Participant, why: str) -> None:
+    adapter.state = AdapterState.FAILED
+    adapter.save(update_fields=["state", "updated_at"])
+    error = error_info("CL-1703", f"{participant.worker.name} could not load the joined adapter: {why}"[:600])
+    run_fail(run, error, participant=participant, phase="verifying")
+
+
+def _accept(run: Run, adapter: Adapter, participant: Participant, worker: Worker) -> None:
+    if adapter.state == AdapterState.JOINED:
+        adapter.state, adapter.verified_at = AdapterState.READY, timezone.now()
+        adapter.save(update_fields=["state", "verified_at", "updated_at"])
+        audit_record(
+            actor=worker,
+            action="adapter.verified",
+            organisation_id=worker.organisation_id,
+            project_id=run.project_id,
+            object_id=adapter.id,
+            details={"sha256": adapter.sha256},
+        )
+    timeline_event(
+        run, "adapter.verified", f"{worker.name} loaded the adapter; every check passed.", participant=participant
+    )
+    if checks_open(run):
+        wake_worker(worker.id, "check")  # with one adapter a party, an evaluator goes on to the next
+        return
+    from webapp.adapters.tasks import package  # tasks import this package
+
+    transaction.on_commit(lambda: package.delay(run.id))

@@ -1,0 +1,74 @@
+"""Handing an adapter out: to the contract's recipients, and to the workers that verify it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+from django.http import Http404
+
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.adapters.models import Adapter, AdapterState
+from webapp.adapters.selectors import recipient_organisations
+from webapp.adapters.services.segments import media_path
+from webapp.audit.services import audit_record
+from webapp.fleet.models import Worker
+from webapp.orgs.models import Organisation
+from webapp.orgs.permissions import Action, can, denial
+from webapp.orgs.selectors import membership_of
+from webapp.runs.lifecycle.assignments import pending_adapters
+from webapp.runs.models import Participant, RunState
+
+
+def download_organisation(user: User, adapter: Adapter) -> Organisation:
+    """The recipient for which the person may download. Raises CL-1601 with what is missing."""
+    recipients = recipient_organisations(adapter)
+    for organisation in recipients:
+        if can(user, Action.DOWNLOAD_ADAPTER, organisation):
+            return organisation
+    for organisation in recipients:
+        membership = membership_of(user, organisation)
+        if membership is not None:
+            raise AppError("CL-1601", *denial(membership, Action.DOWNLOAD_ADAPTER, organisation))
+    names = ", ".join(organisation.name for organisation in recipients) or "no organisation"
+    raise AppError(
+        "CL-1601",
+        f"The contract gives the adapter to {names} only.",
+        "Ask one of them, or agree on a new contract that names your organisation as a recipient.",
+    )
+
+
+@transaction.atomic
+def adapter_download(*, actor: User, adapter: Adapter) -> Path:
+    """The verified archive, for a recipient; every download is in the audit log."""
+    organisation = download_organisation(actor, adapter)
+    if adapter.state != AdapterState.READY or adapter.run.state != RunState.DONE:
+        raise AppError("CL-1704")
+    path = media_path(adapter.archive)
+    if not path.is_file():
+        raise AppError(
+            "CL-1701", "The adapter's archive is missing on the hub's disk.", "Tell the hub's administrator."
+        )
+    audit_record(
+        actor=actor,
+        action="adapter.downloaded",
+        organisation_id=organisation.id,
+        project_id=adapter.run.project_id,
+        object_id=adapter.id,
+        details={"run": adapter.run_id, "sha256": adapter.sha256},
+    )
+    return path
+
+
+def adapter_for_worker(*, worker: Worker, run_id: str, adapter_id: str, participant_id: str) -> Path:
+    """The joined PEFT folder (zip) for a worker that has to check it; for any other it does not exist."""
+    participant = (
+        Participant.objects.filter(pk=participant_id, run_id=run_id, worker=worker).select_related("run").first()
+    )
+    if participant is None or participant.run.state != RunState.FINISHING:
+        raise Http404("No such adapter.")
+    for adapter in pending_adapters(participant):
+        if adapter.id == adapter_id:
+            return media_path(adapter.archive)
+    raise Http404("No such adapter.")

@@ -1,0 +1,109 @@
+"""Joining the uploaded segments into standard PEFT folders: one for the run, or one a data party."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from django.db import transaction
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.adapters.models import Adapter, AdapterState, Segment
+from webapp.adapters.services.archives import file_sha256, write_zip
+from webapp.adapters.services.segments import media_path
+from webapp.audit.services import audit_record
+from webapp.core.live import wake_worker
+from webapp.runs.lifecycle.failing import run_fail
+from webapp.runs.models import ParticipantRole, Run, RunState
+from webapp.runs.services.locking import run_lock
+from webapp.runs.timeline import error_info, timeline_event
+
+
+def segment_groups(run: Run, config: RunConfig) -> dict[str, list[Segment]]:
+    """Which segments make which adapter: party ("" for the run's one) → head, body, tail.
+
+    With aggregate_every > 0 every client holds the same head and tail; the first party's are taken.
+    """
+    segments = list(run.segments.select_related("participant").order_by("participant__party", "name"))
+    body = [s for s in segments if s.participant.role == ParticipantRole.SERVER]
+    clients = [p.party for p in run.participants.all() if p.role == ParticipantRole.CLIENT]
+    chosen = sorted(clients) if config.schedule.aggregate_every == 0 else sorted(clients)[:1]
+    groups: dict[str, list[Segment]] = {}
+    for party in chosen:
+        mine = [s for s in segments if s.participant.party == party]
+        groups[party if len(clients) > 1 and config.schedule.aggregate_every == 0 else ""] = [*mine, *body]
+    _check_complete(groups, config)
+    return groups
+
+
+def _check_complete(groups: dict[str, list[Segment]], config: RunConfig) -> None:
+    wanted = {"head", "body"} | ({"tail"} if config.split.topology == "u_shape" else set())
+    for party, segments in groups.items():
+        own = config.for_party(party) if party else config
+        need = set(wanted)
+        if own.split.head_layers == 0:
+            need.discard("head")
+        if own.split.tail_layers == 0:
+            need.discard("tail")
+        missing = need - {s.name for s in segments}
+        if missing:
+            raise AppError(
+                "CL-1701", f"The {', '.join(sorted(missing))} segment{' of ' + party if party else ''} is missing."
+            )
+
+
+def _join(config: RunConfig, party: str, segments: list[Segment], folder: Path) -> None:
+    from splitcore.adapters.join import join_segments
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    own = config.for_party(party) if party else config
+    join_segments([media_path(s.path) for s in segments], own, folder)
+
+
+def adapter_join(run_id: str) -> None:
+    """Join a finishing run's segments and ask the recipients' workers to load the result. Safe to repeat."""
+    run = Run.objects.filter(pk=run_id, state=RunState.FINISHING).first()
+    if run is None or run.adapters.exclude(state=AdapterState.COLLECTING).exists():
+        return
+    config = RunConfig.parse(run.config)
+    try:
+        for party, segments in segment_groups(run, config).items():
+            adapter, _ = Adapter.objects.get_or_create(run=run, party=party)
+            _join_one(run, config, adapter, segments)
+    except AppError as error:
+        with transaction.atomic():
+            locked = run_lock(run_id)
+            run_fail(locked, error_info(error.code, error.message, error.remedy), phase="joining")
+        return
+    _announce(run_id)
+
+
+def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segment]) -> None:
+    """Join outside any transaction (it may take long), then store; the check archive holds the PEFT folder alone."""
+    folder = Path("adapters") / run.id / (adapter.party or "joint")
+    _join(config, adapter.party, segments, media_path(str(folder)))
+    files = {path.name: path for path in sorted(media_path(str(folder)).iterdir()) if path.is_file()}
+    archive = folder.with_suffix(".check.zip")
+    digest, size = write_zip(media_path(str(archive)), files)
+    adapter.folder, adapter.archive, adapter.sha256, adapter.bytes = str(folder), str(archive), digest, size
+    adapter.provenance = {
+        "segments": [
+            {"party": s.participant.party, "name": s.name, "sha256": s.sha256, "attempt": s.attempt} for s in segments
+        ],
+        "files": {name: file_sha256(path) for name, path in files.items()},
+    }
+    adapter.save()
+
+
+def _announce(run_id: str) -> None:
+    with transaction.atomic():
+        run = run_lock(run_id)
+        if run.state != RunState.FINISHING:
+            return
+        run.adapters.filter(state=AdapterState.COLLECTING).update(state=AdapterState.JOINED)
+        timeline_event(run, "adapter.joined", "The segments are joined; recipients' workers load the adapter now.")
+        audit_record(actor=None, action="adapter.joined", project_id=run.project_id, object_id=run.id)
+        for worker_id in set(run.participants.values_list("worker_id", flat=True)):
+            wake_worker(worker_id, "check")

@@ -1,0 +1,124 @@
+"""Taking a segment from a worker: streamed to disk, hashed, and judged by its header, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from splitcore.errors import AppError
+from webapp.adapters.models import Segment
+from webapp.fleet.models import Worker
+from webapp.runs.lifecycle.access import fence, part_lock
+from webapp.runs.models import ParticipantRole, RunState
+from webapp.runs.timeline import timeline_event
+from workers.contracts import SegmentUpload
+
+MAX_HEADER = 16 * 1024 * 1024
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_NAMES = {ParticipantRole.CLIENT: ("head", "tail"), ParticipantRole.SERVER: ("body",)}
+
+
+def media_path(relative: str) -> Path:
+    """A stored path below MEDIA_ROOT as a full one."""
+    return Path(settings.MEDIA_ROOT) / relative
+
+
+def receive(stream: Iterable[bytes], folder: Path, limit: int) -> tuple[Path, str, int]:
+    """Write a stream to a temporary file of `folder`: its path, SHA-256 and size. Raises CL-1801 beyond `limit`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".incoming-")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for chunk in stream:
+                size += len(chunk)
+                if size > limit:
+                    raise AppError("CL-1801", f"The upload is larger than {limit} bytes.")
+                digest.update(chunk)
+                file.write(chunk)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name), digest.hexdigest(), size
+
+
+def read_header(path: Path) -> dict[str, dict[str, Any]]:
+    """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 10 or not 2 <= length <= min(MAX_HEADER, size - 8):
+            raise AppError("CL-1702", "The file has no safetensors header.")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError):
+            raise AppError("CL-1702", "The file's safetensors header is not JSON.") from None
+    if not isinstance(header, dict):
+        raise AppError("CL-1702", "The file's safetensors header is not an object.")
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    _check_layout(tensors, size - 8 - length)
+    return tensors
+
+
+def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
+    """Known number formats, sizes that fit the shapes, no gap and no overlap; only LoRA matrices by name."""
+    end = 0
+    try:
+        entries = sorted(tensors.items(), key=lambda item: item[1]["data_offsets"][0])
+        for name, entry in entries:
+            start, stop = entry["data_offsets"]
+            wanted = math.prod(int(n) for n in entry["shape"]) * _SIZES[entry["dtype"]]
+            if start != end or stop - start != wanted or wanted <= 0:
+                raise AppError("CL-1702", f"The tensor {name[:120]} does not fit its announced place.")
+            if "lora_" not in name:
+                raise AppError("CL-1702", f"The tensor {name[:120]} is no part of an adapter.")
+            end = stop
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise AppError("CL-1702", "The file's safetensors header is malformed.") from None
+    if end != data_bytes or not tensors:
+        raise AppError("CL-1702", "The file's size does not fit its header.")
+
+
+def segment_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload, stream: Iterable[bytes]) -> Segment:
+    """Store a worker's trained segment. The same file again changes nothing; an older attempt's is refused."""
+    with transaction.atomic():
+        _check_sender(worker, run_id, name, upload)
+    folder = Path("segments") / run_id
+    temporary, digest, size = receive(stream, media_path(str(folder)), settings.ARTEFACT_MAX_BYTES)
+    try:
+        if digest != upload.sha256:
+            raise AppError("CL-1702", "The file's SHA-256 is not the announced one.")
+        read_header(temporary)
+        with transaction.atomic():
+            run, participant = _check_sender(worker, run_id, name, upload)
+            relative = str(folder / f"{participant.id}-{name}.safetensors")
+            temporary.replace(media_path(relative))
+            segment, created = Segment.objects.update_or_create(
+                participant=participant,
+                name=name,
+                defaults={"run": run, "attempt": upload.attempt, "path": relative, "sha256": digest, "bytes": size},
+            )
+            if created:
+                timeline_event(run, "segment.stored", f"{name} of {participant.party}", participant=participant)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return segment
+
+
+def _check_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> tuple[Any, Any]:
+    run, participant = part_lock(worker, run_id, upload.participant_id)
+    fence(participant, upload.attempt)
+    if name not in _NAMES.get(ParticipantRole(participant.role), ()):
+        raise AppError("CL-1702", f"'{name}' is no segment of the {participant.get_role_display().lower()}.")
+    if run.state not in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING):
+        raise AppError("CL-1504")
+    return run, participant

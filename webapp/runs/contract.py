@@ -1,0 +1,123 @@
+"""The contract of a run: built from its rows, frozen as canonical JSON, hashed, compared field by field."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from splitcore.config import RunConfig, canonical_json
+from webapp.runs.estimate import message_limit
+from webapp.runs.models import Participant, ParticipantRole, Run
+from workers.contracts import ContractDocument, ContractParticipant, Role
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs between two contracts; None where the field is absent."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+def traffic_sentences(config: RunConfig, participants: list[Participant]) -> list[str]:
+    """What crosses between the organisations, from whom to whom, in words."""
+    server = next((p.organisation.name for p in participants if p.role == ParticipantRole.SERVER), "the compute site")
+    clients = [p.organisation.name for p in participants if p.role == ParticipantRole.CLIENT]
+    names = " and ".join(clients) or "each data organisation"
+    wire, vanilla = config.wire, config.split.topology == "vanilla"
+    lines = [
+        f"{names} → {server}: activations after the first {config.split.head_layers} layers, as {wire.activations}.",
+        f"{server} → {names}: gradients of those activations, as {wire.gradients}.",
+    ]
+    if vanilla:
+        lines.append(f"{names} → {server}: the labels, that is, the target tokens themselves.")
+    else:
+        lines.append(f"{server} → {names}: activations for the last {config.split.tail_layers} layers.")
+        lines.append(f"{names} → {server}: gradients of those activations. Labels are not sent, but may be inferred.")
+    every = config.schedule.aggregate_every
+    if len(clients) > 1 and every == 1:
+        lines.append(f"{names} ⇄ {server}: gradients of the head and tail adapters, summed in every step.")
+    elif len(clients) > 1 and every > 1:
+        lines.append(f"{names} ⇄ {server}: weights of the head and tail adapters, averaged every {every} steps.")
+    lines.append("Each worker → hub: losses, token counts, times and byte counts; at the end its adapter segment.")
+    return lines
+
+
+def _participant(row: Participant) -> ContractParticipant:
+    version = row.dataset_version
+    return ContractParticipant(
+        party=row.party,
+        role=Role(row.role),
+        organisation_id=row.organisation_id,
+        organisation=row.organisation.name,
+        worker_id=row.worker_id,
+        worker=row.worker.name,
+        fingerprint=row.worker.fingerprint,
+        dataset=version.dataset.name if version else "",
+        dataset_version_id=version.id if version else "",
+        dataset_version=version.number if version else None,
+        dataset_digest=version.digest if version else "",
+        receives_adapter=row.receives_adapter,
+    )
+
+
+def contract_build(run: Run, config: RunConfig) -> ContractDocument:
+    """The contract as the run's rows stand now."""
+    rows = list(
+        run.participants.select_related("organisation", "worker", "dataset_version__dataset").order_by("role", "party")
+    )
+    return ContractDocument(
+        run_id=run.id,
+        run_name=run.name,
+        project_id=run.project_id,
+        project=run.project.name,
+        config=config.model_dump(mode="json"),
+        participants=[_participant(row) for row in rows],
+        public_prompts=list(run.public_prompts),
+        message_bytes=message_limit(config, rows),
+        traffic=traffic_sentences(config, rows),
+    )
+
+
+def contract_text(document: ContractDocument) -> str:
+    """The very text that is hashed, shown, approved and sent to the workers."""
+    return canonical_json(document.model_dump(mode="json"))
+
+
+def contract_hash(text: str) -> str:
+    """SHA-256 of the contract's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def contract_read(text: str) -> ContractDocument | None:
+    """The document of a stored text; None where there is none."""
+    return ContractDocument.model_validate_json(text) if text else None
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested document as dotted paths; participants go by their party name, not their place."""
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        items = {str(item.get("party", place)): item for place, item in enumerate(value)}.items()
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in items:
+        flat |= flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def diff(old: Any, new: Any) -> list[Change]:
+    """Every field that differs between two nested documents, in the new one's order."""
+    before, after = flatten(old), flatten(new)
+    names = [*after, *(name for name in before if name not in after)]
+    return [Change(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
+def contract_diff(old: str, new: str) -> list[Change]:
+    """What changed between two contract texts; nothing where one of them is missing."""
+    return diff(json.loads(old), json.loads(new)) if old and new else []

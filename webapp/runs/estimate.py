@@ -1,0 +1,78 @@
+"""What follows from a configuration before anything runs: steps, message sizes, and the model's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+
+from splitcore.config import RunConfig
+from webapp.fleet.models import WorkerModel
+from webapp.runs.models import Participant, ParticipantRole
+
+_MARGIN = 1.25
+_BASE_BYTES = 1 << 20
+
+
+def config_number(config: dict[str, Any], *names: str) -> int:
+    """The first of several keys that a model's config.json has, also below `text_config`; 0 where none is there."""
+    for source in (config, config.get("text_config") or {}):
+        for name in names:
+            value = source.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return 0
+
+
+def layer_count(config: dict[str, Any]) -> int:
+    """Decoder layers of a model, from its config.json; 0 where it does not say."""
+    return config_number(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
+
+
+def hidden_size(config: dict[str, Any]) -> int:
+    """Width of the hidden states, from a model's config.json."""
+    return config_number(config, "hidden_size", "n_embd", "d_model", "dim")
+
+
+def model_of(config: RunConfig, worker_ids: Iterable[str]) -> WorkerModel | None:
+    """The registration of the run's base model on one of its workers."""
+    models = WorkerModel.objects.filter(worker_id__in=list(worker_ids), model_id=config.model.name_or_path)
+    if config.model.manifest:
+        models = models.filter(manifest_hash=config.model.manifest)
+    return models.order_by("created_at").first()
+
+
+def train_rows(participants: Iterable[Participant]) -> int:
+    """Training rows of the largest dataset in a run."""
+    rows = [
+        int(p.dataset_version.metadata.get("train_rows", 0))
+        for p in participants
+        if p.role == ParticipantRole.CLIENT and p.dataset_version is not None
+    ]
+    return max(rows, default=0)
+
+
+def step_count(config: RunConfig, participants: Iterable[Participant]) -> int:
+    """Optimiser steps: as configured, or from the epochs over the largest dataset."""
+    if config.training.steps is not None:
+        return config.training.steps
+    steps = train_rows(participants) / config.training.batch_size * float(config.training.epochs or 1)
+    return max(1, ceil(steps))
+
+
+def message_limit(config: RunConfig, participants: list[Participant]) -> int:
+    """Bytes of the largest tensor message that the contract allows, with a margin.
+
+    The larger of one micro-batch of hidden states in fp32 and the adapters of head and tail in fp32.
+    """
+    model = model_of(config, [p.worker_id for p in participants])
+    shape = model.config if model else {}
+    width = hidden_size(shape) or 1024
+    inner = config_number(shape, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
+    parties = [config, *(config.for_party(name) for name in config.parties)]
+    hidden = max(ceil(p.training.batch_size / p.training.micro_batches) for p in parties) * (
+        config.training.max_length * (width * 4 + 16)
+    )
+    layers = max(p.split.head_layers + p.split.tail_layers for p in parties)
+    adapters = layers * max(p.lora.rank for p in parties) * 4 * (8 * width + 3 * (width + inner))
+    return ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES

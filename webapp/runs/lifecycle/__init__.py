@@ -1,0 +1,22 @@
+"""What workers cause: assignments asked for, verdicts, claims, exits, metrics; and the sweep that notices silence."""
+
+from webapp.runs.lifecycle.assignments import assignments_for
+from webapp.runs.lifecycle.observing import metric_observed, participant_beat
+from webapp.runs.lifecycle.participation import (
+    participant_claim,
+    participant_exit,
+    server_ready,
+    verdict_record,
+)
+from webapp.runs.lifecycle.sweeping import sweep
+
+__all__ = [
+    "assignments_for",
+    "metric_observed",
+    "participant_beat",
+    "participant_claim",
+    "participant_exit",
+    "server_ready",
+    "sweep",
+    "verdict_record",
+]

@@ -1,0 +1,106 @@
+"""What a worker has to do, derived from the rows at the moment it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from webapp.adapters.models import Adapter, AdapterState
+from webapp.fleet.models import Worker, WorkerState
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from workers.contracts import API_PREFIX, Assignment, Desired, Phase, Role
+
+_TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
+
+
+def assignments_for(worker: Worker) -> list[Assignment]:
+    """Every part that is this worker's business now; what is not in the list is not."""
+    if worker.state != WorkerState.ACTIVE:
+        return []
+    rows = (
+        Participant.objects.filter(worker=worker)
+        .exclude(run__state__in=[RunState.DRAFT, RunState.DECLINED, RunState.DONE])
+        .select_related("run", "organisation")
+        .order_by("run__created_at")
+    )
+    found = (_assignment(row) for row in rows)
+    return [item for item in found if item is not None]
+
+
+def _assignment(row: Participant) -> Assignment | None:
+    run = row.run
+    if run.state in (RunState.AWAITING, RunState.APPROVED):
+        return None if row.policy_verdict else _base(row, "review", Desired.NONE)
+    if run.state == RunState.FINISHING and row.outcome in ("", "done"):
+        if row.role in _TRAIN and not row.outcome:
+            return _train(row)
+        return _check(row)
+    if row.role in _TRAIN and not row.outcome and _has_process(row):
+        return _train(row)
+    return None
+
+
+def _has_process(row: Participant) -> bool:
+    """Whether the part is wanted, or may still have a process that has to confirm its end."""
+    return row.run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) or (
+        row.attempt > 0 and row.stop_confirmed_at is None
+    )
+
+
+def _base(row: Participant, kind: str, desired: Desired) -> Assignment:
+    return Assignment.model_validate(
+        {
+            "run_id": row.run_id,
+            "participant_id": row.id,
+            "party": row.party,
+            "role": Role(row.role),
+            "attempt": row.attempt,
+            "kind": kind,
+            "desired": desired,
+            "contract": row.run.contract,
+            "contract_hash": row.run.contract_hash,
+            "stop_confirmed": row.stop_confirmed_at is not None,
+        }
+    )
+
+
+def _train(row: Participant) -> Assignment:
+    run = row.run
+    parts = list(run.participants.select_related("worker"))
+    server = next((p for p in parts if p.role == ParticipantRole.SERVER), None)
+    return _base(row, "train", Desired(run.desired)).model_copy(
+        update={
+            "server_address": server.address if server else "",
+            "server_attempt": server.attempt if server else 0,
+            "certificates": [p.worker.certificate_pem for p in parts],
+        }
+    )
+
+
+def _check(row: Participant) -> Assignment | None:
+    adapter = next((a for a in pending_adapters(row)), None)
+    if adapter is None:
+        return None
+    kind = "evaluate" if row.dataset_version_id else "verify"
+    return _base(row, kind, Desired.RUNNING).model_copy(
+        update={
+            "adapter_id": adapter.id,
+            "adapter_sha256": adapter.sha256,
+            "adapter_url": f"{API_PREFIX}/runs/{row.run_id}/adapters/{adapter.id}?participant_id={row.id}",
+        }
+    )
+
+
+def checkers(run: Run) -> list[Participant]:
+    """Who loads the joined adapter: the parties with rows; the compute worker only where none of them is left."""
+    parts = list(run.participants.all())
+    able = [p for p in parts if p.dataset_version_id and p.phase != Phase.DROPPED and p.outcome in ("", "done")]
+    return able or [p for p in parts if p.role == ParticipantRole.SERVER and p.receives_adapter]
+
+
+def pending_adapters(row: Participant) -> Iterable[Adapter]:
+    """The joined adapters that this participant has still to load, its own or the run's."""
+    if row.id not in {p.id for p in checkers(row.run)}:
+        return []
+    adapters = row.run.adapters.filter(state__in=[AdapterState.JOINED, AdapterState.READY]).order_by("party")
+    mine = [a for a in adapters if not a.party or a.party == row.party or row.role != ParticipantRole.CLIENT]
+    return [a for a in mine if row.id not in a.reports]

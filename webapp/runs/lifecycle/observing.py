@@ -1,0 +1,143 @@
+"""What records and beats change in a run's rows: step, phase, latest metrics, and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.fleet.models import Worker
+from webapp.runs.lifecycle.participation import phase_set
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
+from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.timeline import timeline_event
+from workers.contracts import Phase
+
+_SMOOTHING = 0.9  # of the running means of loss and step time
+_ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.STOPPED})
+_LANE_FIELDS = ["metrics", "step", "phase", "phase_since", "last_beat_at", "updated_at"]
+
+
+class Observed(Protocol):
+    """The part of a telemetry record that matters here."""
+
+    kind: str
+    step: int | None
+    payload: dict[str, Any]
+
+
+def metric_observed(*, participant: Participant, record: Observed) -> None:
+    """Take one new record into the participant's lane and the run. The caller holds the transaction."""
+    records_observed(participant=participant, records=[record])
+
+
+def records_observed(*, participant: Participant, records: Iterable[Observed]) -> None:
+    """Take a batch of new records, in order, with one write of each row. The caller holds the transaction."""
+    run = participant.run
+    moved = False
+    for record in records:
+        if record.kind == "metric":
+            moved = _metric(run, participant, record) or moved
+        elif record.kind == "eval":
+            _evaluation(run, participant, record)
+        elif record.kind == "phase":
+            _phase(participant, Phase(record.payload["phase"]))
+    participant.last_beat_at = timezone.now()
+    participant.save(update_fields=_LANE_FIELDS)
+    run.save(update_fields=["step", "summary", "updated_at"])
+    if moved and run.state == RunState.STARTING:
+        run_move(run, RunState.TRAINING, detail="The first step is done.")
+
+
+def _phase(participant: Participant, phase: Phase) -> None:
+    if participant.outcome and phase not in (Phase.VERIFYING, Phase.EVALUATING):
+        return
+    phase_set(participant, phase)
+
+
+def _smooth(old: Any, new: float) -> float:
+    return new if old is None else _SMOOTHING * float(old) + (1 - _SMOOTHING) * new
+
+
+def _metric(run: Run, participant: Participant, record: Observed) -> bool:
+    """Lane and totals of one step; clients count the bytes, since each byte has a client at one end."""
+    payload, lane = record.payload, dict(participant.metrics)
+    seconds = float(payload.get("seconds") or 0.0)
+    for name in ("loss", "learning_rate", "grad_norm"):
+        if payload.get(name) is not None:
+            lane[name] = payload[name]
+    if payload.get("loss") is not None:
+        lane["loss_ema"] = _smooth(lane.get("loss_ema"), float(payload["loss"]))
+    for name in ("seconds", "compute_s", "send_s", "wait_s"):
+        lane[name] = _smooth(lane.get(name), float(payload.get(name) or 0.0))
+    if seconds > 0:
+        lane["tokens_per_s"] = _smooth(lane.get("tokens_per_s"), int(payload.get("seen_tokens") or 0) / seconds)
+    for name in ("bytes_up", "bytes_down", "tokens", "seen_tokens"):
+        lane[name] = int(lane.get(name) or 0) + int(payload.get(name) or 0)
+    participant.metrics = lane
+    if record.step is not None:
+        participant.step = max(participant.step, record.step)
+        run.step = max(run.step, record.step)
+    if participant.role == ParticipantRole.CLIENT:
+        summary = dict(run.summary)
+        moved = dict(summary.get("bytes") or {"uplink": 0, "downlink": 0})
+        moved["uplink"] += int(payload.get("bytes_up") or 0)
+        moved["downlink"] += int(payload.get("bytes_down") or 0)
+        run.summary = {
+            **summary,
+            "bytes": moved,
+            "tokens": int(summary.get("tokens") or 0) + int(payload.get("tokens") or 0),
+        }
+    return True
+
+
+def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
+    """First and last evaluation of each party; the run's loss is their mean, weighted by tokens."""
+    entry = {"step": record.step or 0, "loss": record.payload["loss"], "tokens": record.payload["tokens"]}
+    evals = dict(run.summary.get("evals") or {})
+    mine = dict(evals.get(participant.party) or {"first": entry})
+    mine["last"] = entry
+    evals[participant.party] = mine
+    participant.metrics = {**participant.metrics, "eval_loss": entry["loss"], "eval_step": entry["step"]}
+    run.summary = {
+        **run.summary,
+        "evals": evals,
+        "loss_before": _weighted([e["first"] for e in evals.values()]),
+        "loss_after": _weighted([e["last"] for e in evals.values()]),
+    }
+
+
+def _weighted(entries: list[dict[str, Any]]) -> float | None:
+    tokens = sum(int(entry["tokens"]) for entry in entries)
+    return sum(float(entry["loss"]) * int(entry["tokens"]) for entry in entries) / tokens if tokens else None
+
+
+@transaction.atomic
+def participant_beat(*, worker: Worker, lanes: list[dict[str, Any]]) -> None:
+    """A worker is alive: note it for each live part, and take up what it says of each lane's phase and step."""
+    rows = Participant.objects.filter(worker=worker, run__state__in=LIVE).select_related(
+        "run", "organisation", "worker"
+    )
+    told = {str(lane.get("participant_id")): lane for lane in lanes if isinstance(lane, dict)}
+    for row in rows:
+        was_dropped = row.phase == Phase.DROPPED
+        row.last_beat_at = timezone.now()
+        lane = told.get(row.id)
+        if lane is not None and lane.get("attempt") == row.attempt:
+            _lane(row, lane)
+        if row.phase == Phase.DROPPED:
+            phase_set(row, Phase(row.metrics.get("phase_before_drop") or Phase.STARTING))
+        row.save(update_fields=["last_beat_at", "phase", "phase_since", "step", "updated_at"])
+        if was_dropped:
+            timeline_event(row.run, "participant.returned", f"{worker.name} is back.", participant=row)
+            run_announce(row.run)
+
+
+def _lane(row: Participant, lane: dict[str, Any]) -> None:
+    if not row.outcome and lane.get("phase") in set(Phase) - {Phase.DROPPED} - _ENDED:
+        phase_set(row, Phase(lane["phase"]))
+    step = lane.get("step")
+    if isinstance(step, int) and step > row.step:
+        row.step = step

@@ -1,0 +1,149 @@
+"""A worker's part: its verdict on the contract, its claim (the fence), its address, its exit."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.audit.services import audit_record
+from webapp.fleet.models import Worker
+from webapp.runs.lifecycle.access import fence, part_lock
+from webapp.runs.lifecycle.failing import run_fail
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.approvals import approve_if_complete
+from webapp.runs.services.control import stop_if_all_gone, wake_participants
+from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.timeline import error_info, timeline_event
+from workers.contracts import Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
+
+
+def phase_set(participant: Participant, phase: Phase) -> bool:
+    """Give a participant another phase (unsaved); whether it changed."""
+    if participant.phase == phase.value:
+        return False
+    participant.phase, participant.phase_since = phase.value, timezone.now()
+    return True
+
+
+@transaction.atomic
+def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Participant:
+    """Store what the site's own policy says of the contract. A refusal keeps the run from being approved."""
+    run, participant = part_lock(worker, run_id, verdict.participant_id)
+    if verdict.contract_hash != run.contract_hash:
+        raise AppError("CL-1502")
+    before = participant.policy_verdict
+    participant.policy_verdict = {
+        "accepted": verdict.accepted,
+        "refusals": [refusal.model_dump() for refusal in verdict.refusals],
+        "at": timezone.now().isoformat(),
+    }
+    participant.save(update_fields=["policy_verdict", "updated_at"])
+    if before and before["accepted"] == verdict.accepted:
+        return participant
+    word = "accepts" if verdict.accepted else "refuses"
+    reasons = " ".join(refusal.message for refusal in verdict.refusals)
+    timeline_event(
+        run,
+        f"policy.{'accepted' if verdict.accepted else 'refused'}",
+        f"The policy of {worker.name} {word} the contract. {reasons}".strip(),
+        error=None if verdict.accepted else error_info("CL-1509", f"{worker.name} refuses: {reasons}"[:600]),
+        participant=participant,
+    )
+    audit_record(
+        actor=worker,
+        action="policy.accepted" if verdict.accepted else "policy.refused",
+        organisation_id=worker.organisation_id,
+        project_id=run.project_id,
+        object_id=run.id,
+        details={"contract_hash": verdict.contract_hash, "refusals": [r.model_dump() for r in verdict.refusals]},
+    )
+    if not approve_if_complete(run):
+        run_announce(run)
+    return participant
+
+
+@transaction.atomic
+def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimReply:
+    """Give a job its part and the next attempt number; every message of an older one is refused from here on."""
+    run, participant = part_lock(worker, run_id, claim.participant_id)
+    if claim.contract_hash != run.contract_hash:
+        raise AppError("CL-1502")
+    wanted = run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) and run.state in LIVE
+    if not wanted or participant.outcome or participant.role == ParticipantRole.EVALUATOR:
+        raise AppError("CL-1504")
+    participant.attempt += 1
+    participant.address = ""
+    participant.last_beat_at = timezone.now()
+    phase_set(participant, Phase.STARTING)
+    participant.save(update_fields=["attempt", "address", "last_beat_at", "phase", "phase_since", "updated_at"])
+    timeline_event(
+        run,
+        "participant.claimed",
+        f"{worker.name} took up its part (attempt {participant.attempt}).",
+        participant=participant,
+    )
+    run_announce(run)
+    return ClaimReply(attempt=participant.attempt, desired=Desired(run.desired))
+
+
+@transaction.atomic
+def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
+    """Store where the server half listens, and wake the clients that wait for it."""
+    run, participant = part_lock(worker, run_id, ready.participant_id)
+    fence(participant, ready.attempt)
+    if participant.role != ParticipantRole.SERVER:
+        raise AppError("CL-1504", "Only the compute organisation's part listens for others.")
+    participant.address = f"{ready.host}:{ready.port}"
+    participant.save(update_fields=["address", "updated_at"])
+    timeline_event(run, "server.ready", f"{worker.name} listens for the data organisations.", participant=participant)
+    wake_participants(run, "peer")
+    return participant
+
+
+@transaction.atomic
+def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
+    """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
+    run, participant = part_lock(worker, run_id, exit_.participant_id)
+    fence(participant, exit_.attempt)
+    if participant.outcome:
+        return participant
+    phase_before = participant.phase
+    participant.outcome = exit_.outcome
+    participant.error = exit_.error.model_dump() if exit_.error else None
+    participant.stop_confirmed_at = timezone.now()
+    phase_set(participant, Phase(exit_.outcome))
+    participant.save(update_fields=["outcome", "error", "stop_confirmed_at", "phase", "phase_since", "updated_at"])
+    timeline_event(
+        run,
+        f"participant.{exit_.outcome}",
+        f"The process of {worker.name} is gone.",
+        error=exit_.error,
+        participant=participant,
+    )
+    _after_exit(run, participant, exit_, phase_before)
+    run_announce(run)
+    return participant
+
+
+def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: str) -> None:
+    if exit_.outcome == "failed" and run.state in LIVE:
+        run_fail(run, exit_.error or error_info("CL-1999"), participant=participant, phase=phase_before)
+    elif exit_.outcome == "stopped" and run.desired != DesiredState.STOPPED and run.state in LIVE:
+        run_fail(run, exit_.error or error_info("CL-1508"), participant=participant, phase=phase_before)
+    elif exit_.outcome == "done":
+        _finish_if_all_done(run)
+    stop_if_all_gone(run)
+
+
+def _finish_if_all_done(run: Run) -> None:
+    """Go on to joining once every training part is done."""
+    training = run.participants.exclude(role=ParticipantRole.EVALUATOR)
+    if run.state not in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED):
+        return
+    if training.exclude(outcome="done").exists():
+        return
+    from webapp.adapters.tasks import join  # adapters import this app's models and states
+
+    run_move(run, RunState.FINISHING, detail="Training is done; the segments are being joined.")
+    transaction.on_commit(lambda: join.delay(run.id))

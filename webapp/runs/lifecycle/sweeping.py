@@ -1,0 +1,111 @@
+"""The hub's own eye on time: silent workers, late starts, stops that nobody confirms, checks that never come."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.adapters.models import AdapterState
+from webapp.adapters.services import checks_open
+from webapp.adapters.services.packaging import CHECK_DEADLINE
+from webapp.adapters.tasks import join, package
+from webapp.core.live import wake_worker
+from webapp.runs.lifecycle.assignments import checkers
+from webapp.runs.lifecycle.failing import failure_of, run_fail
+from webapp.runs.lifecycle.participation import phase_set
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.control import gone
+from webapp.runs.services.locking import run_lock
+from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.timeline import error_info, timeline_event
+from workers.contracts import Phase
+
+START_DEADLINE = timedelta(minutes=15)
+DROP_DEADLINE = timedelta(minutes=15)
+STOP_DEADLINE = timedelta(minutes=3)
+JOIN_DEADLINE = timedelta(seconds=30)
+SILENT_BEATS = 3
+
+
+def sweep() -> None:
+    """Look at every live run once. Each run has its own short transaction."""
+    for run_id in Run.objects.filter(state__in=LIVE).values_list("id", flat=True):
+        with transaction.atomic():
+            run = run_lock(run_id)
+            if run.state in LIVE:
+                _sweep_run(run)
+
+
+def _sweep_run(run: Run) -> None:
+    parts = list(run.participants.select_related("worker", "organisation"))
+    _mark_silent(run, parts)
+    age = timezone.now() - run.state_since
+    if run.state == RunState.STARTING and age > START_DEADLINE:
+        _fail_late_start(run, parts)
+    elif run.state in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED):
+        _fail_long_silence(run, parts)
+    elif run.state == RunState.STOPPING and age > STOP_DEADLINE:
+        _give_up_stop(run, parts)
+    elif run.state == RunState.FINISHING:
+        _finish(run, age)
+
+
+def _mark_silent(run: Run, parts: list[Participant]) -> None:
+    """Three beats without a word from a worker whose part runs: its lane says so."""
+    limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS)
+    for part in parts:
+        silent = part.last_beat_at is not None and part.last_beat_at < limit
+        if not silent or part.outcome or part.attempt == 0 or part.phase == Phase.DROPPED:
+            continue
+        part.metrics = {**part.metrics, "phase_before_drop": part.phase}
+        phase_set(part, Phase.DROPPED)
+        part.save(update_fields=["metrics", "phase", "phase_since", "updated_at"])
+        error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} went silent.")
+        timeline_event(run, "participant.dropped", error.message, error=error, participant=part)
+        run_announce(run)
+
+
+def _fail_late_start(run: Run, parts: list[Participant]) -> None:
+    training = [p for p in parts if p.role != ParticipantRole.EVALUATOR]
+    late = min(training, key=lambda p: (p.attempt > 0, p.phase_since))
+    what = "did not take up its part" if late.attempt == 0 else f"is still in the phase '{late.phase}'"
+    error = error_info("CL-1506", f"{late.worker.name} of {late.organisation.name} {what} in time.")
+    run_fail(run, error, participant=late)
+
+
+def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
+    """The deadline counts from the moment the lane was marked, so an outage of the hub itself fails nobody."""
+    for part in parts:
+        if part.phase == Phase.DROPPED and timezone.now() - part.phase_since > DROP_DEADLINE:
+            error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} did not come back.")
+            run_fail(run, error, participant=part, phase=str(part.metrics.get("phase_before_drop", "")))
+            return
+
+
+def _give_up_stop(run: Run, parts: list[Participant]) -> None:
+    """A worker that is silent cannot confirm: the run ends as failed and says who has not confirmed."""
+    open_parts = [p for p in parts if not gone(p)]
+    if any(p.phase != Phase.DROPPED for p in open_parts):
+        return
+    names = ", ".join(f"{p.worker.name} of {p.organisation.name}" for p in open_parts)
+    error = error_info("CL-1507", f"{names} has not confirmed that its process is gone.")
+    if run.failure is None:
+        run.failure = failure_of(error, open_parts[0] if open_parts else None, "stopping")
+        run.save(update_fields=["failure", "updated_at"])
+    timeline_event(run, "stop.unconfirmed", error.message, error=error)
+    run_move(run, RunState.FAILED, detail=error.message)
+
+
+def _finish(run: Run, age: timedelta) -> None:
+    """Ring the doorbells of joining, checking and packaging again, as far as each is still to do."""
+    if not run.adapters.exclude(state=AdapterState.COLLECTING).exists():
+        if age > JOIN_DEADLINE:
+            transaction.on_commit(lambda: join.delay(run.id))
+    elif checks_open(run) and age < CHECK_DEADLINE:
+        for worker_id in {row.worker_id for row in checkers(run)}:
+            wake_worker(worker_id, "check")
+    else:
+        transaction.on_commit(lambda: package.delay(run.id))

@@ -1,0 +1,18 @@
+"""Writes that people cause: drafts, contracts and approvals, start and stop."""
+
+from webapp.runs.services.approvals import approval_decide, run_submit
+from webapp.runs.services.control import run_archive, run_pause, run_resume, run_start, run_stop
+from webapp.runs.services.drafts import PartyChoice, run_clone, run_draft_save
+
+__all__ = [
+    "PartyChoice",
+    "approval_decide",
+    "run_archive",
+    "run_clone",
+    "run_draft_save",
+    "run_pause",
+    "run_resume",
+    "run_start",
+    "run_stop",
+    "run_submit",
+]

@@ -1,0 +1,141 @@
+"""Start, pause, resume, stop and archive: changes of what the people want of a run."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.audit.services import audit_record
+from webapp.core.live import wake_worker
+from webapp.orgs.permissions import Action, require
+from webapp.runs.models import DesiredState, Participant, Run, RunState
+from webapp.runs.permissions import require_stop
+from webapp.runs.services.locking import run_lock
+from webapp.runs.states import ENDED, run_move
+from workers.contracts import Phase
+
+
+def wake_participants(run: Run, reason: str) -> None:
+    """Ring the bell of every worker in the run."""
+    for worker_id in set(run.participants.values_list("worker_id", flat=True)):
+        wake_worker(worker_id, reason)
+
+
+def want(run: Run, desired: DesiredState) -> None:
+    """Store what is wanted of a locked run and ring its workers."""
+    run.desired = desired
+    run.save(update_fields=["desired", "updated_at"])
+    wake_participants(run, desired.value)
+
+
+def _audit(actor: User, run: Run, action: str, reason: str = "") -> None:
+    audit_record(
+        actor=actor,
+        action=action,
+        organisation_id=run.organisation_id,
+        project_id=run.project_id,
+        object_id=run.id,
+        details={"reason": reason} if reason else {},
+    )
+
+
+def start_locked(run: Run) -> None:
+    """Start a locked, approved run."""
+    run_move(run, RunState.STARTING, detail="Workers are asked to take up their parts.")
+    want(run, DesiredState.RUNNING)
+
+
+@transaction.atomic
+def run_start(*, actor: User, run: Run) -> Run:
+    """Start an approved run."""
+    require(actor, Action.CONTROL_RUN, run.organisation)
+    run = run_lock(run.id)
+    if run.state != RunState.APPROVED:
+        raise AppError("CL-1501", "Only an approved run can be started.")
+    start_locked(run)
+    _audit(actor, run, "run.started")
+    return run
+
+
+@transaction.atomic
+def run_pause(*, actor: User, run: Run) -> Run:
+    """Ask every worker to hold after its current step."""
+    require_stop(actor, run)
+    run = run_lock(run.id)
+    run_move(run, RunState.PAUSED, detail=f"Paused by {actor}.")
+    want(run, DesiredState.PAUSED)
+    _audit(actor, run, "run.paused")
+    return run
+
+
+@transaction.atomic
+def run_resume(*, actor: User, run: Run) -> Run:
+    """Let a paused run go on."""
+    require(actor, Action.CONTROL_RUN, run.organisation)
+    run = run_lock(run.id)
+    if run.state != RunState.PAUSED:
+        raise AppError("CL-1501", "Only a paused run can be resumed.")
+    run_move(run, RunState.TRAINING, detail=f"Resumed by {actor}.")
+    want(run, DesiredState.RUNNING)
+    _audit(actor, run, "run.resumed")
+    return run
+
+
+def gone(participant: Participant) -> bool:
+    """Whether a participant surely has no process: it never claimed its part, or has reported its exit."""
+    return bool(participant.outcome) or participant.attempt == 0
+
+
+def stop_if_all_gone(run: Run) -> bool:
+    """Finish a locked, stopping run once every worker has said that its process is gone."""
+    if run.state != RunState.STOPPING or not all(gone(p) for p in run.participants.all()):
+        return False
+    if run.failure:
+        run_move(run, RunState.FAILED, detail=str(run.failure.get("message", "")))
+    else:
+        run_move(run, RunState.STOPPED, detail="Every worker has confirmed that its process is gone.")
+    return True
+
+
+def stop_locked(run: Run, detail: str) -> None:
+    """Ask every worker of a locked run to stop; workers that never took up their part have nothing to stop."""
+    run_move(run, RunState.STOPPING, detail=detail)
+    want(run, DesiredState.STOPPED)
+    run.participants.filter(attempt=0, outcome="").update(
+        stop_confirmed_at=timezone.now(), phase=Phase.STOPPED.value, phase_since=timezone.now()
+    )
+    stop_if_all_gone(run)
+
+
+@transaction.atomic
+def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
+    """Stop a run: at once where nothing runs yet, else when each worker has confirmed it."""
+    require_stop(actor, run)
+    run = run_lock(run.id)
+    why = f"Stopped by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
+    if run.state in (RunState.AWAITING, RunState.APPROVED):
+        run.desired = DesiredState.STOPPED
+        run.save(update_fields=["desired", "updated_at"])
+        run_move(run, RunState.STOPPED, detail=why)
+        wake_participants(run, "withdrawn")
+    elif run.state == RunState.STOPPING:
+        return run
+    else:
+        stop_locked(run, why)
+    _audit(actor, run, "run.stopped", reason)
+    return run
+
+
+@transaction.atomic
+def run_archive(*, actor: User, run: Run, archived: bool = True) -> Run:
+    """Take an ended or draft run out of the lists, or bring it back. Nothing is deleted."""
+    require(actor, Action.CONFIGURE_RUN, run.organisation)
+    run = run_lock(run.id)
+    if run.state not in ENDED | {RunState.DRAFT, RunState.DECLINED}:
+        raise AppError("CL-1501", "A run that is under way cannot be archived.", "Stop it first.")
+    run.is_archived = archived
+    run.save(update_fields=["is_archived", "updated_at"])
+    _audit(actor, run, "run.archived" if archived else "run.unarchived")
+    return run

@@ -1,0 +1,190 @@
+"""Drafts: what an engineer types, kept as it is until it is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.audit.services import audit_record
+from webapp.datasets.models import DatasetVersion
+from webapp.fleet.models import Worker
+from webapp.orgs.models import Organisation
+from webapp.orgs.permissions import Action, require
+from webapp.projects.models import Project
+from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.locking import run_lock
+from webapp.runs.states import EDITABLE, run_announce, run_move
+
+
+@dataclass(frozen=True)
+class PartyChoice:
+    """One worker chosen for a run; a data party names its dataset version."""
+
+    role: str
+    worker_id: str
+    dataset_version_id: str = ""
+    receives_adapter: bool | None = None  # by default the data parties receive it, the compute worker does not
+
+
+def _party_name(organisation: Organisation, role: str, taken: set[str]) -> str:
+    """The organisation's slug; with its role, then a number, where that is taken."""
+    names = [organisation.slug, f"{organisation.slug[:48]}-{role}"]
+    names += [f"{organisation.slug[:48]}-{number}" for number in range(2, 65)]
+    return next(name for name in names if name not in taken)
+
+
+def _version(choice: PartyChoice, project: Project, worker: Worker) -> DatasetVersion | None:
+    if choice.role == ParticipantRole.SERVER:
+        return None
+    version = (
+        DatasetVersion.objects.filter(
+            id=choice.dataset_version_id,
+            dataset__worker=worker,
+            dataset__projects=project,
+            withdrawn_at=None,
+            dataset__is_archived=False,
+        )
+        .select_related("dataset")
+        .first()
+    )
+    if version is None:
+        raise AppError("CL-1003", f"The dataset chosen for {worker.name} is not offered to this project.")
+    return version
+
+
+def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
+    """Make the chosen workers the run's participants; the rows of those that stay are kept."""
+    kept: set[str] = set()
+    taken: set[str] = set()
+    for choice in choices:
+        if choice.role not in ParticipantRole.values:
+            raise AppError("CL-1003", f"'{choice.role}' is not a role: {', '.join(ParticipantRole.values)}.")
+        worker = (
+            Worker.objects.filter(
+                id=choice.worker_id,
+                organisation__participations__project=run.project,
+                organisation__participations__is_active=True,
+            )
+            .select_related("organisation")
+            .first()
+        )
+        if worker is None:
+            raise AppError("CL-1003", "A chosen worker does not belong to an organisation of this project.")
+        row = run.participants.filter(worker=worker, role=choice.role).first() or Participant(
+            run=run, worker=worker, organisation=worker.organisation, role=choice.role
+        )
+        if row.id in kept:
+            raise AppError("CL-1003", f"{worker.name} was chosen twice in the same role.")
+        row.dataset_version = _version(choice, run.project, worker)
+        data_party = choice.role != ParticipantRole.SERVER
+        row.receives_adapter = data_party if choice.receives_adapter is None else choice.receives_adapter
+        row.party = row.party or _party_name(worker.organisation, choice.role, taken | _names(run))
+        taken.add(row.party)
+        row.save()
+        kept.add(row.id)
+    run.participants.exclude(id__in=kept).delete()
+
+
+def _names(run: Run) -> set[str]:
+    return set(run.participants.values_list("party", flat=True))
+
+
+def approvals_void(run: Run) -> None:
+    """Take a submitted run back to a draft: its decisions no longer count, the old text stays for the diff."""
+    if run.state == RunState.DRAFT:
+        return
+    decided = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.APPROVED)
+    if decided.exists():
+        run.approved_contract = run.contract
+    run.approvals.filter(state__in=[ApprovalState.PENDING, ApprovalState.APPROVED]).update(state=ApprovalState.VOIDED)
+    run.contract = run.contract_hash = ""
+    run.save(update_fields=["approved_contract", "contract", "contract_hash", "updated_at"])
+    run.participants.update(policy_verdict=None)
+    run_move(run, RunState.DRAFT, detail="The configuration was changed; approvals are void.")
+
+
+@transaction.atomic
+def run_draft_save(
+    *,
+    actor: User,
+    project: Project,
+    organisation: Organisation,
+    name: str,
+    config: dict[str, Any],
+    parties: Sequence[PartyChoice] | None = None,
+    run: Run | None = None,
+    note: str = "",
+    public_prompts: Sequence[str] | None = None,
+    start_when_approved: bool = True,
+) -> Run:
+    """Create a draft or change one. `config` is kept as given: it is judged when it is submitted.
+
+    Changing a submitted run takes it back to a draft and voids its approvals.
+    """
+    owner = run.organisation if run is not None else organisation
+    require(actor, Action.CONFIGURE_RUN, owner)
+    if run is None:
+        if not project.participations.filter(organisation=owner, is_active=True).exists():
+            raise AppError("CL-1003", f"{owner.name} is not a member of the project {project.name}.")
+        run = Run(project=project, organisation=owner, created_by=actor)
+        action = "run.created"
+    else:
+        run = run_lock(run.id)
+        action = "run.changed"
+        if run.state not in EDITABLE:
+            raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")
+        approvals_void(run)
+    run.name, run.note = name[:120] or "Untitled run", note[:4000]
+    run.config, run.start_when_approved = config, start_when_approved
+    if public_prompts is not None:
+        run.public_prompts = [prompt[:600] for prompt in public_prompts if prompt.strip()][:8]
+    if run._state.adding:
+        run.save()
+    else:
+        run.save(update_fields=["name", "note", "config", "start_when_approved", "public_prompts", "updated_at"])
+    if parties is not None:
+        parties_replace(run, parties)
+    audit_record(actor=actor, action=action, organisation_id=owner.id, project_id=run.project_id, object_id=run.id)
+    run_announce(run)
+    return run
+
+
+@transaction.atomic
+def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
+    """A new draft of `organisation` with the same configuration and parties; `parent` is what a diff compares with."""
+    require(actor, Action.CONFIGURE_RUN, organisation)
+    clone = Run.objects.create(
+        project=run.project,
+        organisation=organisation,
+        created_by=actor,
+        name=f"{run.name[:105]} (clone)",
+        note=run.note,
+        parent=run,
+        config=run.config,
+        public_prompts=run.public_prompts,
+        start_when_approved=run.start_when_approved,
+    )
+    for row in run.participants.all():
+        Participant.objects.create(
+            run=clone,
+            organisation_id=row.organisation_id,
+            worker_id=row.worker_id,
+            role=row.role,
+            party=row.party,
+            dataset_version_id=row.dataset_version_id,
+            receives_adapter=row.receives_adapter,
+        )
+    audit_record(
+        actor=actor,
+        action="run.cloned",
+        organisation_id=organisation.id,
+        project_id=run.project_id,
+        object_id=clone.id,
+        details={"parent": run.id},
+    )
+    return clone

@@ -1,0 +1,13 @@
+"""Periodic work of runs."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from webapp.runs import lifecycle
+
+
+@shared_task
+def sweep() -> None:
+    """Look for silent workers and overdue states."""
+    lifecycle.sweep()
