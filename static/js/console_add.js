@@ -43,7 +43,7 @@ async function exchangeTicket() {
   if (!match) return;
   history.replaceState(null, "", location.pathname);
   try {
-    await fetchJson("/ticket", { method: "POST", body: { ticket: match[1] } });
+    await fetchJson("/ticket", { method: "POST", body: JSON.stringify({ ticket: match[1] }) });
     openForm();
   } catch (error) {
     if (root.dataset.mayAdd !== "yes") show(error);
@@ -63,7 +63,7 @@ async function sendChunk(id, offset, chunk) {
 }
 
 async function send(file) {
-  let state = await fetchJson("/uploads", { method: "POST", body: { name: file.name, size: file.size } });
+  let state = await fetchJson("/uploads", { method: "POST", body: JSON.stringify({ name: file.name, size: file.size }) });
   let failures = 0;
   document.querySelector("#progress-box").hidden = false;
   bar.max = Math.max(file.size, 1);
@@ -142,12 +142,12 @@ async function check(event) {
   try {
     let job = await fetchJson(`/uploads/${uploads.train}/check`, {
       method: "POST",
-      body: {
+      body: JSON.stringify({
         mapping,
         heldout_upload: uploads.heldout,
         model: document.querySelector("#model").value,
         eval_fraction: Number(document.querySelector("#fraction").value),
-      },
+      }),
     });
     while (!job.done) {
       state.textContent = job.rows ? `${number(job.rows)} rows checked` : "Checking";

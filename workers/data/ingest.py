@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,6 +119,8 @@ class _Stage:
             self.report.heldout_rows += 1
         if self.meter is not None:
             self.meter.add(row)
+        if self.on_rows is not None and (self.report.train_rows + self.report.heldout_rows) % 500 == 0:
+            self.on_rows(self.report.train_rows + self.report.heldout_rows)
 
     def close(self) -> None:
         """Flush the files."""
@@ -138,10 +140,12 @@ def stage(
     eval_fraction: float = 0.1,
     model_folder: Path | None = None,
     tokenizer: str = "",
+    on_rows: Callable[[int], None] | None = None,
 ) -> Report:
     """Check `path` (and a held-out file) row by row and write the canonical rows into a new folder of `staging`.
 
-    `key` is the site's own 32 bytes. Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
+    `key` is the site's own 32 bytes; `on_rows` is told how far the check is.
+    Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
     """
     source = detect_source(path, name)
     columns = columns_of(path, source)
@@ -157,6 +161,7 @@ def stage(
         with disk_errors():
             folder.mkdir(parents=True)
             writer = _Stage(folder, report, key, 0.0 if heldout else eval_fraction, meter)
+            writer.on_rows = on_rows
             try:
                 _take(writer, path, source, "train", None if not heldout else "train")
                 if heldout is not None:

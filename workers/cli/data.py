@@ -1,0 +1,130 @@
+"""`cutlayer worker data`: add, list, delete datasets of this worker from its own terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from splitcore.errors import CATALOGUE, AppError
+from workers.data.ingest import Report
+from workers.data.register import is_registered, register
+from workers.data.store import DatasetStore
+from workers.hub import HubClient
+from workers.models_registry import ModelRegistry
+from workers.settings import WorkerHome
+
+app = typer.Typer(help="Datasets of this worker. Rows never leave this machine.", no_args_is_help=True)
+out = Console()
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder.")]
+
+
+def _mapping(pairs: list[str]) -> dict[str, str] | None:
+    """`prompt=column` pairs. Raises CL-1215."""
+    mapping = {}
+    for pair in pairs:
+        role, separator, column = pair.partition("=")
+        if not separator or not column:
+            raise AppError("CL-1215", f"'{pair}' is not of the form role=column.")
+        mapping[role] = column
+    return mapping or None
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    name: Annotated[str, typer.Option(help="Name of the dataset, as the hub sees it.")] = "",
+    heldout: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File of held-out rows.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="role=column, e.g. prompt=question.")] = None,
+    eval_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Share held out, without a held-out file.")
+    ] = 0.1,
+    model: Annotated[str, typer.Option(help="Registered base model whose tokenizer measures lengths.")] = "",
+    columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Tell the hub the column names.")] = True,
+    lengths: Annotated[bool, typer.Option("--lengths/--no-lengths", help="Tell the hub the token lengths.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the metadata is sent.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Check a file, show what would leave this machine, store it here and tell the hub its metadata."""
+    site = WorkerHome.find(home)
+    store, registry = DatasetStore(site.root), ModelRegistry(site)
+    known = registry.all()
+    model = model or (known[0].model_id if len(known) == 1 else "")
+    with out.status("Checking every row"):
+        report = store.stage(
+            file,
+            heldout=heldout,
+            mapping=_mapping(column or []),
+            eval_fraction=eval_fraction,
+            model_folder=registry.folder_of(model) if model else None,
+            tokenizer=model,
+        )
+    _print_report(report)
+    metadata = store.propose(report.staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
+    out.print("\nExactly this would be sent to the hub, and nothing else:")
+    out.print_json(metadata.model_dump_json())
+    if not yes and not typer.confirm("Store the dataset here and send this?"):
+        store.discard(report.staged_id)
+        out.print("Nothing was stored and nothing was sent.")
+        raise typer.Exit(1)
+    stored = store.confirm(report.staged_id, metadata)
+    hub = HubClient.of(site)
+    try:
+        register(stored, hub)
+    finally:
+        hub.close()
+    out.print(f"[green]{metadata.name} v{metadata.version}[/] is on this worker; the hub has its metadata.")
+
+
+@app.command("list")
+def list_(home: HomeOption = None) -> None:
+    """Every version on this machine."""
+    table = Table("Name", "Version", "Training rows", "Held out", "Hub has metadata", "Added")
+    for stored in DatasetStore(WorkerHome.find(home).root).versions():
+        meta = stored.metadata
+        when = meta.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        known = "yes" if is_registered(stored) else "not yet"
+        table.add_row(meta.name, str(meta.version), str(meta.train_rows), str(meta.heldout_rows), known, when)
+    out.print(table)
+
+
+@app.command("send")
+def send(home: HomeOption = None) -> None:
+    """Send the metadata that an absent hub has not got yet."""
+    site = WorkerHome.find(home)
+    hub = HubClient.of(site)
+    started = time.monotonic()
+    try:
+        pending = [stored for stored in DatasetStore(site.root).versions() if not is_registered(stored)]
+        for stored in pending:
+            register(stored, hub)
+    finally:
+        hub.close()
+    out.print(f"{len(pending)} sent in {time.monotonic() - started:.1f} s.")
+
+
+@app.command("delete")
+def delete(
+    name: str, version: int, yes: Annotated[bool, typer.Option("--yes", "-y")] = False, home: HomeOption = None
+) -> None:
+    """Delete a version's rows from this machine. What the hub knows of it stays."""
+    if not yes:
+        typer.confirm(f"Delete the rows of {name} v{version} from this machine?", abort=True)
+    DatasetStore(WorkerHome.find(home).root).delete(name, version)
+    out.print("Deleted.")
+
+
+def _print_report(report: Report) -> None:
+    out.print(
+        f"{report.train_rows} training rows, {report.heldout_rows} held out, {report.duplicates} repeated, "
+        f"{report.bad_rows} bad rows left out."
+    )
+    for problem in report.problems[:20]:
+        out.print(f"  {problem.file} line {problem.line}: [yellow]{problem.code}[/] {CATALOGUE[problem.code].title}")
+    if report.longest:
+        out.print(f"Longest row: {report.longest} tokens of {report.tokenizer}.")

@@ -1,0 +1,117 @@
+"""Who may do what on the console: a hub's ticket may *add*, the local PIN may also *see and delete*."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from django.conf import settings
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+
+from splitcore.errors import AppError
+from workers.console.models import SpentTicket
+from workers.console.pin import read_or_create_pin
+from workers.console.site import site
+
+P = ParamSpec("P")
+View = Callable[..., HttpResponse]
+_ADD_SECONDS = 3600
+
+
+def _decode(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def ticket_claims(ticket: str) -> dict[str, Any]:
+    """The claims of a ticket that the pinned hub key signed for this worker. Raises CL-1450 to CL-1452."""
+    enrolment = site().enrolment
+    if enrolment is None:
+        raise AppError("CL-1450", "This worker is not enrolled, so it trusts no hub's tickets.")
+    try:
+        body, signature = ticket.split(".")
+        key = load_pem_public_key(enrolment.hub_public_key_pem.encode())
+        if not isinstance(key, Ed25519PublicKey):
+            raise AppError("CL-1450")
+        key.verify(_decode(signature), body.encode())
+        claims: dict[str, Any] = json.loads(_decode(body))
+    except (ValueError, InvalidSignature):
+        raise AppError("CL-1450") from None
+    if claims.get("worker_id") != enrolment.worker_id or claims.get("action") != "add":
+        raise AppError("CL-1450", "The ticket is for another worker or another action.")
+    if not isinstance(claims.get("exp"), int) or claims["exp"] < time.time():
+        raise AppError("CL-1451")
+    return claims
+
+
+def redeem_ticket(request: HttpRequest, ticket: str) -> None:
+    """Exchange a ticket for the right to add, once. Raises CL-1450 to CL-1452."""
+    claims = ticket_claims(ticket)
+    try:
+        with transaction.atomic():
+            SpentTicket.objects.create(
+                ticket_id=str(claims["jti"])[:64], expires_at=datetime.fromtimestamp(claims["exp"], UTC)
+            )
+    except IntegrityError:
+        raise AppError("CL-1452") from None
+    SpentTicket.objects.filter(expires_at__lt=datetime.now(UTC)).delete()
+    request.session.cycle_key()
+    request.session["add_until"] = time.time() + _ADD_SECONDS
+    request.session["added_for"] = str(claims.get("name", ""))[:80]
+
+
+def unlock(request: HttpRequest, pin: str) -> None:
+    """Accept the local PIN. Raises CL-1454 (wrong), CL-1455 (too many tries)."""
+    key = f"pin-tries:{int(time.time() // 60)}"
+    cache.add(key, 0, 120)
+    if cache.incr(key) > settings.PIN_TRIES_A_MINUTE:
+        raise AppError("CL-1455")
+    if not hmac.compare_digest(pin.strip().encode(), read_or_create_pin(settings.HOME).encode()):
+        raise AppError("CL-1454")
+    cache.decr(key)
+    request.session.cycle_key()
+    request.session["unlocked"] = True
+
+
+def is_unlocked(request: HttpRequest) -> bool:
+    """Whether this browser gave the PIN."""
+    return bool(request.session.get("unlocked"))
+
+
+def may_add(request: HttpRequest) -> bool:
+    """Whether this browser may add datasets, by ticket or by PIN."""
+    return is_unlocked(request) or request.session.get("add_until", 0) > time.time()
+
+
+def needs_pin(view: View) -> View:
+    """For what shows or deletes rows, and for raw logs."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not is_unlocked(request):
+            raise AppError("CL-1453")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def needs_add(view: View) -> View:
+    """For what adds a dataset."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not may_add(request):
+            raise AppError("CL-1450", "Adding a dataset needs the link from the hub, or the worker's PIN.")
+        return view(request, *args, **kwargs)
+
+    return guarded

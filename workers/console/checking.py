@@ -1,0 +1,59 @@
+"""Checks of uploaded files in the background: a large file takes minutes, and the page shows how far it is."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from splitcore.errors import AppError
+from workers.data.store import DatasetStore
+
+
+@dataclass
+class CheckJob:
+    """One check under way or ended."""
+
+    rows: int = 0
+    staged_id: str = ""
+    error: dict[str, Any] | None = None
+    done: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the page polls."""
+        return {"rows": self.rows, "staged_id": self.staged_id, "error": self.error, "done": self.done}
+
+
+_jobs: dict[str, CheckJob] = {}
+
+
+def start_check(key: str, store: DatasetStore, path: Path, **options: Any) -> CheckJob:
+    """Check a file in a thread; one check a key at a time."""
+    known = _jobs.get(key)
+    if known is not None and not known.done:
+        return known
+    job = _jobs[key] = CheckJob()
+
+    def count(rows: int) -> None:
+        job.rows = rows
+
+    def work() -> None:
+        try:
+            job.staged_id = store.stage(path, on_rows=count, **options).staged_id
+        except AppError as error:
+            job.error = error.to_dict()
+        except Exception as error:
+            # The text of an unforeseen exception may hold a row; its class is all that is kept.
+            job.error = AppError("CL-1999", f"The check ended with {type(error).__name__}.").to_dict()
+        finally:
+            job.done = True
+
+    threading.Thread(target=work, name=f"check-{key}", daemon=True).start()
+    return job
+
+
+def check_of(key: str) -> CheckJob | None:
+    """The check of an upload, if one was started in this process."""
+    return _jobs.get(key)

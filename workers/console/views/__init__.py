@@ -1,0 +1,1 @@
+"""Views of the console: pages, and the steps of adding a dataset."""

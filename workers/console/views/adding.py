@@ -1,0 +1,197 @@
+"""Adding a dataset in the browser: ticket, resumable upload, check, the exact metadata, confirmation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from splitcore.errors import CATALOGUE, AppError
+from workers.console import access
+from workers.console.checking import check_of, start_check
+from workers.console.site import site
+from workers.contracts import DatasetMetadata
+from workers.data.ingest import NAME, columns_of
+from workers.data.readers import detect_source
+from workers.data.register import register
+from workers.data.rows import guess_mapping
+from workers.data.uploads import CHUNK_BYTES
+from workers.hub import HubClient
+from workers.models_registry import ModelRegistry
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    try:
+        data = json.loads(request.body or b"{}")
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise AppError("CL-1001", "The request is not a JSON object.")
+    return data
+
+
+@require_safe
+def add(request: HttpRequest) -> HttpResponse:
+    """The page: it exchanges the ticket in its fragment, then takes the file."""
+    context = {
+        "chunk_bytes": CHUNK_BYTES,
+        "models": ModelRegistry(site().home).all(),
+        "uploads": site().uploads.all() if access.may_add(request) and site().uploads.root.exists() else [],
+    }
+    return render(request, "console/add.html", context)
+
+
+@require_POST
+@csrf_protect
+def ticket(request: HttpRequest) -> HttpResponse:
+    """Exchange the hub's ticket for this browser's right to add."""
+    access.redeem_ticket(request, str(_body(request).get("ticket", "")))
+    return JsonResponse({"may_add": True})
+
+
+@require_POST
+@access.needs_add
+def begin(request: HttpRequest) -> HttpResponse:
+    """Start an upload, or find the one that was cut."""
+    body = _body(request)
+    size = body.get("size")
+    if not isinstance(size, int):
+        raise AppError("CL-1001", "size: a number of bytes is needed.")
+    upload = site().uploads.begin(str(body.get("name", "")), size, used_bytes=site().datasets.used_bytes())
+    return JsonResponse(site().uploads.to_dict(upload))
+
+
+@require_http_methods(["GET", "PUT", "DELETE"])
+@access.needs_add
+def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
+    """Where an upload stands; one more chunk; or forget it."""
+    store = site().uploads
+    if request.method == "DELETE":
+        store.remove(upload_id)
+        return JsonResponse({})
+    if request.method == "PUT":
+        try:
+            offset = int(request.GET.get("offset", ""))
+        except ValueError:
+            raise AppError("CL-1221") from None
+        sha256 = request.headers.get("X-Chunk-SHA256", "")
+        return JsonResponse(store.to_dict(store.append(upload_id, offset, request.body, sha256)))
+    return JsonResponse(store.to_dict(store.get(upload_id)))
+
+
+@require_safe
+@access.needs_add
+def columns(request: HttpRequest, upload_id: str) -> HttpResponse:
+    """The columns of a finished upload, and the mapping that suggests itself."""
+    path, name = site().uploads.finished(upload_id), site().uploads.get(upload_id).name
+    source = detect_source(path, name)
+    found = columns_of(path, source)
+    return JsonResponse({"source": source, "columns": found, "mapping": guess_mapping(found)})
+
+
+@require_http_methods(["GET", "POST"])
+@access.needs_add
+def check(request: HttpRequest, upload_id: str) -> HttpResponse:
+    """Start the check of every row (POST), or tell how far it is (GET)."""
+    if request.method == "GET":
+        job = check_of(upload_id)
+        return JsonResponse(job.to_dict() if job else {"done": False, "rows": 0, "staged_id": "", "error": None})
+    body = _body(request)
+    store = site().uploads
+    options: dict[str, Any] = {"name": store.get(upload_id).name, "eval_fraction": _fraction(body)}
+    if mapping := body.get("mapping"):
+        options["mapping"] = {str(role): str(column) for role, column in dict(mapping).items() if column}
+    if heldout := str(body.get("heldout_upload") or ""):
+        options |= {"heldout": store.finished(heldout), "heldout_name": store.get(heldout).name}
+    if model_id := str(body.get("model") or ""):
+        options |= {"model_folder": ModelRegistry(site().home).folder_of(model_id), "tokenizer": model_id}
+    job = start_check(upload_id, site().datasets, store.finished(upload_id), **options)
+    return JsonResponse(job.to_dict(), status=202)
+
+
+def _fraction(body: dict[str, Any]) -> float:
+    value = body.get("eval_fraction", 0.1)
+    if not isinstance(value, int | float) or not 0 <= value <= 0.5:
+        raise AppError("CL-1001", "eval_fraction: a number from 0 to 0.5 is needed.")
+    return float(value)
+
+
+@require_safe
+@access.needs_add
+def staged(request: HttpRequest, staged_id: str) -> HttpResponse:
+    """The report of the check: counts, bad lines by number, token lengths. No row is shown."""
+    report = site().datasets.staged_report(staged_id)
+    problems = [problem | {"title": CATALOGUE[problem["code"]].title} for problem in report["problems"]]
+    lengths = report["histogram"] or {"edges": [0], "counts": []}
+    context = {
+        "report": report,
+        "problems": problems,
+        "staged_id": staged_id,
+        "histogram": list(zip(lengths["edges"][1:], lengths["counts"], strict=True)),
+        "tallest": max(lengths["counts"], default=1),
+        "name": _suggested_name(staged_id),
+    }
+    return render(request, "console/staged.html", context)
+
+
+def _suggested_name(staged_id: str) -> str:
+    """The file's name without its ending, if the hub may see such a name."""
+    for known in site().uploads.all():
+        job = check_of(known.id)
+        stem = known.name.rsplit(".", 1)[0][:80]
+        if job is not None and job.staged_id == staged_id and NAME.fullmatch(stem):
+            return stem
+    return ""
+
+
+@require_POST
+@access.needs_add
+def propose(request: HttpRequest, staged_id: str) -> HttpResponse:
+    """The exact metadata that would leave, for the confirmation panel."""
+    return render(
+        request, "console/_leaves.html", {"metadata": _metadata(request, staged_id).model_dump_json(indent=2)}
+    )
+
+
+def _metadata(request: HttpRequest, staged_id: str) -> DatasetMetadata:
+    return site().datasets.propose(
+        staged_id,
+        request.POST.get("name", "").strip(),
+        with_lengths="with_lengths" in request.POST,
+        with_columns="with_columns" in request.POST,
+    )
+
+
+@require_POST
+@access.needs_add
+def confirm(request: HttpRequest, staged_id: str) -> HttpResponse:
+    """Store the version, and send its metadata. If the hub is away, it is sent later; nothing is lost."""
+    metadata = _metadata(request, staged_id)
+    stored = site().datasets.confirm(staged_id, metadata)
+    for known in site().uploads.all():
+        job = check_of(known.id)
+        if job is not None and job.staged_id == staged_id:
+            site().uploads.remove(known.id)
+    problem = None
+    if site().enrolment is not None:
+        hub = HubClient.of(site().home)
+        try:
+            register(stored, hub)
+        except AppError as error:
+            problem = error
+        finally:
+            hub.close()
+    context = {"metadata": metadata, "problem": problem, "text": metadata.model_dump_json(indent=2)}
+    return render(request, "console/added.html", context)
+
+
+@require_POST
+@access.needs_add
+def discard(request: HttpRequest, staged_id: str) -> HttpResponse:
+    """Forget a staged dataset."""
+    site().datasets.discard(staged_id)
+    return redirect("console:add")
