@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +14,20 @@ env = environ.Env()
 
 CUTLAYER_VERSION = version("cutlayer")
 VAR_DIR = Path(env.str("CUTLAYER_VAR_DIR", default=str(BASE_DIR / "var" / "hub")))
+
+
+def born_secret() -> str:
+    """A secret of this installation, born in its folder on first use and readable by its owner alone."""
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+    path = VAR_DIR / "secret_key"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(64))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
 SECRET_KEY = env.str("CUTLAYER_SECRET_KEY", default="")
 DEBUG = False
 ALLOWED_HOSTS = env.list("CUTLAYER_ALLOWED_HOSTS", default=[])
@@ -62,6 +78,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "webapp.core.middleware.AppErrorMiddleware",
     "webapp.orgs.middleware.CurrentOrganisationMiddleware",
+    "webapp.orgs.middleware.SecondFactorMiddleware",
 ]
 
 ROOT_URLCONF = "webapp.urls"
@@ -86,6 +103,8 @@ TEMPLATES = [
 
 # SQLite with WAL and IMMEDIATE transactions unless DATABASE_URL names a server.
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'hub.sqlite3'}")}
+if password_file := env.str("CUTLAYER_DATABASE_PASSWORD_FILE", default=""):
+    DATABASES["default"]["PASSWORD"] = Path(password_file).read_text().strip()
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -135,6 +154,8 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "5/m/ip,5/m/key"}
+ACCOUNT_ADAPTER = "webapp.accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "webapp.accounts.forms.SignupForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 

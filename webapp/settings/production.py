@@ -1,9 +1,9 @@
 """The hub behind a TLS-terminating proxy."""
 
 from webapp.settings.base import *  # noqa: F403
-from webapp.settings.base import env
+from webapp.settings.base import born_secret, env
 
-SECRET_KEY = env.str("CUTLAYER_SECRET_KEY")
+SECRET_KEY = env.str("CUTLAYER_SECRET_KEY", default="") or born_secret()
 ALLOWED_HOSTS = env.list("CUTLAYER_ALLOWED_HOSTS")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("CUTLAYER_SSL_REDIRECT", default=True)

@@ -41,9 +41,7 @@ def add(
     name: Annotated[str, typer.Option(help="Name of the dataset, as the hub sees it.")] = "",
     heldout: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File of held-out rows.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="role=column, e.g. prompt=question.")] = None,
-    eval_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="Share held out, without a held-out file.")
-    ] = 0.1,
+    eval_fraction: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share to hold out.")] = 0.1,
     model: Annotated[str, typer.Option(help="Registered base model whose tokenizer measures lengths.")] = "",
     columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Tell the hub the column names.")] = True,
     lengths: Annotated[bool, typer.Option("--lengths/--no-lengths", help="Tell the hub the token lengths.")] = True,
