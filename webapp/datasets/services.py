@@ -17,7 +17,7 @@ from workers.contracts import DatasetMetadata
 
 @transaction.atomic
 def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVersion:
-    """Keep the metadata of a new version; the same message again changes nothing, another under its number is refused."""
+    """Keep the metadata of a new version; the same again changes nothing, other content under its number is refused."""
     dataset, _ = Dataset.objects.select_for_update().get_or_create(
         worker=worker, name=metadata.name, defaults={"organisation_id": worker.organisation_id}
     )
@@ -27,7 +27,9 @@ def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVer
     )
     if not created:
         if version.digest != metadata.digest:
-            raise AppError("CL-1418", f"Version {metadata.version} of {metadata.name} is registered with other content.")
+            raise AppError(
+                "CL-1418", f"Version {metadata.version} of {metadata.name} is registered with other content."
+            )
         return version
     if dataset.is_archived:
         dataset.is_archived = False

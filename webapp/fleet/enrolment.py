@@ -74,9 +74,7 @@ def enrolment_token_revoke(*, actor: User, token: EnrolmentToken) -> EnrolmentTo
     if row.revoked_at is None:
         row.revoked_at = timezone.now()
         row.save(update_fields=["revoked_at", "updated_at"])
-        audit_record(
-            actor=actor, action="worker.token_revoked", organisation_id=row.organisation_id, object_id=row.id
-        )
+        audit_record(actor=actor, action="worker.token_revoked", organisation_id=row.organisation_id, object_id=row.id)
     return row
 
 

@@ -43,7 +43,9 @@ def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     """Let a worker act, after a person compared its fingerprint; a click on a stale page confirms no other key."""
     row = _locked(worker)
     if row.fingerprint != fingerprint:
-        raise AppError("CL-1417", "The worker's fingerprint is not the one that was compared. Reload and compare again.")
+        raise AppError(
+            "CL-1417", "The worker's fingerprint is not the one that was compared. Reload and compare again."
+        )
     row.confirmed_by, row.confirmed_at = actor, timezone.now()
     _move(worker=row, to=WorkerState.ACTIVE, allowed=(WorkerState.PENDING,))
     _audit(actor=actor, action="worker.confirmed", worker=row, fingerprint=row.fingerprint)

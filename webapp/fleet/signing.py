@@ -17,7 +17,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
@@ -130,7 +131,7 @@ def _announced_hash(request: HttpRequest) -> str:
     return announced
 
 
-WorkerView = Callable[..., HttpResponse]
+WorkerView = Callable[..., HttpResponseBase]
 
 
 def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False) -> Callable[[WorkerView], WorkerView]:
@@ -143,7 +144,7 @@ def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False)
     def decorate(view: WorkerView) -> WorkerView:
         @csrf_exempt
         @functools.wraps(view)
-        def inner(request: WorkerRequest, *args: str, **kwargs: str) -> HttpResponse:
+        def inner(request: WorkerRequest, *args: str, **kwargs: str) -> HttpResponseBase:
             request.signed_body = b"" if announced else body_read(request)
             digest = _announced_hash(request) if announced else hashlib.sha256(request.signed_body).hexdigest()
             call = SignedCall(
@@ -156,7 +157,10 @@ def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False)
                 signature=request.headers.get(HEADER_SIGNATURE, ""),
             )
             request.worker = signed_call_verify(call=call, states=states)
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except Http404 as error:
+                raise AppError("CL-1404") from error
 
         inner.signed_by_worker = True  # type: ignore[attr-defined]  # the route table's test asks for it
         return inner

@@ -21,5 +21,5 @@ urlpatterns = [
     path("runs/<str:run_id>/exit", runs.ended, name="exit"),
     path("runs/<str:run_id>/verified", runs.verified, name="verified"),
     path("runs/<str:run_id>/segments/<slug:name>", runs.segment, name="segment"),
-    path("adapters/<str:adapter_id>/archive", runs.adapter_archive, name="adapter_archive"),
+    path("runs/<str:run_id>/adapters/<str:adapter_id>", runs.adapter_archive, name="adapter_archive"),
 ]

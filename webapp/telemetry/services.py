@@ -17,7 +17,15 @@ from webapp.core.live import notify_run
 from webapp.fleet.models import Worker
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
-from workers.contracts import PAYLOADS, Desired, ErrorInfo, EventPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
+from workers.contracts import (
+    PAYLOADS,
+    Desired,
+    ErrorInfo,
+    EventPayload,
+    TelemetryBatch,
+    TelemetryRecord,
+    TelemetryReply,
+)
 
 _STEP_MAX = 2**31 - 1
 
@@ -37,7 +45,11 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
     Sending a batch again changes nothing. Records beyond a gap are left: the worker sends again from the reply's mark.
     """
     run = Run.objects.select_for_update(of=("self",)).get(pk=participant.run_id)
-    row = Participant.objects.select_for_update(of=("self",)).select_related("organisation", "worker").get(pk=participant.pk)
+    row = (
+        Participant.objects.select_for_update(of=("self",))
+        .select_related("organisation", "worker")
+        .get(pk=participant.pk)
+    )
     row.run = run
     if batch.attempt != row.attempt:
         raise AppError("CL-1503", details={"attempt": batch.attempt, "newest": row.attempt})

@@ -1,1 +1,1 @@
-"""The worker-facing API below /api/worker/v1: signed requests with strict bodies, and no place for a row of a dataset."""
+"""The worker-facing API below /api/worker/v1: signed requests, strict bodies, no place for a row of a dataset."""

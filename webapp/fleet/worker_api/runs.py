@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.adapters.selectors import adapter_archive_for
-from webapp.adapters.services import adapter_verified, segment_store
+from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
 from webapp.runs import lifecycle
@@ -21,7 +22,8 @@ from workers.contracts import (
     TelemetryBatch,
     VerifyReport,
 )
-from django.utils import timezone
+
+_CHUNK_BYTES = 1 << 20
 
 
 @signed_by_worker(states=ENROLLED)
@@ -89,13 +91,19 @@ def verified(request: WorkerRequest, run_id: str) -> HttpResponse:
 def segment(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
     """An adapter segment: the stream must have the SHA-256 that the signature covers."""
     upload = message_from(SegmentUpload, {key: request.GET[key] for key in request.GET})
-    segment_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=request)
+    chunks = iter(lambda: request.read(_CHUNK_BYTES), b"")
+    segment_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=chunks)
     return answer()
 
 
 @signed_by_worker()
 @require_GET
-def adapter_archive(request: WorkerRequest, adapter_id: str) -> HttpResponse:
-    """The zip of an adapter, for a worker that verifies or evaluates it."""
-    path = adapter_archive_for(worker=request.worker, adapter_id=adapter_id)
+def adapter_archive(request: WorkerRequest, run_id: str, adapter_id: str) -> HttpResponseBase:
+    """The zip of a joined adapter, for a worker that has to load or evaluate it."""
+    path = adapter_for_worker(
+        worker=request.worker,
+        run_id=run_id,
+        adapter_id=adapter_id,
+        participant_id=request.GET.get("participant_id", ""),
+    )
     return FileResponse(path.open("rb"), as_attachment=True, filename="adapter.zip", content_type="application/zip")

@@ -1,0 +1,169 @@
+"""Sockets of the fleet: a worker's control connection, and the browsers that watch an organisation's workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from datetime import datetime
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+
+from splitcore.errors import AppError
+from webapp.core.errors import http_status
+from webapp.core.live import organisation_group, worker_group
+from webapp.fleet.models import Worker
+from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
+from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
+from webapp.fleet.signing import ENROLLED, SignedCall, signed_call_verify
+from webapp.fleet.worker_api.bodies import refusal
+from workers.contracts import HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_WORKER, Beat, Hello, Wake
+
+logger = logging.getLogger(__name__)
+CLOSE_MALFORMED = 4400
+CLOSE_UNKNOWN = 4401
+CLOSE_FORBIDDEN = 4403
+CLOSE_TOO_BIG = 1009
+CLOSE_TRY_LATER = 1013
+_NO_BODY = hashlib.sha256(b"").hexdigest()
+
+
+class WorkerConsumer(AsyncWebsocketConsumer):
+    """The control connection that a worker keeps open: hello and beats come in, doorbells go out."""
+
+    worker: Worker
+    connection: datetime | None = None
+
+    def _call(self) -> SignedCall:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
+        query = self.scope.get("query_string", b"").decode("latin-1")
+        return SignedCall(
+            method="GET",
+            path_and_query=self.scope["path"] + (f"?{query}" if query else ""),
+            body_sha256=_NO_BODY,
+            worker_id=headers.get(HEADER_WORKER.lower(), ""),
+            timestamp=headers.get(HEADER_TIME.lower(), ""),
+            nonce=headers.get(HEADER_NONCE.lower(), ""),
+            signature=headers.get(HEADER_SIGNATURE.lower(), ""),
+        )
+
+    async def connect(self) -> None:
+        """Accept a signed opening of an enrolled worker; tell all others why not."""
+        try:
+            self.worker = await database_sync_to_async(signed_call_verify)(call=self._call(), states=ENROLLED)
+        except AppError as error:
+            await self.accept()
+            await self._refuse(error)
+            return
+        try:
+            await self.channel_layer.group_add(worker_group(self.worker.id), self.channel_name)
+        except (RedisError, OSError):
+            logger.warning("no doorbell for %s: the message layer does not answer", self.worker.id)
+            await self.close(code=CLOSE_TRY_LATER)
+            return
+        await self.accept()
+        # A revocation between the check and the group's entry would otherwise be missed.
+        if not await database_sync_to_async(worker_may_connect)(self.worker.id):
+            await self.close(code=CLOSE_FORBIDDEN)
+            return
+        self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
+
+    async def _refuse(self, error: AppError) -> None:
+        await self.send(text_data=json.dumps({"type": "refused", **error.to_dict()}))
+        forbidden = http_status(error.code) == 403
+        await self.close(code=CLOSE_FORBIDDEN if forbidden else CLOSE_UNKNOWN)
+
+    async def disconnect(self, code: int) -> None:
+        """Note that the worker is gone."""
+        if self.connection is not None:
+            await self.channel_layer.group_discard(worker_group(self.worker.id), self.channel_name)
+            await database_sync_to_async(worker_disconnected)(worker=self.worker, connection=self.connection)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take a hello or a beat; anything else ends the connection."""
+        if text_data is None:
+            await self.close(code=CLOSE_MALFORMED)
+        elif len(text_data) > settings.WORKER_BODY_MAX_BYTES:
+            await self.close(code=CLOSE_TOO_BIG)
+        else:
+            try:
+                await self._take(text_data)
+            except AppError as error:
+                await self.send(text_data=json.dumps({"type": "refused", **error.to_dict()}))
+                await self.close(code=CLOSE_MALFORMED)
+
+    async def _take(self, text: str) -> None:
+        message = message_parse(text)
+        if isinstance(message, Hello):
+            await database_sync_to_async(hello_record)(worker=self.worker, hello=message)
+            return
+        row = await database_sync_to_async(beat_record)(worker=self.worker, beat=message)
+        # The doorbell that closes a revoked worker's socket may be lost; the beat looks itself.
+        if row is None or row.state not in ENROLLED:
+            await self.close(code=CLOSE_FORBIDDEN)
+
+    async def worker_wake(self, event: dict[str, Any]) -> None:
+        """Ring the worker's bell."""
+        await self.send(text_data=Wake(reason=str(event.get("reason", ""))[:120]).model_dump_json())
+
+    async def worker_close(self, event: dict[str, Any]) -> None:
+        """Revoked, quarantined or left."""
+        await self.close(code=int(event.get("code", CLOSE_FORBIDDEN)))
+
+
+def message_parse(text: str) -> Hello | Beat:
+    """A worker's message; CL-1415 for anything that is neither hello nor beat."""
+    try:
+        kind = json.loads(text).get("type")
+        if kind == "hello":
+            return Hello.model_validate_json(text)
+        return Beat.model_validate_json(text)
+    except ValidationError as error:
+        raise refusal(error) from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise AppError("CL-1415") from error
+
+
+class FleetConsumer(AsyncWebsocketConsumer):
+    """Tells an organisation's members that one of its workers, datasets or runs changed; the page then asks again."""
+
+    organisation_id: str | None = None
+
+    async def connect(self) -> None:
+        """Join the group of the organisation that the person acts for."""
+        await self.accept()
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated:
+            await self.close(code=CLOSE_UNKNOWN)
+            return
+        self.organisation_id = await self._watched()
+        if self.organisation_id is None:
+            await self.close(code=CLOSE_FORBIDDEN)
+            return
+        await self.channel_layer.group_add(organisation_group(self.organisation_id), self.channel_name)
+
+    async def _watched(self) -> str | None:
+        chosen = self.organisation_id or (self.scope.get("session") or {}).get("organisation_id", "")
+        return await database_sync_to_async(watched_organisation_id)(
+            user_id=self.scope["user"].pk, chosen=chosen, fixed=self.organisation_id is not None
+        )
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group."""
+        if self.organisation_id is not None:
+            await self.channel_layer.group_discard(organisation_group(self.organisation_id), self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """The page has nothing to say here."""
+
+    async def org_changed(self, event: dict[str, Any]) -> None:
+        """Pass on what changed, as long as the person is a member."""
+        if await self._watched() is None:
+            await self.close(code=CLOSE_FORBIDDEN)
+            return
+        await self.send(text_data=json.dumps({"type": "changed", "what": event["what"], "id": event["id"]}))

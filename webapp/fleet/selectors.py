@@ -1,0 +1,76 @@
+"""Reads of workers and enrolment tokens. A worker is visible to the members of its own organisation alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import QuerySet
+from django.http import Http404
+
+from webapp.accounts.models import User
+from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
+from webapp.fleet.signing import ENROLLED
+from webapp.orgs.selectors import memberships_of, organisation_ids_of
+from webapp.projects.models import Project
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+
+def workers_visible_to(user: User | AnonymousUser) -> QuerySet[Worker]:
+    """The workers of the person's own organisations."""
+    return Worker.objects.filter(organisation_id__in=organisation_ids_of(user)).select_related("organisation")
+
+
+def worker_get_for(*, user: User, worker_id: str) -> Worker:
+    """One of those workers, else 404."""
+    worker = workers_visible_to(user).filter(pk=worker_id).first()
+    if worker is None:
+        raise Http404("No such worker.")
+    return worker
+
+
+def workers_of_project(*, user: User, project: Project) -> QuerySet[Worker]:
+    """The confirmed workers that a run of the project may be given: those of the organisations that take part in it."""
+    from webapp.projects.selectors import projects_visible_to
+
+    if not projects_visible_to(user).filter(pk=project.pk).exists():
+        return Worker.objects.none()
+    return Worker.objects.filter(
+        state=WorkerState.ACTIVE,
+        organisation__participations__project=project,
+        organisation__participations__is_active=True,
+    ).select_related("organisation")
+
+
+def enrolment_tokens_visible_to(user: User | AnonymousUser) -> QuerySet[EnrolmentToken]:
+    """The enrolment tokens of the person's own organisations, newest first."""
+    return (
+        EnrolmentToken.objects.filter(organisation_id__in=organisation_ids_of(user))
+        .select_related("organisation", "worker", "created_by")
+        .order_by("-created_at")
+    )
+
+
+def enrolment_token_get_for(*, user: User, token_id: str) -> EnrolmentToken:
+    """One of those tokens, else 404."""
+    token = enrolment_tokens_visible_to(user).filter(pk=token_id).first()
+    if token is None:
+        raise Http404("No such token.")
+    return token
+
+
+def worker_may_connect(worker_id: str) -> bool:
+    """Whether a worker's control connection may stay open."""
+    return Worker.objects.filter(pk=worker_id, state__in=ENROLLED).exists()
+
+
+def watched_organisation_id(*, user_id: str, chosen: str, fixed: bool) -> str | None:
+    """The organisation whose changes a person may follow: the chosen one; unless `fixed` else the first; or none."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        return None
+    ids = list(memberships_of(user).values_list("organisation_id", flat=True))
+    if chosen in ids:
+        return chosen
+    return ids[0] if ids and not fixed else None

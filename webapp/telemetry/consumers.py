@@ -1,0 +1,120 @@
+"""The live feed of a run's page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from webapp.core.live import run_group
+from webapp.telemetry.feed import delta_for, message_of
+
+CLOSE_SIGNED_OUT = 4401
+CLOSE_FORBIDDEN = 4403
+CLOSE_NOT_FOUND = 4404
+FRAME_SECONDS = 0.25  # at most four messages a second
+LOOK_SECONDS = 5.0  # how often permission and rows are looked at when no bell rings: a bell may be lost
+BEAT_SECONDS = 15.0
+_MESSAGE_MAX_CHARACTERS = 1000
+
+
+class RunConsumer(AsyncWebsocketConsumer):
+    """Sends a run's records in order, from the number that the page names; asks for permission at each step."""
+
+    since: int | None = None
+    pump: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Accept; close with the code that tells why when the person may not see the run."""
+        self.run_id: str = self.scope["url_route"]["kwargs"]["run_id"]
+        self.bell = asyncio.Event()
+        self.last_state = ""
+        await self.accept()
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated:
+            await self.close(code=CLOSE_SIGNED_OUT)
+            return
+        self.user_id: str = user.pk
+        if await self._delta(since=0, limit=1) is None:
+            await self.close(code=CLOSE_NOT_FOUND)
+            return
+        await self.channel_layer.group_add(run_group(self.run_id), self.channel_name)
+        self.pump = asyncio.create_task(self._feed())
+
+    async def disconnect(self, code: int) -> None:
+        """Stop feeding."""
+        if self.pump is not None:
+            await self.channel_layer.group_discard(run_group(self.run_id), self.channel_name)
+            self.pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.pump
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """`{"type": "since", "since": N}`: the page has everything up to N."""
+        try:
+            message = json.loads((text_data or "")[:_MESSAGE_MAX_CHARACTERS])
+            since = int(message["since"]) if message.get("type") == "since" else None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return
+        if since is not None:
+            self.since, self.last_state = max(0, since), ""
+            self.bell.set()
+
+    async def run_changed(self, event: dict[str, Any]) -> None:
+        """A doorbell: there is something new."""
+        self.bell.set()
+
+    async def _delta(self, *, since: int, limit: int = 500) -> dict[str, Any] | None:
+        return await database_sync_to_async(delta_for)(
+            user_id=self.user_id, run_id=self.run_id, since=since, limit=limit
+        )
+
+    async def _session_is_over(self) -> bool:
+        session = self.scope.get("session")
+        if session is None or not session.session_key:
+            return False
+        return not await database_sync_to_async(session.exists)(session.session_key)
+
+    async def _feed(self) -> None:
+        beat_at = time.monotonic() + BEAT_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.bell.wait(), LOOK_SECONDS)
+            rung = self.bell.is_set()
+            self.bell.clear()
+            if not rung and await self._session_is_over():
+                await self.close(code=CLOSE_SIGNED_OUT)
+                return
+            if not await self._step():
+                return
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + BEAT_SECONDS
+                await self.send(text_data='{"type": "beat"}')
+            await asyncio.sleep(FRAME_SECONDS)
+
+    async def _step(self) -> bool:
+        """Send what is new, if anything; False when the feed is over."""
+        delta = await self._delta(since=self.since or 0, limit=500 if self.since is not None else 1)
+        if delta is None:
+            await self.close(code=CLOSE_FORBIDDEN)
+            return False
+        if self.since is None:  # the page has not said yet what it has
+            return True
+        state = json.dumps([delta["run"], delta["lanes"]])
+        if delta["records"] or delta["seq"] != self.since or state != self.last_state:
+            self.last_state = state
+            await self.send(text_data=json.dumps(message_of(delta)))
+        # A page that asks again meanwhile wins over where this step got to.
+        if delta["from"] == self.since:
+            self.since = delta["seq"]
+        if delta["seq"] < delta["last"]:
+            self.bell.set()
+        if delta["ended"]:
+            await self.send(text_data='{"type": "ended"}')
+            return False
+        return True

@@ -1,0 +1,71 @@
+"""The curves of a run: exact while they are short, each bucket's lowest and highest point when they are long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Mod
+
+from webapp.runs.models import Run
+from webapp.telemetry.models import Record
+from webapp.telemetry.selectors import parties_of, seconds_since_start
+
+Point = tuple[int, float, float | None]  # step, value, seconds since the run's start
+SHOWN_POINTS = 2000
+# Above this many records of a kind, the database is asked for every n-th step only; exports have them all.
+READ_RECORDS = 40_000
+METRICS = ("loss", "learning_rate", "grad_norm", "seconds", "compute_s", "send_s", "wait_s")
+
+
+def downsample(points: list[Point], shown: int = SHOWN_POINTS) -> list[Point]:
+    """At most about `shown` points: of each bucket the lowest and the highest, in order; first and last stay."""
+    if len(points) <= shown:
+        return points
+    buckets = max(1, (shown - 2) // 2)
+    inner = points[1:-1]
+    kept = [points[0]]
+    for bucket in range(buckets):
+        part = inner[len(inner) * bucket // buckets : len(inner) * (bucket + 1) // buckets]
+        if part:
+            low = min(range(len(part)), key=lambda i: part[i][1])
+            high = max(range(len(part)), key=lambda i: part[i][1])
+            kept += [part[i] for i in sorted({low, high})]
+    return [*kept, points[-1]]
+
+
+def _values(payload: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name in METRICS:
+        if payload.get(name) is not None:
+            yield name, float(payload[name])
+    seconds = payload.get("seconds") or 0.0
+    if seconds > 0:
+        yield "tokens_per_second", float(payload.get("seen_tokens") or 0) / seconds
+
+
+def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
+    """Party → name of the curve → points."""
+    names = {key: part.party for key, part in parties_of(run).items()}
+    curves: dict[str, dict[str, list[Point]]] = {party: {} for party in names.values()}
+    moved = dict.fromkeys(curves, 0.0)
+    records = Record.objects.filter(run=run, kind__in=["metric", "eval"], participant__isnull=False, step__isnull=False)
+    count = records.count()
+    stride = -(-count // READ_RECORDS)
+    if stride > 1:
+        records = records.annotate(place=Mod(F("step"), stride)).filter(place=0)
+    for kind, participant_id, step, payload, at in records.order_by("seq").values_list(
+        "kind", "participant_id", "step", "payload", "at"
+    ):
+        party = names[participant_id]
+        moment = seconds_since_start(run, at)
+        if kind == "eval":
+            if payload.get("loss") is not None:
+                curves[party].setdefault("eval_loss", []).append((step, float(payload["loss"]), moment))
+            continue
+        for name, value in _values(payload):
+            curves[party].setdefault(name, []).append((step, value, moment))
+        # With a stride the steps between are not read: their bytes are taken to be like this one's.
+        moved[party] += stride * float((payload.get("bytes_up") or 0) + (payload.get("bytes_down") or 0))
+        curves[party].setdefault("bytes", []).append((step, moved[party], moment))
+    return {party: {name: downsample(points) for name, points in named.items()} for party, named in curves.items()}
