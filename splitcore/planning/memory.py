@@ -1,0 +1,114 @@
+"""Memory of each role, in the device that it computes on (the graphics card's where it has one).
+
+What autograd keeps of a layer is counted from the layer's structure: the inputs of norms, of adapters and of the
+activation function; low and high bound what fused kernels and attention implementations change about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from splitcore.config import RunConfig
+from splitcore.planning.ranges import Range
+from splitcore.planning.segments import ADAPTER_BYTES, WEIGHT_BYTES, Segments, client_weights, server_weights
+from splitcore.planning.shape import ModelShape
+
+LIBRARIES = (376e6, 733e6, 733e6)  # tried on a CPU: imports alone; a small training process in all
+STATES = {"adamw": 4, "sgd": 2}  # weight, gradient and the optimiser's moments
+LOGIT_COPIES = (2, 3, 5)  # logits, their fp32 form, log-probabilities, gradients
+SAVED_FACTOR = (0.45, 1.0, 2.0)  # measured: OPT (ReLU) 0.5, Llama 0.84, Gemma 3 1.0, GPT-2 (composed GELU) 1.18
+
+
+@dataclass(frozen=True)
+class RoleMemory:
+    """Memory of one role, its parts at the expected value, in bytes."""
+
+    total: Range
+    parts: dict[str, float]
+
+
+def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: tuple[int, int, int]) -> RoleMemory:
+    """Memory of one data party's half."""
+    rows = config.training.batch_size
+    return _role(
+        config,
+        shape,
+        weights=client_weights(shape, cut),
+        adapter=cut.client_adapter,
+        layers=cut.client_layers,
+        rows=(rows, rows, rows),
+        logits=cut.u_shape,
+        lengths=lengths,
+        words=f"{cut.head_layers} head and {cut.tail_layers} tail layers" if cut.u_shape else "the head's layers",
+    )
+
+
+def server_memory(
+    config: RunConfig, shape: ModelShape, cut: Segments, lengths: tuple[int, int, int], rows: int
+) -> RoleMemory:
+    """Memory of the compute party's half; `rows` of all clients together. The base is held once."""
+    micro = config.training.batch_size // config.training.micro_batches
+    return _role(
+        config,
+        shape,
+        weights=server_weights(shape, cut),
+        adapter=cut.body_adapter,
+        layers=cut.body_layers,
+        rows=(micro, rows, rows),
+        logits=not cut.u_shape,
+        lengths=lengths,
+        words=f"{cut.body_layers} body layers, held once for all clients, with every client's rows in flight",
+    )
+
+
+def _role(
+    config: RunConfig,
+    shape: ModelShape,
+    *,
+    weights: int,
+    adapter: int,
+    layers: int,
+    rows: tuple[int, int, int],
+    logits: bool,
+    lengths: tuple[int, int, int],
+    words: str,
+) -> RoleMemory:
+    width = WEIGHT_BYTES[config.model.dtype]
+    micro = config.training.batch_size // config.training.micro_batches
+    base = weights * width
+    states = adapter * ADAPTER_BYTES * STATES[config.training.optimiser]
+    saved = [
+        layers * rows_ * length * saved_values(shape, cut_rank=config.lora.rank) * width * factor
+        + (layers * rows_ * shape.heads * length * length * width if place == 2 else 0)
+        for place, (rows_, length, factor) in enumerate(zip(rows, lengths, SAVED_FACTOR, strict=True))
+    ]
+    output = [
+        copies * micro * length * shape.vocabulary * 4 if logits else 0
+        for copies, length in zip(LOGIT_COPIES, lengths, strict=True)
+    ]
+    low, high = (base + states + saved[at] + output[at] for at in (0, 2))
+    expected = base + states + saved[1] + output[1]
+    reason = (
+        f"{words}; weights as {config.model.dtype}, rows of {lengths[0]} to {lengths[2]} tokens. "
+        "High counts an attention that keeps its scores. The libraries' own memory is in it, as tried on a CPU."
+    )
+    if not shape.known:
+        reason += " The model's family is unknown to the planner: its layout was guessed."
+    return RoleMemory(
+        Range(low + LIBRARIES[0], expected + LIBRARIES[1], high + LIBRARIES[2], "B", reason),
+        {
+            "base weights": base,
+            "adapter and optimiser": states,
+            "activations": saved[1],
+            "logits": output[1],
+            "libraries": LIBRARIES[1],
+        },
+    )
+
+
+def saved_values(shape: ModelShape, *, cut_rank: int) -> float:
+    """Values per token that autograd keeps of one layer whose base is frozen and whose adapters train."""
+    query, key = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    feed_forward = shape.intermediate * shape.active_experts if shape.experts else shape.intermediate
+    # two norms (input, scaled and output), attention (q, k before and after rotation, v, result), gate, up, product
+    return 6 * shape.hidden + 3 * query + 3 * key + 4 * feed_forward + len(shape.linears) * cut_rank

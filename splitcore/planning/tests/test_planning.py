@@ -1,0 +1,333 @@
+"""Planning against the truth: real models' parameters, real adapters, real frames, what autograd really keeps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.planning import Link, ModelShape, Speeds, estimate
+from splitcore.planning.memory import SAVED_FACTOR, saved_values
+from splitcore.planning.segments import segments_of
+from splitcore.wire.codecs import encode
+from splitcore.wire.limits import session_limits
+from splitcore.wire.memory import memory_pair
+from splitcore.wire.messages import Kind, Message, Phase, SessionIds
+
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": {
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "vocab_size": 4000,
+    },
+    "qwen3": {
+        "hidden_size": 512,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 128,
+        "vocab_size": 4000,
+        "tie_word_embeddings": True,
+    },
+    "mistral": {
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "vocab_size": 4000,
+    },
+    "gemma3_text": {
+        "hidden_size": 512,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "vocab_size": 4000,
+    },
+    "phi3": {
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "vocab_size": 4000,
+        "pad_token_id": 0,
+    },
+    "gpt2": {"n_embd": 512, "n_layer": 6, "n_head": 8, "vocab_size": 4000, "n_positions": 256},
+    "opt": {
+        "hidden_size": 512,
+        "word_embed_proj_dim": 512,
+        "ffn_dim": 2048,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "vocab_size": 4000,
+        "max_position_embeddings": 256,
+    },
+    "mixtral": {
+        "hidden_size": 512,
+        "intermediate_size": 512,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "vocab_size": 4000,
+    },
+    "qwen3_moe": {
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "moe_intermediate_size": 256,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "vocab_size": 4000,
+    },
+}
+
+
+def config_of(**sections: dict[str, Any]) -> RunConfig:
+    return RunConfig.parse({"model": {"name_or_path": "some/model"}, **sections})
+
+
+def shape_of(family: str) -> ModelShape:
+    config = AutoConfig.for_model(family, **MODELS[family])
+    return ModelShape.from_config(json.loads(json.dumps(config.to_dict(), default=str)))
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_parameters_and_adapter_are_those_of_the_real_model(family: str) -> None:
+    config = AutoConfig.for_model(family, **MODELS[family])
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        true = sum(parameter.numel() for parameter in model.parameters())
+        adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    adapter = sum(parameter.numel() for name, parameter in adapted.named_parameters() if "lora_" in name)
+    shape = shape_of(family)
+    assert shape.known
+    assert abs(shape.parameters - true) / true < 0.01
+    plan = estimate(config_of(lora={"rank": 4}), shape)
+    assert plan.adapter_parameters == adapter
+    assert plan.adapter_bytes.expected == adapter * 4
+
+
+def test_named_targets_are_counted_alone() -> None:
+    plan = estimate(config_of(lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]}), shape_of("llama"))
+    assert plan.adapter_parameters == 6 * 4 * ((512 + 512) + (512 + 128))
+
+
+@pytest.mark.parametrize("topology", ["u_shape", "vanilla"])
+@pytest.mark.parametrize(("activations", "gradients"), [("fp32", "fp32"), ("bf16", "bf16"), ("int8", "bf16")])
+@pytest.mark.parametrize("clients", [1, 2])
+def test_traffic_is_what_the_channels_count(topology: str, activations: str, gradients: str, clients: int) -> None:
+    shape, length, rows, micro = shape_of("llama"), 40, 8, 2
+    config = config_of(
+        split={"topology": topology, "head_layers": 1, "tail_layers": 1},
+        training={"batch_size": rows, "micro_batches": micro, "max_length": length},
+        wire={"activations": activations, "gradients": gradients},
+    )
+    cut = segments_of(config, shape)
+    adapters = {
+        f"base_model.model.model.layers.{layer}.self_attn.{linear.name}.lora_{part}.weight": size
+        for layer in range(cut.client_layers)
+        for linear in shape.linears
+        for part, size in (("A", (8, linear.inputs)), ("B", (linear.outputs, 8)))
+    }
+    ids = SessionIds("run", "Clinic A", 1)
+    vanilla = topology == "vanilla"
+    ends = [
+        session_limits(
+            ids,
+            side,
+            rows=rows,
+            length=length,
+            width=512,
+            vocabulary=4000,
+            adapters=adapters,
+            activations=activations,
+            gradients=gradients,
+            labels=vanilla,
+        )
+        for side in ("client", "server")
+    ]
+    client, server = memory_pair(*ends)
+
+    def pass_on(source: Any, target: Any, kind: Kind, tensors: Any = None, **fields: Any) -> None:
+        source.send(Message(kind, step=10, tensors=tensors or {}, **fields))
+        target.receive(timeout=1)
+
+    hidden, mask = torch.randn(rows // micro, length, 512), torch.ones(rows // micro, length, dtype=torch.uint8)
+    pass_on(client, server, Kind.STEP_BEGIN, body={"tokens": 300})
+    pass_on(server, client, Kind.STEP_TOTAL, body={"tokens": 600})
+    for number in range(micro):
+        up = {"hidden": encode(hidden, activations), "mask": encode(mask, "u8")}
+        if vanilla:
+            up["labels"] = encode(torch.zeros(rows // micro, length, dtype=torch.int64), "i64")
+        pass_on(client, server, Kind.ACTIVATIONS, up, micro=number, phase=Phase.HEAD_UP)
+        if not vanilla:
+            pass_on(
+                server,
+                client,
+                Kind.ACTIVATIONS,
+                {"hidden": encode(hidden, activations)},
+                micro=number,
+                phase=Phase.BODY_DOWN,
+            )
+            pass_on(
+                client, server, Kind.GRADIENTS, {"hidden": encode(hidden, gradients)}, micro=number, phase=Phase.TAIL_UP
+            )
+        pass_on(
+            server,
+            client,
+            Kind.GRADIENTS,
+            {"hidden": encode(hidden, gradients)},
+            micro=number,
+            phase=Phase.BODY_GRAD_DOWN,
+        )
+    if clients > 1:
+        tensors = {name: encode(torch.zeros(size), "fp32") for name, size in adapters.items()}
+        pass_on(client, server, Kind.ADAPTER_GRADIENTS, tensors)
+        pass_on(server, client, Kind.AGGREGATE, tensors, body={"coefficient": 0.5})
+    else:
+        pass_on(client, server, Kind.NORMS, {"norms": encode(torch.zeros(len(adapters)), "fp32")})
+        pass_on(server, client, Kind.NORMS, {"norms": encode(torch.zeros(1), "fp32")})
+
+    traffic = estimate(config, shape, clients).clients["client 1"].traffic
+    assert abs(traffic.uplink.expected / client.sent.bytes - 1) < 0.01
+    assert abs(traffic.downlink.expected / client.received.bytes - 1) < 0.01
+    assert traffic.uplink.low <= client.sent.bytes <= traffic.uplink.high * 1.01
+
+
+def test_averaging_every_tenth_step_costs_a_tenth_and_never_costs_nothing() -> None:
+    shape = shape_of("llama")
+    every = {
+        k: estimate(config_of(schedule={"aggregate_every": k}), shape, 2).clients["client 1"].traffic.parts["adapters"]
+        for k in (0, 1, 10)
+    }
+    norms = every[0]
+    assert every[1] == pytest.approx(10 * (every[10] - norms))
+    assert norms < every[10] < every[1]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text", "opt"])
+def test_what_autograd_keeps_lies_within_the_range(family: str) -> None:
+    sizes = MODELS[family] | {"vocab_size": 64}
+    key = "n_layer" if family == "gpt2" else "num_hidden_layers"
+    rows, length, rank = 2, 64, 8
+
+    def kept(layers: int) -> int:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **(sizes | {key: layers})))
+        adapted = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear")).train()
+        weights = {parameter.untyped_storage().data_ptr() for parameter in adapted.parameters()}
+        storages: dict[int, int] = {}
+
+        def remember(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        alive = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: (alive.append(tensor), remember(tensor))[1], lambda tensor: tensor
+        ):
+            alive.append(adapted(inputs_embeds=torch.randn(rows, length, 512, requires_grad=True)).logits)
+        return sum(storages.values())
+
+    shape = shape_of(family)
+    measured = (kept(3) - kept(1)) / 2 / 4 / rows / length
+    predicted = saved_values(shape, cut_rank=rank)
+    assert predicted * SAVED_FACTOR[0] <= measured <= predicted * SAVED_FACTOR[2], measured / predicted
+
+
+def test_memory_of_the_server_holds_the_base_once_and_grows_by_rows_only() -> None:
+    shape, config = shape_of("llama"), config_of()
+    one, four = (estimate(config, shape, clients).server_memory for clients in (1, 4))
+    assert one.parts["base weights"] == four.parts["base weights"] == 2 * shape.layer_parameters * 4
+    assert four.parts["activations"] == 4 * one.parts["activations"]
+    assert one.parts["logits"] == 0
+    assert estimate(config_of(split={"topology": "vanilla"}), shape).server_memory.parts["logits"] > 0
+
+
+def test_every_range_is_ordered_and_gives_its_reason() -> None:
+    config = config_of(training={"batch_size": 8, "micro_batches": 4})
+    speeds = Speeds(client=1e10, server=1e12, link=Link(uplink=1e6, downlink=1e7, latency=0.01))
+    plan = estimate(config, shape_of("qwen3"), ["Clinic A", "Bank B"], lengths=(60, 200), speeds=speeds)
+    assert plan.time.total is not None
+    assert plan.run_time is not None
+    assert plan.run_traffic is not None
+    ranges = [plan.server_memory.total, *plan.server_traffic, plan.run_traffic, plan.time.total, plan.run_time]
+    for party in plan.clients.values():
+        ranges += [party.memory.total, party.traffic.uplink, party.traffic.downlink]
+    for one in ranges:
+        assert 0 < one.low <= one.expected <= one.high
+        assert one.reason
+    assert list(plan.clients) == ["Clinic A", "Bank B"]
+    json.dumps(plan.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "bottleneck"),
+    [
+        (Speeds(1e9, 1e15, Link(1e12, 1e12)), "client"),
+        (Speeds(1e15, 1e9, Link(1e12, 1e12)), "server"),
+        (Speeds(1e15, 1e15, Link(1e3, 1e9)), "uplink"),
+        (Speeds(1e15, 1e15, Link(1e9, 1e3)), "downlink"),
+    ],
+)
+def test_the_bottleneck_is_named(speeds: Speeds, bottleneck: str) -> None:
+    assert estimate(config_of(), shape_of("llama"), speeds=speeds).time.bottleneck == bottleneck
+
+
+def test_without_measured_speeds_no_time_is_made_up() -> None:
+    plan = estimate(config_of(), shape_of("llama"))
+    assert plan.time.total is None
+    assert plan.run_time is None
+    assert "measured" in plan.time.reason
+
+
+def test_a_party_s_overrides_apply_to_it_alone() -> None:
+    config = config_of(training={"batch_size": 8}, parties={"Bank B": {"batch_size": 16}})
+    plan = estimate(config, shape_of("llama"), ["Clinic A", "Bank B"])
+    small, large = (plan.clients[name].traffic.parts["activations"] for name in ("Clinic A", "Bank B"))
+    assert large == 2 * small
+
+
+def test_a_cut_outside_the_model_is_an_error_with_the_numbers() -> None:
+    with pytest.raises(AppError, match="CL-1002") as caught:
+        estimate(config_of(split={"head_layers": 4, "tail_layers": 2}), shape_of("llama"))
+    assert caught.value.details["layers"] == 6
+
+
+@pytest.mark.parametrize("config", [{}, {"num_hidden_layers": 3}, {"num_hidden_layers": True, "hidden_size": "8"}])
+def test_a_configuration_without_layers_is_no_model(config: dict[str, Any]) -> None:
+    with pytest.raises(AppError, match="CL-1101"):
+        ModelShape.from_config(config)
+
+
+def test_an_unknown_family_is_planned_with_a_warning() -> None:
+    shape = ModelShape.from_config({"model_type": "new", "num_hidden_layers": 8, "hidden_size": 64, "vocab_size": 100})
+    assert not shape.known
+    assert "guessed" in estimate(config_of(), shape).server_memory.total.reason
+
+
+def test_planning_loads_no_torch() -> None:
+    code = "import sys, splitcore.planning; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

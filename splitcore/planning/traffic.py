@@ -1,0 +1,89 @@
+"""Bytes that cross the cut in one optimiser step: the sums that the channel's own counters will show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from splitcore.config import RunConfig
+from splitcore.planning.ranges import Range
+from splitcore.planning.segments import ADAPTER_BYTES, Segments
+from splitcore.planning.shape import ModelShape
+from splitcore.wire.formats import payload_bytes
+
+FRAME_BYTES = 34  # the prefix of a frame; each message is answered by a bare one
+HEADER_BYTES = 190  # a message's header, some tens of bytes more or less with the names in it
+ENTRY_BYTES = 40  # a tensor's entry in the header, its name aside
+ADAPTER_NAME_BYTES = 75  # a typical name of an adapter tensor
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes of one client in one optimiser step, by direction and purpose; purposes are at the expected length."""
+
+    uplink: Range
+    downlink: Range
+    parts: dict[str, float]
+
+
+def step_traffic(
+    config: RunConfig, shape: ModelShape, cut: Segments, *, clients: int, lengths: tuple[int, int, int]
+) -> Traffic:
+    """Traffic of one client. `lengths`: low, expected and high number of tokens of a padded row."""
+    ups: list[float] = []
+    downs: list[float] = []
+    parts: dict[int, dict[str, float]] = {}
+    for length in lengths:
+        activations, gradients, labels = _crossings(config, shape, length)
+        adapter, norms = _exchange(config, cut, clients)
+        up_messages = config.training.micro_batches * (2 if cut.u_shape else 1) + 2
+        down_messages = up_messages
+        around = FRAME_BYTES * 2 + HEADER_BYTES + 2 * ENTRY_BYTES
+        names = cut.client_matrices * (ENTRY_BYTES + ADAPTER_NAME_BYTES) if adapter else 0
+        own = (activations + gradients if cut.u_shape else activations + labels) + adapter + norms
+        back = (activations + gradients if cut.u_shape else gradients) + adapter
+        mask = config.training.batch_size * length
+        ups.append(own + mask + up_messages * around + names)
+        downs.append(back + down_messages * around + names)
+        parts[length] = {
+            "activations": activations * (2 if cut.u_shape else 1),
+            "gradients": gradients * (2 if cut.u_shape else 1),
+            "labels": 0.0 if cut.u_shape else labels,
+            "adapters": 2 * adapter + norms,
+        }
+    exchanged = _aggregation_words(config, clients)
+    reason = (
+        f"{config.training.batch_size} rows of {lengths[0]} to {lengths[2]} tokens, {shape.hidden} wide; "
+        f"activations as {config.wire.activations}, gradients as {config.wire.gradients}{exchanged}. "
+        "Shorter rows take proportionally less."
+    )
+    return Traffic(
+        Range(ups[0], ups[1], ups[2], "B", reason), Range(downs[0], downs[1], downs[2], "B", reason), parts[lengths[1]]
+    )
+
+
+def _crossings(config: RunConfig, shape: ModelShape, length: int) -> tuple[float, float, float]:
+    """Bytes of one crossing of a whole batch: activations, gradients, labels."""
+    hidden = (config.training.batch_size, length, shape.hidden)
+    return (
+        payload_bytes(config.wire.activations, hidden),
+        payload_bytes(config.wire.gradients, hidden),
+        payload_bytes("i64", hidden[:2]),
+    )
+
+
+def _exchange(config: RunConfig, cut: Segments, clients: int) -> tuple[float, float]:
+    """Bytes, one way and per step on average, of head and tail adapters, and of the norms that clipping needs."""
+    every = config.schedule.aggregate_every
+    norms = 4.0 * cut.client_matrices if config.training.clip_norm is not None else 0.0
+    if clients < 2 or every == 0:
+        return 0.0, norms
+    return cut.client_adapter * ADAPTER_BYTES / every, 0.0 if every == 1 else norms
+
+
+def _aggregation_words(config: RunConfig, clients: int) -> str:
+    every = config.schedule.aggregate_every
+    if clients < 2 or every == 0:
+        return ""
+    if every == 1:
+        return "; the gradients of head and tail adapters in every step"
+    return f"; the head and tail adapters every {every} steps"
