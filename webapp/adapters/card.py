@@ -101,7 +101,7 @@ def model_card(adapter: Adapter) -> str:
     config = RunConfig.parse(run.config)
     document = contract_read(run.contract)
     moved = run.summary.get("bytes") or {}
-    started, ended = run.training_at or run.started_at, run.state_since
+    started, ended = run.training_at or run.started_at, adapter.created_at
     revision = f" at revision `{config.model.revision}`" if config.model.revision else ""
     every = config.schedule.aggregate_every
     loss = [run.summary.get(name) for name in ("loss_before", "loss_after")]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from django.db import transaction
 
+from splitcore.adapters.join import join_segments
+from splitcore.adapters.segments import CONFIG, SEGMENT, WEIGHTS
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.adapters.models import Adapter, AdapterState, Segment
 from webapp.adapters.services.archives import file_sha256, write_zip
-from webapp.adapters.services.segments import media_path
+from webapp.adapters.services.segments import media_path, read_metadata
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.runs.lifecycle.failing import run_fail
@@ -53,13 +56,25 @@ def _check_complete(groups: dict[str, list[Segment]], config: RunConfig) -> None
             )
 
 
-def _join(config: RunConfig, party: str, segments: list[Segment], folder: Path) -> None:
-    from splitcore.adapters.join import join_segments
-
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    own = config.for_party(party) if party else config
-    join_segments([media_path(s.path) for s in segments], own, folder)
+def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
+    """Join in a work folder: a segment's folder is its tensors and the two texts that came in its metadata."""
+    work = folder.with_name(f".{folder.name}.segments")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        parts = []
+        for segment in segments:
+            texts = read_metadata(media_path(segment.path))
+            if not {"adapter_config", "segment"} <= texts.keys():
+                raise AppError("CL-1702", f"The {segment.name} segment came without its configuration.")
+            part = work / f"{segment.participant.party}-{segment.name}"
+            part.mkdir(parents=True)
+            os.link(media_path(segment.path), part / WEIGHTS)
+            (part / CONFIG).write_text(texts["adapter_config"], encoding="utf-8")
+            (part / SEGMENT).write_text(texts["segment"], encoding="utf-8")
+            parts.append(part)
+        join_segments(parts, folder, expected_model=config.model.name_or_path, revision=config.model.revision)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def adapter_join(run_id: str) -> None:
@@ -83,7 +98,7 @@ def adapter_join(run_id: str) -> None:
 def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segment]) -> None:
     """Join outside any transaction (it may take long), then store; the check archive holds the PEFT folder alone."""
     folder = Path("adapters") / run.id / (adapter.party or "joint")
-    _join(config, adapter.party, segments, media_path(str(folder)))
+    _join(config, segments, media_path(str(folder)))
     files = {path.name: path for path in sorted(media_path(str(folder)).iterdir()) if path.is_file()}
     archive = folder.with_suffix(".check.zip")
     digest, size = write_zip(media_path(str(archive)), files)

@@ -63,7 +63,7 @@ def provenance(adapter: Adapter) -> dict[str, Any]:
             for approval in run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
         ],
         "started_at": run.started_at.isoformat() if run.started_at else None,
-        "trained_at": run.state_since.isoformat(),
+        "joined_at": adapter.created_at.isoformat(),
         "segments": adapter.provenance.get("segments", []),
         "files": adapter.provenance.get("files", {}),
         "load_checks": list(adapter.reports.values()),
@@ -140,5 +140,5 @@ def _final(run: Run) -> dict[str, Any]:
             if party not in table or party == adapter.party
         }
     start = run.training_at or run.started_at
-    seconds = (run.state_since - start).total_seconds() if start else 0.0
+    seconds = (run.state_since - start).total_seconds() if start else 0.0  # it was moved to finishing then
     return {"steps": run.step, "seconds": round(seconds, 3), "evaluation": table}

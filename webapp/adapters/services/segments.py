@@ -23,7 +23,7 @@ from webapp.runs.timeline import timeline_event
 from workers.contracts import SegmentUpload
 
 MAX_HEADER = 16 * 1024 * 1024
-_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_SIZES = {"F32": 4}
 _NAMES = {ParticipantRole.CLIENT: ("head", "tail"), ParticipantRole.SERVER: ("body",)}
 
 
@@ -51,8 +51,8 @@ def receive(stream: Iterable[bytes], folder: Path, limit: int) -> tuple[Path, st
     return Path(name), digest.hexdigest(), size
 
 
-def read_header(path: Path) -> dict[str, dict[str, Any]]:
-    """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """A safetensors file's header and the bytes that follow it. Raises CL-1702."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -64,9 +64,21 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
             raise AppError("CL-1702", "The file's safetensors header is not JSON.") from None
     if not isinstance(header, dict):
         raise AppError("CL-1702", "The file's safetensors header is not an object.")
+    return header, size - 8 - length
+
+
+def read_header(path: Path) -> dict[str, dict[str, Any]]:
+    """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
+    header, data_bytes = _header(path)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    _check_layout(tensors, size - 8 - length)
+    _check_layout(tensors, data_bytes)
     return tensors
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts in a safetensors file's header."""
+    found = _header(path)[0].get("__metadata__")
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:

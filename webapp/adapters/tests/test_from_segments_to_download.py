@@ -1,0 +1,224 @@
+"""Segments in, one checked adapter out, and only to whom the contract names."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from datetime import timedelta
+
+import pytest
+from django.http import Http404
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.adapters.models import AdapterState
+from webapp.adapters.selectors import adapter_get_for, why_no_download
+from webapp.adapters.services import (
+    adapter_download,
+    adapter_for_worker,
+    adapter_join,
+    adapter_package,
+    adapter_verified,
+    segment_store,
+)
+from webapp.adapters.services.packaging import CHECK_DEADLINE
+from webapp.audit.models import AuditEntry
+from webapp.orgs.models import Role
+from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
+from webapp.runs.lifecycle import assignments_for
+from webapp.runs.models import Run, RunState
+from webapp.runs.tests import factories as make
+from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport
+
+pytestmark = pytest.mark.django_db
+CUTS = {"head": range(0, 2), "body": range(2, 4), "tail": range(4, 6)}
+
+
+@pytest.fixture(autouse=True)
+def _media(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+def _upload(w, place, name, body=None, *, sha256=None, attempt=1):
+    party = w.part(place).party
+    body = make.segment_bytes(w, name, party, CUTS[name]) if body is None else body
+    upload = SegmentUpload(
+        participant_id=w.part(place).id, attempt=attempt, sha256=sha256 or hashlib.sha256(body).hexdigest()
+    )
+    return segment_store(worker=w.workers[place], run_id=w.run.id, name=name, upload=upload, stream=[body])
+
+
+def _finished():
+    w = make.started()
+    w.fresh()
+    for place, names in ((0, ("head", "tail")), (1, ("head", "tail")), (2, ("body",))):
+        for name in names:
+            _upload(w, place, name)
+    for place in range(3):
+        make.exit_part(w, place, "done")
+    assert w.fresh().state == RunState.FINISHING
+    adapter_join(w.run.id)
+    return w, w.run.adapters.get()
+
+
+def _report(w, place, adapter, *, status="ok", evaluation=True):
+    result = EvaluationResult(base_loss=4.0, base_exact_match=0.1, loss=2.0, exact_match=0.6, rows=10, tokens=100)
+    report = VerifyReport(
+        participant_id=w.part(place).id,
+        adapter_id=adapter.id,
+        adapter_sha256=adapter.sha256,
+        checks=[Check(name="every key matched", status=status, detail="12 of 12")],
+        evaluation=result if evaluation else None,
+    )
+    adapter_verified(worker=w.workers[place], run_id=w.run.id, report=report)
+
+
+def _ready():
+    w, adapter = _finished()
+    for place in (0, 1):
+        _report(w, place, adapter)
+    adapter_package(w.run.id)
+    adapter.refresh_from_db()
+    return w, adapter
+
+
+def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered():
+    w, adapter = _finished()
+    assert adapter.state == AdapterState.JOINED
+    (job,) = assignments_for(w.workers[0])
+    assert (job.kind, job.adapter_id, job.adapter_sha256) == ("evaluate", adapter.id, adapter.sha256)
+    assert assignments_for(w.workers[2]) == []
+    path = adapter_for_worker(worker=w.workers[0], run_id=w.run.id, adapter_id=adapter.id, participant_id=w.part(0).id)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["adapter_config.json", "adapter_model.safetensors"]
+    with pytest.raises(AppError) as caught:
+        adapter_download(actor=w.approvers[0], adapter=adapter)
+    assert caught.value.code == "CL-1704"
+    assert "loading the adapter" in why_no_download(adapter)
+    _report(w, 0, adapter)
+    assert assignments_for(w.workers[0]) == []
+    adapter_package(w.run.id)
+    assert w.fresh().state == RunState.FINISHING  # the other organisation is still measuring
+    _report(w, 1, adapter)
+    adapter_package(w.run.id)
+    assert w.fresh().state == RunState.DONE
+    assert w.run.summary["evaluation"]["beta-bank"]["exact_match"] == 0.6
+
+
+def test_a_failed_load_check_fails_the_run_and_closes_the_download():
+    w, adapter = _finished()
+    _report(w, 0, adapter, status="failed")
+    adapter.refresh_from_db()
+    assert (adapter.state, w.fresh().state, w.run.failure["code"]) == (AdapterState.FAILED, RunState.FAILED, "CL-1703")
+    assert "failed its load check" in why_no_download(adapter)
+
+
+def test_the_archive_is_complete_and_the_same_each_time():
+    w, adapter = _ready()
+    first = adapter_download(actor=w.approvers[0], adapter=adapter).read_bytes()
+    assert hashlib.sha256(first).hexdigest() == adapter.sha256
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        names = archive.namelist()
+        sums = dict(reversed(line.split("  ")) for line in archive.read("SHA256SUMS").decode().splitlines())
+        for name in names:
+            if name != "SHA256SUMS":
+                assert hashlib.sha256(archive.read(name)).hexdigest() == sums[name]
+        card = archive.read("README.md").decode()
+    assert names == sorted(names)
+    assert set(names) == {
+        "README.md", "SHA256SUMS", "adapter_config.json", "adapter_model.safetensors", "metrics.csv",
+        "provenance.json", "training_config.yaml",
+    }  # fmt: skip
+    assert card.startswith("---\nbase_model: acme/tiny\n")
+    from webapp.adapters.services.archives import write_zip
+    from webapp.adapters.services.packaging import package_entries
+
+    again = adapter_download(actor=w.approvers[1], adapter=adapter).with_name("again.zip")
+    assert write_zip(again, package_entries(adapter))[0] == adapter.sha256
+
+
+def test_only_the_contracts_recipients_may_download_and_each_download_is_audited():
+    w, adapter = _ready()
+    adapter_download(actor=w.approvers[1], adapter=adapter)
+    entry = AuditEntry.objects.filter(action="adapter.downloaded").get()
+    assert (entry.actor_id, entry.organisation_id) == (w.approvers[1].id, w.organisations[1].id)
+    partner = OrganisationFactory(name="Partner")
+    ParticipationFactory(project=w.project, organisation=partner)
+    for user in (w.approvers[2], member(partner), member(w.organisations[0], Role.VIEWER)):
+        with pytest.raises(AppError) as caught:
+            adapter_download(actor=user, adapter=adapter_get_for(user=user, adapter_id=adapter.id))
+        assert caught.value.code == "CL-1601"
+    with pytest.raises(Http404):
+        adapter_get_for(user=member(OrganisationFactory(name="Stranger")), adapter_id=adapter.id)
+
+
+def test_a_run_whose_evaluations_never_come_ends_with_a_note():
+    w, adapter = _finished()
+    _report(w, 0, adapter)
+    Run.objects.filter(pk=w.run.pk).update(state_since=timezone.now() - CHECK_DEADLINE - timedelta(seconds=1))
+    adapter_package(w.run.id)
+    assert w.fresh().state == RunState.DONE
+    assert w.run.summary["notes"] == ["No evaluation came from Beta bank."]
+
+
+def test_a_missing_segment_fails_the_run_with_its_name():
+    w = make.started()
+    for name in ("head", "tail"):
+        _upload(w, 0, name)
+    for place in range(3):
+        make.exit_part(w, place, "done")
+    adapter_join(w.run.id)
+    assert w.fresh().failure["code"] == "CL-1701"
+    assert "body" in w.run.failure["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"PK\x03\x04 not safetensors",
+        b"\xff" * 64,
+        (2**40).to_bytes(8, "little") + b"{}",
+        b"\x02" + b"\0" * 7 + b"{}",
+    ],
+)
+def test_a_file_that_is_not_a_segment_is_refused(body):
+    w = make.started()
+    with pytest.raises(AppError) as caught:
+        _upload(w, 0, "head", body)
+    assert caught.value.code == "CL-1702"
+    assert not w.run.segments.exists()
+
+
+def test_a_segment_with_another_hash_than_announced_is_refused():
+    w = make.started()
+    with pytest.raises(AppError) as caught:
+        _upload(w, 0, "head", sha256="0" * 64)
+    assert caught.value.code == "CL-1702"
+
+
+def test_a_segment_of_an_older_attempt_or_anothers_name_is_refused():
+    w = make.started()
+    make.claim(w, 0)
+    with pytest.raises(AppError) as caught:
+        _upload(w, 0, "head")
+    assert caught.value.code == "CL-1503"
+    with pytest.raises(AppError) as caught:
+        _upload(w, 0, "body", attempt=2)
+    assert caught.value.code == "CL-1702"
+
+
+def test_the_upload_is_cut_off_at_the_limit(settings):
+    settings.ARTEFACT_MAX_BYTES = 100
+    w = make.started()
+    with pytest.raises(AppError) as caught:
+        _upload(w, 0, "head")
+    assert caught.value.code == "CL-1801"
+    assert [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()] == []
+
+
+def test_the_same_segment_again_changes_nothing():
+    w = make.started()
+    first = _upload(w, 0, "head")
+    assert _upload(w, 0, "head").pk == first.pk

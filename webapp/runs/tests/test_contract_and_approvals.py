@@ -1,0 +1,156 @@
+"""From draft to approved: the hash, what a change does to it, and who may decide."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from splitcore.errors import AppError
+from webapp.orgs.models import Role
+from webapp.orgs.tests.factories import member
+from webapp.runs.contract import contract_diff, contract_read
+from webapp.runs.models import ApprovalState, RunState
+from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_submit
+from webapp.runs.tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def _decide(w, place, *, actor=None, approve=True, reason="", contract_hash=None):
+    return approval_decide(
+        actor=actor or w.approvers[place],
+        run=w.run,
+        organisation=w.organisations[place],
+        approve=approve,
+        reason=reason,
+        contract_hash=contract_hash or w.fresh().contract_hash,
+    )
+
+
+def _edit(w, **sections):
+    run = w.fresh()
+    run_draft_save(
+        actor=w.engineer, project=w.project, organisation=run.organisation, name=run.name, run=run,
+        config={**run.config, **sections},
+    )  # fmt: skip
+    return w.fresh()
+
+
+def test_the_hash_is_taken_of_the_very_text_that_is_stored():
+    w = make.world()
+    run = make.submit(w)
+    assert run.state == RunState.AWAITING
+    assert run.contract_hash == hashlib.sha256(run.contract.encode()).hexdigest()
+    document = contract_read(run.contract)
+    assert [p.party for p in document.participants] == ["alpha-clinic", "beta-bank", "gamma-compute"]
+    assert document.config["model"]["manifest"] == make.MANIFEST
+    assert [p.receives_adapter for p in document.participants] == [True, True, False]
+
+
+def test_every_organisation_has_to_approve_before_the_run_starts():
+    w = make.world()
+    make.submit(w)
+    make.approve(w, 0, 1)
+    assert w.fresh().state == RunState.AWAITING
+    make.approve(w, 2)
+    assert w.fresh().state == RunState.STARTING  # drafts start by themselves unless told otherwise
+    assert w.run.desired == "running"
+
+
+def test_a_change_voids_approvals_and_shows_the_field_that_changed():
+    w = make.world()
+    first = make.submit(w).contract_hash
+    make.approve(w, 0)
+    _edit(w, lora={"alpha": 4})
+    assert w.run.state == RunState.DRAFT
+    assert set(w.run.approvals.values_list("state", flat=True)) == {ApprovalState.VOIDED}
+    run_submit(actor=w.engineer, run=w.run)
+    run = w.fresh()
+    assert run.contract_hash != first
+    changes = {change.field: (change.old, change.new) for change in contract_diff(run.approved_contract, run.contract)}
+    assert changes == {"config.lora.alpha": (16.0, 4.0)}
+
+
+def test_a_decision_on_an_older_contract_is_refused():
+    w = make.world()
+    old = make.submit(w).contract_hash
+    _edit(w, lora={"alpha": 4})
+    run_submit(actor=w.engineer, run=w.run)
+    with pytest.raises(AppError) as caught:
+        _decide(w, 0, contract_hash=old)
+    assert caught.value.code == "CL-1502"
+
+
+def test_a_decline_needs_a_reason_and_ends_the_asking():
+    w = make.world()
+    make.submit(w)
+    with pytest.raises(AppError):
+        _decide(w, 1, approve=False)
+    _decide(w, 1, approve=False, reason="Two head layers are too few for us.")
+    assert w.fresh().state == RunState.DECLINED
+
+
+def test_an_engineer_may_not_approve_and_a_steward_not_for_another_organisation():
+    w = make.world()
+    make.submit(w)
+    for actor, place in ((w.engineer, 0), (w.approvers[0], 1), (member(w.organisations[0], Role.VIEWER), 0)):
+        with pytest.raises(AppError) as caught:
+            _decide(w, place, actor=actor)
+        assert caught.value.code == "CL-1601"
+
+
+def test_a_workers_refusal_keeps_an_approved_contract_from_starting_until_it_is_withdrawn():
+    w = make.world()
+    make.submit(w)
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "split.head_layers", "message": "At least 3 head layers."}])
+    make.approve(w)
+    assert w.fresh().state == RunState.AWAITING
+    make.verdict(w, 1, accepted=True)
+    assert w.fresh().state == RunState.STARTING
+
+
+@pytest.mark.parametrize(
+    ("sections", "code"),
+    [
+        ({"lora": {"rang": 4}}, "CL-1001"),
+        ({"split": {"head_layers": 4, "tail_layers": 2}}, "CL-1002"),
+        ({"model": {"name_or_path": "acme/unknown"}}, "CL-1005"),
+        ({"parties": {"nobody": {"rank": 4}}}, "CL-1001"),
+    ],
+)
+def test_a_wrong_configuration_is_kept_as_typed_but_cannot_be_submitted(sections, code):
+    w = make.world(run_config=make.config(**sections))
+    with pytest.raises(AppError) as caught:
+        make.submit(w)
+    assert caught.value.code == code
+    assert w.fresh().state == RunState.DRAFT
+    assert w.run.config == make.config(**sections)
+
+
+def test_datasets_of_different_formats_cannot_train_together():
+    w = make.world()
+    w.versions[1].metadata = {**w.versions[1].metadata, "format": "text"}
+    w.versions[1].save()
+    with pytest.raises(AppError) as caught:
+        make.submit(w)
+    assert caught.value.code == "CL-1004"
+
+
+def test_a_dataset_that_is_not_offered_to_the_project_cannot_be_chosen():
+    w, other = make.world(), make.world(prefix="Other ")
+    with pytest.raises(AppError) as caught:
+        run_draft_save(
+            actor=w.engineer, project=w.project, organisation=w.organisations[0], name="x", config={}, run=w.run,
+            parties=[PartyChoice("client", other.workers[0].id, other.versions[0].id)],
+        )  # fmt: skip
+    assert caught.value.code == "CL-1003"
+
+
+def test_a_clone_starts_as_a_draft_with_the_same_parties_and_remembers_its_parent():
+    w = make.started()
+    clone = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    assert (clone.state, clone.parent_id, clone.config) == (RunState.DRAFT, w.run.id, w.run.config)
+    assert list(clone.participants.values_list("party", flat=True)) == list(
+        w.run.participants.values_list("party", flat=True)
+    )
