@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from webapp.runs import lifecycle
+from webapp.runs import sweeping
 
 
 @shared_task
 def sweep() -> None:
     """Look for silent workers and overdue states."""
-    lifecycle.sweep()
+    sweeping.sweep()

@@ -1,4 +1,4 @@
-"""What workers cause: assignments asked for, verdicts, claims, exits, metrics; and the sweep that notices silence."""
+"""What workers cause: assignments asked for, verdicts, claims, exits, metrics."""
 
 from webapp.runs.lifecycle.assignments import assignments_for
 from webapp.runs.lifecycle.observing import metric_observed, participant_beat
@@ -8,7 +8,6 @@ from webapp.runs.lifecycle.participation import (
     server_ready,
     verdict_record,
 )
-from webapp.runs.lifecycle.sweeping import sweep
 
 __all__ = [
     "assignments_for",
@@ -17,6 +16,5 @@ __all__ = [
     "participant_claim",
     "participant_exit",
     "server_ready",
-    "sweep",
     "verdict_record",
 ]

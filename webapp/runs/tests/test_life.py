@@ -10,11 +10,12 @@ from django.http import Http404
 from django.utils import timezone
 
 from splitcore.errors import AppError
-from webapp.runs.lifecycle import assignments_for, participant_beat, server_ready, sweep
+from webapp.runs.lifecycle import assignments_for, participant_beat, server_ready
 from webapp.runs.lifecycle.observing import records_observed
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.services import run_start, run_stop
 from webapp.runs.states import ALLOWED, ENDED, run_move
+from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 from workers.contracts import Claim, ErrorInfo, Ready
 
