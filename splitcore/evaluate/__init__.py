@@ -1,0 +1,1 @@
+"""Evaluation of a fine-tuned model: completions, token loss and exact match."""
