@@ -1,4 +1,4 @@
-"""`manage.py serve`: the whole hub on one machine: Redis (found or started), Celery with its beat, and the web server."""
+"""`manage.py serve`: the whole hub on one machine: Redis (found or started), Celery with its beat, the web server."""
 
 from __future__ import annotations
 

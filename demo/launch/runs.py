@@ -1,0 +1,59 @@
+"""Launch a run, let every organisation approve it, and follow it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from demo.launch.groups import MODEL_ID, DemoError, Groups
+from demo.launch.stage import DATA_PARTIES, Stage
+from demo.recipe import PUBLIC_PROMPTS, RECIPE
+
+ENDED = {"done", "failed", "stopped", "declined"}
+Progress = Callable[[dict[str, Any]], None]
+
+
+def launch(stage: Stage, *, name: str, trains: tuple[str, ...]) -> str:
+    """Create and submit a run in which `trains` train and the other data organisation only evaluates."""
+    owner = stage.parties[trains[0]]
+    parties = [{"role": "server", "worker": stage.workers["compute"], "receives_adapter": False}]
+    for key in DATA_PARTIES:
+        role = "client" if key in trains else "evaluator"
+        parties.append({"role": role, "worker": stage.workers[key], "dataset_version": stage.datasets[key]})
+    models = owner.rest.get(f"/workers/{stage.workers[trains[0]]}")["models"]
+    manifest = next(model["manifest_hash"] for model in models if model["model_id"] == MODEL_ID)
+    config = {**RECIPE, "model": {"name_or_path": MODEL_ID, "manifest": manifest}}
+    run = owner.rest.post(
+        "/runs",
+        {
+            "project": stage.project,
+            "organisation": owner.organisation,
+            "name": name,
+            "config": config,
+            "parties": parties,
+            "public_prompts": list(PUBLIC_PROMPTS),
+            "start_when_approved": True,
+            "submit": True,
+        },
+    )
+    return str(run["id"])
+
+
+def approve_by_all(stage: Stage, run_id: str) -> None:
+    """Each organisation reads the contract's hash and approves it; the last approval starts the run."""
+    for party in stage.parties.values():
+        run = party.rest.get(f"/runs/{run_id}")
+        party.rest.post(f"/runs/{run_id}/approve", {"contract_hash": run["contract_hash"]})
+
+
+def follow(groups: Groups, stage: Stage, run_id: str, *, seconds: float, progress: Progress) -> dict[str, Any]:
+    """Watch until the run has ended; returns it as the API tells it. Raises DemoError if it did not end well."""
+    run: dict[str, Any] = {}
+    for run in stage.parties["clinic"].rest.poll(f"/runs/{run_id}", seconds=seconds, pause=0.5):
+        groups.check_alive()
+        progress(run)
+        if run["state"] in ENDED:
+            break
+    if run["state"] != "done":
+        raise DemoError(f"The run '{run['name']}' is {run['state']}: {run.get('failure')}")
+    return run
