@@ -57,6 +57,8 @@ def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
     for kind, participant_id, step, payload, at in records.order_by("seq").values_list(
         "kind", "participant_id", "step", "payload", "at"
     ):
+        if step is None or participant_id is None:
+            continue
         party = names[participant_id]
         moment = seconds_since_start(run, at)
         if kind == "eval":

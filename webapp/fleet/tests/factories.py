@@ -123,3 +123,11 @@ def make_worker(
         **values,
     )
     return SigningWorker(row=row, key=key)
+
+
+def give_key(worker: Worker) -> SigningWorker:
+    """Give a worker that another app's factory made a key, so that it can sign."""
+    key, pem = make_certificate()
+    worker.certificate_pem, worker.fingerprint = pem, fingerprint_of(pem)
+    worker.save()
+    return SigningWorker(row=worker, key=key)

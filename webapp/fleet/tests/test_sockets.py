@@ -1,0 +1,155 @@
+"""The worker's control socket and the fleet's feed for browsers."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from webapp.core.live import notify_org, wake_worker
+from webapp.fleet.models import Worker, WorkerState
+from webapp.fleet.presence import is_online
+from webapp.fleet.services import worker_quarantine, worker_revoke
+from webapp.fleet.tests.factories import FACTS, SigningWorker, make_worker
+from webapp.fleet.tests.sockets import browser_socket, close_code, worker_socket
+from webapp.orgs.models import Membership
+from webapp.orgs.tests.factories import OrganisationFactory, member
+from workers.contracts import SOCKET_PATH, Beat, Check, Hello
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def worker() -> SigningWorker:
+    return await sync_to_async(lambda: make_worker(OrganisationFactory()))()
+
+
+async def fresh(worker: SigningWorker) -> Worker:
+    return await Worker.objects.aget(pk=worker.row.pk)
+
+
+async def settled(socket) -> None:
+    """Messages are taken in order: what was sent is done when the refusal of a bad one comes."""
+    await socket.send_to("{}x")
+    assert await close_code(socket) == 4400
+
+
+async def test_hello_and_beats_are_kept(worker):
+    socket = worker_socket(worker)
+    assert await socket.connect()
+    hello = Hello(facts=FACTS, checks=[Check(name="clock", status="ok")], console_url="http://127.0.0.1:8733")
+    await socket.send_to(hello.model_dump_json())
+    beat = Beat(lanes=[{"run_id": "run_x", "participant_id": "prt_x", "attempt": 1, "phase": "training", "step": 3}])
+    await socket.send_to(beat.model_dump_json())
+    assert await socket.receive_nothing(0.2)
+    row = await fresh(worker)
+    assert row.checks[0]["name"] == "clock"
+    assert row.console_url == "http://127.0.0.1:8733"
+    assert row.lanes[0]["step"] == 3
+    assert is_online(last_beat_at=row.last_beat_at, connected_at=row.connected_at)
+    await socket.disconnect()
+    row = await fresh(worker)
+    assert not is_online(last_beat_at=row.last_beat_at, connected_at=row.connected_at)
+
+
+async def test_unlisted_keys_of_facts_and_lanes_are_not_stored(worker):
+    socket = worker_socket(worker)
+    await socket.connect()
+    canary = "Patient Mary Canary"
+    facts = FACTS.model_copy(update={"gpus": [{"name": "GPU", "memory_bytes": 1, "note": canary}]})
+    await socket.send_to(Hello(facts=facts).model_dump_json())
+    await socket.send_to(Beat(lanes=[{"run_id": "run_x", "row": canary}]).model_dump_json())
+    await settled(socket)
+    row = await fresh(worker)
+    assert row.facts["gpus"] == [{"name": "GPU", "memory_bytes": 1}]
+    assert row.lanes == [{"run_id": "run_x"}]
+
+
+async def test_wake_reaches_the_worker_it_is_for_alone(worker):
+    other = await sync_to_async(lambda: make_worker(OrganisationFactory()))()
+    socket, silent = worker_socket(worker), worker_socket(other)
+    await socket.connect()
+    await silent.connect()
+    await sync_to_async(wake_worker)(worker.row.id, "assignment")
+    assert json.loads(await socket.receive_from()) == {"type": "wake", "reason": "assignment"}
+    assert await silent.receive_nothing(0.2)
+    await socket.disconnect()
+    await silent.disconnect()
+
+
+@pytest.mark.parametrize("write", [worker_revoke, worker_quarantine])
+async def test_socket_is_closed_within_two_seconds_of_a_revocation(worker, write):
+    socket = worker_socket(worker)
+    await socket.connect()
+    begin = time.monotonic()
+    admin = await sync_to_async(member)(worker.row.organisation)
+    await sync_to_async(write)(actor=admin, worker=worker.row)
+    assert await close_code(socket) == 4403
+    assert time.monotonic() - begin < 2
+    again = worker_socket(worker)
+    await again.connect()
+    assert await close_code(again) == 4403
+
+
+async def test_beat_of_a_revoked_worker_closes_even_when_the_doorbell_was_lost(worker):
+    socket = worker_socket(worker)
+    await socket.connect()
+    await Worker.objects.filter(pk=worker.row.pk).aupdate(state=WorkerState.REVOKED)
+    await socket.send_to(Beat().model_dump_json())
+    assert await close_code(socket) == 4403
+
+
+async def test_opening_cannot_be_replayed_or_forged(worker):
+    headers = worker.headers("GET", SOCKET_PATH)
+    first = worker_socket(worker, headers)
+    await first.connect()
+    replay = worker_socket(worker, headers)
+    await replay.connect()
+    assert json.loads(await replay.receive_from())["code"] == "CL-1409"
+    assert await close_code(replay) == 4401
+    other = await sync_to_async(lambda: make_worker(OrganisationFactory()))()
+    forged = worker_socket(SigningWorker(row=worker.row, key=other.key))
+    await forged.connect()
+    assert await close_code(forged) == 4401
+    await first.disconnect()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"type": "row", "text": "x"}', "{", "[" * 5000, '{"lanes": 1}'])
+async def test_anything_but_hello_and_beat_ends_the_connection(worker, text):
+    socket = worker_socket(worker)
+    await socket.connect()
+    await socket.send_to(text)
+    assert await close_code(socket) == 4400
+
+
+async def test_message_above_one_mebibyte_closes_with_1009(worker):
+    socket = worker_socket(worker)
+    await socket.connect()
+    await socket.send_to("x" * (settings.WORKER_BODY_MAX_BYTES + 1))
+    assert await close_code(socket) == 1009
+
+
+async def test_fleet_feed_tells_members_of_their_own_organisation_alone():
+    own, other = await sync_to_async(lambda: (OrganisationFactory(), OrganisationFactory()))()
+    user = await sync_to_async(member)(own)
+    socket = await browser_socket("/ws/fleet/", user)
+    await socket.connect()
+    assert await socket.receive_nothing(0.2)
+    await sync_to_async(notify_org)(other.id, "worker", "wrk_other")
+    await sync_to_async(notify_org)(own.id, "worker", "wrk_own")
+    assert json.loads(await socket.receive_from()) == {"type": "changed", "what": "worker", "id": "wrk_own"}
+    await Membership.objects.filter(user=user).aupdate(is_active=False)
+    await sync_to_async(notify_org)(own.id, "worker", "wrk_own")
+    assert await close_code(socket) == 4403
+
+
+async def test_fleet_feed_wants_a_session_and_the_own_origin():
+    socket = await browser_socket("/ws/fleet/", None)
+    await socket.connect()
+    assert await close_code(socket) == 4401
+    user = await sync_to_async(lambda: member(OrganisationFactory()))()
+    foreign = await browser_socket("/ws/fleet/", user, origin=(b"origin", b"https://evil.example"))
+    assert not await foreign.connect()

@@ -1,0 +1,153 @@
+"""The live feed of a run: in order, without a gap, and to nobody else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from webapp.fleet.tests.sockets import Socket, browser_socket, close_code
+from webapp.orgs.models import Membership
+from webapp.orgs.tests.factories import OrganisationFactory, member
+from webapp.runs.models import Run
+from webapp.runs.tests.factories import World, started
+from webapp.telemetry import consumers
+from webapp.telemetry.services import records_store
+from webapp.telemetry.tests.batches import batch, log, metric
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def w() -> World:
+    return await sync_to_async(started)()
+
+
+@pytest.fixture
+def _quick_looks(monkeypatch):
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.1)
+
+
+def send(w: World, *records, place: int = 0) -> None:
+    part = w.part(place)
+    records_store(participant=part, batch=batch(part, *records))
+
+
+async def opened(w: World, user, since: int = 0) -> Socket:
+    socket = await browser_socket(f"/ws/runs/{w.run.id}/", user)
+    assert await socket.connect()
+    await socket.send_to(json.dumps({"type": "since", "since": since}))
+    return socket
+
+
+async def numbers(socket: Socket, through: int) -> list[int]:
+    """The numbers that arrive until `through` is covered; each message continues where the last one ended."""
+    seen: list[int] = []
+    end = None
+    while end is None or end < through:
+        message = json.loads(await socket.receive_from())
+        if message["type"] != "records":
+            continue
+        assert end is None or message["from"] == end
+        seen += [entry["seq"] for entry in message["records"] if "seq" in entry]
+        end = message["seq"]
+    return seen
+
+
+async def test_feed_brings_what_was_and_what_comes_in_order(w):
+    await sync_to_async(send)(w, metric(1), metric(2))
+    socket = await opened(w, w.engineer)
+    before = (await Run.objects.aget(pk=w.run.pk)).record_count
+    assert await numbers(socket, before) == list(range(1, before + 1))
+    await sync_to_async(send)(w, metric(3), metric(4))
+    assert await numbers(socket, before + 2) == [before + 1, before + 2]
+    await socket.disconnect()
+
+
+async def test_reconnecting_page_gets_what_it_missed_without_gap_or_repeat(w):
+    await sync_to_async(send)(w, *[metric(n) for n in range(1, 1201)][:500])
+    await sync_to_async(send)(w, *[metric(n) for n in range(501, 1001)])
+    last = (await Run.objects.aget(pk=w.run.pk)).record_count
+    socket = await opened(w, w.engineer, since=17)
+    assert await numbers(socket, last) == list(range(18, last + 1))
+    await socket.disconnect()
+
+
+async def test_strangers_run_does_not_exist(w):
+    stranger = await sync_to_async(lambda: member(OrganisationFactory()))()
+    socket = await browser_socket(f"/ws/runs/{w.run.id}/", stranger)
+    await socket.connect()
+    assert await close_code(socket) == 4404
+    missing = await browser_socket("/ws/runs/run_doesnotexist/", w.engineer)
+    await missing.connect()
+    assert await close_code(missing) == 4404
+    nobody = await browser_socket(f"/ws/runs/{w.run.id}/", None)
+    await nobody.connect()
+    assert await close_code(nobody) == 4401
+
+
+async def test_no_message_crosses_to_another_tenants_run(w):
+    other = await sync_to_async(lambda: started(prefix="Other "))()
+    mine, theirs = await opened(w, w.engineer), await opened(other, other.engineer)
+    for number in range(1, 6):
+        await sync_to_async(send)(w, metric(number, loss=111.0))
+        await sync_to_async(send)(other, metric(number, loss=222.0))
+    for socket, world, foreign in ((mine, w, "222.0"), (theirs, other, "111.0")):
+        last = (await Run.objects.aget(pk=world.run.pk)).record_count
+        end = 0
+        while end < last:
+            text = await socket.receive_from()
+            assert foreign not in text
+            message = json.loads(text)
+            end = message.get("seq", end)
+            assert message["type"] != "records" or message["run"]["id"] == world.run.id
+        await socket.disconnect()
+
+
+async def test_partner_sees_metrics_but_not_the_others_log_lines(w):
+    await sync_to_async(send)(w, log(1, "the line of Alpha"), metric(2))
+    socket = await opened(w, w.approvers[1])
+    message = json.loads(await socket.receive_from())
+    assert "the line of Alpha" not in json.dumps(message)
+    assert any(entry["kind"] == "metric" for entry in message["records"])
+    await socket.disconnect()
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_membership_that_ends_closes_the_feed(w):
+    socket = await opened(w, w.engineer)
+    await socket.receive_from()
+    await Membership.objects.filter(user=w.engineer).aupdate(is_active=False)
+    assert await close_code(socket) == 4403
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_session_that_ends_closes_the_feed(w):
+    from django.contrib.sessions.models import Session
+
+    socket = await opened(w, w.engineer)
+    await socket.receive_from()
+    await Session.objects.all().adelete()
+    assert await close_code(socket) == 4401
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_record_arrives_even_when_its_doorbell_was_lost(w, monkeypatch):
+    socket = await opened(w, w.engineer)
+    before = (await Run.objects.aget(pk=w.run.pk)).record_count
+    await numbers(socket, before)
+    monkeypatch.setattr("webapp.core.live._send", lambda *_: None)
+    await sync_to_async(send)(w, metric(1))
+    assert before + 1 in await numbers(socket, before + 1)
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"type": "since", "since": "x"}', '{"type": "since", "since": -5}'])
+async def test_nonsense_from_the_page_is_survived(w, text):
+    socket = await opened(w, w.engineer)
+    await socket.receive_from()
+    await socket.send_to(text)
+    await socket.send_to('{"type": "since", "since": 0}')
+    assert json.loads(await socket.receive_from())["type"] == "records"
+    await socket.disconnect()
