@@ -328,6 +328,9 @@ def field(bound: BoundField, unit: str = "", hint: str = "", label: str = "", so
     attrs = {
         "class": f"{bound.field.widget.attrs.get('class', '')} {css} {'is-invalid' if bound.errors else ''}".strip()
     }
+    placeholder = str(bound.field.widget.attrs.get("placeholder", "")).lower()
+    if placeholder and placeholder.startswith(str(bound.label or "-").lower()):
+        attrs["placeholder"] = ""  # it would only repeat the label
     if described and kind not in _CHOICES:
         attrs["aria-describedby"] = " ".join(described)
     return {
