@@ -8,6 +8,7 @@ from ninja import NinjaAPI
 from splitcore.errors import AppError
 from webapp.accounts.api import router as accounts_router
 from webapp.adapters.api import router as adapters_router
+from webapp.audit.api import router as audit_router
 from webapp.core.errors import http_status
 from webapp.datasets.api import router as datasets_router
 from webapp.fleet.api import router as fleet_router
@@ -33,3 +34,4 @@ api.add_router("/datasets", datasets_router)
 api.add_router("/runs", runs_router)
 api.add_router("/runs", telemetry_router)
 api.add_router("/adapters", adapters_router)
+api.add_router("/audit", audit_router)

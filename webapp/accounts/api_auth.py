@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -12,22 +11,13 @@ from ninja.security.base import AuthBase
 
 from splitcore.errors import AppError
 from webapp.accounts.models import ApiToken, User
+from webapp.accounts.scopes import Scope
 from webapp.core.ids import token_hash
 from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.orgs.models import Membership, Organisation
 from webapp.orgs.selectors import membership_of
 
 GUESSES_PER_MINUTE = 10
-
-
-class Scope(StrEnum):
-    """What a token may be used for; a token never allows more than its owner's role does."""
-
-    READ = "read"
-    RUNS_WRITE = "runs:write"
-    RUNS_CONTROL = "runs:control"
-    ADAPTERS_DOWNLOAD = "adapters:download"
-    ADMIN = "admin"
 
 
 @dataclass(frozen=True)

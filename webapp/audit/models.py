@@ -26,3 +26,8 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.action}"
+
+    @property
+    def phrase(self) -> str:
+        """The action in words: "run approved"."""
+        return self.action.replace(".", " ").replace("_", " ")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from webapp.audit import views
 
 app_name = "audit"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("audit", views.log, name="log"),
+    path("audit/verify", views.verify, name="verify"),
+    path("audit/export/<str:form>", views.export, name="export"),
+]

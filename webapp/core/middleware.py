@@ -25,7 +25,12 @@ class AppErrorMiddleware:
         """Answer an AppError; leave every other exception to Django."""
         if not isinstance(error, AppError):
             return None
-        status = http_status(error.code)
-        if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
-            return JsonResponse(error.to_dict(), status=status)
-        return render(request, "errors/app_error.html", {"error": error}, status=status)
+        return app_error_response(request, error)
+
+
+def app_error_response(request: HttpRequest, error: AppError) -> HttpResponse:
+    """The error as JSON for programs, as a page for people."""
+    status = http_status(error.code)
+    if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
+        return JsonResponse(error.to_dict(), status=status)
+    return render(request, "errors/app_error.html", {"error": error}, status=status)

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from splitcore.errors import CATALOGUE
+from webapp.orgs.disclosure import data_party_matrix
 from webapp.core.styleguide import examples
 
 
@@ -17,7 +18,7 @@ def landing(request: HttpRequest) -> HttpResponse:
     """What Cutlayer is; who is signed in goes to the home page."""
     if request.user.is_authenticated:
         return redirect("/home")
-    return render(request, "core/landing.html")
+    return render(request, "core/landing.html", {"matrix": data_party_matrix()})
 
 
 @require_safe

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 
+from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.orgs.models import Membership, Organisation
 
@@ -46,3 +48,16 @@ def signed_in_required(view: Callable[..., HttpResponse]) -> Callable[..., HttpR
         return view(request, *args, **kwargs)
 
     return guarded
+
+
+def answer_action(request: HttpRequest, act: Callable[[], object], *, done: str, to: str) -> HttpResponse:
+    """Run a service for a button: success and what cannot be done now become messages, a missing role stays a 403."""
+    try:
+        act()
+    except AppError as error:
+        if error.code == "CL-1601":
+            raise
+        messages.error(request, f"{error.message} {error.remedy} ({error.code})")
+    else:
+        messages.success(request, done)
+    return redirect(to)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.utils import timezone
 
 from webapp.core.models import PublicModel
 
@@ -103,6 +104,17 @@ class Invitation(PublicModel):
     accepted_organisation = models.ForeignKey(
         Organisation, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
+    mailed_at = models.DateTimeField(null=True, blank=True)  # when the mail server took the e-mail
 
     def __str__(self) -> str:
         return f"{self.email} → {self.project or self.organisation}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be answered."""
+        return self.state == InvitationState.PENDING and self.expires_at > timezone.now()
+
+    @property
+    def shown_state(self) -> str:
+        """The state that people see: a pending one that ran out is expired."""
+        return "expired" if self.state == InvitationState.PENDING and not self.is_open else self.state

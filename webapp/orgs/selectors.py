@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils import timezone
 
-from webapp.orgs.models import Invitation, Membership, Organisation
+from webapp.core.ids import token_hash
+from webapp.orgs.models import Invitation, InvitationState, Membership, Organisation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -90,3 +92,35 @@ def invitation_get_for(*, user: User, invitation_id: str) -> Invitation:
     if invitation is None:
         raise Http404
     return invitation
+
+
+def invitation_by_key(*, key: str, user: User | AnonymousUser, opened_id: str) -> Invitation | None:
+    """The invitation that a link names: by its token, or by its id for whom it addresses or who opened its link."""
+    known = Invitation.objects.select_related("organisation", "project__owner", "created_by", "accepted_organisation")
+    if not key.startswith(f"{Invitation.id_prefix}_"):
+        return known.filter(token_hash=token_hash(key)).first()
+    invitation = known.filter(id=key).first()
+    if invitation is None or (key != opened_id and not is_addressed_to(invitation, user)):
+        return None
+    return invitation
+
+
+def is_addressed_to(invitation: Invitation, user: User | AnonymousUser) -> bool:
+    """Whether one of the person's verified addresses is the invited one."""
+    return user.is_authenticated and invitation.email in _verified_addresses(user)
+
+
+def invitations_addressed_to(user: User) -> QuerySet[Invitation]:
+    """The open invitations to one of the person's verified addresses."""
+    return (
+        Invitation.objects.filter(
+            email__in=_verified_addresses(user), state=InvitationState.PENDING, expires_at__gt=timezone.now()
+        )
+        .select_related("organisation", "project", "created_by")
+        .order_by("-created_at")
+    )
+
+
+def _verified_addresses(user: User) -> list[str]:
+    addresses = user.emailaddress_set.filter(verified=True)  # type: ignore[attr-defined]
+    return [address.lower() for address in addresses.values_list("email", flat=True)]

@@ -43,3 +43,13 @@ def participations_of(project: Project) -> QuerySet[Participation]:
 def takes_part(organisation: Organisation, project: Project) -> bool:
     """Whether an organisation is an active party of a project."""
     return project.participations.filter(organisation=organisation, is_active=True).exists()
+
+
+def base_models_of(project: Project) -> list[str]:
+    """The base models that the project's submitted runs name, without repetition."""
+    names: list[str] = []
+    for config in project.runs.exclude(state="draft").order_by("created_at").values_list("config", flat=True):
+        name = str((config.get("model") or {}).get("name_or_path") or "")
+        if name and name not in names:
+            names.append(name)
+    return names

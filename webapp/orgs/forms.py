@@ -1,0 +1,104 @@
+"""Forms of organisations, people and invitations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from webapp.orgs.models import Organisation, PartyKind, Role
+
+KIND_HELP = "Data: has text to train on. Compute: has the GPU. It can be changed later."
+
+
+class OrganisationForm(forms.Form):
+    """A new organisation."""
+
+    name = forms.CharField(
+        max_length=120, min_length=2, help_text="As partners know it. It must be unique on this hub."
+    )
+    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
+
+
+class ProfileForm(forms.Form):
+    """The profile of an organisation."""
+
+    name = forms.CharField(max_length=120, min_length=2)
+    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
+    contact_email = forms.EmailField(
+        required=False, label="Operator on call", help_text="Partners see it where your worker is away or has failed."
+    )
+    dpo_email = forms.EmailField(
+        required=False, label="Data protection officer", help_text="Partners see it on the project's pages."
+    )
+    require_second_factor = forms.BooleanField(
+        required=False,
+        label="Every member must sign in with a second factor",
+        help_text="Members without one are led to its set-up at their next page.",
+    )
+
+    @classmethod
+    def of(cls, organisation: Organisation) -> ProfileForm:
+        """The form filled with what is stored."""
+        return cls(initial={name: getattr(organisation, name) for name in cls.base_fields})
+
+
+class PersonInvitationForm(forms.Form):
+    """An invitation of a colleague."""
+
+    email = forms.EmailField(label="E-mail address")
+    role = forms.ChoiceField(choices=Role.choices, initial=Role.ENGINEER)
+    message = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Shown with the invitation.",
+    )
+
+
+class PartnerInvitationForm(forms.Form):
+    """An invitation of a partner organisation to a project."""
+
+    email = forms.EmailField(
+        label="E-mail address of a person there", help_text="Someone who may decide for the organisation."
+    )
+    party_kind = forms.ChoiceField(choices=PartyKind.choices, label="It takes part with")
+    message = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Shown with the invitation.",
+    )
+
+
+class RoleForm(forms.Form):
+    """Another role for a member."""
+
+    role = forms.ChoiceField(choices=Role.choices)
+
+
+class DeclineForm(forms.Form):
+    """A reason for saying no."""
+
+    reason = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class JoinForm(forms.Form):
+    """Which organisation joins a project: one of the person's own, or a new one."""
+
+    organisation = forms.ChoiceField(required=False, label="Organisation that joins")
+    name = forms.CharField(required=False, max_length=120, min_length=2, label="Name of the new organisation")
+    understood = forms.BooleanField(label="I have read what will and will not leave our site.")
+
+    def __init__(self, *args: Any, organisations: list[Organisation], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["organisation"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [*((one.pk, one.name) for one in organisations), ("", "A new organisation")]
+
+    def clean(self) -> dict[str, Any]:
+        """A new organisation needs a name."""
+        data = super().clean() or {}
+        if not data.get("organisation") and not data.get("name"):
+            self.add_error("name", "Name the organisation that joins.")
+        return data

@@ -1,0 +1,223 @@
+"""Writes of invitations: of a colleague to the organisation, of a partner organisation to a project."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.audit.services import audit_record
+from webapp.core.ids import new_token, token_hash
+from webapp.orgs.mail import invitation_mail
+from webapp.orgs.models import Invitation, InvitationState, Membership, Organisation, PartyKind, Role
+from webapp.orgs.permissions import Action, require
+from webapp.orgs.selectors import is_addressed_to
+from webapp.projects.models import Participation
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.projects.models import Project
+
+PREFIX = "cli"
+MAX_PER_HOUR = 60
+
+
+@transaction.atomic
+def invite_person(
+    *, actor: User, organisation: Organisation, email: str, role: str, message: str = ""
+) -> tuple[Invitation, str]:
+    """Invite a colleague; returns the invitation and its token, which is shown once and never stored."""
+    require(actor, Action.INVITE_PEOPLE, organisation)
+    email = email.strip().lower()
+    member = Membership.objects.filter(organisation=organisation, user__email=email, is_active=True)
+    if member.exists():
+        raise AppError("CL-1609", f"{email} is a member of {organisation.name} already.", "Change the role instead.")
+    wanted: dict[str, Any] = {"organisation": organisation, "project": None, "email": email}
+    return _send(actor, wanted, role=Role(role).value, party_kind="", message=message)
+
+
+@transaction.atomic
+def invite_partner(
+    *, actor: User, project: Project, email: str, party_kind: str, message: str = ""
+) -> tuple[Invitation, str]:
+    """Invite a partner organisation to a project of the actor's organisation; returns invitation and token."""
+    require(actor, Action.INVITE_PARTNERS, project.owner)
+    if project.is_archived:
+        raise AppError("CL-1609", "The project is archived.", "Invite partners to a project that is in use.")
+    wanted: dict[str, Any] = {"organisation": project.owner, "project": project, "email": email.strip().lower()}
+    return _send(actor, wanted, role="", party_kind=PartyKind(party_kind).value, message=message)
+
+
+@transaction.atomic
+def invitation_resend(*, actor: User, invitation: Invitation) -> tuple[Invitation, str]:
+    """A new invitation with a new token in place of this one, which stops working."""
+    require(actor, _action(invitation), invitation.organisation)
+    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    if invitation.state in (InvitationState.ACCEPTED, InvitationState.SUPERSEDED):
+        raise AppError("CL-1609", f"The invitation is {invitation.get_state_display().lower()}.")
+    wanted: dict[str, Any] = {
+        "organisation": invitation.organisation,
+        "project": invitation.project,
+        "email": invitation.email,
+    }
+    return _send(
+        actor,
+        wanted,
+        role=invitation.role,
+        party_kind=invitation.party_kind,
+        message=invitation.message,
+        replaces=invitation,
+    )
+
+
+@transaction.atomic
+def invitation_revoke(*, actor: User, invitation: Invitation) -> Invitation:
+    """Withdraw a pending invitation: its link stops working at once."""
+    require(actor, _action(invitation), invitation.organisation)
+    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    if invitation.state != InvitationState.PENDING:
+        raise AppError("CL-1609", f"The invitation is {invitation.get_state_display().lower()}.")
+    return _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked")
+
+
+def invitation_opened(invitation: Invitation) -> None:
+    """Note the first time that the link was opened."""
+    if invitation.opened_at is None:
+        Invitation.objects.filter(pk=invitation.pk, opened_at=None).update(opened_at=timezone.now())
+
+
+@transaction.atomic
+def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membership:
+    """Become a member with the invited role; only the invited, verified address may."""
+    invitation = _open_locked(invitation)
+    if not is_addressed_to(invitation, actor):
+        raise AppError("CL-1608", f"This invitation is for {invitation.email}, you are signed in as {actor.email}.")
+    membership, made = Membership.objects.get_or_create(
+        user=actor, organisation=invitation.organisation, defaults={"role": invitation.role}
+    )
+    if not made:
+        # A deactivated member comes back with the invited role; an active one never changes role by a link.
+        if membership.is_active:
+            raise AppError("CL-1609", f"You are a member of {invitation.organisation.name} already.")
+        membership.role, membership.is_active = invitation.role, True
+        membership.save()
+    _decide(invitation, actor, InvitationState.ACCEPTED, "invitation.accepted")
+    return membership
+
+
+@transaction.atomic
+def invitation_accept_partner(*, actor: User, invitation: Invitation, organisation: Organisation) -> Participation:
+    """Let an organisation of the actor's join the project as the invited kind of party."""
+    invitation = _open_locked(invitation)
+    project = invitation.project
+    if project is None:
+        raise AppError("CL-1609", "This invitation is for a person, not for an organisation.")
+    require(actor, Action.INVITE_PARTNERS, organisation)
+    if not actor.emailaddress_set.filter(verified=True).exists():  # type: ignore[attr-defined]
+        raise AppError("CL-1608", "Your e-mail address is not verified yet.", "Open the link in the e-mail we sent.")
+    participation, made = Participation.objects.get_or_create(
+        project=project, organisation=organisation, defaults={"kind": invitation.party_kind, "accepted_by": actor}
+    )
+    if not made:
+        if participation.is_active:
+            raise AppError("CL-1609", f"{organisation.name} takes part in {project.name} already.")
+        participation.kind, participation.is_active = invitation.party_kind, True
+        participation.accepted_by = actor
+        participation.save()
+    invitation.accepted_organisation = organisation
+    _decide(invitation, actor, InvitationState.ACCEPTED, "invitation.accepted", {"joined": organisation.name})
+    audit_record(
+        actor=actor,
+        action="project.joined",
+        organisation_id=organisation.pk,
+        project_id=project.pk,
+        object_id=participation.pk,
+        details={"organisation": organisation.name, "kind": participation.kind},
+    )
+    return participation
+
+
+@transaction.atomic
+def invitation_decline(*, actor: User | None, invitation: Invitation, reason: str = "") -> Invitation:
+    """Say no, with or without an account; whoever holds the link may."""
+    invitation = _open_locked(invitation)
+    invitation.decline_reason = reason.strip()[:2000]
+    return _decide(invitation, actor, InvitationState.DECLINED, "invitation.declined")
+
+
+def _action(invitation: Invitation) -> Action:
+    return Action.INVITE_PARTNERS if invitation.project_id else Action.INVITE_PEOPLE
+
+
+def _send(
+    actor: User,
+    wanted: dict[str, Any],
+    *,
+    role: str,
+    party_kind: str,
+    message: str,
+    replaces: Invitation | None = None,
+) -> tuple[Invitation, str]:
+    """Store a new invitation, supersede the open ones to the same target, mail on commit."""
+    Organisation.objects.select_for_update().get(pk=wanted["organisation"].pk)
+    now = timezone.now()
+    recent = Invitation.objects.filter(organisation=wanted["organisation"], created_at__gt=now - timedelta(hours=1))
+    if recent.count() >= MAX_PER_HOUR:
+        raise AppError("CL-1603", "Your organisation sent many invitations within the hour.", "Wait, then go on.")
+    old = Invitation.objects.filter(**wanted, state=InvitationState.PENDING)
+    if replaces is not None:
+        old = old | Invitation.objects.filter(pk=replaces.pk)
+    for earlier in old.select_for_update():
+        earlier.state, earlier.decided_at = InvitationState.SUPERSEDED, now
+        earlier.save()
+    token = new_token(PREFIX)
+    invitation = Invitation.objects.create(
+        **wanted,
+        role=role,
+        party_kind=party_kind,
+        message=message.strip()[:2000],
+        token_hash=token_hash(token),
+        expires_at=now + timedelta(days=settings.INVITATION_DAYS),
+        created_by=actor,
+    )
+    action = "invitation.resent" if replaces else "invitation.sent"
+    _recorded(invitation, actor, action, {"role": role, "party_kind": party_kind})
+    transaction.on_commit(lambda: invitation_mail(invitation, token))
+    return invitation, token
+
+
+def _open_locked(invitation: Invitation) -> Invitation:
+    """The invitation under a lock, provided that it can still be answered."""
+    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    if not invitation.is_open:
+        raise AppError("CL-1602", f"The invitation is {invitation.shown_state}.")
+    return invitation
+
+
+def _decide(
+    invitation: Invitation,
+    actor: User | None,
+    state: InvitationState,
+    action: str,
+    details: dict[str, str] | None = None,
+) -> Invitation:
+    invitation.state = state
+    invitation.decided_at, invitation.decided_by = timezone.now(), actor
+    invitation.save()
+    _recorded(invitation, actor, action, details or {})
+    return invitation
+
+
+def _recorded(invitation: Invitation, actor: User | None, action: str, details: dict[str, str]) -> None:
+    audit_record(
+        actor=actor,
+        action=action,
+        organisation_id=invitation.organisation_id,
+        project_id=invitation.project_id or "",
+        object_id=invitation.pk,
+        details={"email": invitation.email, **{key: value for key, value in details.items() if value}},
+    )

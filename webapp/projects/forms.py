@@ -1,0 +1,25 @@
+"""Forms of projects."""
+
+from __future__ import annotations
+
+from django import forms
+
+
+class ProjectForm(forms.Form):
+    """What a project says about itself: partners read it before they join."""
+
+    name = forms.CharField(max_length=120, min_length=2)
+    goal = forms.CharField(
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        label="Purpose",
+        help_text="What the adapter is for. Invited organisations read it before they accept.",
+    )
+    lawful_basis = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        label="Lawful basis",
+        help_text="On what ground the text may be used, in the words of your data protection officer.",
+    )

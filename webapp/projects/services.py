@@ -1,0 +1,95 @@
+"""Writes of projects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from splitcore.errors import AppError
+from webapp.audit.services import audit_record
+from webapp.orgs.models import Organisation
+from webapp.orgs.permissions import Action, require
+from webapp.projects.models import Participation, Project
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+
+
+@transaction.atomic
+def project_create(
+    *, actor: User, organisation: Organisation, name: str, goal: str = "", lawful_basis: str = ""
+) -> Project:
+    """A new project; the organisation owns it and takes part in it."""
+    require(actor, Action.CREATE_PROJECT, organisation)
+    project = Project.objects.create(
+        name=" ".join(name.split()),
+        goal=goal.strip(),
+        lawful_basis=lawful_basis.strip(),
+        owner=organisation,
+        created_by=actor,
+    )
+    Participation.objects.create(project=project, organisation=organisation, kind=organisation.kind, accepted_by=actor)
+    _recorded(actor, project, "project.created", {"name": project.name})
+    return project
+
+
+@transaction.atomic
+def project_update(*, actor: User, project: Project, name: str, goal: str, lawful_basis: str) -> Project:
+    """Change what the project says about itself."""
+    require(actor, Action.CREATE_PROJECT, project.owner)
+    project = Project.objects.select_for_update().get(pk=project.pk)
+    wanted = {"name": " ".join(name.split()), "goal": goal.strip(), "lawful_basis": lawful_basis.strip()}
+    changes = {field: value for field, value in wanted.items() if getattr(project, field) != value}
+    for field, value in changes.items():
+        setattr(project, field, value)
+    project.save()
+    if changes:
+        _recorded(actor, project, "project.changed", changes)
+    return project
+
+
+@transaction.atomic
+def project_archive(*, actor: User, project: Project, archived: bool) -> Project:
+    """Put a project away, or take it out again; nothing is deleted."""
+    require(actor, Action.CREATE_PROJECT, project.owner)
+    project = Project.objects.select_for_update().get(pk=project.pk)
+    if project.is_archived != archived:
+        project.is_archived = archived
+        project.save()
+        _recorded(actor, project, "project.archived" if archived else "project.restored", {})
+    return project
+
+
+@transaction.atomic
+def participation_end(*, actor: User, participation: Participation) -> Participation:
+    """An organisation leaves a project, or the owner removes it; the owner itself cannot leave."""
+    project = participation.project
+    own = participation.organisation
+    if participation.organisation_id == project.owner_id:
+        raise AppError("CL-1609", "The organisation that owns the project cannot leave it.", "Archive the project.")
+    require(actor, Action.INVITE_PARTNERS, _acting_for(actor, own, project.owner))
+    participation = Participation.objects.select_for_update().get(pk=participation.pk)
+    if participation.is_active:
+        participation.is_active = False
+        participation.save()
+        _recorded(actor, project, "project.left", {"organisation": own.name})
+    return participation
+
+
+def _acting_for(actor: User, own: Organisation, owner: Organisation) -> Organisation:
+    """For whom the person acts: the organisation that leaves, if they belong to it, else the owner."""
+    from webapp.orgs.selectors import membership_of
+
+    return own if membership_of(actor, own) else owner
+
+
+def _recorded(actor: User, project: Project, action: str, details: dict[str, str]) -> None:
+    audit_record(
+        actor=actor,
+        action=action,
+        organisation_id=project.owner_id,
+        project_id=project.pk,
+        object_id=project.pk,
+        details=dict(details),
+    )
