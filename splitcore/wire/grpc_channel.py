@@ -22,6 +22,7 @@ from splitcore.wire.session import Session, Window
 
 SERVICE, METHOD = "cutlayer.Tensors", "Converse"
 ARRIVED = "cutlayer-arrived"
+SILENCE_MS = 20_000  # long enough for a slow uplink whose buffers are full
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before each further dial; the last one repeats
 RETRYABLE = ("CL-1320", "CL-1321")
 
@@ -32,7 +33,9 @@ def options(max_frame_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.max_receive_message_length", max_frame_bytes),
         ("grpc.max_send_message_length", max_frame_bytes),
         ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", SILENCE_MS),
+        # its own default of a minute would outlast the keep-alive's
+        ("grpc.http2.ping_timeout_ms", SILENCE_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
     ]
@@ -115,6 +118,7 @@ class _Dialler:
             ("grpc.ssl_target_name_override", common_name(server_certificate)),
             # every dial is a new connection, not one that waits out another's back-off
             ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.min_reconnect_backoff_ms", 5_000),  # the time that one attempt may take
             ("grpc.enable_http_proxy", 0 if proxy is None else 1),
             *([] if proxy is None else [("grpc.http_proxy", proxy)]),
         ]

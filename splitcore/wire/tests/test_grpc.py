@@ -190,23 +190,34 @@ def test_a_connection_that_stays_away_is_reported_lost_at_both_ends() -> None:
         relay.close()
 
 
+CLIENT_PROGRAM = """
+import os, pathlib, sys
+from splitcore.wire.certificates import load_identity
+from splitcore.wire.grpc_channel import dial
+from splitcore.wire.tests.factories import head_up, limits
+folder = pathlib.Path(sys.argv[1])
+channel = dial("127.0.0.1", int(sys.argv[2]), identity=load_identity(folder),
+               server_certificate=(folder / "server.pem").read_text(), limits=limits("client"))
+"""
+
+
+def start_client(listener: GrpcListener, folder: Path, program: str) -> subprocess.Popen[bytes]:
+    """A client half in a process of its own, with its key in files."""
+    CLIENT.save(folder)
+    (folder / "server.pem").write_text(SERVER.certificate_pem)
+    code = CLIENT_PROGRAM + textwrap.dedent(program)
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), str(listener.address[1])])
+
+
 def test_the_other_half_s_process_ending_badly_is_a_lost_connection(listener: GrpcListener, tmp_path: Path) -> None:
-    CLIENT.save(tmp_path)
-    (tmp_path / "server.pem").write_text(SERVER.certificate_pem)
-    program = """
-        import os, pathlib, sys
-        from splitcore.wire.certificates import load_identity
-        from splitcore.wire.grpc_channel import dial
-        from splitcore.wire.tests.factories import head_up, limits
-        folder = pathlib.Path(sys.argv[1])
-        channel = dial("127.0.0.1", int(sys.argv[2]), identity=load_identity(folder),
-                       server_certificate=(folder / "server.pem").read_text(), limits=limits("client"))
+    process = start_client(
+        listener,
+        tmp_path,
+        """
         channel.send(head_up(1))
         channel.receive(timeout=20)
         os._exit(9)
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path), str(listener.address[1])]
+        """,
     )
     try:
         server = listener.accept(timeout=30)
@@ -216,6 +227,30 @@ def test_the_other_half_s_process_ending_badly_is_a_lost_connection(listener: Gr
         server._patience = 0.3
         with pytest.raises(ChannelError, match="CL-1326"):
             server.receive(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_was_sent_arrives_although_the_process_exits_right_after_close(
+    listener: GrpcListener, tmp_path: Path
+) -> None:
+    process = start_client(
+        listener,
+        tmp_path,
+        """
+        for step in range(5):
+            channel.send(head_up(step))
+        channel.close()
+        os._exit(0)
+        """,
+    )
+    try:
+        server = listener.accept(timeout=30)
+        assert process.wait(timeout=20) == 0
+        assert [server.receive(timeout=5).step for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(ChannelError, match="CL-1328"):
+            server.receive(timeout=5)
     finally:
         process.kill()
         process.wait()

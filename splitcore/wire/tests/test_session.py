@@ -31,6 +31,7 @@ def running(server: Channel, steps: int, codec: str = "fp32") -> Iterator[list[B
             for _ in range(steps):
                 message = server.receive(timeout=20)
                 server.send(body_down(message.step, decode(message.tensors["hidden"]) * 2, codec=codec), timeout=20)
+            server.close(timeout=20)
         except BaseException as error:
             errors.append(error)
 
