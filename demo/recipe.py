@@ -1,0 +1,35 @@
+"""The settings of the demo's runs, and the public prompts that show what they teach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_LENGTH = 96
+
+# What the three runs of the demo share: everything of a RunConfig but the model.
+RECIPE: dict[str, Any] = {
+    # Two layers before the cut and two after it: the four in the middle are the compute organisation's.
+    "split": {"topology": "u_shape", "head_layers": 2, "tail_layers": 2},
+    "lora": {"rank": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear"},
+    "training": {
+        "steps": 120,
+        # 16 rows of each organisation, so 32 in a step of the joint run; two parts overlap on two cores.
+        "batch_size": 16,
+        "micro_batches": 2,
+        "learning_rate": 5e-3,
+        "optimiser": "adamw",
+        "weight_decay": 0.0,
+        "schedule": "cosine",
+        "warmup": 10,
+        "clip_norm": 1.0,
+        "seed": 7,
+        "max_length": MAX_LENGTH,
+        "eval_every": 30,
+    },
+}
+
+# Made up like the rows, and in neither dataset.
+PUBLIC_PROMPTS: tuple[str, ...] = (
+    "Clinic note: Ines Vargas, born 1957, eye clinic, takes 50 mg Dolmex at noon.\nRecord:",
+    "Bank ticket: from Hugo Salem. Account 40718. Velomax, 86.15 EUR by card: the money never arrived.\nCase:",
+)
