@@ -1,0 +1,114 @@
+"""The agent's child processes: the queue and the Celery processes, started again when one ends by itself."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from celery import Celery
+
+from workers import contracts
+from workers.agent.broker import Broker, start_broker
+from workers.celery import BROKER_VARIABLE
+from workers.facts import find_gpus
+from workers.processes import signal_group, start
+from workers.settings import WorkerConfig, WorkerHome
+
+log = logging.getLogger(__name__)
+RESTART_SECONDS = 5.0  # least time between two starts of one child
+
+
+@dataclass
+class Slot:
+    """One Celery process: one job at a time, on one GPU where there is one."""
+
+    number: int
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
+
+class Children:
+    """Starts, watches and ends them. Use it from one thread that lives as long as they may (see `processes.start`)."""
+
+    def __init__(self, home: WorkerHome, config: WorkerConfig) -> None:
+        self._home, self._config = home, config
+        self._broker: Broker | None = None
+        self._celery: Celery | None = None
+        self._slots = [Slot(number, environment) for number, environment in enumerate(_environments(config))]
+
+    def start(self) -> None:
+        """Start the queue, then the Celery processes. Raises AppError CL-1441, CL-1442."""
+        self._broker = start_broker(self._home)
+        self._celery = _doorbell(self._broker)
+        for slot in self._slots:
+            self._start_slot(slot)
+
+    def look_after(self) -> bool:
+        """Start again what has ended by itself; True: the queue was, so that its messages are lost. Raises AppError."""
+        anew = False
+        if self._broker is not None and not self._broker.is_running():
+            log.warning("the local queue ended; starting it again")
+            self._broker = start_broker(self._home)
+            self._celery = _doorbell(self._broker)
+            anew = True
+        for slot in self._slots:
+            if not slot.runs and time.monotonic() - slot.started_at > RESTART_SECONDS:
+                self._start_slot(slot)
+        return anew
+
+    def ring(self, run_id: str, job_id: str) -> None:
+        """Ring the doorbell: two ids and nothing else."""
+        if self._celery is not None:
+            self._celery.send_task(contracts.TASK_SUPERVISE, args=[run_id, job_id], ignore_result=True, retry=False)
+
+    def stop(self, *, grace: float) -> None:
+        """TERM to the Celery processes, which end their jobs first; KILL after `grace` seconds; then the queue."""
+        running = [slot.process for slot in self._slots if slot.process is not None and slot.runs]
+        for process in running:
+            signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for process in running:
+            signal_group(process, signal.SIGKILL)
+            process.wait()
+        if self._broker is not None:
+            self._broker.stop()
+
+    def _start_slot(self, slot: Slot) -> None:
+        if self._broker is None:
+            return
+        environment = {
+            "CUTLAYER_WORKER_HOME": str(self._home.root),
+            BROKER_VARIABLE: self._broker.url,
+            "DJANGO_SETTINGS_MODULE": "",  # the console's; Celery would load Django for it
+            **slot.environment,
+        }
+        options = "--pool solo --concurrency 1 --without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
+        command = [sys.executable, "-m", "celery", "-A", "workers.celery", "worker", *options.split()]
+        command += ["-Q", contracts.QUEUE, "-n", f"slot{slot.number}@{self._config.worker_id}"]
+        slot.process = start(command, log=self._home.logs / f"celery-{slot.number}.log", env=environment)
+        slot.started_at = time.monotonic()
+
+
+def _doorbell(broker: Broker) -> Celery:
+    app = Celery("cutlayer-doorbell", broker=broker.url)
+    app.conf.update(task_default_queue=contracts.QUEUE, task_serializer="json", broker_connection_timeout=2)
+    return app
+
+
+def _environments(config: WorkerConfig) -> list[dict[str, str]]:
+    """One environment a Celery process: each GPU belongs to one of them."""
+    gpus = len(find_gpus())
+    count = config.slots or max(1, gpus)
+    return [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus else {} for number in range(count)]

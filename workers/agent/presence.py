@@ -1,0 +1,117 @@
+"""The control connection: a signed WebSocket that says hello, beats, and hears the hub's doorbell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
+
+from workers.contracts import SOCKET_PATH, Beat, Hello, Wake
+from workers.hub import Signer
+from workers.network import socket_address, tls_context
+
+log = logging.getLogger(__name__)
+PAUSE_FIRST, PAUSE_MOST = 0.5, 5.0  # seconds between tries while the hub is away
+PAUSE_FORBIDDEN = 30.0  # after the hub has turned this worker away
+CLOSE_FORBIDDEN = (4401, 4403)
+MESSAGE_BYTES = 64 * 1024
+
+
+class Presence:
+    """Keeps the connection up until it is cancelled."""
+
+    def __init__(
+        self,
+        hub_url: str,
+        signer: Signer,
+        *,
+        beat_seconds: float,
+        hello: Callable[[], Hello],
+        lanes: Callable[[], list[dict[str, object]]],
+        on_wake: Callable[[str], None],
+    ) -> None:
+        self._url, self._signer, self._beat_seconds = socket_address(hub_url, SOCKET_PATH), signer, beat_seconds
+        self._path = "/" + self._url.split("/", 3)[3]
+        self._hello, self._lanes, self._on_wake = hello, lanes, on_wake
+        self._said = ""
+        self.connected = False
+
+    async def run(self) -> None:
+        """Connect, talk, connect again."""
+        pause = PAUSE_FIRST
+        while True:
+            code = None
+            try:
+                code = await self._converse()
+                pause = PAUSE_FIRST
+            except (OSError, TimeoutError, InvalidHandshake, InvalidURI, WebSocketException) as error:
+                log.info("no control connection: %s", type(error).__name__)
+            self.connected = False
+            wait = PAUSE_FORBIDDEN if code in CLOSE_FORBIDDEN else pause
+            await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311  # spreads the workers of a hub
+            pause = min(pause * 2, PAUSE_MOST)
+
+    async def _converse(self) -> int | None:
+        """One connection from its opening to its end; returns the code with which it was closed."""
+        secure = tls_context() if self._url.startswith("wss://") else None
+        async with connect(
+            self._url,
+            additional_headers=self._signer.headers("GET", self._path),
+            ssl=secure,
+            proxy=True,
+            compression=None,
+            max_size=MESSAGE_BYTES,
+            open_timeout=10,
+            close_timeout=2,
+            ping_interval=20,
+            ping_timeout=20,
+        ) as connection:
+            self._said = ""
+            beats = asyncio.create_task(self._beat(connection))
+            try:
+                self.connected = True
+                self._on_wake("connected")
+                await self._listen(connection)
+            finally:
+                beats.cancel()
+            return connection.close_code
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        try:
+            async for text in connection:
+                self._take(text if isinstance(text, str) else text.decode())
+        except ConnectionClosed:
+            return
+
+    def _take(self, text: str) -> None:
+        """A doorbell, or the reason for which the hub turns this worker away. Anything else is ignored."""
+        try:
+            message = json.loads(text)
+            if message.get("type") == "wake":
+                self._on_wake(Wake.model_validate(message).reason)
+            elif message.get("type") == "refused":
+                log.warning("the hub refused the connection: %s %s", message.get("code"), message.get("message"))
+                if message.get("code") == "CL-1406":
+                    self._signer.follow(datetime.fromisoformat(message["details"]["hub_time"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.warning("the hub sent a message that is none of the protocol's")
+
+    async def _beat(self, connection: ClientConnection) -> None:
+        """Hello first and whenever it has changed; then a beat at each interval."""
+        try:
+            while True:
+                hello = await asyncio.to_thread(self._hello)
+                if (said := hello.model_dump_json()) != self._said:
+                    await connection.send(said)
+                    self._said = said
+                lanes = await asyncio.to_thread(self._lanes)
+                await connection.send(Beat(lanes=lanes).model_dump_json())
+                await asyncio.sleep(self._beat_seconds)
+        except ConnectionClosed:
+            return

@@ -1,0 +1,236 @@
+"""The agent: presence, duty and sender in one asyncio process, together with the worker's own web page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.util
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from splitcore.errors import AppError
+from workers.agent.children import Children
+from workers.agent.duty import Duty
+from workers.agent.presence import Presence
+from workers.agent.sender import Sender
+from workers.agent.spool import Spool
+from workers.contracts import Check, Hello, PolicySummary
+from workers.data.register import register_pending
+from workers.data.store import DatasetStore
+from workers.doctor import run_checks
+from workers.enrol import recover_rotation
+from workers.facts import gather_facts
+from workers.hub import HubClient, HubError
+from workers.network import is_loopback
+from workers.policy import SitePolicy
+from workers.settings import WorkerConfig, WorkerHome
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
+SEND_SECONDS = 0.3  # between two looks at the spool
+PAUSE_MOST = 10.0  # between two tries while the hub is away
+DOCTOR_SECONDS = 600.0
+STOP_SECONDS = 4.0  # what running jobs get on a shutdown
+FLUSH_SECONDS = 2.0  # what the last messages get
+
+
+class Agent:
+    """One worker's process. `run` returns when it was told to stop and everything has ended."""
+
+    def __init__(self, home: WorkerHome, config: WorkerConfig) -> None:
+        self._home, self._config = home, config
+        self._spool = Spool(home.spool_file)
+        self._hub = HubClient.of(home, config)
+        self._children = Children(home, config)
+        self._duty = Duty(home, config, self._spool, self._hub, self._children.ring)
+        self._sender = Sender(self._spool, self._hub, self._duty.desire)
+        self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._checks: list[Check] = []
+
+    async def run(self, console: uvicorn.Server | None, sockets: list[socket.socket]) -> None:
+        """Serve until TERM or INT. Raises AppError where the queue cannot be started."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            self._children.start()
+            presence = Presence(
+                self._config.hub_url,
+                self._hub.signer,
+                beat_seconds=self._config.enrolment.beat_seconds,
+                hello=self._hello,
+                lanes=self._spool.lanes,
+                on_wake=lambda reason: self._wake.set(),
+            )
+            loops = [presence.run(), self._look_loop(), self._send_loop(), self._examine_loop(), self._care_loop()]
+            tasks = [asyncio.create_task(work) for work in loops]  # type: ignore[arg-type]
+            if console is not None:
+                tasks.append(asyncio.create_task(console.serve(sockets=sockets)))
+            stopping = asyncio.create_task(self._stop.wait())
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._shut_down(tasks, console)
+
+    async def _shut_down(self, tasks: list[asyncio.Task[Any]], console: uvicorn.Server | None) -> None:
+        """End the jobs, then say so to the hub if it is there; what it does not get now it gets at the next start."""
+        log.info("stopping")
+        if console is not None:
+            console.force_exit = console.should_exit = True
+        for task in tasks:
+            task.cancel()
+        self._children.stop(grace=STOP_SECONDS)
+        with contextlib.suppress(AppError, TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self._sender.send_all), FLUSH_SECONDS)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._hub.close()
+
+    def _hello(self) -> Hello:
+        config = self._config
+        try:
+            policy = SitePolicy.load(self._home.policy_file).summary()
+        except AppError:
+            policy = PolicySummary()
+        facts = gather_facts(self._home, tensor_host=config.tensor_host, tensor_ports=config.tensor_ports)
+        # free memory changes at each look; told in steps of a gigabyte it is no news every few seconds
+        facts = facts.model_copy(update={"disk_free_bytes": facts.disk_free_bytes // 10**9 * 10**9})
+        return Hello(facts=facts, checks=self._checks, policy=policy, console_url=config.console_url)
+
+    async def _look_loop(self) -> None:
+        """Ask for the hub's list on each doorbell and every few seconds, and act on it."""
+
+        async def look() -> None:
+            wanted = await asyncio.to_thread(self._hub.assignments)
+            await asyncio.to_thread(self._duty.apply, wanted)
+            with contextlib.suppress(HubError):
+                await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
+
+        async def rest(seconds: float) -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+            self._wake.clear()
+
+        await self._forever("assignments", look, LOOK_SECONDS, rest)
+
+    async def _send_loop(self) -> None:
+        async def send() -> None:
+            await asyncio.to_thread(self._sender.send_all)
+
+        await self._forever("telemetry", send, SEND_SECONDS, asyncio.sleep)
+
+    async def _examine_loop(self) -> None:
+        """Refresh the doctor's results, which go to the hub with the next hello."""
+        while True:
+            self._checks = await asyncio.to_thread(run_checks, self._home)
+            await asyncio.sleep(DOCTOR_SECONDS)
+
+    async def _care_loop(self) -> None:
+        """Start again what has ended by itself. In this thread: the children's lives are bound to it."""
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                if self._children.look_after():
+                    self._duty.forget_rings()
+                    self._wake.set()
+            except AppError as error:
+                log.error("%s", error)
+
+    async def _forever(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        seconds: float,
+        rest: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """Work and rest; back off while the hub is away, and never end by an error."""
+        pause = seconds
+        while True:
+            try:
+                await work()
+                pause = seconds
+            except HubError as error:
+                pause = min(max(pause, 0.5) * 2, PAUSE_MOST)
+                log.info("%s: %s", name, error.code)
+            except AppError as error:
+                log.error("%s: %s", name, error)
+            except Exception:  # a fault of ours in one look must not take the running jobs down
+                log.exception("%s failed", name)
+                pause = PAUSE_MOST
+            await rest(pause)
+
+
+@contextlib.contextmanager
+def only_one(home: WorkerHome) -> Iterator[None]:
+    """Hold the worker's folder. Raises AppError CL-1440 where another process has it."""
+    descriptor = os.open(home.run / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AppError("CL-1440", f"A worker is running in {home.root} already.") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class ConsoleServer(uvicorn.Server):
+    """uvicorn inside the agent, which has the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+def build_console(home: WorkerHome, config: WorkerConfig) -> tuple[ConsoleServer, list[socket.socket]]:
+    """The worker's own page and the socket that it listens on. Raises AppError CL-1443."""
+    os.environ["CUTLAYER_WORKER_HOME"] = str(home.root)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "workers.console.settings"
+    os.environ.setdefault("CUTLAYER_CONSOLE_HOSTS", ",".join({config.console_host, "127.0.0.1", "localhost"}))
+    listener = _listen(config)
+    from workers.console.asgi import application, prepare
+
+    prepare()
+    settings = uvicorn.Config(application, log_level="warning", lifespan="off", ws="none", access_log=False)
+    return ConsoleServer(settings), [listener]
+
+
+def _listen(config: WorkerConfig) -> socket.socket:
+    if not is_loopback(config.console_host):
+        log.warning("the console listens on %s without TLS; put a proxy in front of it", config.console_host)
+    listener = socket.socket(socket.AF_INET6 if ":" in config.console_host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.console_host, config.console_port))
+    except OSError as error:
+        listener.close()
+        where = f"{config.console_host}:{config.console_port}"
+        raise AppError("CL-1443", f"The console cannot listen on {where} ({type(error).__name__}).") from None
+    return listener
+
+
+def serve(home: WorkerHome) -> None:
+    """Run the worker in the foreground until TERM or INT. Raises AppError."""
+    config = WorkerConfig.load(home)
+    home.create()
+    with only_one(home):
+        config = recover_rotation(home, config)
+        has_console = importlib.util.find_spec("workers.console.asgi") is not None
+        console, sockets = build_console(home, config) if has_console else (None, [])
+        asyncio.run(_serve(home, config, console, sockets))
+
+
+async def _serve(
+    home: WorkerHome, config: WorkerConfig, console: ConsoleServer | None, sockets: list[socket.socket]
+) -> None:
+    await Agent(home, config).run(console, sockets)

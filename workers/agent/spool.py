@@ -1,0 +1,308 @@
+"""What waits for the hub, on disk: numbered records, messages that must arrive, and which jobs are alive.
+
+One SQLite file (WAL) a worker. The halves and their supervisors write, the agent sends. A record gets its number in
+the transaction that stores it, per participant, from 1 without gaps across attempts; it survives the hub's, the
+agent's and the machine's restart. Only the newest attempt may write: the local end of the fence.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from splitcore.errors import AppError
+from workers.contracts import PAYLOADS, Message, RecordKind, TelemetryRecord
+
+BATCH = 500
+KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS participants (
+    participant_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
+    last_seq INTEGER NOT NULL DEFAULT 0, stored_through INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS records (
+    participant_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, step INTEGER, at TEXT NOT NULL,
+    payload TEXT NOT NULL, PRIMARY KEY (participant_id, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, participant_id TEXT NOT NULL, kind TEXT NOT NULL,
+    attempt INTEGER NOT NULL, body TEXT NOT NULL, file TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL,
+    sent_at REAL, refused TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS jobs (
+    job_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, participant_id TEXT NOT NULL, kind TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, phase TEXT NOT NULL DEFAULT 'waiting',
+    step INTEGER NOT NULL DEFAULT 0, rung_at REAL NOT NULL DEFAULT 0, rings INTEGER NOT NULL DEFAULT 0,
+    outcome TEXT NOT NULL DEFAULT '');
+"""
+
+OutboxKind = Literal["ready", "segment", "verified", "exit"]
+JobState = Literal["rung", "running", "exited"]
+
+
+@dataclass(frozen=True)
+class OutboxItem:
+    """A message that must arrive. `file` goes with a segment."""
+
+    id: int
+    run_id: str
+    participant_id: str
+    kind: OutboxKind
+    attempt: int
+    body: str
+    file: str
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job of this worker as its agent and supervisor see it."""
+
+    job_id: str
+    run_id: str
+    participant_id: str
+    kind: str
+    attempt: int
+    state: JobState
+    phase: str
+    step: int
+    rung_at: float
+    rings: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Records of one participant that the hub does not have yet."""
+
+    participant_id: str
+    run_id: str
+    attempt: int
+    records: list[TelemetryRecord]
+
+
+class StaleAttemptError(AppError):
+    """The caller's attempt was replaced by a newer one; it must end."""
+
+    def __init__(self) -> None:
+        super().__init__("CL-1503")
+
+
+class Spool:
+    """The file. Safe for several processes at once; each call is one short transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with closing(self._connect()) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(_SCHEMA)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with closing(self._connect()) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if "full" in str(error):
+                    raise AppError("CL-1820") from None
+                raise
+
+    def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with closing(self._connect()) as connection:
+            return connection.execute(query, values).fetchall()
+
+    # ── records ──
+
+    def claim(self, *, run_id: str, participant_id: str, attempt: int) -> None:
+        """Note the attempt that the hub has handed out: from now on only it may write."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO participants (participant_id, run_id, attempt) VALUES (?, ?, ?) "
+                "ON CONFLICT (participant_id) DO UPDATE SET attempt = max(attempt, excluded.attempt)",
+                (participant_id, run_id, attempt),
+            )
+
+    def record(
+        self, *, participant_id: str, attempt: int, kind: RecordKind, payload: Message, step: int | None = None
+    ) -> int:
+        """Store a record under the next number. Raises StaleAttemptError when a newer attempt was claimed."""
+        if not isinstance(payload, PAYLOADS[kind]):
+            raise TypeError(f"a record of kind {kind} needs a {PAYLOADS[kind].__name__}")
+        with self._write() as connection:
+            row = connection.execute(
+                "UPDATE participants SET last_seq = last_seq + 1 WHERE participant_id = ? AND attempt = ? "
+                "RETURNING last_seq",
+                (participant_id, attempt),
+            ).fetchone()
+            if row is None:
+                raise StaleAttemptError()
+            connection.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
+                (participant_id, row[0], kind, step, datetime.now(UTC).isoformat(), payload.model_dump_json()),
+            )
+            return int(row[0])
+
+    def pending(self, *, limit: int = BATCH) -> list[Pending]:
+        """Per participant, the next records to send, in order."""
+        participants = self._read("SELECT * FROM participants WHERE last_seq > stored_through")
+        return [
+            Pending(row["participant_id"], row["run_id"], row["attempt"], self._next_records(row, limit))
+            for row in participants
+        ]
+
+    def _next_records(self, participant: sqlite3.Row, limit: int) -> list[TelemetryRecord]:
+        rows = self._read(
+            "SELECT * FROM records WHERE participant_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+            participant["participant_id"],
+            participant["stored_through"],
+            limit,
+        )
+        return [
+            TelemetryRecord(
+                seq=row["seq"], kind=row["kind"], step=row["step"], at=row["at"], payload=json.loads(row["payload"])
+            )
+            for row in rows
+        ]
+
+    def stored(self, participant_id: str, through: int) -> None:
+        """The hub has everything up to `through`."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE participants SET stored_through = max(stored_through, min(?, last_seq)) "
+                "WHERE participant_id = ?",
+                (through, participant_id),
+            )
+            connection.execute(
+                "DELETE FROM records WHERE participant_id = ? AND seq <= ?", (participant_id, through - KEPT)
+            )
+
+    def replace(self, participant_id: str, seq: int, kind: RecordKind, payload: Message) -> None:
+        """Put another record in place of one that the hub refuses, so that the numbers stay without gaps."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE records SET kind = ?, payload = ? WHERE participant_id = ? AND seq = ?",
+                (kind, payload.model_dump_json(), participant_id, seq),
+            )
+
+    # ── messages that must arrive ──
+
+    def post(
+        self,
+        *,
+        run_id: str,
+        participant_id: str,
+        kind: OutboxKind,
+        attempt: int,
+        body: Message,
+        file: Path | None = None,
+    ) -> None:
+        """Queue a message. It is sent after every record and message that was stored before it."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO outbox (run_id, participant_id, kind, attempt, body, file, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run_id, participant_id, kind, attempt, body.model_dump_json(), str(file or ""), time.time()),
+            )
+
+    def outbox(self) -> list[OutboxItem]:
+        """Messages not yet sent, oldest first."""
+        rows = self._read("SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY id")
+        names = OutboxItem.__dataclass_fields__
+        return [OutboxItem(**{name: row[name] for name in names}) for row in rows]
+
+    def sent(self, item: OutboxItem, *, refused: str = "") -> None:
+        """The hub has taken the message, or refused it for good with this code."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE outbox SET sent_at = ?, refused = ? WHERE id = ?", (time.time(), refused, item.id)
+            )
+
+    def has_exit(self, participant_id: str, attempt: int) -> bool:
+        """Whether an exit of this attempt is queued or sent."""
+        query = "SELECT 1 FROM outbox WHERE participant_id = ? AND kind = 'exit' AND attempt >= ? LIMIT 1"
+        return bool(self._read(query, participant_id, attempt))
+
+    # ── jobs ──
+
+    def job(self, job_id: str) -> JobRow | None:
+        """One job, if it is known."""
+        rows = self._read("SELECT * FROM jobs WHERE job_id = ?", job_id)
+        return JobRow(**dict(rows[0])) if rows else None
+
+    def jobs(self, *, state: JobState | None = None) -> list[JobRow]:
+        """All jobs, or those in a state."""
+        rows = self._read("SELECT * FROM jobs WHERE ? IS NULL OR state = ?", state, state)
+        return [JobRow(**dict(row)) for row in rows]
+
+    def job_rung(self, *, job_id: str, run_id: str, participant_id: str, kind: str) -> None:
+        """The doorbell was rung for a job."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, rung_at, rings) "
+                "VALUES (?, ?, ?, ?, 'rung', ?, 1) "
+                "ON CONFLICT (job_id) DO UPDATE SET rung_at = excluded.rung_at, rings = rings + 1",
+                (job_id, run_id, participant_id, kind, time.time()),
+            )
+
+    def job_running(self, job_id: str, attempt: int) -> None:
+        """A supervisor has claimed the job."""
+        self._set(job_id, "state = 'running', attempt = ?", attempt)
+
+    def job_waiting(self, job_id: str) -> None:
+        """The job has to be rung for again."""
+        self._set(job_id, "state = 'rung', rung_at = ?", 0.0)
+
+    def job_progress(self, job_id: str, *, phase: str, step: int | None) -> None:
+        """Where the job stands, for the beats."""
+        self._set(job_id, "phase = ?, step = coalesce(?, step)", phase, step)
+
+    def job_exited(self, job_id: str, outcome: str) -> None:
+        """The job's process is gone for good."""
+        self._set(job_id, "state = 'exited', outcome = ?", outcome)
+
+    def _set(self, job_id: str, assignments: str, *values: Any) -> None:
+        with self._write() as connection:
+            connection.execute(f"UPDATE jobs SET {assignments} WHERE job_id = ?", (*values, job_id))  # noqa: S608
+
+    # ── for the beats and the console ──
+
+    def lanes(self) -> list[dict[str, Any]]:
+        """What each live job is doing, as the beats say it."""
+        names = ("run_id", "participant_id", "attempt", "phase", "step")
+        rows = self._read("SELECT * FROM jobs WHERE state = 'running'")
+        return [{name: row[name] for name in names} for row in rows]
+
+    def ledger(self, *, limit: int = 300) -> list[dict[str, Any]]:
+        """What has left this machine of late, newest first: time, run, kind, bytes and the very content."""
+        records = self._read(
+            "SELECT r.at AS at, p.run_id AS run_id, r.kind AS kind, r.step AS step, r.payload AS content "
+            "FROM records r JOIN participants p USING (participant_id) WHERE r.seq <= p.stored_through "
+            "ORDER BY r.at DESC LIMIT ?",
+            limit,
+        )
+        messages = self._read(
+            "SELECT sent_at, run_id, kind, file, body AS content FROM outbox "
+            "WHERE sent_at IS NOT NULL AND refused = '' ORDER BY sent_at DESC LIMIT ?",
+            limit,
+        )
+        entries = [{**dict(row), "bytes": len(row["content"])} for row in records]
+        for row in messages:
+            at = datetime.fromtimestamp(row["sent_at"], UTC).isoformat()
+            file = Path(row["file"]) if row["file"] else None
+            size = file.stat().st_size if file is not None and file.exists() else len(row["content"])
+            entry = {"at": at, "run_id": row["run_id"], "kind": row["kind"], "step": None, "content": row["content"]}
+            entries.append({**entry, "bytes": size})
+        return sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)[:limit]

@@ -1,0 +1,29 @@
+"""`cutlayer adapters`: download what a run has made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from workers.cli.console import out
+from workers.rest import RestClient
+
+app = typer.Typer(no_args_is_help=True, help="Adapters, over the hub's REST API (CUTLAYER_HUB, CUTLAYER_TOKEN).")
+
+
+@app.callback()
+def group() -> None:
+    """Adapters, over the hub's REST API (CUTLAYER_HUB, CUTLAYER_TOKEN)."""
+
+
+@app.command()
+def download(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The zip file to write.")],
+) -> None:
+    """Download a run's verified adapter as a zip."""
+    size = RestClient.from_environment().download(f"/runs/{run}/adapter", output)
+    out.print(Text(f"{output}  {size / 1e6:.1f} MB"))

@@ -1,0 +1,168 @@
+"""`cutlayer worker`: enrol, run, examine and leave a site's worker."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from splitcore.errors import AppError
+from workers.agent.spool import Spool
+from workers.cli import model, policy
+from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
+from workers.doctor import run_checks
+from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
+from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
+from workers.trust import TrustBook
+
+app = typer.Typer(no_args_is_help=True, help="This site's worker.")
+app.add_typer(model.app, name="model")
+app.add_typer(policy.app, name="policy")
+if importlib.util.find_spec("workers.cli.data") is not None:
+    from workers.cli import data
+
+    app.add_typer(data.app, name="data")
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("join")
+def join_command(
+    url: Annotated[str, typer.Argument(help="The hub's address, as its page Enrol a worker shows it.")],
+    token: Annotated[str, typer.Option(help="The single-use token from the same page.", envvar="CUTLAYER_JOIN_TOKEN")],
+    home: HomeOption = None,
+    name: Annotated[str, typer.Option(help="Kept for scripts: the name is the one given with the token.")] = "",
+    console_host: Annotated[str, typer.Option(help="Address of the worker's own page.")] = "127.0.0.1",
+    console_port: Annotated[int, typer.Option(help="Port of the worker's own page.", min=1, max=65535)] = 8733,
+    tensor_host: Annotated[str, typer.Option(help="Name under which data sites reach this compute site.")] = "",
+    tensor_ports: Annotated[str, typer.Option(help="Port range of a compute site.")] = "9100-9110",
+    start: Annotated[bool, typer.Option("--start", help="Start the worker at once.")] = False,
+) -> None:
+    """Enrol this machine with a hub. The key pair is made here; the hub gets the certificate only."""
+    folder = WorkerHome.find(home)
+    options = JoinOptions(console_host, console_port, tensor_host, parse_ports(tensor_ports))
+    config, fresh = join(folder, url, token, options)
+    enrolment = config.enrolment
+    word = "Joined" if fresh else "Already joined"
+    out.print(Text(f"{word} {config.hub_url} as {enrolment.worker_name} ({enrolment.organisation_name})."))
+    if name and name != enrolment.worker_name:
+        err.print(Text(f"The name was given with the token: {enrolment.worker_name}."))
+    out.print(Text.assemble("Fingerprint: ", (fingerprint_groups(enrolment.fingerprint), "bold")))
+    out.print(Text("Compare it with the hub's page of this worker and confirm it there."))
+    out.print(Text(f"Folder: {folder.root}   policy: {folder.policy_file}"))
+    if start:
+        run(folder)
+    else:
+        out.print(Text("Next: cutlayer worker start" + (f" --home {folder.root}" if home else "")))
+
+
+@app.command("start")
+def start_command(home: HomeOption = None) -> None:
+    """Run the worker in the foreground: agent, own page, local queue and jobs. Ctrl-C ends it all."""
+    run(WorkerHome.find(home))
+
+
+def run(home: WorkerHome) -> None:
+    """Serve until told to stop."""
+    from workers.agent.service import serve
+
+    level = WorkerEnvironment().log_level.upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every beat's address
+    config = WorkerConfig.load(home)
+    out.print(Text(f"{config.enrolment.worker_name} → {config.hub_url}   own page: {config.console_url}"))
+    serve(home)
+
+
+@app.command()
+def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Examine this worker. Ends with status 1 if a check failed."""
+    checks = run_checks(WorkerHome.find(home))
+    if as_json:
+        show_json([check.model_dump() for check in checks])
+    else:
+        show_checks(checks)
+    if any(check.status == "failed" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What this worker is, and what it is doing."""
+    folder = WorkerHome.find(home)
+    config = WorkerConfig.load(folder)
+    jobs = Spool(folder.spool_file).jobs()
+    if as_json:
+        enrolment = json.loads(config.enrolment.model_dump_json(exclude={"hub_public_key_pem"}))
+        show_json({"hub": config.hub_url, **enrolment, "jobs": [vars(job) for job in jobs]})
+        return
+    enrolled = config.enrolment
+    out.print(Text(f"{enrolled.worker_name} ({enrolled.kind}) of {enrolled.organisation_name} → {config.hub_url}"))
+    out.print(Text(f"Fingerprint {fingerprint_groups(enrolled.fingerprint)}"))
+    if jobs:
+        show_table(
+            ("Run", "Kind", "State", "Phase", "Step", "Outcome"),
+            [(job.run_id, job.kind, job.state, job.phase, job.step, job.outcome) for job in jobs],
+        )
+    else:
+        out.print(Text("No jobs yet."))
+
+
+@app.command("leave")
+def leave_command(
+    home: HomeOption = None, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """End the enrolment: the key is deleted; datasets and policy stay. Works without the hub too."""
+    folder = WorkerHome.find(home)
+    name = WorkerConfig.load(folder).enrolment.worker_name
+    if not yes:
+        typer.confirm(f"End the enrolment of {name}?", abort=True)
+    leave(folder, tell=lambda error: err.print(Text(f"The hub was not told ({error.code}); revoke {name} there.")))
+    out.print(Text(f"{name} has left. Its datasets are still in {folder.datasets}."))
+
+
+@app.command("rotate-key")
+def rotate_key_command(home: HomeOption = None) -> None:
+    """Make a new key and certificate. Runs that were approved with the old one need a new approval."""
+    config = rotate_key(WorkerHome.find(home))
+    out.print(Text.assemble("New fingerprint: ", (fingerprint_groups(config.enrolment.fingerprint), "bold")))
+    out.print(Text("Restart the worker if it is running."))
+
+
+@app.command()
+def trust(
+    fingerprints: Annotated[list[str], typer.Argument(help="64 hex digits each, in any grouping.")],
+    home: HomeOption = None,
+) -> None:
+    """Trust the certificates of other sites' workers, as told by their operators."""
+    folder = WorkerHome.find(home)
+    WorkerConfig.load(folder)
+    book = TrustBook.load(folder)
+    failed = False
+    for text in fingerprints:
+        try:
+            out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
+        except AppError as error:
+            show_error(error)
+            failed = True
+    book.save(folder)
+    if failed:
+        raise typer.Exit(1)
+
+
+def parse_ports(text: str) -> tuple[int, int]:
+    """`9100-9110`, or one port."""
+    first, _, last = text.partition("-")
+    try:
+        low, high = int(first), int(last or first)
+    except ValueError:
+        low, high = 0, 0
+    if not 1 <= low <= high <= 65535:
+        raise typer.BadParameter(f"{text!r} is not a range of ports such as 9100-9110.")
+    return low, high

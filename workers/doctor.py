@@ -1,0 +1,208 @@
+"""The worker's own examination: each check with its result and, where it failed, what to do. Loads no torch."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+import psutil
+
+from splitcore.errors import CATALOGUE, AppError
+from splitcore.wire.certificates import KEY_FILE, load_identity
+from workers.agent.broker import find_server
+from workers.contracts import Check
+from workers.facts import disk_free, find_gpus, package_version
+from workers.hub import HubClient, HubError
+from workers.models_registry import ModelRegistry
+from workers.network import http_client, network_error
+from workers.policy import SitePolicy
+from workers.settings import WorkerConfig, WorkerHome
+from workers.trust import TrustBook
+
+SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0  # seconds
+DISK_WARNING, DISK_FAILURE = 5 * 10**9, 2 * 10**8
+MEMORY_WARNING = 2 * 10**9
+
+
+def run_checks(home: WorkerHome) -> list[Check]:
+    """Every check, in the order in which a person would look. Never raises for what a check finds."""
+    try:
+        config = WorkerConfig.load(home)
+    except AppError as error:
+        return [_failed("Enrolment", error)]
+    checks = [_ok("Enrolment", f"{config.enrolment.worker_name} of {config.enrolment.organisation_name}")]
+    steps: list[Callable[[WorkerHome, WorkerConfig], Check]] = [
+        _key,
+        _hub,
+        _confirmed,
+        _versions,
+        _storage,
+        _memory,
+        _gpu,
+        _queue,
+        _policy,
+        _models,
+        _ports,
+    ]
+    for step in steps:
+        try:
+            checks.append(step(home, config))
+        except AppError as error:
+            checks.append(_failed(step.__name__.strip("_").capitalize(), error))
+    return checks
+
+
+def _ok(name: str, detail: str = "") -> Check:
+    return Check(name=name, status="ok", detail=detail[:600])
+
+
+def _warning(name: str, detail: str, remedy: str = "") -> Check:
+    return Check(name=name, status="warning", detail=detail[:600], remedy=remedy[:600])
+
+
+def _failed(name: str, error: AppError) -> Check:
+    return Check(name=name, status="failed", detail=error.message[:600], code=error.code, remedy=error.remedy[:600])
+
+
+def _key(home: WorkerHome, config: WorkerConfig) -> Check:
+    """The key fits the enrolment and is closed to other users."""
+    identity = load_identity(home.keys)
+    if identity.fingerprint != config.enrolment.fingerprint:
+        raise AppError("CL-1330", "The key is not the one that was enrolled.")
+    mode = stat.S_IMODE((home.keys / KEY_FILE).stat().st_mode)
+    if mode & 0o077:
+        return _warning("Key and certificate", f"Other users may read the key (mode {mode:o}).", "chmod 600 the file.")
+    return _ok("Key and certificate", f"fingerprint {identity.fingerprint[:16]}…")
+
+
+def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
+    """The hub answers, and both clocks agree."""
+    client = http_client(config.hub_url)
+    started = time.monotonic()
+    try:
+        response = client.get("/health")
+    except httpx.HTTPError as error:
+        raise network_error(error, config.hub_url) from None
+    finally:
+        client.close()
+    milliseconds = (time.monotonic() - started) * 1000
+    try:
+        skew = abs((parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms; it tells no time.")
+    if skew > SKEW_FAILURE:
+        raise AppError("CL-1406", f"This clock and the hub's differ by {skew:.0f} s.")
+    if skew > SKEW_WARNING:
+        return _warning("Hub and clock", f"This clock and the hub's differ by {skew:.0f} s.", "Set the clock by NTP.")
+    return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms; the clocks agree.")
+
+
+def _confirmed(home: WorkerHome, config: WorkerConfig) -> Check:
+    """The hub accepts this worker's signature and lets it act."""
+    client = HubClient.of(home, config)
+    try:
+        client.assignments()
+    except HubError as error:
+        if error.code == "CL-1414":
+            return Check(name="Confirmation", status="pending", detail=error.message, code=error.code)
+        raise
+    finally:
+        client.close()
+    return _ok("Signature", "The hub accepts this worker's signature.")
+
+
+def _versions(home: WorkerHome, config: WorkerConfig) -> Check:
+    names = ("cutlayer", "torch", "transformers", "peft", "grpcio")
+    missing = [name for name in names if not package_version(name)]
+    if missing:
+        raise AppError("CL-1407", f"Not installed here: {', '.join(missing)}.", "Install Cutlayer again.")
+    found = ", ".join(f"{name} {package_version(name)}" for name in names)
+    return _ok("Versions", f"Python {sys.version.split()[0]}, {found}")
+
+
+def _storage(home: WorkerHome, config: WorkerConfig) -> Check:
+    """There is room, and the folder can be written."""
+    probe = home.root / ".doctor"
+    try:
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise AppError("CL-1820", f"{home.root} cannot be written ({type(error).__name__}).") from None
+    free = disk_free(home.root)
+    if free < DISK_FAILURE:
+        raise AppError("CL-1820", f"Only {free / 1e9:.1f} GB are free in {home.root}.")
+    if free < DISK_WARNING:
+        return _warning("Disk", f"{free / 1e9:.1f} GB are free in {home.root}.", "Free some space for checkpoints.")
+    return _ok("Disk", f"{free / 1e9:.0f} GB are free in {home.root}.")
+
+
+def _memory(home: WorkerHome, config: WorkerConfig) -> Check:
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB are available."
+    if memory.available < MEMORY_WARNING:
+        return _warning("Memory", text, "A half needs about 1 GB besides its part of the model.")
+    return _ok("Memory", text)
+
+
+def _gpu(home: WorkerHome, config: WorkerConfig) -> Check:
+    gpus = find_gpus()
+    if gpus:
+        return _ok("GPU", ", ".join(f"{gpu['name']} ({gpu['free_bytes'] / 1e9:.0f} GB free)" for gpu in gpus))
+    if config.enrolment.kind == "data":
+        return _ok("GPU", "None found; a data worker can do with its CPU for small models.")
+    return _warning("GPU", "None found; the body is computed on the CPU.", "Check nvidia-smi if there should be one.")
+
+
+def _queue(home: WorkerHome, config: WorkerConfig) -> Check:
+    """A Redis-compatible server is there to be started."""
+    program = find_server()
+    if program is None:
+        raise AppError("CL-1441")
+    return _ok("Local queue", program)
+
+
+def _policy(home: WorkerHome, config: WorkerConfig) -> Check:
+    policy = SitePolicy.load(home.policy_file)
+    TrustBook.load(home)
+    limits = (
+        f"{', '.join(policy.topologies)}; at least {policy.min_head_layers} head, {policy.min_tail_layers} tail layers"
+    )
+    return _ok("Site policy", limits)
+
+
+def _models(home: WorkerHome, config: WorkerConfig) -> Check:
+    """The folders of the registered base models are still there."""
+    models = ModelRegistry(home).all()
+    gone = [model.model_id for model in models if not (model.folder / "config.json").is_file()]
+    if gone:
+        raise AppError("CL-1120", f"The folder of {', '.join(gone)} is gone.")
+    if not models:
+        remedy = "Run `cutlayer worker model add ID|FOLDER`."
+        return _warning("Base models", "No base model is registered yet.", remedy)
+    return _ok("Base models", ", ".join(model.model_id for model in models))
+
+
+def _ports(home: WorkerHome, config: WorkerConfig) -> Check:
+    """A compute worker has a port for the tensors."""
+    first, last = config.tensor_ports
+    if config.enrolment.kind == "data":
+        return _ok("Tensor ports", "Not needed: a data worker dials out only.")
+    if not any(_is_free(config.tensor_bind, port) for port in range(first, last + 1)):
+        raise AppError("CL-1325", f"No port of {first}–{last} is free.", CATALOGUE["CL-1325"].remedy)
+    return _ok("Tensor ports", f"Data organisations reach {config.tensor_host}, ports {first}–{last}.")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,173 @@
+"""Joining a hub, changing the key, leaving. The key pair is born here and its private half never leaves."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+
+from splitcore.errors import AppError
+from splitcore.wire.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
+from workers.contracts import API_PREFIX, EnrolReply, EnrolRequest, Message, RotateRequest
+from workers.facts import gather_facts
+from workers.hub import HubClient, HubError, Signer, read_answer
+from workers.network import http_client, hub_address, is_loopback, network_error
+from workers.policy import policy_write_default
+from workers.settings import WorkerConfig, WorkerHome
+
+
+@dataclass(frozen=True)
+class JoinOptions:
+    """What the operator chose on the command line."""
+
+    console_host: str = "127.0.0.1"
+    console_port: int = 8733
+    tensor_host: str = ""
+    tensor_ports: tuple[int, int] = (9100, 9110)
+
+
+def fingerprint_groups(fingerprint: str) -> str:
+    """A fingerprint in groups of four, as the hub's page shows it too."""
+    return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
+
+
+def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[WorkerConfig, bool]:
+    """Enrol this folder with a hub. Returns the configuration, and whether it was enrolled just now.
+
+    Running it again for the same hub changes nothing but the options. Raises AppError.
+    """
+    url = hub_address(url)
+    existing = _existing(home)
+    if existing is not None:
+        if existing.hub_url != url:
+            raise AppError("CL-1421", f"{home.root} is enrolled with {existing.hub_url}, not with {url}.")
+        config = _with_options(existing, options)
+        config.save(home)
+        return config, False
+    home.create()
+    identity = _identity(home)
+    host = options.tensor_host or _default_tensor_host(url)
+    facts = gather_facts(home, tensor_host=host, tensor_ports=options.tensor_ports)
+    request = EnrolRequest(
+        token=token,
+        certificate_pem=identity.certificate_pem,
+        facts=facts,
+        console_url=f"http://{options.console_host}:{options.console_port}/",
+        sent_at=datetime.now(UTC),
+    )
+    reply = _enrol(url, request)
+    if reply.fingerprint != identity.fingerprint:
+        raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
+    config = _with_options(WorkerConfig(hub_url=url, enrolment=reply), options)
+    config.save(home)
+    policy_write_default(home)
+    return config, True
+
+
+def rotate_key(home: WorkerHome) -> WorkerConfig:
+    """Make a new key and certificate, told to the hub under the old one. The old files are kept until it has agreed."""
+    config = WorkerConfig.load(home)
+    fresh, staged = create_identity(config.worker_id), home.keys / "next"
+    fresh.save(staged)
+    client = HubClient.of(home, config)
+    try:
+        reply = client.call("POST", "/rotate", RotateRequest(certificate_pem=fresh.certificate_pem), reply=EnrolReply)
+    finally:
+        client.close()
+    if reply.fingerprint != fresh.fingerprint:
+        raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
+    fresh.save(home.keys)
+    shutil.rmtree(staged)
+    config = config.model_copy(update={"enrolment": reply})
+    config.save(home)
+    return config
+
+
+def recover_rotation(home: WorkerHome, config: WorkerConfig) -> WorkerConfig:
+    """Finish a change of the key that was cut off after the hub had agreed: the staged key is the enrolled one then."""
+    staged = home.keys / "next"
+    if not (staged / CERTIFICATE_FILE).exists():
+        return config
+    identity = load_identity(staged)
+    client = HubClient(config.hub_url, Signer(identity, config.worker_id))
+    try:
+        client.assignments()
+    except HubError:
+        return config
+    finally:
+        client.close()
+    identity.save(home.keys)
+    shutil.rmtree(staged)
+    enrolment = config.enrolment.model_copy(update={"fingerprint": identity.fingerprint})
+    config = config.model_copy(update={"enrolment": enrolment})
+    config.save(home)
+    return config
+
+
+def leave(home: WorkerHome, *, tell: Callable[[AppError], None]) -> None:
+    """End the enrolment: tell the hub if it can be reached, and forget the key. Datasets and policy stay."""
+    config = WorkerConfig.load(home)
+    try:
+        client = HubClient.of(home, config)
+        client.post("/leave", Message())
+    except AppError as error:
+        tell(error)
+    shutil.rmtree(home.keys / "next", ignore_errors=True)
+    for path in (*home.keys.glob("worker.*.pem"), home.config_file, home.trust_file):
+        path.unlink(missing_ok=True)
+    for path in home.root.glob(f"{home.spool_file.name}*"):
+        path.unlink()
+
+
+def _existing(home: WorkerHome) -> WorkerConfig | None:
+    return WorkerConfig.load(home) if home.config_file.exists() else None
+
+
+def _identity(home: WorkerHome) -> Identity:
+    """The key pair of an earlier try, else a new one: the same token may then be sent again."""
+    if (home.keys / CERTIFICATE_FILE).exists():
+        return load_identity(home.keys)
+    identity = create_identity(f"worker-{secrets.token_hex(8)}")
+    identity.save(home.keys)
+    return identity
+
+
+def _enrol(url: str, request: EnrolRequest) -> EnrolReply:
+    client = http_client(url)
+    try:
+        response = client.post(
+            f"{API_PREFIX}/enrol",
+            content=request.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+        )
+    except httpx.HTTPError as error:
+        raise network_error(error, url) from None
+    finally:
+        client.close()
+    data = read_answer(response, url)
+    try:
+        return EnrolReply.model_validate(data)
+    except ValueError:
+        raise AppError("CL-1433", f"What answers at {url} is not a hub of this version.") from None
+
+
+def _with_options(config: WorkerConfig, options: JoinOptions) -> WorkerConfig:
+    return config.model_copy(
+        update={
+            "console_host": options.console_host,
+            "console_port": options.console_port,
+            "tensor_host": options.tensor_host or _default_tensor_host(config.hub_url),
+            "tensor_ports": options.tensor_ports,
+        }
+    )
+
+
+def _default_tensor_host(url: str) -> str:
+    """Beside a hub on this machine: loopback. Else this machine's name, which the operator may have to correct."""
+    return "127.0.0.1" if is_loopback(urlsplit(url).hostname or "") else socket.getfqdn()

@@ -1,0 +1,87 @@
+"""The client half's job: this site's rows, the head and the tail, and the way to the compute site."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from splitcore.data.sampling import hold_out
+from splitcore.errors import AppError
+from splitcore.training.client import ClientHalf
+from splitcore.training.halves import HalfResult, HalfSettings, StoppedError
+from splitcore.wire.channel import Channel
+from splitcore.wire.grpc_channel import dial
+from splitcore.wire.limits import FrameLimits
+from workers.contracts import Role
+from workers.data.store import DatasetStore
+from workers.jobs.folder import Peer
+from workers.jobs.setting import JobSetting
+from workers.models_registry import ModelRegistry
+
+PEER_SECONDS = 3600.0  # how long to wait for the server half to appear
+SAMPLE_TOKENS = 48
+
+
+def run_client(setting: JobSetting) -> HalfResult:
+    """Train this site's segments. Raises AppError."""
+    model = setting.base_model()
+    train_rows, eval_rows = rows_of(setting)
+    first = setting.clients[0].party == setting.own.party  # the public prompts are answered once
+    half = ClientHalf(
+        HalfSettings(
+            config=setting.config,
+            parties=[part.party for part in setting.clients],
+            model_source=model.folder,
+            out=setting.folder.out,
+            run=setting.contract.run_id,
+            contract=setting.spec.assignment.contract_hash,
+            manifest=ModelRegistry(setting.home).manifest(model.manifest_hash),
+            emit=setting.reporter.emit,
+            control=setting.control(),
+        ),
+        party=setting.own.party,
+        attempt=setting.spec.attempt,
+        rows=train_rows,
+        eval_rows=eval_rows,
+        connect=lambda limits: connect(setting, limits),
+        sample_prompts=tuple(setting.contract.public_prompts) if first else (),
+        sample_tokens=SAMPLE_TOKENS,
+    )
+    return half.run()
+
+
+def rows_of(setting: JobSetting) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows to train on and held-out rows of the contract's dataset version. Raises AppError CL-1223, CL-1205."""
+    stored = DatasetStore(setting.home.root).open(setting.own.dataset_digest)
+    train, held = list(stored.train_rows()), list(stored.heldout_rows())
+    if not train:
+        raise AppError("CL-1205")
+    if not held and setting.config.data.eval_fraction:
+        train, held = hold_out(train, setting.config.data.eval_fraction, setting.config.training.seed)
+    return train, held
+
+
+def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
+    """Wait until the compute site's address is known, then dial it. Raises AppError."""
+    peer = _wait_for_peer(setting)
+    return dial(
+        peer.host,
+        peer.port,
+        identity=setting.identity,
+        server_certificate=peer.certificate_pem,
+        limits=limits,
+    )
+
+
+def _wait_for_peer(setting: JobSetting) -> Peer:
+    server = next(part for part in setting.contract.participants if part.role is Role.SERVER)
+    control, deadline = setting.control(), time.monotonic() + PEER_SECONDS
+    while time.monotonic() < deadline:
+        if control() == "stop":
+            raise StoppedError
+        peer = setting.folder.peer()
+        if peer is not None:
+            # the contract's pin decides, not the file that the agent has written
+            return peer.model_copy(update={"certificate_pem": setting.certificate_of(server)})
+        time.sleep(0.1)
+    raise AppError("CL-1321", "The compute site's half did not appear.")

@@ -1,0 +1,204 @@
+"""The folder of one job: how agent, supervisor and half tell each other things on one machine.
+
+The agent writes `assignment.json`, `desired` and `peer.json`; the supervisor holds `lock` while it lives and writes
+`spec.json`; the half writes `result.json`, its segments to `out/` and its raw log, which stays on this machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from splitcore.errors import AppError
+from workers.contracts import Assignment, Desired, ErrorInfo
+from workers.settings import WorkerHome, write_private
+
+Model = TypeVar("Model", bound=BaseModel)
+_NAME = re.compile(r"[A-Za-z0-9_\-]{1,120}")
+
+
+class Peer(BaseModel):
+    """Where a client half finds the server half, and the certificate that it must show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    port: int
+    attempt: int
+    certificate_pem: str
+
+
+class JobSpec(BaseModel):
+    """What the half's process is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job_id: str
+    home: str
+    attempt: int
+    assignment: Assignment
+
+
+class JobResult(BaseModel):
+    """What the half says at its end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: Literal["done", "failed", "stopped"]
+    error: ErrorInfo | None = None
+    checkpoint_step: int | None = None
+
+
+def job_id_of(assignment: Assignment) -> str:
+    """The name of the job that an assignment asks for: one for each participant and kind (and adapter)."""
+    parts = [assignment.participant_id, assignment.kind]
+    if assignment.adapter_id:
+        parts.append(assignment.adapter_id)
+    return checked_name("-".join(parts))
+
+
+def checked_name(name: str) -> str:
+    """A name of the hub's that becomes a folder's: letters, digits, _ and -. Raises AppError CL-1524."""
+    if not _NAME.fullmatch(name):
+        raise AppError("CL-1524", "The hub sent an id that is not one.")
+    return name
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The paths and the small files of one job."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, home: WorkerHome, run_id: str, job_id: str) -> JobFolder:
+        """The folder of a job below the worker's."""
+        return cls(home.jobs / checked_name(run_id) / checked_name(job_id))
+
+    @property
+    def out(self) -> Path:
+        """Segments and checkpoints of the half."""
+        return self.path / "out"
+
+    @property
+    def log(self) -> Path:
+        """The half's raw output."""
+        return self.path / "job.log"
+
+    def create(self) -> None:
+        """Make the folder, closed to other users."""
+        self.out.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write_assignment(self, assignment: Assignment) -> None:
+        """What the hub asks for."""
+        write_private(self.path / "assignment.json", assignment.model_dump_json())
+
+    def read_assignment(self) -> Assignment:
+        """What the hub asks for. Raises AppError CL-1524."""
+        return self._load("assignment.json", Assignment)
+
+    def write_spec(self, spec: JobSpec) -> None:
+        """What the half is told; the result of an earlier attempt goes away."""
+        (self.path / "result.json").unlink(missing_ok=True)
+        write_private(self.path / "spec.json", spec.model_dump_json())
+
+    def read_spec(self) -> JobSpec:
+        """What the half is told. Raises AppError CL-1524."""
+        return self._load("spec.json", JobSpec)
+
+    def write_desired(self, desired: Desired) -> None:
+        """What the hub wants now; nothing happens where it is the same already."""
+        if self.desired() != desired or not (self.path / "desired").exists():
+            write_private(self.path / "desired", desired.value)
+
+    def desired(self) -> Desired:
+        """What the hub wants now, as far as this machine knows."""
+        try:
+            return Desired((self.path / "desired").read_text().strip())
+        except (OSError, ValueError):
+            return Desired.RUNNING
+
+    def write_peer(self, peer: Peer) -> None:
+        """Where the server half listens."""
+        if self.peer() != peer:
+            write_private(self.path / "peer.json", peer.model_dump_json())
+
+    def peer(self) -> Peer | None:
+        """Where the server half listens, once it is known."""
+        try:
+            return Peer.model_validate_json((self.path / "peer.json").read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def write_result(self, result: JobResult) -> None:
+        """The half's last word."""
+        write_private(self.path / "result.json", result.model_dump_json())
+
+    def result(self) -> JobResult | None:
+        """The half's last word, if it had one."""
+        try:
+            return JobResult.model_validate_json((self.path / "result.json").read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def condemn(self, error: ErrorInfo) -> None:
+        """The site itself ends the job: `error` says why, and the half is stopped."""
+        write_private(self.path / "condemned.json", error.model_dump_json())
+        self.write_desired(Desired.STOPPED)
+
+    def condemned(self) -> ErrorInfo | None:
+        """Why the site has ended the job, if it has."""
+        try:
+            return ErrorInfo.model_validate_json((self.path / "condemned.json").read_text())
+        except (OSError, ValidationError):
+            return None
+
+    @contextmanager
+    def locked(self, *, patience: float = 0.5) -> Iterator[bool]:
+        """Hold the job. Yields False where another supervisor holds it; the kernel releases it with its holder.
+
+        The patience outlasts `is_alive`, which looks for an instant.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + patience
+        try:
+            while not (held := _flock(descriptor, fcntl.LOCK_EX)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield held
+        finally:
+            os.close(descriptor)
+
+    def is_alive(self) -> bool:
+        """Whether a supervisor holds the job."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not _flock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
+    def _load(self, name: str, model: type[Model]) -> Model:
+        try:
+            return model.model_validate_json((self.path / name).read_text())
+        except (OSError, ValidationError, json.JSONDecodeError):
+            raise AppError("CL-1524", f"The job's {name} is missing or of another version.") from None
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

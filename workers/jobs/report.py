@@ -1,0 +1,120 @@
+"""From the engine's events to records of the contract: typed numbers and known names, never a line of a log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from splitcore.training.events import EvaluationFinished, Event, PhaseChanged, SampleWritten, StepFinished
+from workers.agent.spool import Spool
+from workers.contracts import (
+    ErrorInfo,
+    EvalPayload,
+    EventPayload,
+    LogPayload,
+    MetricPayload,
+    Phase,
+    PhasePayload,
+    SamplePayload,
+)
+from workers.jobs.folder import JobSpec
+
+PROGRESS_SECONDS = 0.5
+TEXT = 600
+OWN_WORD = ("done", "stopped")  # said by the exit, once the process is gone
+
+
+class Reporter:
+    """Writes one job's records into the spool."""
+
+    def __init__(self, spool: Spool, spec: JobSpec) -> None:
+        self._spool, self._spec = spool, spec
+        self._participant = spec.assignment.participant_id
+        self._phase, self._step, self._told_at = Phase.STARTING, 0, 0.0
+        self._samples: dict[int, tuple[str, str]] = {}  # index → prompt, text, of the step being written
+        self._sample_step: int | None = None
+        self._base: list[str] = []
+
+    def emit(self, event: Event) -> None:
+        """Take an event of the engine."""
+        if isinstance(event, SampleWritten):
+            self._sampled(event)
+            return
+        self._write_samples()
+        if isinstance(event, PhaseChanged):
+            if event.phase not in OWN_WORD:
+                self.phase(Phase(event.phase), step=event.step)
+        elif isinstance(event, StepFinished):
+            self._step_finished(event)
+        else:
+            self._evaluated(event)
+
+    def phase(self, phase: Phase, detail: str = "", *, step: int | None = None) -> None:
+        """The party entered a phase."""
+        self._phase = phase
+        self._record("phase", PhasePayload(phase=phase, detail=detail[:TEXT]), step)
+        self._progress(step, force=True)
+
+    def event(self, name: str, detail: str = "", *, error: ErrorInfo | None = None, step: int | None = None) -> None:
+        """Something for the timeline."""
+        self._record("event", EventPayload(name=name, detail=detail[:TEXT], error=error), step)
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        """A known message of ours."""
+        self._record("log", LogPayload.model_validate({"level": level, "message": message[:TEXT]}), None)
+
+    def close(self) -> None:
+        """Write what is still held back."""
+        self._write_samples()
+
+    def _step_finished(self, event: StepFinished) -> None:
+        # seen tokens and the step's wall time are the engine's where it tells them
+        busy = event.compute_seconds + event.send_seconds + event.wait_seconds
+        payload = MetricPayload(
+            loss=event.loss,
+            tokens=event.tokens,
+            seen_tokens=getattr(event, "seen_tokens", 0),
+            learning_rate=event.learning_rate,
+            grad_norm=event.grad_norm,
+            seconds=getattr(event, "wall_seconds", busy),
+            compute_s=event.compute_seconds,
+            send_s=event.send_seconds,
+            wait_s=event.wait_seconds,
+            bytes_up=event.uplink_bytes,
+            bytes_down=event.downlink_bytes,
+        )
+        self._record("metric", payload, event.step)
+        self._progress(event.step)
+
+    def _evaluated(self, event: EvaluationFinished) -> None:
+        payload = EvalPayload(loss=event.loss, tokens=event.tokens, rows=getattr(event, "rows", 0))
+        self._record("eval", payload, event.step)
+
+    def _sampled(self, event: SampleWritten) -> None:
+        if event.step != self._sample_step:
+            self._write_samples()
+        self._sample_step = event.step
+        self._samples[event.index] = (event.prompt[:TEXT], event.text[:TEXT])
+
+    def _write_samples(self) -> None:
+        """Samples come one by one; those of one step are one record. Step 0 is the base model."""
+        if not self._samples:
+            return
+        prompts = [self._samples[index][0] for index in sorted(self._samples)][:8]
+        texts = [self._samples[index][1] for index in sorted(self._samples)][:8]
+        if self._sample_step == 0:
+            self._base = texts
+        tuned = [] if self._sample_step == 0 else texts
+        self._record("sample", SamplePayload(prompts=prompts, base=self._base, tuned=tuned), self._sample_step)
+        self._samples = {}
+
+    def _record(self, kind: Any, payload: Any, step: int | None) -> None:
+        self._spool.record(
+            participant_id=self._participant, attempt=self._spec.attempt, kind=kind, payload=payload, step=step
+        )
+
+    def _progress(self, step: int | None, *, force: bool = False) -> None:
+        self._step = step if step is not None else self._step
+        if force or time.monotonic() - self._told_at > PROGRESS_SECONDS:
+            self._told_at = time.monotonic()
+            self._spool.job_progress(self._spec.job_id, phase=self._phase.value, step=self._step)

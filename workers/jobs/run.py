@@ -1,0 +1,78 @@
+"""The half's own process: `python -m workers.jobs.run JOBDIR`. The only one of a worker that loads torch."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splitcore.errors import AppError
+from workers.contracts import Phase, Role
+from workers.jobs.errors import error_info
+from workers.jobs.folder import JobFolder, JobResult
+from workers.jobs.setting import JobSetting
+
+if TYPE_CHECKING:
+    from splitcore.training.halves import HalfResult
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job in a folder; returns the exit status. Whatever goes wrong becomes a numbered result."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    folder = JobFolder(Path(arguments[0]).resolve())
+    try:
+        result = _work(JobSetting.open(folder))
+    except BaseException as error:  # the process ends with it: KeyboardInterrupt and SystemExit are results too
+        log.exception("the job failed")  # the raw text stays in this machine's job.log
+        result = JobResult(outcome="failed", error=error_info(error))
+    try:
+        folder.write_result(result)
+    except OSError as error:
+        log.error("the result cannot be written: %s", type(error).__name__)
+        return 1
+    return 0 if result.outcome != "failed" else 1
+
+
+def _work(setting: JobSetting) -> JobResult:
+    setting.reporter.phase(Phase.STARTING)
+    _set_threads(setting.worker.torch_threads)
+    if setting.spec.assignment.kind != "train":
+        from workers.jobs.evaluate import run_check
+
+        run_check(setting)
+        return JobResult(outcome="done")
+    result = _half_of(setting)(setting)
+    setting.reporter.close()
+    if result.status == "stopped":
+        setting.reporter.event("checkpoint.saved", step=result.step)
+        return JobResult(outcome="stopped", checkpoint_step=result.step if result.checkpoint else None)
+    setting.reporter.phase(Phase.UPLOADING, step=result.step)
+    return JobResult(outcome="done")
+
+
+def _half_of(setting: JobSetting) -> Callable[[JobSetting], HalfResult]:
+    """The half of this worker's role; the other one is not even imported."""
+    if setting.own.role is Role.SERVER:
+        from workers.jobs.server_half import run_server
+
+        return run_server
+    if setting.own.role is Role.CLIENT:
+        from workers.jobs.client_half import run_client
+
+        return run_client
+    raise AppError("CL-1524", "An evaluator does not train.")
+
+
+def _set_threads(count: int) -> None:
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

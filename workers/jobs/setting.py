@@ -1,0 +1,85 @@
+"""What both halves and the evaluation share: the checked contract, the base model's folder, the way to talk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.wire.certificates import Identity, fingerprint, load_identity
+from workers.agent.spool import Spool
+from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
+from workers.jobs.folder import JobFolder, JobSpec
+from workers.jobs.report import Reporter
+from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.policy_review import read_contract
+from workers.settings import WorkerConfig, WorkerHome
+
+Wish = Literal["run", "pause", "stop"]
+CONTROL: dict[Desired, Wish] = {Desired.PAUSED: "pause", Desired.STOPPED: "stop"}
+LOOK = 0.1  # seconds for which the answer of the last look at `desired` holds
+
+
+@dataclass(frozen=True)
+class JobSetting:
+    """A job, with everything read and checked that both halves need."""
+
+    home: WorkerHome
+    worker: WorkerConfig
+    folder: JobFolder
+    spec: JobSpec
+    contract: ContractDocument
+    config: RunConfig
+    own: ContractParticipant
+    reporter: Reporter
+    spool: Spool
+
+    @classmethod
+    def open(cls, folder: JobFolder) -> JobSetting:
+        """Read a job's folder. The contract is hashed again here. Raises AppError."""
+        spec = folder.read_spec()
+        home = WorkerHome.find(spec.home)
+        contract, config = read_contract(spec.assignment)
+        own = next((part for part in contract.participants if part.party == spec.assignment.party), None)
+        if own is None:
+            raise AppError("CL-1425", "The contract does not name this worker for this part.")
+        spool = Spool(home.spool_file)
+        return cls(home, WorkerConfig.load(home), folder, spec, contract, config, own, Reporter(spool, spec), spool)
+
+    @property
+    def clients(self) -> list[ContractParticipant]:
+        """The data parties that train, in the contract's order."""
+        return [part for part in self.contract.participants if part.role is Role.CLIENT]
+
+    @property
+    def identity(self) -> Identity:
+        """This worker's key and certificate."""
+        return load_identity(self.home.keys)
+
+    def base_model(self) -> RegisteredModel:
+        """This worker's own folder of the contract's base model. Raises AppError CL-1120."""
+        return ModelRegistry(self.home).get(self.config.model.manifest)
+
+    def certificate_of(self, part: ContractParticipant) -> str:
+        """The PEM that has the contract's fingerprint. Raises AppError CL-1425 where the hub sent none."""
+        for pem in self.spec.assignment.certificates:
+            if fingerprint(pem) == part.fingerprint:
+                return pem
+        raise AppError("CL-1425", f"The hub sent no certificate with the fingerprint of {part.worker}.")
+
+    def control(self) -> Callable[[], Wish]:
+        """A cheap look at what the hub wants: "run", "pause" or "stop"."""
+        seen_at = -LOOK
+        answer: Wish = "run"
+
+        def look() -> Wish:
+            nonlocal seen_at, answer
+            now = time.monotonic()
+            if now - seen_at >= LOOK:
+                seen_at, answer = now, CONTROL.get(self.folder.desired(), "run")
+            return answer
+
+        return look

@@ -1,0 +1,241 @@
+"""Watching over one job: claim it at the hub, start the half's process, stop it when told, say how it ended.
+
+Runs inside a Celery task (solo pool) and loads no torch. It holds the job's lock while it lives; when it is killed,
+the kernel kills the half with it (PDEATHSIG) and the agent reports the loss.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from splitcore.errors import AppError
+from workers.agent.spool import Spool
+from workers.contracts import (
+    Assignment,
+    Check,
+    Claim,
+    ClaimReply,
+    Desired,
+    ErrorInfo,
+    Exit,
+    SegmentUpload,
+    VerifyReport,
+)
+from workers.hub import HubClient, HubError
+from workers.jobs.errors import error_info
+from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.jobs.segments import pack_segment
+from workers.processes import signal_group, start
+from workers.settings import WorkerHome
+
+log = logging.getLogger(__name__)
+LOOK = 0.05  # seconds between looks at the process and at what is desired
+SAVE_SECONDS = 1.5  # what a half gets to save its checkpoint before TERM
+TERM_SECONDS = 0.3  # and then, before KILL
+CLAIM_PATIENCE = 60.0
+CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329")  # what a half meets when the other one has failed
+CAUSE_SECONDS = 4.0
+
+
+def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
+    """Run one job to its end. Returns at once where another supervisor has it or nothing is left to do."""
+    folder, spool = JobFolder.of(home, run_id, job_id), Spool(home.spool_file)
+    row = spool.job(job_id)
+    if row is None or row.state == "exited":
+        return
+    with folder.locked() as held:
+        if not held:
+            return
+        assignment = folder.read_assignment()
+        attempt = _claim(home, folder, assignment, job_id)
+        if attempt is None:
+            return
+        spool.claim(run_id=run_id, participant_id=assignment.participant_id, attempt=attempt)
+        spool.job_running(job_id, attempt)
+        spec = JobSpec(job_id=job_id, home=str(home.root), attempt=attempt, assignment=assignment)
+        result = _run(home, folder, spec)
+        _report(spool, folder, spec, result)
+
+
+def _claim(home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: str) -> int | None:
+    """The attempt under which the job runs, or None where the hub does not want it (any more)."""
+    if assignment.kind != "train":
+        return assignment.attempt
+    client = HubClient.of(home)
+    try:
+        reply = client.call(
+            "POST",
+            f"/runs/{assignment.run_id}/claim",
+            Claim(
+                participant_id=assignment.participant_id, contract_hash=assignment.contract_hash, job_id=job_id[:120]
+            ),
+            reply=ClaimReply,
+            patience=CLAIM_PATIENCE,
+        )
+    except HubError as error:
+        log.warning("the hub did not give out the job %s: %s", job_id, error.code)
+        return None
+    finally:
+        client.close()
+    folder.write_desired(reply.desired)
+    return reply.attempt
+
+
+def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
+    """Start the half and wait until its process is gone."""
+    oom_before = _oom_kills()
+    try:
+        folder.write_spec(spec)
+        process = start([sys.executable, "-m", "workers.jobs.run", str(folder.path)], log=folder.log)
+    except OSError as error:
+        return JobResult(outcome="failed", error=error_info(error))
+    shut_down = False
+    try:
+        while process.poll() is None:
+            shut_down = _shutting_down()
+            if shut_down or folder.desired() is Desired.STOPPED:
+                folder.write_desired(Desired.STOPPED)
+                _stop(process)
+                break
+            time.sleep(LOOK)
+    finally:
+        signal_group(process, signal.SIGKILL)  # whatever the half has started goes with it
+        process.wait()
+    result = _outcome(folder, process.returncode, shut_down=shut_down, oom=_oom_kills() > oom_before)
+    return _after_the_first_cause(folder, result)
+
+
+def _after_the_first_cause(folder: JobFolder, result: JobResult) -> JobResult:
+    """Give the other half's own error the time to arrive first: this one only lost its partner.
+
+    Once the hub knows, it wants this half stopped, and that is what it then is.
+    """
+    stopped_unasked = result.outcome == "stopped" and folder.desired() is not Desired.STOPPED
+    if not stopped_unasked and (result.error is None or result.error.code not in CONSEQUENCES):
+        return result
+    deadline = time.monotonic() + CAUSE_SECONDS
+    while time.monotonic() < deadline:
+        if folder.desired() is Desired.STOPPED:
+            return JobResult(outcome="stopped", checkpoint_step=result.checkpoint_step)
+        time.sleep(LOOK)
+    return result if result.error else JobResult(outcome="failed", error=error_info("CL-1328"))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Give the half its time to save, then TERM, then KILL."""
+    if _gone_within(process, SAVE_SECONDS):
+        return
+    signal_group(process, signal.SIGTERM)
+    if not _gone_within(process, TERM_SECONDS):
+        signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _gone_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return True
+        time.sleep(0.02)
+    return process.poll() is not None
+
+
+def _outcome(folder: JobFolder, status: int, *, shut_down: bool, oom: bool) -> JobResult:
+    """What became of the half: its own word if it had one, else what its exit status tells."""
+    result = folder.result()
+    if error := folder.condemned():
+        return JobResult(outcome="failed", error=error)
+    if shut_down and (result is None or result.outcome == "stopped"):
+        step = result.checkpoint_step if result else None
+        return JobResult(outcome="failed", error=error_info("CL-1523"), checkpoint_step=step)
+    if result is not None:
+        return result
+    if folder.desired() is Desired.STOPPED:
+        return JobResult(outcome="stopped")
+    if status == -signal.SIGKILL:
+        return JobResult(outcome="failed", error=error_info("CL-1521" if oom else "CL-1520"))
+    where = f"signal {-status}" if status < 0 else f"exit status {status}"
+    error = error_info("CL-1520" if status == -signal.SIGTERM else "CL-1522")
+    return JobResult(outcome="failed", error=error.model_copy(update={"where": where}))
+
+
+def _report(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> None:
+    """Queue the segments and the exit. The agent sends them, after every record, as soon as the hub is there."""
+    assignment = spec.assignment
+    if assignment.kind == "train":
+        if result.outcome == "done":
+            result = _queue_segments(spool, folder, spec, result)
+        spool.post(
+            run_id=assignment.run_id,
+            participant_id=assignment.participant_id,
+            kind="exit",
+            attempt=spec.attempt,
+            body=Exit(participant_id=assignment.participant_id, attempt=spec.attempt, **dict(result)),
+        )
+    elif result.outcome == "failed" and result.error is not None:
+        _report_failed_check(spool, spec, result.error)
+    spool.job_exited(spec.job_id, result.outcome)
+
+
+def _report_failed_check(spool: Spool, spec: JobSpec, error: ErrorInfo) -> None:
+    """A check that broke off is a check that failed: the adapter must not count as loaded."""
+    assignment = spec.assignment
+    check = Check(name="Check of the adapter", status="failed", detail=error.message, code=error.code)
+    spool.post(
+        run_id=assignment.run_id,
+        participant_id=assignment.participant_id,
+        kind="verified",
+        attempt=spec.attempt,
+        body=VerifyReport(
+            participant_id=assignment.participant_id,
+            adapter_id=assignment.adapter_id,
+            adapter_sha256=assignment.adapter_sha256,
+            checks=[check],
+        ),
+    )
+
+
+def _queue_segments(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:
+    """Pack what the half has trained. A segment that cannot be packed fails the job."""
+    participant_id = spec.assignment.participant_id
+    try:
+        for segment in sorted(path for path in (folder.out / "segments").iterdir() if path.is_dir()):
+            target = folder.out / f"{segment.name}.safetensors"
+            digest = pack_segment(segment, target)
+            spool.post(
+                run_id=spec.assignment.run_id,
+                participant_id=participant_id,
+                kind="segment",
+                attempt=spec.attempt,
+                body=SegmentUpload(participant_id=participant_id, attempt=spec.attempt, sha256=digest),
+                file=target,
+            )
+    except (OSError, AppError) as error:
+        return JobResult(outcome="failed", error=error_info(error))
+    return result
+
+
+def _shutting_down() -> bool:
+    """Whether Celery was told to end: with the solo pool the task itself has to look."""
+    from celery.worker import state
+
+    return bool(state.should_stop is not None and state.should_stop is not False) or bool(
+        state.should_terminate is not None and state.should_terminate is not False
+    )
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for memory in this control group, where it says so."""
+    try:
+        for line in Path("/sys/fs/cgroup/memory.events").read_text().splitlines():
+            name, count = line.split()
+            if name == "oom_kill":
+                return int(count)
+    except (OSError, ValueError):
+        return 0
+    return 0

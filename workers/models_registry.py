@@ -1,0 +1,104 @@
+"""`models.json`: which base models this worker has, and in which of its folders each lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from splitcore.errors import AppError
+from splitcore.models.files import read_json
+from splitcore.models.manifest import Manifest, TensorPin, build_manifest
+from workers.contracts import ModelRegistration
+from workers.settings import WorkerHome, write_private
+
+MAX_CONFIG_BYTES = 64 * 1024
+
+
+class RegisteredModel(BaseModel):
+    """A base model in a folder of this machine, as it was when it was registered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_id: str
+    revision: str = ""
+    manifest_hash: str
+    folder: Path
+    parameters: int
+    bytes: int
+
+
+class ModelRegistry:
+    """The file, and the manifests beside it."""
+
+    def __init__(self, home: WorkerHome) -> None:
+        self._file, self._manifests = home.models_file, home.root / "manifests"
+
+    def all(self) -> list[RegisteredModel]:
+        """Every registered model."""
+        try:
+            return TypeAdapter(list[RegisteredModel]).validate_json(self._file.read_text())
+        except (OSError, ValidationError):
+            return []
+
+    def find(self, manifest_hash: str | None) -> RegisteredModel | None:
+        """The model with this manifest."""
+        return next((model for model in self.all() if model.manifest_hash == manifest_hash), None)
+
+    def get(self, manifest_hash: str | None) -> RegisteredModel:
+        """The model with this manifest. Raises AppError CL-1120."""
+        model = self.find(manifest_hash)
+        if model is None:
+            raise AppError("CL-1120")
+        return model
+
+    def folder_of(self, model_id: str) -> Path:
+        """The folder of the model registered last under an id. Raises AppError CL-1120."""
+        for model in reversed(self.all()):
+            if model.model_id == model_id:
+                return model.folder
+        raise AppError("CL-1120", f"{model_id} is not registered at this worker.")
+
+    def manifest(self, manifest_hash: str) -> Manifest:
+        """The pinned hashes of a registered model. Raises AppError CL-1104 where the stored file was changed."""
+        try:
+            manifest = Manifest.from_dict(json.loads((self._manifests / f"{manifest_hash}.json").read_text()))
+        except (OSError, ValueError):
+            raise AppError("CL-1104", "The stored manifest cannot be read.") from None
+        if manifest.hash() != manifest_hash:
+            raise AppError("CL-1104", "The stored manifest is not the one that was registered.")
+        return manifest
+
+    def add(self, folder: Path, *, model_id: str, revision: str = "") -> ModelRegistration:
+        """Hash a folder and remember it; returns what the hub is told. Raises AppError CL-1103."""
+        folder = folder.expanduser().resolve()
+        manifest = build_manifest(folder, model=model_id, revision=revision or None)
+        registration = ModelRegistration(
+            model_id=model_id,
+            revision=revision,
+            manifest_hash=manifest.hash(),
+            config=_model_config(folder),
+            parameters=sum(_elements(pin) for pin in manifest.tensors.values()),
+            bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        )
+        self._manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self._manifests / f"{registration.manifest_hash}.json", json.dumps(manifest.to_dict()))
+        entry = RegisteredModel(folder=folder, **registration.model_dump(exclude={"config"}))
+        kept = [model for model in self.all() if model.manifest_hash != entry.manifest_hash]
+        write_private(self._file, TypeAdapter(list[RegisteredModel]).dump_json([*kept, entry], indent=2).decode())
+        return registration
+
+
+def _model_config(folder: Path) -> dict[str, object]:
+    config = read_json(folder / "config.json")
+    if len(json.dumps(config)) > MAX_CONFIG_BYTES:
+        raise AppError("CL-1103", "The base model's config.json is larger than 64 KiB.")
+    return config
+
+
+def _elements(pin: TensorPin) -> int:
+    count = 1
+    for size in pin.shape:
+        count *= size
+    return count

@@ -1,0 +1,69 @@
+"""One way out for every connection of a worker: the site's proxies, the site's CA bundle, TLS 1.2 or newer."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from splitcore.errors import AppError
+from workers.settings import WorkerEnvironment
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+def tls_context() -> ssl.SSLContext:
+    """The authorities to trust: the system's, and those of CUTLAYER_CA_BUNDLE. Raises AppError CL-1431."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    bundle = WorkerEnvironment().ca_bundle
+    if bundle is not None:
+        try:
+            context.load_verify_locations(cafile=str(Path(bundle).expanduser()))
+        except (OSError, ssl.SSLError) as error:
+            raise AppError(
+                "CL-1431", f"CUTLAYER_CA_BUNDLE names {bundle}, which cannot be read ({type(error).__name__})."
+            ) from None
+    return context
+
+
+def http_client(base_url: str) -> httpx.Client:
+    """A client for the hub. It reads HTTPS_PROXY and NO_PROXY, and follows no redirect."""
+    return httpx.Client(base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False)
+
+
+def hub_address(url: str) -> str:
+    """A hub's address in its plain form. Raises AppError CL-1433 for what is no address."""
+    parts = urlsplit(url.strip().rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise AppError("CL-1433", f"{url!r} is not the address of a hub; it starts with https://.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise AppError("CL-1433", "Over a network a worker speaks to its hub over https:// only.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this machine."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def socket_address(hub_url: str, path: str) -> str:
+    """The WebSocket address below a hub's address."""
+    return hub_url.replace("http", "ws", 1) + path
+
+
+def network_error(error: httpx.HTTPError | OSError, url: str) -> AppError:
+    """What a failed connection means to a person."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return AppError("CL-1431", f"The certificate of {url} is not trusted: {cause.verify_message}.")
+        if isinstance(cause, ssl.SSLError):
+            return AppError("CL-1431", f"{url} does not speak TLS as it should ({cause.reason}).")
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ProxyError):
+        return AppError("CL-1432", f"The proxy did not let the connection to {url} through.")
+    kind = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+    return AppError("CL-1430", f"{url} {kind}.")
