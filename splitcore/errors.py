@@ -674,6 +674,11 @@ CATALOGUE: dict[str, ErrorHelp] = {
 }
 
 
+def _stop(sentence: str) -> str:
+    """A full stop where the sentence has none."""
+    return "" if sentence.endswith((".", "!", "?", ":")) else "."
+
+
 class AppError(Exception):
     """An error that is meant to be read: a code, what happened, and what to do.
 
@@ -688,7 +693,7 @@ class AppError(Exception):
         self.message = message or help_.title
         self.remedy = remedy or help_.remedy
         self.details = details or {}
-        super().__init__(f"{code}: {self.message} {self.remedy}")
+        super().__init__(f"{code}: {self.message}{_stop(self.message)} {self.remedy}")
 
     def to_dict(self) -> dict[str, Any]:
         """The form in which every API, event and command prints an error."""

@@ -19,6 +19,7 @@ from workers.data.ingest import NAME, columns_of
 from workers.data.readers import detect_source
 from workers.data.register import register
 from workers.data.rows import guess_mapping
+from workers.data.store import StoredDataset
 from workers.data.uploads import CHUNK_BYTES
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
@@ -176,17 +177,24 @@ def confirm(request: HttpRequest, staged_id: str) -> HttpResponse:
         job = check_of(known.id)
         if job is not None and job.staged_id == staged_id:
             site().uploads.remove(known.id)
-    problem = None
-    if site().enrolment is not None:
-        hub = HubClient.of(site().home)
-        try:
-            register(stored, hub)
-        except AppError as error:
-            problem = error
-        finally:
-            hub.close()
+    problem = _send(stored)
     context = {"metadata": metadata, "problem": problem, "text": metadata.model_dump_json(indent=2)}
     return render(request, "console/added.html", context)
+
+
+def _send(stored: StoredDataset) -> AppError | None:
+    """Tell the hub now; what stands in the way is shown, and the agent tries again by itself."""
+    try:
+        hub = HubClient.of(site().home)
+    except AppError as error:
+        return error
+    try:
+        register(stored, hub)
+    except AppError as error:
+        return error
+    finally:
+        hub.close()
+    return None
 
 
 @require_POST

@@ -1,0 +1,149 @@
+"""The console: a ticket may add and no more, the PIN guards the rows, and a file becomes a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import httpx
+
+from workers.console.tests.conftest import RunningConsole, Visitor
+from workers.data.store import DatasetStore
+
+ROWS = "".join(json.dumps({"prompt": f"secret question {i}", "completion": f"answer {i}"}) + "\n" for i in range(60))
+GUARDED = ["/datasets/notes/1", "/logs"]
+
+
+def upload(visitor: Visitor, name: str, content: bytes, *, step: int = 700) -> str:
+    """Send a file in small chunks; returns the upload's id."""
+    state = visitor.send("POST", "/uploads", json={"name": name, "size": len(content)}).json()
+    for offset in range(0, len(content), step):
+        chunk = content[offset : offset + step]
+        digest = hashlib.sha256(chunk).hexdigest()
+        answer = visitor.send(
+            "PUT", f"/uploads/{state['id']}?offset={offset}", content=chunk, headers={"X-Chunk-SHA256": digest}
+        )
+        assert answer.status_code == 200, answer.text
+    return str(state["id"])
+
+
+def check(visitor: Visitor, upload_id: str, **options: Any) -> dict[str, Any]:
+    """Check a file and wait for the end."""
+    answer = visitor.send("POST", f"/uploads/{upload_id}/check", json={"eval_fraction": 0.2, **options})
+    assert answer.status_code == 202, answer.text
+    deadline = time.monotonic() + 20
+    job: dict[str, Any] = answer.json()
+    while not job["done"]:
+        assert time.monotonic() < deadline
+        job = visitor.http.get(f"/uploads/{upload_id}/check").json()
+    return job
+
+
+def test_a_ticket_lets_a_file_become_a_dataset_and_shows_what_leaves(console: RunningConsole) -> None:
+    visitor = console.browser()
+    assert visitor.send("POST", "/ticket", json={"ticket": console.ticket()}).json() == {"may_add": True}
+    upload_id = upload(visitor, "notes.jsonl", ROWS.encode())
+    assert visitor.http.get(f"/uploads/{upload_id}/columns").json()["mapping"] == {
+        "prompt": "prompt",
+        "completion": "completion",
+    }
+    job = check(visitor, upload_id)
+    page = visitor.http.get(f"/staged/{job['staged_id']}").text
+    assert 'value="notes"' in page
+    assert "secret question" not in page
+    form = {"name": "notes", "with_columns": "on"}
+    leaves = visitor.send("POST", f"/staged/{job['staged_id']}/propose", data=form).text
+    assert "train_rows" in leaves
+    assert "secret question" not in leaves
+    added = visitor.send("POST", f"/staged/{job['staged_id']}/confirm", data=form)
+    assert added.status_code == 200
+    assert "CL-14" in added.text, "the hub is away: the page says so, and nothing is lost"
+    [stored] = DatasetStore(console.home.root).versions()
+    assert stored.metadata.rows == 60
+    assert "Not sent yet" in visitor.http.get("/datasets").text
+
+
+def test_without_ticket_or_pin_nothing_can_be_added_or_seen(console: RunningConsole) -> None:
+    visitor = console.browser()
+    for method, path in [("POST", "/uploads"), ("GET", "/uploads/0123456789abcdef"), ("POST", "/staged/x/confirm")]:
+        assert visitor.send(method, path).status_code == 403
+    for path in GUARDED:
+        assert visitor.http.get(path).status_code == 403
+
+
+def test_a_ticket_adds_but_never_shows_or_deletes_rows(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.send("POST", "/ticket", json={"ticket": console.ticket()})
+    for path in GUARDED:
+        assert visitor.http.get(path).status_code == 403
+    assert visitor.send("POST", "/datasets/notes/1/delete").status_code == 403
+
+
+def test_bad_tickets_say_what_is_wrong(console: RunningConsole) -> None:
+    good = console.ticket()
+    body, signature = good.split(".")
+    cases = {
+        "CL-1450": [
+            "",
+            "x",
+            f"{body}.{signature[:-4]}AAAA",
+            console.ticket(worker_id="wrk_2"),
+            console.ticket(action="see"),
+        ],
+        "CL-1451": [console.ticket(exp=int(time.time()) - 1)],
+    }
+    for code, tickets in cases.items():
+        for ticket in tickets:
+            answer = console.browser().send("POST", "/ticket", json={"ticket": ticket})
+            assert (answer.status_code, answer.json()["code"]) == (403, code)
+    assert console.browser().send("POST", "/ticket", json={"ticket": good}).status_code == 200
+    again = console.browser().send("POST", "/ticket", json={"ticket": good})
+    assert (again.status_code, again.json()["code"]) == (403, "CL-1452")
+
+
+def test_the_pin_opens_rows_and_guessing_it_is_slowed_down(console: RunningConsole) -> None:
+    thief = console.browser()
+    codes = [thief.unlock(f"{number:08d}").status_code for number in range(8)]
+    assert codes[:4] == [403] * 4
+    assert codes[-1] == 429
+    assert thief.http.get("/logs").status_code == 403
+
+
+def test_rows_are_previewed_and_deleted_with_the_pin(console: RunningConsole) -> None:
+    visitor = console.browser()
+    assert visitor.unlock(console.pin).status_code == 302
+    job = check(visitor, upload(visitor, "a.jsonl", ROWS.encode()))
+    visitor.send("POST", f"/staged/{job['staged_id']}/confirm", data={"name": "notes"})
+    assert "secret question" in visitor.http.get("/datasets/notes/1").text
+    assert visitor.send("POST", "/datasets/notes/1/delete").status_code == 302
+    assert DatasetStore(console.home.root).versions() == []
+
+
+def test_a_foreign_host_name_a_missing_csrf_token_and_a_foreign_origin_are_refused(console: RunningConsole) -> None:
+    assert httpx.get(console.url, headers={"Host": "rebound.example"}, trust_env=False).status_code == 400
+    visitor = console.browser()
+    assert visitor.http.post("/pin", data={"pin": console.pin}).status_code == 403
+    foreign = visitor.send("POST", "/pin", data={"pin": console.pin}, headers={"Origin": "http://evil.example"})
+    assert foreign.status_code == 403
+
+
+def test_every_page_answers_and_carries_the_strict_policy(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    for path in ["/", "/datasets", "/add", "/ledger", "/policy", "/doctor", "/logs", "/pin"]:
+        answer = visitor.http.get(path)
+        assert answer.status_code == 200, path
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'self'" in policy
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_two_consoles_on_one_host_do_not_share_cookies(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    assert all(name.startswith("cutlayer_console_") for name in visitor.http.cookies)
+    cookies = visitor.http.get("/").headers.get_list("set-cookie")
+    assert all("SameSite=Strict" in cookie for cookie in cookies)
