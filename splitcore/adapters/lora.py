@@ -1,0 +1,173 @@
+"""LoRA through PEFT: the layout on the unsplit model, placing it on a segment, and initial weights from a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save
+from torch import nn
+from transformers import PreTrainedConfig
+from transformers.pytorch_utils import Conv1D
+
+from splitcore.adapters.segments import PREFIX
+from splitcore.config import LoraSection, ModelSection
+from splitcore.errors import AppError
+from splitcore.models.carve import find_layers, layer_count, stock_class
+from splitcore.models.plan import SegmentPlan
+from splitcore.models.twin import quiet_library
+
+
+@dataclass(frozen=True)
+class AdapterLayout:
+    """The adapter of the unsplit model: target modules, and name → shape in the order of its parameters."""
+
+    targets: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+    fan_in_fan_out: bool
+    layers: str  # name of the list of decoder layers
+
+    def held_by(self, name: str, plan: SegmentPlan) -> bool:
+        """Whether a segment holds the tensor `name`: by its layer, else by the output head."""
+        if name.startswith(f"{self.layers}."):
+            return plan.owns(int(name[len(self.layers) + 1 :].partition(".")[0]))
+        return plan.output
+
+    def order(self, names: set[str]) -> list[str]:
+        """`names` in the unsplit model's order."""
+        return [name for name in self.shapes if name in names]
+
+
+def adapter_layout(config: PreTrainedConfig, lora: LoraSection) -> AdapterLayout:
+    """Place the adapter on the whole model on the meta device, where it takes no memory. Raises AppError CL-1105.
+
+    all-linear means the linear modules of the decoder layers: what stands outside them belongs to no one segment.
+    """
+    with quiet_library(), torch.device("meta"):
+        model = stock_class(config)(config)
+    layers, _ = find_layers(model, layer_count(config))
+    output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
+    inside = {name for name in linear if name.startswith(f"{layers}.")}
+    if lora.target_modules == "all-linear":
+        targets = _short_names(inside, set(linear))
+    else:
+        targets = tuple(sorted(set(lora.target_modules)))
+    chosen = {name: module for name, module in model.named_modules() if _targeted(name, targets)}
+    if not chosen:
+        raise AppError("CL-1105", "None of the target modules exists in the model.", details={"targets": list(targets)})
+    if any(name not in inside and module is not output for name, module in chosen.items()):
+        raise AppError("CL-1105", "A target module is no linear module of the decoder layers.")
+    fan_in_fan_out = any(isinstance(module, Conv1D) for module in chosen.values())
+    layout = AdapterLayout(targets, {}, fan_in_fan_out, layers)
+    place(model, layout, lora)
+    return AdapterLayout(targets, {n: tuple(p.shape) for n, p in adapter_parameters(model)}, fan_in_fan_out, layers)
+
+
+def _short_names(chosen: set[str], every: set[str]) -> tuple[str, ...]:
+    """Names by their last part where no module that was not chosen shares it."""
+    others = {name.rpartition(".")[2] for name in every - chosen}
+    return tuple(sorted({last if (last := name.rpartition(".")[2]) not in others else name for name in chosen}))
+
+
+def _targeted(name: str, targets: tuple[str, ...]) -> bool:
+    return any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def lora_config(layout: AdapterLayout, lora: LoraSection, model: ModelSection | None = None) -> LoraConfig:
+    """PEFT's configuration of the adapter."""
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=list(layout.targets),
+        fan_in_fan_out=layout.fan_in_fan_out,
+        bias="none",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=model.name_or_path if model else None,
+        revision=model.revision if model else None,
+    )
+
+
+def config_dict(config: LoraConfig) -> dict[str, Any]:
+    """PEFT's configuration as it stands in adapter_config.json."""
+    data = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
+    return {**data, "target_modules": sorted(config.target_modules or []), "inference_mode": True}
+
+
+def place(model: nn.Module, layout: AdapterLayout, lora: LoraSection) -> bool:
+    """Put the adapter on `model`'s own target modules; False where it has none. Only the adapter is trainable."""
+    own = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and _targeted(name, layout.targets)
+    ]
+    if own:
+        settings = lora_config(layout, lora)
+        settings.target_modules = own
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            inject_adapter_in_model(settings, model)
+    prepare_for_training(model)
+    return bool(own)
+
+
+def prepare_for_training(model: nn.Module) -> None:
+    """Only the adapter drops out: the base stays in evaluation mode, so that it computes alike everywhere."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.lora_dropout.train()
+
+
+@contextmanager
+def without_dropout(*models: nn.Module) -> Iterator[None]:
+    """Evaluate with the adapter's dropout switched off."""
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for model in models:
+            prepare_for_training(model)
+
+
+def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Canonical name and parameter of each adapter weight: the name that it has in the unsplit model."""
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            yield name.removeprefix(PREFIX).replace(".default", ""), parameter
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Initial weights from (seed, canonical name) alone: A Kaiming-uniform as PEFT does, in fp32; B zero."""
+    with torch.no_grad():
+        for name, parameter in adapter_parameters(model):
+            parameter.data = parameter.data.float()
+            if name.endswith(".lora_A.weight"):
+                initial = torch.empty(parameter.shape, dtype=torch.float32)
+                generator = torch.Generator(device="cpu").manual_seed(seed_for(seed, name))
+                nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
+                parameter.copy_(initial)
+            else:
+                parameter.zero_()
+
+
+def seed_for(seed: int, *parts: object) -> int:
+    """A 63-bit seed from SHA-256 of (seed, parts): the same on every machine and for every cut."""
+    text = "\0".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def weights_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
+    """Canonical name → tensor as PEFT's safetensors file."""
+    named = {PREFIX + name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
+    return bytes(save(named, metadata={"format": "pt"}))

@@ -1,0 +1,82 @@
+"""The files of an adapter's segment: its tensors, its PEFT configuration, and what it is a part of (torch-free)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from splitcore.errors import AppError
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+SEGMENT = "segment.json"
+PREFIX = "base_model.model."  # what PEFT puts before a module's own name
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """What a segment's folder says about itself."""
+
+    role: str
+    start: int
+    end: int
+    total: int
+    party: str
+    step: int
+    model: str
+    revision: str | None
+    manifest: str | None
+
+    @classmethod
+    def read(cls, folder: Path) -> SegmentInfo:
+        """Read `segment.json`. Raises AppError CL-1106."""
+        data = read_object(folder / SEGMENT)
+        try:
+            return cls(**data)
+        except TypeError:
+            raise AppError("CL-1106", f"{SEGMENT} of a segment lacks a field or has an unknown one.") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a segment. Raises AppError CL-1106."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise AppError("CL-1106", f"{path.name} of a segment cannot be read.") from None
+    if not isinstance(data, dict):
+        raise AppError("CL-1106", f"{path.name} of a segment does not hold a JSON object.")
+    return data
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder's files so that a reader sees all of them or none; replaces what was there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name, content in files.items():
+        with (partial / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def json_bytes(data: Any) -> bytes:
+    """JSON for people and machines."""
+    return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def segment_files(info: SegmentInfo, config: Mapping[str, Any], weights: bytes) -> dict[str, bytes]:
+    """The three files of a segment."""
+    return {WEIGHTS: weights, CONFIG: json_bytes(dict(config)), SEGMENT: json_bytes(asdict(info))}

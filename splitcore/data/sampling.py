@@ -1,0 +1,70 @@
+"""Which rows come in which step: a seeded order that depends on nothing else, and can be entered at any step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+from splitcore.config import TrainingSection
+
+T = TypeVar("T")
+
+
+def epoch_order(rows: int, *, seed: int, party: str, epoch: int, shuffle: bool) -> list[int]:
+    """The order of rows in one epoch."""
+    order = list(range(rows))
+    if shuffle:
+        digest = hashlib.sha256(f"order\0{seed}\0{party}\0{epoch}".encode()).digest()
+        random.Random(int.from_bytes(digest, "big")).shuffle(order)  # noqa: S311 - an order, no secret
+    return order
+
+
+class Sampler:
+    """Batches by step: the epochs' orders one after the other, cut into equal batches."""
+
+    def __init__(self, rows: int, batch_size: int, *, seed: int, party: str, shuffle: bool) -> None:
+        if rows < 1:
+            raise ValueError("a sampler needs rows")
+        self._rows, self._batch_size = rows, batch_size
+        self._seed, self._party, self._shuffle = seed, party, shuffle
+        self._orders: dict[int, list[int]] = {}
+
+    def batch(self, step: int) -> list[int]:
+        """Row numbers of step `step` (from 0)."""
+        start = step * self._batch_size
+        return [self._row(place) for place in range(start, start + self._batch_size)]
+
+    def _row(self, place: int) -> int:
+        epoch, offset = divmod(place, self._rows)
+        if epoch not in self._orders:
+            self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
+            self._orders[epoch] = epoch_order(
+                self._rows, seed=self._seed, party=self._party, epoch=epoch, shuffle=self._shuffle
+            )
+        return self._orders[epoch][offset]
+
+
+def cut(batch: Sequence[T], parts: int) -> list[list[T]]:
+    """A batch in `parts` equal micro-batches, in order."""
+    size = len(batch) // parts
+    return [list(batch[index * size : (index + 1) * size]) for index in range(parts)]
+
+
+def step_count(training: TrainingSection, rows: Sequence[int], batch_sizes: Sequence[int]) -> int:
+    """Optimiser steps of a run: as given, or as many as the largest dataset needs for the epochs."""
+    if training.steps is not None:
+        return training.steps
+    epochs = training.epochs or 1.0
+    return max(1, max(math.ceil(epochs * count / size) for count, size in zip(rows, batch_sizes, strict=True)))
+
+
+def hold_out(rows: Sequence[T], fraction: float, seed: int) -> tuple[list[T], list[T]]:
+    """Rows to train on and rows to hold out, by a seeded draw; both in their old order. Neither is left empty."""
+    count = min(len(rows) - 1, round(len(rows) * fraction)) if fraction else 0
+    if count < 1 and fraction and len(rows) > 1:
+        count = 1
+    held = set(epoch_order(len(rows), seed=seed, party="held-out", epoch=0, shuffle=True)[:count])
+    return [row for i, row in enumerate(rows) if i not in held], [row for i, row in enumerate(rows) if i in held]

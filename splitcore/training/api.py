@@ -1,0 +1,179 @@
+"""The public face: `fine_tune` runs a whole split fine-tuning, `fine_tune_unsplit` the same without a split."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any, Literal
+
+from splitcore.adapters.join import join_segments
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.training.events import EvaluationFinished, Event, StepFinished
+from splitcore.training.halves import HalfResult, HalfSettings, check_parties
+from splitcore.training.local import run_in_threads
+from splitcore.training.unsplit import UnsplitRun
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a fine-tuning gave, beside the adapters on disk.
+
+    train_losses: party → mean loss per target token, one a step. eval_losses: (completed steps, mean token loss over
+    the evaluation rows). bytes: uplink (client to server) and downlink. seconds: stage → seconds, over all halves.
+    """
+
+    train_losses: dict[str, list[float]]
+    eval_losses: list[tuple[int, float]] = field(default_factory=list)
+    bytes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def fine_tune(
+    config: RunConfig,
+    shards: Mapping[str, Iterable[Mapping[str, Any]]],
+    *,
+    out: str | Path,
+    transport: Literal["memory", "grpc"] = "memory",
+    eval_rows: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    sample_prompts: Sequence[str] = (),
+) -> RunResult:
+    """Fine-tune one model over the parties of `shards` without joining their rows.
+
+    Parameters
+    ----------
+    config
+        The run. `model.name_or_path` is a local folder or an id on the model hub.
+    shards
+        Data party → its rows: prompt and completion, messages, or text. All of them are trained on.
+    out
+        Folder for `adapter/` (a PEFT folder), `initial_adapter/` and `segments/`. With `schedule.aggregate_every` 0
+        and several parties, one adapter a party comes out: `adapters/<party>/`, and `adapter/` is the first party's.
+    transport
+        memory: every half in a thread of this process. grpc: a process for each, over mutual TLS on loopback.
+    eval_rows
+        Held-out rows, measured before the first step, every `training.eval_every` steps and at the end; or party →
+        its rows. Rows for all are measured by the first party, or by each where the parties' adapters differ.
+    on_event
+        Called with each event, from the thread of a half, one at a time.
+    sample_prompts
+        Public prompts that the model answers at each evaluation (SampleWritten).
+
+    Raises
+    ------
+    AppError
+        With its code: CL-1001, 1002 (configuration, cut), 11xx (model, adapter), 12xx (rows), 13xx (wire).
+    """
+    rows = {party: list(shard) for party, shard in shards.items()}
+    check_parties(config, list(rows))
+    target = Path(out)
+    start = perf_counter()
+    record = _Record(list(rows), on_event)
+    with tempfile.TemporaryDirectory(prefix="cutlayer-run-") as scratch:
+        settings = HalfSettings(
+            config=config,
+            parties=list(rows),
+            model_source=config.model.name_or_path,
+            out=Path(scratch),
+            emit=record,
+        )
+        held_out = _held_out(config, list(rows), eval_rows)
+        if transport == "memory":
+            results = run_in_threads(settings, rows, held_out, sample_prompts)
+        elif transport == "grpc":
+            from splitcore.training.processes import run_in_processes
+
+            results = run_in_processes(settings, rows, held_out, sample_prompts)
+        else:
+            raise AppError("CL-1001", f"transport: '{transport}' is neither memory nor grpc.")
+        _join_all(config, list(rows), Path(scratch), target)
+    return record.result(results, perf_counter() - start)
+
+
+def fine_tune_unsplit(
+    config: RunConfig,
+    shards: Mapping[str, Iterable[Mapping[str, Any]]],
+    *,
+    out: str | Path,
+    eval_rows: Iterable[Mapping[str, Any]] | None = None,
+) -> RunResult:
+    """The same training with ordinary PEFT on the whole model: what `fine_tune` is compared with."""
+    run = UnsplitRun(config, {party: list(rows) for party, rows in shards.items()}, Path(out), list(eval_rows or ()))
+    run.run()
+    return RunResult(run.train_losses, run.eval_losses, {"uplink": 0, "downlink": 0}, run.seconds)
+
+
+def _held_out(
+    config: RunConfig,
+    parties: Sequence[str],
+    eval_rows: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Mapping[str, Any]]] | None,
+) -> dict[str, Rows]:
+    """Which party measures which rows."""
+    if eval_rows is None:
+        return {}
+    if isinstance(eval_rows, Mapping):
+        return {party: list(rows) for party, rows in eval_rows.items()}
+    every = list(eval_rows)
+    alike = len(parties) == 1 or config.schedule.aggregate_every == 1
+    return {parties[0]: every} if alike else dict.fromkeys(parties, every)
+
+
+def _join_all(config: RunConfig, parties: Sequence[str], scratch: Path, out: Path) -> None:
+    """Join the segments of every adapter that came out, trained and initial."""
+    separate = len(parties) > 1 and config.schedule.aggregate_every == 0
+    for folder, target, several in (("segments", "adapter", "adapters"), ("initial", "initial_adapter", "")):
+        body = scratch / "server" / folder / "body"
+        for party in parties if separate and several else parties[:1]:
+            ends = sorted((scratch / party / folder).iterdir())
+            if separate and several:
+                join_segments([*ends, body], out / several / party)
+            if party == parties[0]:
+                join_segments([*ends, body], out / target)
+    shutil.rmtree(out / "segments", ignore_errors=True)
+    for name in ("server", *parties):
+        shutil.copytree(scratch / name / "segments", out / "segments" / name)
+
+
+class _Record:
+    """Collects the events of all halves and passes them on, one at a time."""
+
+    def __init__(self, parties: Sequence[str], listener: Callable[[Event], None] | None) -> None:
+        self._lock, self._listener = Lock(), listener
+        self._train: dict[str, list[float]] = {party: [] for party in parties}
+        self._evaluations: dict[int, list[EvaluationFinished]] = defaultdict(list)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        with self._lock:
+            if isinstance(event, StepFinished) and event.party in self._train and event.loss is not None:
+                self._train[event.party].append(event.loss)
+            elif isinstance(event, EvaluationFinished):
+                self._evaluations[event.step].append(event)
+            if self._listener is not None:
+                self._listener(event)
+
+    def result(self, results: Mapping[str, HalfResult], total: float) -> RunResult:
+        """Everything together; evaluations of several parties are weighted by their tokens."""
+        evaluations = [(step, _mean(events)) for step, events in sorted(self._evaluations.items())]
+        server = results["server"]
+        seconds: dict[str, float] = defaultdict(float)
+        for half in results.values():
+            for stage, value in half.seconds.items():
+                seconds[stage] += value
+        traffic = {"uplink": server.uplink_bytes, "downlink": server.downlink_bytes}
+        return RunResult(self._train, evaluations, traffic, {**seconds, "total": total})
+
+
+def _mean(events: Sequence[EvaluationFinished]) -> float:
+    if len(events) == 1:
+        return events[0].loss
+    return sum(event.loss * event.tokens for event in events) / sum(event.tokens for event in events)

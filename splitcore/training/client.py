@@ -1,0 +1,288 @@
+"""The client half: head and (u_shape) tail of one data party. Rows, tokens and, in the u_shape, labels stay here.
+
+Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from splitcore.adapters.lora import AdapterLayout
+from splitcore.config import config_hash
+from splitcore.data.batches import Batch, collate, padding_id
+from splitcore.data.sampling import Sampler, cut
+from splitcore.data.tokenise import Encoded, encode_rows
+from splitcore.errors import AppError
+from splitcore.models.carve import Segment, hidden_width
+from splitcore.models.loading import read_tokenizer
+from splitcore.training.checkpoint import CheckpointState, load_checkpoint, save_checkpoint
+from splitcore.training.client_evaluation import ClientEvaluation
+from splitcore.training.client_step import ClientStep
+from splitcore.training.clock import Clock
+from splitcore.training.events import StepFinished
+from splitcore.training.halves import (
+    HalfResult,
+    HalfSettings,
+    StoppedError,
+    Watch,
+    admit_model,
+    blueprint,
+    hello_body,
+    in_flight,
+    load_with_adapter,
+    micro_rows,
+    named_adapter,
+    wire_limits,
+    write_segment,
+)
+from splitcore.training.link import Link, number, out_of_turn
+from splitcore.training.optim import Optimiser
+from splitcore.wire.channel import Channel
+from splitcore.wire.limits import FrameLimits
+from splitcore.wire.messages import Kind
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class ClientHalf:
+    """One data party's half of a run: build it, then `run` it once."""
+
+    def __init__(
+        self,
+        settings: HalfSettings,
+        *,
+        party: str,
+        rows: Rows,
+        connect: Callable[[FrameLimits], Channel],
+        eval_rows: Rows = (),
+        attempt: int = 1,
+        sample_prompts: Sequence[str] = (),
+        sample_tokens: int = 32,
+    ) -> None:
+        """`connect` is called once, after the model is loaded, with what the channel may accept."""
+        self._settings, self._party, self._attempt = settings, party, attempt
+        self._config = settings.config.for_party(party)
+        self._rows, self._eval_rows, self._connect = rows, eval_rows, connect
+        self._prompts, self._sample_tokens = list(sample_prompts), sample_tokens
+        self._watch, self._clock = Watch(settings, party), Clock()
+        self._step = 0
+
+    def run(self) -> HalfResult:
+        """Train. Raises AppError; a stop is no error but a result whose status is "stopped"."""
+        self._watch.phase("starting")
+        try:
+            self._prepare()
+        except StoppedError:
+            return self._result("stopped")
+        try:
+            self._converse()
+        except StoppedError:
+            return self._stopped()
+        except BaseException as error:
+            self._link.channel.abort(error.code if isinstance(error, AppError) else "CL-1999")
+            raise
+        return self._finish()
+
+    # ---- before the conversation
+
+    def _prepare(self) -> None:
+        """Model, adapter, rows, then the connection."""
+        with self._clock.stage("load"):
+            self._plan = blueprint(self._settings)
+            self._watch.phase("admission")
+            admit_model(self._plan)
+            self._watch.phase("loading_data")
+            self._read_rows()
+            self._watch.gate()
+            self._watch.phase("loading_model")
+            self._load()
+        self._watch.gate()
+        self._watch.phase("connecting")
+        body = set(self._layout.shapes) - set(self._parameters)
+        limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
+        self._link = Link(self._connect(limits), self._watch, self._clock)
+
+    def _read_rows(self) -> None:
+        """Rows to tokens. Raises AppError CL-12xx."""
+        config = self._config
+        self._tokenizer: Any = read_tokenizer(self._plan.folder)
+        self._encoded = encode_rows(self._rows, self._tokenizer, config.data, config.training.max_length)
+        self._held_out = encode_rows(self._eval_rows, self._tokenizer, config.data, config.training.max_length)
+        if not self._encoded:
+            raise AppError("CL-1205")
+        training = config.training
+        self._sampler = Sampler(
+            len(self._encoded), training.batch_size, seed=training.seed, party=self._party, shuffle=training.shuffle
+        )
+
+    def _load(self) -> None:
+        plan, lora = self._plan, self._config.lora
+        self._layout: AdapterLayout = plan.layout(lora)
+        self._head = load_with_adapter(plan, "head", self._layout, lora)
+        self._tail = load_with_adapter(plan, "tail", self._layout, lora) if "tail" in plan.plans else None
+        if self._tail is not None:
+            _share_embedding(self._head, self._tail)
+        self._segments = [segment for segment in (self._head, self._tail) if segment is not None]
+        own = named_adapter(*self._segments)
+        self._parameters = {name: own[name] for name in self._layout.order(set(own))}
+        if self._settings.resume_from is not None:
+            self._resume()
+        else:
+            self._write("initial", 0)
+
+    def _resume(self) -> None:
+        folder = self._settings.resume_from
+        if folder is None:
+            return
+        saved = load_checkpoint(folder, party=self._party, config_hash=config_hash(self._settings.config))
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(saved.adapter[name])
+        self._step, self._saved_optimiser = saved.state.step, saved.optimiser
+
+    # ---- the conversation
+
+    def _converse(self) -> None:
+        """From hello to bye."""
+        self._link.send(Kind.HELLO, body=dict(hello_body(self._plan, rows=len(self._encoded), step=self._step)))
+        welcome = self._link.receive()
+        if welcome.kind is not Kind.WELCOME:
+            raise out_of_turn(welcome)
+        self._total = int(number(welcome, "steps"))
+        self._optimiser = Optimiser(self._parameters, self._config.training, self._total)
+        if self._settings.resume_from is not None:
+            self._optimiser.restore(self._saved_optimiser)
+        self._build_stages()
+        self._announce(self._step)
+        while self._step < self._total:
+            self._evaluate_when_due()
+            self._watch.phase("training")
+            self._train_step()
+        self._evaluate_when_due()
+        self._link.send(Kind.BYE, step=self._step)
+
+    def _build_stages(self) -> None:
+        width = hidden_width(self._plan.model_config)
+        self._stepper = ClientStep(
+            link=self._link,
+            clock=self._clock,
+            plan=self._plan,
+            config=self._config,
+            party=self._party,
+            segments=(self._head, self._tail),
+            parameters=self._parameters,
+            optimiser=self._optimiser,
+            window=in_flight(self._settings.config, self._party, width),
+        )
+        self._evaluation = ClientEvaluation(
+            stepper=self._stepper,
+            watch=self._watch,
+            tokenizer=self._tokenizer,
+            batches=self._evaluation_batches(),
+            prompts=self._prompts,
+            sample_tokens=self._sample_tokens,
+        )
+
+    def _evaluation_batches(self) -> list[Batch]:
+        size = micro_rows(self._settings.config, self._party)
+        rows = self._held_out
+        return [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+    def _collate(self, rows: Sequence[Encoded]) -> Batch:
+        return collate(rows, padding=padding_id(self._tokenizer), device=self._plan.device)
+
+    def _micro_batches(self, step: int) -> list[Batch]:
+        rows = [self._encoded[index] for index in self._sampler.batch(step)]
+        return [self._collate(part) for part in cut(rows, self._config.training.micro_batches)]
+
+    def _announce(self, step: int) -> None:
+        """Tell the tokens of a step ahead, so that the common denominator is there when it is needed."""
+        self._next = self._micro_batches(step)
+        self._link.send(Kind.STEP_BEGIN, step=step, body={"tokens": sum(batch.targets for batch in self._next)})
+
+    def _train_step(self) -> None:
+        sent, received = self._link.channel.sent, self._link.channel.received
+        before = sent.bytes, received.bytes
+        self._clock.take_step()
+        batches = self._next
+        if self._step + 1 < self._total:
+            self._announce(self._step + 1)
+        outcome = self._stepper.run(self._step, self._total, batches)
+        self._step += 1
+        self._watch.step = self._step
+        seconds = self._clock.take_step()
+        apart = ("send", "wait")
+        self._watch.emit(
+            StepFinished(
+                self._party,
+                self._step,
+                loss=outcome.loss,
+                tokens=outcome.tokens,
+                grad_norm=outcome.grad_norm,
+                learning_rate=outcome.learning_rate,
+                compute_seconds=sum(value for name, value in seconds.items() if name not in apart),
+                send_seconds=seconds.get("send", 0.0),
+                wait_seconds=seconds.get("wait", 0.0),
+                uplink_bytes=sent.bytes - before[0],
+                downlink_bytes=received.bytes - before[1],
+                seconds=seconds,
+            )
+        )
+
+    def _evaluate_when_due(self) -> None:
+        """At the start, every `eval_every` steps, and at the end."""
+        every = self._config.training.eval_every
+        if self._step in (0, self._total) or (every and self._step % every == 0):
+            with self._clock.stage("evaluate"):
+                self._evaluation.run(self._step)
+
+    # ---- after it
+
+    def _write(self, folder: str, step: int) -> list[Any]:
+        lora = self._config.lora
+        return [
+            write_segment(
+                self._plan,
+                segment,
+                self._layout,
+                lora,
+                party=self._party,
+                step=step,
+                folder=self._settings.out / folder,
+            )
+            for segment in self._segments
+        ]
+
+    def _finish(self) -> HalfResult:
+        self._watch.phase("finishing")
+        segments = self._write("segments", self._step)
+        self._link.channel.close(timeout=10.0)
+        self._watch.phase("done")
+        return self._result("done", segments=segments)
+
+    def _stopped(self) -> HalfResult:
+        """Save what is complete; the unfinished step's gradients are dropped."""
+        self._link.tell_stop()
+        folder = self._settings.out / "checkpoint"
+        state = CheckpointState(self._step, self._party, config_hash(self._settings.config), self._settings.contract)
+        optimiser = self._optimiser.state() if hasattr(self, "_optimiser") else {}
+        save_checkpoint(folder, state, self._parameters, optimiser)
+        self._watch.phase("stopped")
+        return self._result("stopped", checkpoint=folder)
+
+    def _result(self, status: Any, **more: Any) -> HalfResult:
+        link = getattr(self, "_link", None)
+        up = link.channel.sent.bytes if link else 0
+        down = link.channel.received.bytes if link else 0
+        return HalfResult(status, self._step, up, down, dict(self._clock.total), **more)
+
+
+def _share_embedding(head: Segment, tail: Segment) -> None:
+    """Hold the embedding of a tied model once for head and tail."""
+    ours, theirs = head.model.get_input_embeddings(), tail.model.get_input_embeddings()
+    weight = getattr(theirs, "weight", None)
+    if weight is not None and getattr(ours, "weight", None) is not None and weight.shape == ours.weight.shape:
+        ours.weight.data = weight.data

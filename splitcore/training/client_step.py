@@ -1,0 +1,235 @@
+"""One optimiser step of a client half: micro-batches in a pipeline, then the common update."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from splitcore.config import RunConfig
+from splitcore.data.batches import Batch
+from splitcore.errors import AppError
+from splitcore.models.carve import Segment
+from splitcore.training.clock import Clock
+from splitcore.training.dropout import dropout_seed
+from splitcore.training.halves import Blueprint
+from splitcore.training.link import Link, TensorsIn, number, out_of_turn
+from splitcore.training.loss import loss_sum
+from splitcore.training.norms import clip_coefficient, norms_vector, scale
+from splitcore.training.optim import Optimiser
+from splitcore.wire.codecs import decode
+from splitcore.wire.messages import Kind, Message, Phase
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step was: mean loss over this party's tokens, global norm, rate."""
+
+    loss: float
+    tokens: int
+    grad_norm: float
+    learning_rate: float
+
+
+@dataclass
+class _Flight:
+    """The micro-batches of one step, and how far each direction has come."""
+
+    step: int
+    batches: list[Batch]
+    hidden_BLD: dict[int, torch.Tensor] = field(default_factory=dict)
+    sent: int = 0
+    answered: int = 0
+    finished: int = 0
+    loss: float = 0.0
+
+
+class ClientStep:
+    """Runs steps over a link; holds no data of its own between them."""
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        clock: Clock,
+        plan: Blueprint,
+        config: RunConfig,
+        party: str,
+        segments: tuple[Segment, Segment | None],
+        parameters: Mapping[str, nn.Parameter],
+        optimiser: Optimiser,
+        window: int,
+    ) -> None:
+        self.link, self.clock, self.plan, self.config, self.party = link, clock, plan, config, party
+        self.head, self.tail = segments
+        self.window = window
+        self._parameters, self._optimiser = parameters, optimiser
+        self._totals: dict[int, int] = {}
+        self._stash: deque[Message] = deque()
+        self._since_average = 0
+
+    # ---- messages
+
+    def next(self) -> Message:
+        """The next message that is not the token total of a step, which is only noted."""
+        while True:
+            message = self._stash.popleft() if self._stash else self.link.receive()
+            if not self._noted(message):
+                return message
+
+    def _ready(self) -> Message | None:
+        """A message that is there already."""
+        return self._stash.popleft() if self._stash else self.link.take_ready()
+
+    def _noted(self, message: Message) -> bool:
+        if message.kind is not Kind.STEP_TOTAL:
+            return False
+        self._totals[message.step] = int(number(message, "tokens"))
+        return True
+
+    def _tokens_of(self, step: int) -> int:
+        """The common denominator of a step."""
+        while step not in self._totals:
+            message = self.link.receive()
+            if not self._noted(message):
+                self._stash.append(message)
+        return self._totals[step]
+
+    # ---- forward and backward
+
+    def uplink(self, batch: Batch, hidden_BLD: torch.Tensor) -> TensorsIn:
+        """What goes up with a micro-batch; labels only where the topology sends them."""
+        tensors = {"hidden": (hidden_BLD, self.config.wire.activations), "mask": (batch.mask_BL, "u8")}
+        if self.tail is None:
+            tensors["labels"] = (batch.labels_BL, "i64")
+        return tensors
+
+    def run(self, step: int, total: int, batches: list[Batch]) -> StepOutcome:
+        """Every micro-batch forward and backward, then the update; in flight at most `window`."""
+        flight = _Flight(step, batches)
+        while flight.finished < len(batches):
+            if flight.sent < len(batches) and flight.sent - flight.answered < self.window:
+                self._head_forward(flight)
+                while (message := self._ready()) is not None:
+                    self._handle(flight, message)
+            else:
+                self._handle(flight, self._stash.popleft() if self._stash else self.link.receive())
+        tokens = sum(batch.targets for batch in batches)
+        norm, rate = self._update(step, total, tokens)
+        return StepOutcome(flight.loss / tokens, tokens, norm, rate)
+
+    def _handle(self, flight: _Flight, message: Message) -> None:
+        """Answer one message of this step; those of one kind come in the order of the micro-batches."""
+        if self._noted(message):
+            return
+        micro, phase = message.micro, message.phase
+        if message.step != flight.step or message.evaluation:
+            raise out_of_turn(message)
+        if phase is Phase.BODY_DOWN and micro == flight.answered and self.tail is not None:
+            flight.answered += 1
+            self._tail_pass(flight, self.tail, message)
+        elif message.kind is Kind.LOSS and micro == flight.answered and self.tail is None:
+            flight.answered += 1
+            flight.loss += number(message, "loss")
+        elif phase is Phase.BODY_GRAD_DOWN and micro == flight.finished and micro < flight.answered:
+            flight.finished += 1
+            self._head_backward(flight, message)
+        else:
+            raise out_of_turn(message)
+
+    def _head_forward(self, flight: _Flight) -> None:
+        micro, batch = flight.sent, flight.batches[flight.sent]
+        with self.clock.stage("head_forward"), dropout_seed(self.config, flight.step, self.party, micro, "head"):
+            hidden_BLD = self.head(batch.mask_BL, ids_BL=batch.ids_BL)
+        flight.hidden_BLD[micro] = hidden_BLD
+        flight.sent += 1
+        self.link.send(
+            Kind.ACTIVATIONS,
+            step=flight.step,
+            micro=micro,
+            phase=Phase.HEAD_UP,
+            tensors=self.uplink(batch, hidden_BLD),
+        )
+
+    def _tail_pass(self, flight: _Flight, tail: Segment, message: Message) -> None:
+        """Tail forward, loss, tail backward; the gradient of what came in goes back up."""
+        batch = flight.batches[message.micro]
+        tokens = self._tokens_of(flight.step)
+        with self.clock.stage("tail"):
+            received_BLD = self.received(message, batch, tail).requires_grad_()
+            with dropout_seed(self.config, flight.step, self.party, message.micro, "tail"):
+                logits_BLV = tail(batch.mask_BL, hidden_BLD=received_BLD)
+            summed = loss_sum(logits_BLV, batch.labels_BL)
+            torch.autograd.backward(summed / tokens)
+            flight.loss += summed.item()
+        if received_BLD.grad is None:
+            raise RuntimeError("the tail gave no gradient")
+        self.link.send(
+            Kind.GRADIENTS,
+            step=flight.step,
+            micro=message.micro,
+            phase=Phase.TAIL_UP,
+            tensors={"hidden": (received_BLD.grad, self.config.wire.gradients)},
+        )
+
+    def received(self, message: Message, batch: Batch, segment: Segment) -> torch.Tensor:
+        """The hidden states of a message, which must have the batch's own shape."""
+        hidden_BLD = decode(message.tensors["hidden"], device=segment.device, dtype=segment.dtype)
+        if hidden_BLD.shape[:2] != batch.mask_BL.shape:
+            raise AppError("CL-1309")
+        return hidden_BLD
+
+    def _head_backward(self, flight: _Flight, message: Message) -> None:
+        hidden_BLD = flight.hidden_BLD.pop(message.micro)
+        with self.clock.stage("head_backward"):
+            gradient_BLD = self.received(message, flight.batches[message.micro], self.head)
+            if hidden_BLD.requires_grad:
+                torch.autograd.backward(hidden_BLD, gradient_BLD)
+
+    # ---- the update
+
+    def _update(self, step: int, total: int, tokens: int) -> tuple[float, float]:
+        """Exchange norms (or gradients), clip by the global norm, step, and average weights when it is time."""
+        parameters = self._parameters
+        with self.clock.stage("update"):
+            denominator = self._totals.pop(step)
+            if len(self.plan.settings.parties) > 1 and not self.plan.shared:
+                # an adapter of one's own follows the mean over one's own tokens
+                own = torch.tensor(denominator / tokens)
+                scale([parameter.grad for parameter in parameters.values()], own)
+            gradients = {name: parameter.grad for name, parameter in parameters.items()}
+            if self.plan.shared:
+                filled = {n: (torch.zeros_like(p) if p.grad is None else p.grad, "fp32") for n, p in parameters.items()}
+                self.link.send(Kind.ADAPTER_GRADIENTS, step=step, tensors=filled)
+            else:
+                norms = norms_vector(gradients, parameters) if parameters else torch.zeros(0)
+                self.link.send(Kind.NORMS, step=step, tensors={"norms": (norms, "fp32")})
+            answer = self.next()
+            if answer.kind is not Kind.AGGREGATE or answer.step != step:
+                raise out_of_turn(answer)
+            if self.plan.shared:
+                for name, parameter in parameters.items():
+                    parameter.grad = decode(answer.tensors[name], device=parameter.device)
+            norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
+            coefficient = clip_coefficient(norm, self.config.training.clip_norm)
+            scale([parameter.grad for parameter in parameters.values()], coefficient)
+            rate = self._optimiser.step(step)
+            self._since_average += tokens
+            if self.plan.averages_after(step, total):
+                self._average(step)
+        return float(norm), rate
+
+    def _average(self, step: int) -> None:
+        """Replace the weights of head and tail by their average over the parties, weighted by tokens."""
+        tensors = {name: (parameter, "fp32") for name, parameter in self._parameters.items()}
+        self.link.send(Kind.ADAPTER_WEIGHTS, step=step, body={"tokens": self._since_average}, tensors=tensors)
+        self._since_average = 0
+        answer = self.next()
+        if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
+            raise out_of_turn(answer)
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(decode(answer.tensors[name], device=parameter.device))

@@ -1,0 +1,79 @@
+"""What a half tells while it runs: typed, numbers and names only, never a row (torch-free)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+SERVER = "server"  # the party name in the server half's events
+
+
+@dataclass(frozen=True)
+class _Base:
+    kind: ClassVar[str]
+    party: str
+    step: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, with its kind."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class PhaseChanged(_Base):
+    """A half does something else now: loading_model, connecting, training, evaluating, paused, done, ..."""
+
+    kind: ClassVar[str] = "phase"
+    phase: str = ""
+
+
+@dataclass(frozen=True)
+class StepFinished(_Base):
+    """An optimiser step is complete; `step` counts from 1. Loss is a mean per target token of this party."""
+
+    kind: ClassVar[str] = "step"
+    loss: float | None = None
+    tokens: int = 0
+    grad_norm: float = 0.0
+    learning_rate: float = 0.0
+    compute_seconds: float = 0.0
+    send_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    uplink_bytes: int = 0
+    downlink_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationFinished(_Base):
+    """Held-out rows were measured after `step` optimiser steps: mean loss per target token."""
+
+    kind: ClassVar[str] = "evaluation"
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SampleWritten(_Base):
+    """The model's answer to a public prompt after `step` optimiser steps (0: the base model)."""
+
+    kind: ClassVar[str] = "sample"
+    index: int = 0
+    prompt: str = ""
+    text: str = ""
+
+
+Event: TypeAlias = PhaseChanged | StepFinished | EvaluationFinished | SampleWritten
+_KINDS: dict[str, type[PhaseChanged | StepFinished | EvaluationFinished | SampleWritten]] = {
+    "phase": PhaseChanged,
+    "step": StepFinished,
+    "evaluation": EvaluationFinished,
+    "sample": SampleWritten,
+}
+
+
+def event_from_dict(data: dict[str, Any]) -> Event:
+    """Read what `to_dict` wrote."""
+    fields = dict(data)
+    return _KINDS[str(fields.pop("kind"))](**fields)

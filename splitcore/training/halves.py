@@ -1,0 +1,263 @@
+"""What both halves share: settings, the plan of a run, watching what is wanted of them, their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import sleep
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig
+
+from splitcore.adapters.lora import (
+    AdapterLayout,
+    adapter_layout,
+    adapter_parameters,
+    config_dict,
+    initialise,
+    lora_config,
+    place,
+    weights_bytes,
+)
+from splitcore.adapters.segments import SegmentInfo, segment_files, write_folder
+from splitcore.config import LoraSection, RunConfig, config_hash
+from splitcore.errors import AppError
+from splitcore.models.admission import admit
+from splitcore.models.carve import Segment, hidden_width, layer_count
+from splitcore.models.loading import load_segment, locate, read_config
+from splitcore.models.manifest import Manifest
+from splitcore.models.plan import Role, SegmentPlan, segment_plans
+from splitcore.training.events import Event, PhaseChanged
+from splitcore.wire.limits import FrameLimits, MessageRule, TensorRule, session_limits
+from splitcore.wire.messages import Kind, Phase, SessionIds
+
+Desired: TypeAlias = Literal["run", "pause", "stop"]
+SLICE = 0.2  # seconds between looks at what is wanted
+MAX_SAMPLES = 8  # prompts that are answered at each evaluation
+MAX_IN_FLIGHT_BYTES = 1 << 28
+
+
+class StoppedError(Exception):
+    """This half was asked to stop, by its own site or by the other half."""
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody listens."""
+
+
+def _run() -> Desired:
+    """Nobody interferes."""
+    return "run"
+
+
+@dataclass(frozen=True)
+class HalfSettings:
+    """What a half is given; see the fields' comments. `emit` and `control` are called often: keep them cheap."""
+
+    config: RunConfig
+    parties: Sequence[str]  # every data party, in the contract's order
+    model_source: str | Path  # local folder, or id on the model hub
+    out: Path  # segments and checkpoints are written here
+    run: str = "run"
+    contract: str = ""  # hash of the contract; both halves must show the same
+    manifest: Manifest | None = None  # what the base model is verified against
+    device: str | None = None  # None: cuda where there is one
+    emit: Callable[[Event], None] = _ignore
+    control: Callable[[], Desired] = _run
+    resume_from: Path | None = None
+
+
+@dataclass(frozen=True)
+class HalfResult:
+    """How a half ended."""
+
+    status: Literal["done", "stopped"]
+    step: int
+    uplink_bytes: int
+    downlink_bytes: int
+    seconds: dict[str, float]
+    segments: list[Path] = field(default_factory=list)
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Everything that follows from configuration and model before a weight is loaded."""
+
+    settings: HalfSettings
+    folder: Path
+    model_config: PreTrainedConfig
+    plans: dict[Role, SegmentPlan]
+    device: str
+
+    def layout(self, lora: LoraSection) -> AdapterLayout:
+        """The adapter's layout on the unsplit model."""
+        return adapter_layout(self.model_config, lora)
+
+    @property
+    def shared(self) -> bool:
+        """Whether head and tail gradients of several parties are summed in every step."""
+        return len(self.settings.parties) > 1 and self.settings.config.schedule.aggregate_every == 1
+
+    @property
+    def averaged(self) -> bool:
+        """Whether head and tail weights of several parties are averaged now and then."""
+        return len(self.settings.parties) > 1 and self.settings.config.schedule.aggregate_every > 1
+
+    def averages_after(self, step: int, total: int) -> bool:
+        """Whether weights are averaged after step `step` (from 0)."""
+        return self.averaged and ((step + 1) % self.settings.config.schedule.aggregate_every == 0 or step + 1 == total)
+
+
+def check_parties(config: RunConfig, parties: Sequence[str]) -> None:
+    """Refuse overrides that this schedule cannot honour. Raises AppError CL-1001."""
+    if not parties or len(set(parties)) != len(parties):
+        raise AppError("CL-1001", "A run needs data parties, each with a name of its own.")
+    for name, override in config.parties.items():
+        if name not in parties:
+            raise AppError("CL-1001", f"parties: '{name}' is no data party of this run.")
+        if config.for_party(name).split != config.split:
+            raise AppError("CL-1001", f"parties.{name}: every party of a parallel run needs the same cut.")
+        if override.rank and override.rank != config.lora.rank and config.schedule.aggregate_every and len(parties) > 1:
+            raise AppError("CL-1001", f"parties.{name}.rank: adapters that are kept together need the same rank.")
+        if config.for_party(name).training.batch_size % config.training.micro_batches:
+            raise AppError("CL-1001", f"parties.{name}.batch_size cannot be cut into equal micro_batches.")
+
+
+def blueprint(settings: HalfSettings) -> Blueprint:
+    """Read and check the base model's configuration. Raises AppError CL-1001, 1002, 1101, 1103, 1104."""
+    config = settings.config
+    check_parties(config, settings.parties)
+    pinned = config.model.manifest
+    if pinned and settings.manifest is not None and settings.manifest.hash() != pinned:
+        raise AppError("CL-1104", "The manifest of this site's base model is not the one of the contract.")
+    folder = locate(settings.model_source, revision=config.model.revision)
+    model_config = read_config(folder)
+    split = config.split
+    plans = segment_plans(split.topology, split.head_layers, split.tail_layers, layer_count(model_config))
+    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Blueprint(settings, folder, model_config, plans, device)
+
+
+def admit_model(plan: Blueprint) -> None:
+    """The admission test, before anything is loaded. Raises AppError CL-1101."""
+    admit(plan.model_config, plan.settings.config.split.topology)
+
+
+def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: LoraSection) -> Segment:
+    """A segment with its initial adapter."""
+    config = plan.settings.config
+    segment = load_segment(
+        plan.folder, plan.plans[role], config.model, device=plan.device, manifest=plan.settings.manifest
+    )
+    place(segment.model, layout, lora)
+    initialise(segment.model, config.training.seed)
+    return segment
+
+
+def named_adapter(*segments: Segment) -> dict[str, nn.Parameter]:
+    """Canonical name → parameter of the segments' adapters."""
+    return {name: parameter for segment in segments for name, parameter in adapter_parameters(segment.model)}
+
+
+def write_segment(
+    plan: Blueprint, segment: Segment, layout: AdapterLayout, lora: LoraSection, *, party: str, step: int, folder: Path
+) -> Path:
+    """Write a segment's adapter files into `folder`/<role>."""
+    model, cut = plan.settings.config.model, segment.plan
+    info = SegmentInfo(
+        cut.role, cut.start, cut.end, cut.total, party, step, model.name_or_path, model.revision, model.manifest
+    )
+    weights = weights_bytes(dict(adapter_parameters(segment.model)))
+    target = folder / cut.role
+    write_folder(target, segment_files(info, config_dict(lora_config(layout, lora, model)), weights))
+    return target
+
+
+def micro_rows(config: RunConfig, party: str) -> int:
+    """Rows of one micro-batch."""
+    training = config.for_party(party).training
+    return training.batch_size // training.micro_batches
+
+
+def in_flight(config: RunConfig, party: str, width: int) -> int:
+    """Micro-batches that may be under way: all of them, unless they would fill the wire's window."""
+    nbytes = micro_rows(config, party) * config.training.max_length * width * 4
+    return max(1, min(config.training.micro_batches, MAX_IN_FLIGHT_BYTES // max(1, nbytes)))
+
+
+def wire_limits(
+    plan: Blueprint, party: str, side: Literal["client", "server"], layout: AdapterLayout, body: set[str], attempt: int
+) -> FrameLimits:
+    """What `side` accepts in the conversation with `party`; `body` names the adapter tensors of the body."""
+    config = plan.settings.config
+    ends = {name: shape for name, shape in layout.shapes.items() if name not in body}
+    text = plan.model_config.get_text_config(decoder=True)
+    limits = session_limits(
+        SessionIds(plan.settings.run, party, attempt),
+        side,
+        rows=max(micro_rows(config, party), MAX_SAMPLES),
+        length=config.training.max_length,
+        width=hidden_width(plan.model_config),
+        vocabulary=text.vocab_size,
+        adapters=ends if plan.shared or plan.averaged else {},
+        activations=config.wire.activations,
+        gradients=config.wire.gradients,
+        labels=config.split.topology == "vanilla",
+    )
+    rules = dict(limits.rules)
+    if side == "server":
+        norms = TensorRule(frozenset({"fp32"}), ((0, len(ends)),))
+        rules[Kind.NORMS, Phase.NONE] = MessageRule({"norms": norms})
+    elif not plan.shared:
+        rules[Kind.AGGREGATE, Phase.NONE] = MessageRule()
+    return replace(limits, rules=rules, max_frame_bytes=limits.max_frame_bytes + 4 * len(ends))
+
+
+class Watch:
+    """What is wanted of this half, and telling what it does."""
+
+    def __init__(self, settings: HalfSettings, party: str) -> None:
+        self._settings, self.party = settings, party
+        self.step = 0
+        self._phase = ""
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on."""
+        self._settings.emit(event)
+
+    def phase(self, phase: str) -> None:
+        """Tell that the half does something else now."""
+        if phase != self._phase:
+            self._phase = phase
+            self.emit(PhaseChanged(self.party, self.step, phase))
+
+    def gate(self) -> None:
+        """Go on, wait while a pause is wanted, or raise StoppedError."""
+        before = self._phase
+        while True:
+            wanted = self._settings.control()
+            if wanted == "stop":
+                raise StoppedError
+            if wanted != "pause":
+                break
+            self.phase("paused")
+            sleep(SLICE / 2)
+        self.phase(before)
+
+
+def hello_body(plan: Blueprint, *, rows: int, step: int) -> Mapping[str, str | int | None]:
+    """What a client shows of itself; all but the rows must equal the server's."""
+    settings = plan.settings
+    return {
+        "protocol": 1,
+        "contract": settings.contract,
+        "config": config_hash(settings.config),
+        "manifest": settings.manifest.hash() if settings.manifest else None,
+        "parties": ",".join(settings.parties),
+        "rows": rows,
+        "step": step,
+    }

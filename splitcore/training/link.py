@@ -1,0 +1,98 @@
+"""A half's end of a channel: timed, counted, and never deaf to a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+
+import torch
+
+from splitcore.errors import AppError
+from splitcore.training.clock import Clock
+from splitcore.training.halves import SLICE, StoppedError, Watch
+from splitcore.wire.channel import Channel
+from splitcore.wire.codecs import encode
+from splitcore.wire.messages import ChannelError, Json, Kind, Message, Phase
+
+TensorsIn = Mapping[str, tuple[torch.Tensor, str]]  # name → (tensor, codec)
+
+
+class Link:
+    """Sends and receives for one half's compute thread."""
+
+    def __init__(self, channel: Channel, watch: Watch, clock: Clock) -> None:
+        self.channel, self._watch, self._clock = channel, watch, clock
+
+    def send(
+        self,
+        kind: Kind,
+        *,
+        step: int = 0,
+        micro: int = 0,
+        phase: Phase = Phase.NONE,
+        evaluation: bool = False,
+        body: Mapping[str, Json] | None = None,
+        tensors: TensorsIn | None = None,
+    ) -> None:
+        """Encode and queue a message. Raises StoppedError while waiting for room."""
+        with self._clock.stage("encode"):
+            payloads = {name: encode(tensor, codec) for name, (tensor, codec) in (tensors or {}).items()}
+        message = Message(kind, step, micro, phase, evaluation, dict(body or {}), payloads)
+        with self._clock.stage("send"):
+            while True:
+                try:
+                    self.channel.send(message, timeout=SLICE)
+                    return
+                except ChannelError as error:
+                    if error.code != "CL-1331":
+                        raise
+                    self._watch.gate()
+
+    def receive(self, *, timeout: float | None = None) -> Message:
+        """The next message. Raises StoppedError when either half is to stop, ChannelError CL-1327 after `timeout`."""
+        deadline = None if timeout is None else monotonic() + timeout
+        with self._clock.stage("wait"):
+            while True:
+                self._watch.gate()
+                try:
+                    return self.checked(self.channel.receive(timeout=SLICE))
+                except ChannelError as error:
+                    if error.code != "CL-1327" or (deadline is not None and monotonic() > deadline):
+                        raise
+
+    def take_ready(self) -> Message | None:
+        """A message that is already there."""
+        self._watch.gate()
+        return self.checked(self.channel.receive(timeout=SLICE)) if self.channel.ready() else None
+
+    @staticmethod
+    def checked(message: Message) -> Message:
+        """Turn the other half's stop into this one's."""
+        if message.kind is Kind.CONTROL and message.body.get("action") == "stop":
+            raise StoppedError
+        return message
+
+    def tell_stop(self) -> None:
+        """Tell the other half that this one stops, and leave; an other half that is gone already may not matter."""
+        try:
+            self.channel.send(Message(Kind.CONTROL, body={"action": "stop"}), timeout=SLICE)
+        except AppError:
+            return
+        self.channel.close(timeout=0.5)
+
+
+def out_of_turn(message: Message) -> AppError:
+    """The error for a message that this point of the protocol does not expect."""
+    return AppError(
+        "CL-1505",
+        f"A message of kind '{message.kind}' came out of turn.",
+        details={"step": message.step, "micro": message.micro, "phase": str(message.phase)},
+    )
+
+
+def number(message: Message, key: str) -> float:
+    """A number in a message's body. Raises AppError CL-1505."""
+    value = message.body.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise out_of_turn(message)
+    return value

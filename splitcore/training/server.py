@@ -1,0 +1,278 @@
+"""The server half: the body (and in the vanilla topology the tail) for every data party, loaded once.
+
+Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import torch
+
+from splitcore.adapters.lora import AdapterLayout
+from splitcore.config import config_hash
+from splitcore.data.sampling import step_count
+from splitcore.errors import AppError
+from splitcore.training.checkpoint import CheckpointState, load_checkpoint, save_checkpoint
+from splitcore.training.clock import Clock
+from splitcore.training.events import SERVER, StepFinished
+from splitcore.training.halves import (
+    SLICE,
+    HalfResult,
+    HalfSettings,
+    StoppedError,
+    Watch,
+    admit_model,
+    blueprint,
+    hello_body,
+    load_with_adapter,
+    named_adapter,
+    wire_limits,
+    write_segment,
+)
+from splitcore.training.link import Link, number, out_of_turn
+from splitcore.training.optim import Optimiser
+from splitcore.training.server_step import ServerStep
+from splitcore.wire.channel import Channel, Listener, wait_any
+from splitcore.wire.limits import FrameLimits
+from splitcore.wire.messages import ChannelError, Kind, Message
+
+
+class ServerHalf:
+    """The compute party's half of a run: build it, then `run` it once."""
+
+    def __init__(
+        self,
+        settings: HalfSettings,
+        *,
+        listen: Callable[[Mapping[str, FrameLimits]], Listener],
+        attempts: Mapping[str, int] | None = None,
+        ready: Callable[[tuple[str, int]], None] | None = None,
+        wait_for_clients: float = 3600.0,
+    ) -> None:
+        """`listen` opens the door before the weights are loaded; `ready` is told its address at once."""
+        self._settings, self._config = settings, settings.config
+        self._listen, self._attempts, self._ready = listen, dict(attempts or {}), ready
+        self._wait_for_clients = wait_for_clients
+        self._watch, self._clock = Watch(settings, SERVER), Clock()
+        self._links: dict[str, Link] = {}
+        self._listener: Listener | None = None
+        self._step = 0
+
+    def run(self) -> HalfResult:
+        """Serve one run. Raises AppError; a stop is no error but a result whose status is "stopped"."""
+        self._watch.phase("starting")
+        try:
+            self._prepare()
+            self._meet_clients()
+            self._serve()
+            return self._finish()
+        except StoppedError:
+            return self._stopped()
+        except BaseException as error:
+            code = error.code if isinstance(error, AppError) else "CL-1999"
+            for link in self._links.values():
+                link.channel.abort(code)
+            raise
+        finally:
+            if self._listener is not None:
+                self._listener.close()
+
+    # ---- before the first step
+
+    def _prepare(self) -> None:
+        """The door, then the body and its adapter."""
+        with self._clock.stage("load"):
+            self._plan = blueprint(self._settings)
+            self._watch.phase("admission")
+            admit_model(self._plan)
+            self._layout: AdapterLayout = self._plan.layout(self._config.lora)
+            self._open()
+            self._watch.gate()
+            self._watch.phase("loading_model")
+            self._body = load_with_adapter(self._plan, "body", self._layout, self._config.lora)
+            own = named_adapter(self._body)
+            self._parameters = {name: own[name] for name in self._layout.order(set(own))}
+            if self._settings.resume_from is not None:
+                self._resume()
+            else:
+                self._write("initial", 0)
+
+    def _open(self) -> None:
+        """Listen, each party held to what follows from its configuration."""
+        limits: dict[str, FrameLimits] = {}
+        self._layouts: dict[str, AdapterLayout] = {}
+        body = self._body_names()
+        for party in self._settings.parties:
+            layout = self._plan.layout(self._config.for_party(party).lora)
+            self._layouts[party] = layout
+            limits[party] = wire_limits(self._plan, party, "server", layout, body, self._attempts.get(party, 1))
+        self._listener = self._listen(limits)
+        if self._ready is not None:
+            self._ready(self._listener.address)
+
+    def _body_names(self) -> set[str]:
+        """Adapter tensors of the body, known before it is loaded."""
+        plan = self._plan.plans["body"]
+        return {name for name in self._layout.shapes if self._layout.held_by(name, plan)}
+
+    def _resume(self) -> None:
+        folder = self._settings.resume_from
+        if folder is None:
+            return
+        self._saved = load_checkpoint(folder, party=SERVER, config_hash=config_hash(self._config))
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(self._saved.adapter[name])
+        self._step = self._saved.state.step
+
+    def _meet_clients(self) -> None:
+        """Wait for every party's hello, check that all mean the same run, and welcome them."""
+        self._watch.phase("connecting")
+        if self._listener is None:
+            raise RuntimeError("not listening")
+        deadline = monotonic() + self._wait_for_clients
+        rows: dict[str, int] = {}
+        while len(rows) < len(self._settings.parties):
+            self._watch.gate()
+            try:
+                channel = self._listener.accept(timeout=SLICE)
+            except ChannelError as error:
+                if error.code != "CL-1327" or monotonic() > deadline:
+                    raise
+                continue
+            party, link, hello = self._greet(channel)
+            self._links[party] = link
+            rows[party] = int(number(hello, "rows"))
+        sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
+        self._total = step_count(self._config.training, [rows[party] for party in self._settings.parties], sizes)
+        for link in self._ordered():
+            link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step})
+
+    def _greet(self, channel: Channel) -> tuple[str, Link, Message]:
+        """Read a client's hello. Raises AppError CL-1505 when it means another run, step or model."""
+        party = channel.session.participant
+        link = Link(channel, self._watch, self._clock)
+        hello = link.receive(timeout=60.0)
+        if hello.kind is not Kind.HELLO:
+            raise out_of_turn(hello)
+        expected = dict(hello_body(self._plan, rows=0, step=self._step))
+        for key in expected.keys() - {"rows"}:
+            mine, theirs = expected[key], hello.body.get(key)
+            if mine != theirs and not (key == "manifest" and None in (mine, theirs)):
+                channel.abort("CL-1505")
+                raise AppError("CL-1505", f"The half of '{party}' holds another {key}.", details={"field": key})
+        return party, link, hello
+
+    def _ordered(self) -> list[Link]:
+        """Links in the contract's order, whoever came first."""
+        return [self._links[party] for party in self._settings.parties]
+
+    # ---- training
+
+    def _serve(self) -> None:
+        """Answer messages as they come until every client has said goodbye."""
+        self._watch.phase("training")
+        self._optimiser = Optimiser(self._parameters, self._config.training, self._total)
+        if self._settings.resume_from is not None:
+            self._optimiser.restore(self._saved.optimiser)
+        self._stepper = ServerStep(
+            plan=self._plan,
+            links={party: self._links[party] for party in self._settings.parties},
+            layouts=self._layouts,
+            clock=self._clock,
+            body=self._body,
+            parameters=self._parameters,
+            optimiser=self._optimiser,
+            first=self._step,
+            total=self._total,
+        )
+        gone: set[str] = set()
+        before = self._traffic()
+        while len(gone) < len(self._links):
+            self._watch.gate()
+            for party in self._wait({name: link for name, link in self._links.items() if name not in gone}):
+                message = self._links[party].take_ready()
+                if message is None:
+                    continue
+                if message.kind is Kind.BYE:
+                    gone.add(party)
+                    continue
+                self._stepper.handle(party, message)
+            if self._stepper.complete():
+                before = self._end_step(before)
+
+    def _wait(self, links: Mapping[str, Link]) -> list[str]:
+        """Parties with something to read, in the contract's order."""
+        with self._clock.stage("wait"):
+            try:
+                return wait_any(
+                    {party: links[party].channel for party in self._settings.parties if party in links}, timeout=SLICE
+                )
+            except ChannelError as error:
+                if error.code != "CL-1327":
+                    raise
+                return []
+
+    def _end_step(self, before: tuple[int, int]) -> tuple[int, int]:
+        """The common update, and what is told of the step."""
+        outcome = self._stepper.finish()
+        self._step += 1
+        self._watch.step = self._step
+        now = self._traffic()
+        seconds = self._clock.take_step()
+        self._watch.emit(
+            StepFinished(
+                SERVER,
+                self._step,
+                loss=outcome.loss,
+                tokens=outcome.tokens,
+                grad_norm=outcome.grad_norm,
+                learning_rate=outcome.learning_rate,
+                compute_seconds=sum(value for name, value in seconds.items() if name not in ("send", "wait")),
+                send_seconds=seconds.get("send", 0.0),
+                wait_seconds=seconds.get("wait", 0.0),
+                uplink_bytes=now[0] - before[0],
+                downlink_bytes=now[1] - before[1],
+                seconds=seconds,
+            )
+        )
+        return now
+
+    def _traffic(self) -> tuple[int, int]:
+        channels = [link.channel for link in self._links.values()]
+        return sum(channel.received.bytes for channel in channels), sum(channel.sent.bytes for channel in channels)
+
+    # ---- after it
+
+    def _write(self, folder: str, step: int) -> list[Any]:
+        target = self._settings.out / folder
+        lora = self._config.lora
+        return [write_segment(self._plan, self._body, self._layout, lora, party=SERVER, step=step, folder=target)]
+
+    def _finish(self) -> HalfResult:
+        self._watch.phase("finishing")
+        segments = self._write("segments", self._step)
+        for link in self._ordered():
+            link.channel.close(timeout=10.0)
+        self._watch.phase("done")
+        return self._result("done", segments=segments)
+
+    def _stopped(self) -> HalfResult:
+        """Save what is complete; the unfinished step's gradients are dropped."""
+        for link in self._links.values():
+            link.tell_stop()
+        folder = None
+        if hasattr(self, "_parameters"):
+            folder = self._settings.out / "checkpoint"
+            state = CheckpointState(self._step, SERVER, config_hash(self._config), self._settings.contract)
+            optimiser = self._optimiser.state() if hasattr(self, "_optimiser") else {}
+            save_checkpoint(folder, state, self._parameters, optimiser)
+        self._watch.phase("stopped")
+        return self._result("stopped", checkpoint=folder)
+
+    def _result(self, status: Any, **more: Any) -> HalfResult:
+        up, down = self._traffic()
+        return HalfResult(status, self._step, up, down, dict(self._clock.total), **more)

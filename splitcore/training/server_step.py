@@ -1,0 +1,324 @@
+"""One global step of the server half: forwards as they arrive, sums in the contract's order, one update for all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from splitcore.adapters.lora import AdapterLayout, without_dropout
+from splitcore.errors import AppError
+from splitcore.models.carve import Segment
+from splitcore.training.client_evaluation import next_tokens
+from splitcore.training.clock import Clock
+from splitcore.training.dropout import dropout_seed
+from splitcore.training.halves import Blueprint
+from splitcore.training.link import Link, number, out_of_turn
+from splitcore.training.loss import loss_sum
+from splitcore.training.norms import clip_coefficient, scale, tensor_norm, total_norm
+from splitcore.training.optim import Optimiser
+from splitcore.wire.codecs import decode, decode_all
+from splitcore.wire.messages import Kind, Message, Phase
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ServerOutcome:
+    """What a global step was; the loss is known in the vanilla topology only."""
+
+    loss: float | None
+    tokens: int
+    grad_norm: float
+    learning_rate: float
+
+
+@dataclass
+class _Share:
+    """What one party has brought into the current step."""
+
+    forwards: int = 0
+    backwards: int = 0
+    graphs: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    gradients: Tensors = field(default_factory=dict)  # of the body, summed over micro-batches
+    ends: Tensors = field(default_factory=dict)  # of head and tail, where they are summed here
+    norms: torch.Tensor | None = None
+    loss: float = 0.0
+
+    @property
+    def reported(self) -> bool:
+        return self.norms is not None
+
+
+class ServerStep:
+    """Handles the messages of every party; `complete` and `finish` make the barrier of a global step."""
+
+    def __init__(
+        self,
+        *,
+        plan: Blueprint,
+        links: Mapping[str, Link],
+        layouts: Mapping[str, AdapterLayout],
+        clock: Clock,
+        body: Segment,
+        parameters: Mapping[str, nn.Parameter],
+        optimiser: Optimiser,
+        first: int,
+        total: int,
+    ) -> None:
+        self._plan, self._config, self._links, self._clock = plan, plan.settings.config, links, clock
+        self._body, self._parameters, self._optimiser = body, parameters, optimiser
+        self._order = list(next(iter(layouts.values())).shapes)
+        self._ends = {p: [name for name in layout.shapes if name not in parameters] for p, layout in layouts.items()}
+        self._step, self._total = first, total
+        self._tokens: dict[int, dict[str, int]] = {}
+        self._shares = {party: _Share() for party in links}
+        self._waiting: deque[tuple[str, Message]] = deque()
+        self._weights: dict[str, tuple[float, Tensors]] = {}
+
+    # ---- messages
+
+    def handle(self, party: str, message: Message) -> None:
+        """Answer one message. Raises AppError CL-1505 for one that comes out of turn."""
+        match message.kind:
+            case Kind.STEP_BEGIN:
+                self._note_tokens(party, message)
+            case Kind.ACTIVATIONS if message.evaluation:
+                self._evaluate(party, message)
+            case Kind.ACTIVATIONS:
+                self._forward(party, message)
+            case Kind.GRADIENTS:
+                self._backward(party, message)
+            case Kind.NORMS | Kind.ADAPTER_GRADIENTS:
+                self._report(party, message)
+            case Kind.ADAPTER_WEIGHTS:
+                self._average(party, message)
+            case _:
+                raise out_of_turn(message)
+
+    def _note_tokens(self, party: str, message: Message) -> None:
+        """When every party has told its tokens of a step, tell all the sum."""
+        counts = self._tokens.setdefault(message.step, {})
+        if message.step not in (self._step, self._step + 1) or party in counts:
+            raise out_of_turn(message)
+        counts[party] = int(number(message, "tokens"))
+        if counts[party] < 1:
+            raise out_of_turn(message)
+        if len(counts) == len(self._links):
+            for link in self._links.values():
+                link.send(Kind.STEP_TOTAL, step=message.step, body={"tokens": sum(counts.values())})
+            waiting, self._waiting = self._waiting, deque()
+            for other, held in waiting:
+                self._forward(other, held)
+
+    def _tokens_known(self) -> int | None:
+        counts = self._tokens.get(self._step, {})
+        return sum(counts.values()) if len(counts) == len(self._links) else None
+
+    # ---- forward and backward
+
+    def _received(self, message: Message) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states and mask, whose shapes must fit each other."""
+        hidden_BLD = decode(message.tensors["hidden"], device=self._body.device, dtype=self._body.dtype)
+        mask_BL = decode(message.tensors["mask"], device=self._body.device, dtype=torch.int64)
+        if hidden_BLD.shape[:2] != mask_BL.shape:
+            raise AppError("CL-1309")
+        return hidden_BLD, mask_BL
+
+    def _labels(self, message: Message, mask_BL: torch.Tensor) -> torch.Tensor:
+        labels_BL = decode(message.tensors["labels"], device=self._body.device)
+        if labels_BL.shape != mask_BL.shape:
+            raise AppError("CL-1309")
+        return labels_BL
+
+    def _forward(self, party: str, message: Message) -> None:
+        share, micro = self._shares[party], message.micro
+        if message.step != self._step or micro >= self._config.training.micro_batches:
+            raise out_of_turn(message)
+        if self._body.plan.output and self._tokens_known() is None:
+            self._waiting.append((party, message))
+            return
+        if micro != share.forwards:
+            raise out_of_turn(message)
+        share.forwards += 1
+        with self._clock.stage("body_forward"):
+            hidden_BLD, mask_BL = self._received(message)
+            hidden_BLD.requires_grad_()
+            with dropout_seed(self._config, self._step, party, micro, "body"):
+                output = self._body(mask_BL, hidden_BLD=hidden_BLD)
+        if self._body.plan.output:
+            self._loss_here(party, message, hidden_BLD, output, self._labels(message, mask_BL))
+            return
+        share.graphs[micro] = (hidden_BLD, output)
+        self._links[party].send(
+            Kind.ACTIVATIONS,
+            step=self._step,
+            micro=micro,
+            phase=Phase.BODY_DOWN,
+            tensors={"hidden": (output, self._config.wire.activations)},
+        )
+
+    def _loss_here(
+        self, party: str, message: Message, hidden_BLD: torch.Tensor, logits_BLV: torch.Tensor, labels_BL: torch.Tensor
+    ) -> None:
+        """Vanilla: the loss is computed on this side, at once with its gradient."""
+        share = self._shares[party]
+        tokens = self._tokens_known()
+        if tokens is None:
+            raise out_of_turn(message)
+        with self._clock.stage("body_backward"):
+            summed = loss_sum(logits_BLV, labels_BL)
+            torch.autograd.backward(summed / tokens)
+            self._collect(share)
+        loss = summed.item()
+        share.loss += loss
+        share.backwards += 1
+        self._links[party].send(Kind.LOSS, step=self._step, micro=message.micro, body={"loss": loss})
+        self._gradient_down(party, message.micro, hidden_BLD)
+
+    def _backward(self, party: str, message: Message) -> None:
+        share, micro = self._shares[party], message.micro
+        if message.step != self._step or micro != share.backwards or micro not in share.graphs:
+            raise out_of_turn(message)
+        share.backwards += 1
+        hidden_BLD, output_BLD = share.graphs.pop(micro)
+        with self._clock.stage("body_backward"):
+            gradient_BLD = decode(message.tensors["hidden"], device=self._body.device, dtype=output_BLD.dtype)
+            if gradient_BLD.shape != output_BLD.shape:
+                raise AppError("CL-1309")
+            torch.autograd.backward(output_BLD, gradient_BLD)
+            self._collect(share)
+        self._gradient_down(party, micro, hidden_BLD)
+
+    def _collect(self, share: _Share) -> None:
+        """Move the parameters' gradients to the party's own sum: parties' backwards come in any order."""
+        for name, parameter in self._parameters.items():
+            gradient, parameter.grad = parameter.grad, None
+            if gradient is None:
+                continue
+            if name in share.gradients:
+                share.gradients[name].add_(gradient)
+            else:
+                share.gradients[name] = gradient
+
+    def _gradient_down(self, party: str, micro: int, hidden_BLD: torch.Tensor) -> None:
+        if hidden_BLD.grad is None:
+            raise RuntimeError("the body gave no gradient")
+        self._links[party].send(
+            Kind.GRADIENTS,
+            step=self._step,
+            micro=micro,
+            phase=Phase.BODY_GRAD_DOWN,
+            tensors={"hidden": (hidden_BLD.grad, self._config.wire.gradients)},
+        )
+
+    def _evaluate(self, party: str, message: Message) -> None:
+        """Forward only; between steps no party is in the middle of one of its own."""
+        if self._shares[party].forwards:
+            raise out_of_turn(message)
+        with self._clock.stage("evaluate"), torch.no_grad(), without_dropout(self._body.model):
+            hidden_BLD, mask_BL = self._received(message)
+            output = self._body(mask_BL, hidden_BLD=hidden_BLD)
+            if self._body.plan.output:
+                labels_BL = self._labels(message, mask_BL)
+                loss = loss_sum(output, labels_BL).item()
+                body = {"loss": loss, "next": [*next_tokens(output, mask_BL)]}
+        at = {"step": message.step, "micro": message.micro, "evaluation": True}
+        if self._body.plan.output:
+            self._links[party].send(Kind.LOSS, **at, body=body)  # type: ignore[arg-type]
+            return
+        tensors = {"hidden": (output, self._config.wire.activations)}
+        self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, tensors=tensors)  # type: ignore[arg-type]
+
+    # ---- the barrier
+
+    def _report(self, party: str, message: Message) -> None:
+        """A party's norms, or its gradients where they are summed here."""
+        share = self._shares[party]
+        expected = Kind.ADAPTER_GRADIENTS if self._plan.shared else Kind.NORMS
+        done = share.backwards == self._config.training.micro_batches
+        if message.kind is not expected or message.step != self._step or share.reported or not done:
+            raise out_of_turn(message)
+        if self._plan.shared:
+            share.ends = decode_all(message.tensors)
+            share.norms = torch.zeros(0)
+            return
+        norms = decode(message.tensors["norms"])
+        if norms.shape != (len(self._ends[party]),):
+            raise AppError("CL-1309")
+        share.norms = norms
+
+    def complete(self) -> bool:
+        """Whether every party has brought all of the current step."""
+        return self._step < self._total and all(share.reported for share in self._shares.values())
+
+    def finish(self) -> ServerOutcome:
+        """Sum in the contract's order, take the exact global norm, tell it, clip and step."""
+        with self._clock.stage("update"):
+            shares = list(self._shares.values())
+            body = _summed([share.gradients for share in shares])
+            ends = _summed([share.ends for share in shares]) if self._plan.shared else {}
+            norm = total_norm(self._norms(body, ends))
+            if not torch.isfinite(norm):
+                raise AppError("CL-1311", "The gradient of this step is not finite; no weight was changed.")
+            for link in self._links.values():
+                tensors = {name: (value, "fp32") for name, value in ends.items()}
+                link.send(Kind.AGGREGATE, step=self._step, body={"norm": float(norm)}, tensors=tensors)
+            scale(body.values(), clip_coefficient(norm, self._config.training.clip_norm))
+            for name, parameter in self._parameters.items():
+                parameter.grad = body.get(name)
+            rate = self._optimiser.step(self._step)
+        tokens = sum(self._tokens.pop(self._step).values())
+        loss = sum(share.loss for share in shares) / tokens if self._body.plan.output else None
+        self._shares = {party: _Share() for party in self._links}
+        self._step += 1
+        return ServerOutcome(loss, tokens, float(norm), rate)
+
+    def _norms(self, body: Tensors, ends: Tensors) -> list[torch.Tensor]:
+        """One norm per tensor in the unsplit model's order; adapters of one's own, in the order of the parties."""
+        own = {
+            party: dict(zip(self._ends[party], share.norms, strict=False))
+            for party, share in self._shares.items()
+            if share.norms is not None
+        }
+        norms: list[torch.Tensor] = []
+        for name in self._order:
+            if name in self._parameters:
+                norms += [tensor_norm(body[name]).cpu()] if name in body else []
+            elif self._plan.shared:
+                norms.append(tensor_norm(ends[name]))
+            else:
+                norms += [own[party][name] for party in own if name in own[party]]
+        return norms
+
+    def _average(self, party: str, message: Message) -> None:
+        """FedAvg of head and tail: the mean weighted by tokens, once every party has sent its weights."""
+        if party in self._weights or message.step != self._step - 1:
+            raise out_of_turn(message)
+        if not self._plan.averages_after(message.step, self._total):
+            raise out_of_turn(message)
+        self._weights[party] = (number(message, "tokens"), decode_all(message.tensors))
+        if len(self._weights) < len(self._links):
+            return
+        brought = [self._weights[name] for name in self._links]
+        total = sum(tokens for tokens, _ in brought)
+        mean = _summed([{n: value * (tokens / total) for n, value in weights.items()} for tokens, weights in brought])
+        self._weights = {}
+        for link in self._links.values():
+            tensors = {name: (value, "fp32") for name, value in mean.items()}
+            link.send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=tensors)
+
+
+def _summed(parts: list[Tensors]) -> Tensors:
+    """Sums by name, in the order of the parts: the first part's tensors are reused."""
+    total = dict(parts[0])
+    for part in parts[1:]:
+        for name, value in part.items():
+            if name in total:
+                total[name] = total[name].add_(value)
+            else:
+                total[name] = value
+    return total

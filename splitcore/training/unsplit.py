@@ -1,0 +1,125 @@
+"""The comparison: the same training with ordinary PEFT on the whole model, in one process."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from torch import nn
+
+from splitcore.adapters.lora import (
+    adapter_layout,
+    adapter_parameters,
+    config_dict,
+    initialise,
+    lora_config,
+    prepare_for_training,
+    weights_bytes,
+    without_dropout,
+)
+from splitcore.adapters.segments import CONFIG, WEIGHTS, json_bytes, write_folder
+from splitcore.config import RunConfig
+from splitcore.data.batches import Batch, collate, padding_id
+from splitcore.data.sampling import Sampler, cut, step_count
+from splitcore.data.tokenise import Encoded, encode_rows
+from splitcore.errors import AppError
+from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
+from splitcore.training.halves import check_parties, micro_rows
+from splitcore.training.loss import loss_sum
+from splitcore.training.optim import Optimiser
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class UnsplitRun:
+    """Central training on every party's rows: each step holds all parties' micro-batches, party by party."""
+
+    def __init__(self, config: RunConfig, shards: Mapping[str, Rows], out: Path, eval_rows: Rows) -> None:
+        check_parties(config, list(shards))
+        self._config, self._parties, self._out = config, list(shards), out
+        folder = locate(config.model.name_or_path, revision=config.model.revision)
+        self._tokenizer: Any = read_tokenizer(folder)
+        self._encoded = {party: self._encode(rows) for party, rows in shards.items()}
+        if not all(self._encoded.values()):
+            raise AppError("CL-1205")
+        self._held_out = self._encode(eval_rows)
+        self._layout = adapter_layout(read_config(folder), config.lora)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            settings = lora_config(self._layout, config.lora, config.model)
+            self._model: nn.Module = get_peft_model(load_whole(folder, config.model), settings)
+        prepare_for_training(self._model)
+        initialise(self._model, config.training.seed)
+        self._parameters = dict(adapter_parameters(self._model))
+        self.train_losses: dict[str, list[float]] = {party: [] for party in shards}
+        self.eval_losses: list[tuple[int, float]] = []
+        self.seconds: dict[str, float] = {}
+
+    def _encode(self, rows: Rows) -> list[Encoded]:
+        return encode_rows(rows, self._tokenizer, self._config.data, self._config.training.max_length)
+
+    def _collate(self, rows: Sequence[Encoded]) -> Batch:
+        return collate(rows, padding=padding_id(self._tokenizer))
+
+    def run(self) -> None:
+        """Train, evaluating at the same steps as the split run, and write both adapters."""
+        start = perf_counter()
+        training = self._config.training
+        sizes = {party: self._config.for_party(party).training.batch_size for party in self._parties}
+        total = step_count(training, [len(self._encoded[p]) for p in self._parties], list(sizes.values()))
+        samplers = {
+            party: Sampler(len(rows), sizes[party], seed=training.seed, party=party, shuffle=training.shuffle)
+            for party, rows in self._encoded.items()
+        }
+        optimiser = Optimiser(self._parameters, training, total)
+        self._write("initial_adapter")
+        for step in range(total):
+            self._evaluate(step, total)
+            self._step(step, samplers, optimiser)
+        self._evaluate(total, total)
+        self._write("adapter")
+        self.seconds["total"] = perf_counter() - start
+
+    def _step(self, step: int, samplers: Mapping[str, Sampler], optimiser: Optimiser) -> None:
+        parts = self._config.training.micro_batches
+        batches = {
+            party: [self._collate(part) for part in cut([self._encoded[party][i] for i in sampler.batch(step)], parts)]
+            for party, sampler in samplers.items()
+        }
+        tokens = sum(batch.targets for share in batches.values() for batch in share)
+        for party, share in batches.items():
+            summed = sum(self._backward(batch, tokens) for batch in share)
+            self.train_losses[party].append(summed / sum(batch.targets for batch in share))
+        if self._config.training.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.training.clip_norm)
+        optimiser.step(step)
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        logits_BLV = self._model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL, use_cache=False).logits
+        return loss_sum(logits_BLV, batch.labels_BL)
+
+    def _backward(self, batch: Batch, tokens: int) -> float:
+        summed = self._forward(batch)
+        torch.autograd.backward(summed / tokens)
+        return summed.item()
+
+    def _evaluate(self, step: int, total: int) -> None:
+        every = self._config.training.eval_every
+        if not self._held_out or not (step in (0, total) or (every and step % every == 0)):
+            return
+        size = micro_rows(self._config, self._parties[0])
+        rows = self._held_out
+        batches = [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
+        with torch.no_grad(), without_dropout(self._model):
+            summed = sum(self._forward(batch).item() for batch in batches)
+        self.eval_losses.append((step, summed / sum(batch.targets for batch in batches)))
+
+    def _write(self, folder: str) -> None:
+        config = config_dict(lora_config(self._layout, self._config.lora, self._config.model))
+        weights = weights_bytes(self._parameters)  # type: ignore[arg-type]
+        write_folder(self._out / folder, {WEIGHTS: weights, CONFIG: json_bytes(config)})
