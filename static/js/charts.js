@@ -9,12 +9,14 @@
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { duration, number } from "./format.js";
 import { cssColour, orgLook, shapeElement, shapePath } from "./palette.js";
-import { describe, lowerBound, niceTicks, smooth, thin } from "./series.js";
+import { describe, lowerBound, niceTicks, Smoother, thin } from "./series.js";
 
 const HEIGHT = 280;
 const FRAME_MS = 200;
 const MARKS = 9;
 const TABLE_ROWS = 40;
+const STEP_TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6];
+const TIME_TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 export class SeriesChart {
@@ -51,6 +53,7 @@ export class SeriesChart {
       const last = series.steps.length - 1;
       if (last >= 0 && step < series.steps[last]) continue;
       const at = last >= 0 && step === series.steps[last] ? last : last + 1;
+      if (at === last) series.smoother = null; // a corrected value: average anew
       series.steps[at] = step;
       series.values[at] = Number.isFinite(value) ? value : null;
       series.times[at] = time ?? step;
@@ -65,6 +68,7 @@ export class SeriesChart {
     series.steps = [];
     series.values = [];
     series.times = [];
+    series.smoother = null;
     this.append(key, points);
   }
 
@@ -142,10 +146,15 @@ export class SeriesChart {
     const tables = [];
     for (const series of shown) {
       const xs = this.options.axis === "time" ? series.times : series.steps;
-      const bold = series.kind === "eval" ? series.values : smooth(series.values, this.options.smoothing);
+      const bold = series.kind === "eval" ? series.values : this.#smoothed(series);
       tables.push(thin(xs, series.values, width, this.range), thin(xs, bold, width, this.range));
     }
     return tables.length ? uPlot.join(tables) : [[]];
+  }
+
+  #smoothed(series) {
+    if (series.smoother?.beta !== this.options.smoothing) series.smoother = new Smoother(this.options.smoothing);
+    return series.smoother.extend(series.values);
   }
 
   #draw() {
@@ -179,8 +188,8 @@ export class SeriesChart {
         y: { distr: log ? 3 : 1, log: 10, range: (_, low, high) => yRange(low, high, log) },
       },
       axes: [
-        { ...axis, size: 30, labelGap: 0, label: byTime ? "time since the start" : "step", values: (_, ticks) => ticks.map((tick) => (byTime ? duration(tick) : number(tick, 0))), incrs: byTime ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], space: 60 },
-        { ...axis, size: 52, labelGap: 2, label: this.metric, splits: log ? (_, __, low, high) => niceTicks(low, high) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
+        { ...axis, size: 30, labelGap: 0, label: byTime ? "time since the start" : "step", values: (_, ticks) => ticks.map((tick) => (byTime ? duration(tick) : number(tick, 0))), incrs: byTime ? TIME_TICKS : STEP_TICKS, space: byTime ? 90 : 60 },
+        { ...axis, size: 52, labelGap: 2, label: this.metric, splits: log ? (_, __, low, high) => niceTicks(low, high, 9) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
       ],
       series: [{}, ...shown.flatMap((series) => this.#lines(series))],
       hooks: {
@@ -309,7 +318,8 @@ export class SeriesChart {
     const all = [...this.series.values()].filter((series) => series.steps.length);
     const steps = [...new Set(all.flatMap((series) => series.steps))].sort((a, b) => a - b);
     const every = Math.max(1, Math.ceil(steps.length / TABLE_ROWS));
-    const rows = steps.filter((_, i) => i % every === 0 || i === steps.length - 1);
+    const sparse = new Set(all.filter((series) => series.steps.length <= TABLE_ROWS).flatMap((series) => series.steps));
+    const rows = steps.filter((step, i) => i % every === 0 || i === steps.length - 1 || sparse.has(step));
     const table = document.createElement("table");
     table.className = "table";
     const head = table.createTHead().insertRow();

@@ -4,4 +4,5 @@ import "./copy.js";
 import "./time.js";
 import "./dialogs.js";
 import "./forms.js";
+import "./why.js";
 import "./htmx.js";

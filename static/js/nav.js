@@ -37,3 +37,10 @@ if (named) {
     else link.removeAttribute("aria-current");
   }
 }
+
+// On a small screen the tabs scroll sideways: bring the current one into sight.
+for (const tab of document.querySelectorAll(".cl-tabs a[aria-current]")) {
+  const bar = tab.closest(".cl-tabs");
+  const side = tab.offsetLeft + tab.offsetWidth - bar.clientWidth;
+  if (side > 0) bar.scrollLeft = side + 24;
+}

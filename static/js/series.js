@@ -1,23 +1,33 @@
 // The arithmetic of charts: smoothing, thinning, ticks, and the sentence that says what a curve shows.
 import { number } from "./format.js";
 
-/** Exponential moving average without the bias of its start (divided by 1 - beta^n). Gaps stay gaps. */
-export function smooth(values, beta) {
-  if (!beta) return values;
-  const out = new Array(values.length);
-  let sum = 0;
-  let weight = 1;
-  for (let i = 0; i < values.length; i += 1) {
-    const value = values[i];
-    if (value === null || !Number.isFinite(value)) {
-      out[i] = null;
-      continue;
-    }
-    sum = beta * sum + (1 - beta) * value;
-    weight *= beta;
-    out[i] = sum / (1 - weight);
+/**
+ * Exponential moving average without the bias of its start (divided by 1 - beta^n); gaps stay gaps.
+ * It goes on where it stopped, so that a long run costs no more a step than a short one.
+ */
+export class Smoother {
+  constructor(beta) {
+    this.beta = beta;
+    this.out = [];
+    this.sum = 0;
+    this.weight = 1;
   }
-  return out;
+
+  /** The averages of all values; only those that came since the last call are computed. */
+  extend(values) {
+    if (!this.beta) return values;
+    for (let i = this.out.length; i < values.length; i += 1) {
+      const value = values[i];
+      if (value === null || !Number.isFinite(value)) {
+        this.out.push(null);
+        continue;
+      }
+      this.sum = this.beta * this.sum + (1 - this.beta) * value;
+      this.weight *= this.beta;
+      this.out.push(this.sum / (1 - this.weight));
+    }
+    return this.out;
+  }
 }
 
 /** The first index whose x is not below `x`; xs is sorted. */
@@ -70,19 +80,33 @@ export function niceTicks(low, high, count = 6) {
   return ticks;
 }
 
+const known = (value) => value !== null && Number.isFinite(value);
+
+// The mean of at most 200 known values that end at a place.
+function meanBefore(values, end) {
+  let sum = 0;
+  let count = 0;
+  for (let i = end - 1; i >= Math.max(0, end - 200) && count < Math.max(3, end / 10); i -= 1) {
+    if (!known(values[i])) continue;
+    sum += values[i];
+    count += 1;
+  }
+  return count ? sum / count : null;
+}
+
 function trend(values) {
-  const known = smooth(values.filter((value) => Number.isFinite(value) && value !== null), 0.8);
-  if (known.length < 5) return "";
-  const last = known[known.length - 1];
-  const before = known[Math.floor(known.length * 0.75)];
+  if (values.length < 5) return "";
+  const last = meanBefore(values, values.length);
+  const before = meanBefore(values, Math.floor(values.length * 0.75));
+  if (last === null || before === null) return "";
   const change = (last - before) / (Math.abs(before) || 1);
   return change < -0.01 ? ", falling" : change > 0.01 ? ", rising" : ", level";
 }
 
 /** "Clinic A 2.31 to 1.12, falling": what a sighted reader takes from the curve. */
 export function describe(label, values) {
-  const known = values.filter((value) => Number.isFinite(value) && value !== null);
-  if (!known.length) return "";
-  if (known.length === 1) return `${label} ${number(known[0])}`;
-  return `${label} ${number(known[0])} to ${number(known[known.length - 1])}${trend(values)}`;
+  const first = values.find(known);
+  if (first === undefined) return "";
+  const last = values.findLast(known);
+  return values.length === 1 ? `${label} ${number(first, 3)}` : `${label} ${number(first, 3)} to ${number(last, 3)}${trend(values)}`;
 }

@@ -9,10 +9,11 @@ from django import template
 from django.forms import BaseForm, BoundField
 from django.template.context import Context
 from django.template.loader import render_to_string
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import is_naive, make_aware
 
+from webapp.core.drawings import line_of, stack_of
 from webapp.core.formatting import as_float, human_bytes, human_duration, human_number, human_percent
 from webapp.core.icons import icon_svg
 from webapp.core.statuses import status_look
@@ -20,7 +21,6 @@ from webapp.core.statuses import status_look
 register = template.Library()
 
 ORG_SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus", "pentagon", "ring")
-STEP_PARTS = ("compute", "send", "wait")
 
 
 def _element_id(prefix: str, *parts: object) -> str:
@@ -62,6 +62,15 @@ def percent_h(value: object, digits: int = 0) -> str:
 def status_label(state: object) -> str:
     """Return the word for a state, without the chip."""
     return status_look(state).label
+
+
+@register.filter
+def code_h(text: object) -> SafeString:
+    """Set what stands between backticks as code: remedies name commands so."""
+    parts = str(text or "").split("`")
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if place % 2 else part,) for place, part in enumerate(parts))
+    )
 
 
 # ---- small marks ----------------------------------------------------------
@@ -275,35 +284,13 @@ def loss_chart(element_id: str, title: str = "Loss", metric: str = "Loss", toolb
 @register.inclusion_tag("components/stack_bar.html")
 def stack_bar(parts: Sequence[Any], unit: str = "s", label: str = "Step time") -> dict[str, Any]:
     """Draw (name, value) parts as one bar; the names compute, send and wait have their own colours."""
-    pairs = [(str(name), max(as_float(value) or 0.0, 0.0)) for name, value in parts]
-    whole = sum(value for _, value in pairs)
-    bars, start = [], 0.0
-    for place, (name, value) in enumerate(pairs):
-        width = 100 * value / whole if whole else 0.0
-        css = name if name in STEP_PARTS else STEP_PARTS[place % len(STEP_PARTS)]
-        bars.append({"x": f"{start:.2f}", "width": f"{width:.2f}", "css": css, "name": name, "value": value})
-        start += width
-    spoken = ", ".join(f"{name} {human_number(value, 2)} {unit}" for name, value in pairs)
-    return {"bars": bars, "unit": unit, "spoken": f"{label}: {spoken}"}
+    return stack_of(parts, unit=unit, label=label)
 
 
 @register.inclusion_tag("components/sparkline.html")
 def sparkline(values: Sequence[object], label: str = "", width: int = 120, height: int = 28) -> dict[str, Any]:
     """Draw a small line of values without axes; label says in words what it shows."""
-    numbers = [number for number in map(as_float, values) if number is not None]
-    low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
-    step = (width - 4) / max(len(numbers) - 1, 1)
-    scale = (height - 4) / ((high - low) or 1.0)
-    points = [
-        f"{2 + place * step:.1f},{height - 2 - (number - low) * scale:.1f}" for place, number in enumerate(numbers)
-    ]
-    return {
-        "points": " ".join(points),
-        "last": points[-1].split(",") if points else None,
-        "width": width,
-        "height": height,
-        "label": label,
-    }
+    return {**line_of(values, width=width, height=height), "label": label}
 
 
 # ---- forms ----------------------------------------------------------------
@@ -325,7 +312,7 @@ def field(bound: BoundField, unit: str = "", hint: str = "", label: str = "", so
         if there and not (part == "unit" and kind in _CHECKS)
     ]
     css = "form-check-input" if kind in _CHECKS | _CHOICES else "form-select" if kind in _SELECTS else "form-control"
-    attrs = {
+    attrs: dict[str, str | bool] = {
         "class": f"{bound.field.widget.attrs.get('class', '')} {css} {'is-invalid' if bound.errors else ''}".strip()
     }
     placeholder = str(bound.field.widget.attrs.get("placeholder", "")).lower()
