@@ -1,0 +1,215 @@
+"""The check of a joined adapter at a recipient's site: it is loaded as anybody would load it, and measured.
+
+Every key must have its place and every value must be finite; then plain PEFT on the full local base model answers the
+site's own held-out rows, once without and once with the adapter. Numbers leave the machine, rows and answers do not.
+
+Shapes: B rows, L tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from peft import PeftModel
+
+from splitcore.adapters.verify import verify_loads
+from splitcore.config import RunConfig
+from splitcore.data.batches import collate, padding_id
+from splitcore.data.rows import Row, check_row
+from splitcore.data.tokenise import IGNORED, Encoded, encode_row
+from splitcore.errors import AppError
+from splitcore.evaluate.generate import generate_batch
+from splitcore.models.loading import load_whole, read_tokenizer
+from splitcore.models.manifest import verify_folder
+from splitcore.training.loss import loss_sum
+from workers.contracts import Check, EvaluationResult, Phase, VerifyReport
+from workers.data.store import DatasetStore
+from workers.hub import HubClient
+from workers.jobs.client_half import rows_of
+from workers.jobs.setting import JobSetting
+from workers.models_registry import ModelRegistry
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+BATCH = 16
+ROWS = 512  # at most so many held-out rows are measured
+NEW_TOKENS = 256
+MEMORY_FACTOR = 1.5  # bytes needed for a byte of weights
+# How far the loss may lie from what the split model reported, by the coarsest number format on the wire.
+TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2, "int8": 2e-1}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model on the held-out rows."""
+
+    loss: float
+    exact_match: float
+    tokens: int
+
+
+def run_check(setting: JobSetting) -> None:
+    """Check the adapter and queue the report. Raises AppError where the check itself cannot be made."""
+    setting.reporter.phase(Phase.VERIFYING)
+    assignment = setting.spec.assignment
+    model = setting.base_model()
+    adapter = fetch_adapter(setting)
+    verify_folder(model.folder, ModelRegistry(setting.home).manifest(model.manifest_hash))
+    checks = [
+        _ok("Base model", "Every tensor of the local base model has the contract's hash."),
+        _keys(model.folder, adapter),
+    ]
+    evaluation = None
+    if all(check.status != "failed" for check in checks) and setting.own.dataset_digest:
+        if psutil.virtual_memory().available < MEMORY_FACTOR * model.bytes:
+            checks.append(Check(name="Evaluation", status="warning", detail="This machine cannot hold the full model."))
+        else:
+            setting.reporter.phase(Phase.EVALUATING)
+            evaluation, more = measure_adapter(setting, model.folder, adapter)
+            checks += more
+    setting.spool.post(
+        run_id=assignment.run_id,
+        participant_id=assignment.participant_id,
+        kind="verified",
+        attempt=setting.spec.attempt,
+        body=VerifyReport(
+            participant_id=assignment.participant_id,
+            adapter_id=assignment.adapter_id,
+            adapter_sha256=assignment.adapter_sha256,
+            checks=checks,
+            evaluation=evaluation,
+        ),
+    )
+
+
+def fetch_adapter(setting: JobSetting) -> Path:
+    """Download the archive, compare its hash and unpack the two files that PEFT reads. Raises AppError CL-1703."""
+    assignment, archive = setting.spec.assignment, setting.folder.out / "adapter.zip"
+    client = HubClient.of(setting.home, setting.worker)
+    try:
+        digest = client.download(assignment.adapter_url, archive)
+    finally:
+        client.close()
+    if digest != assignment.adapter_sha256:
+        raise AppError("CL-1703", "The adapter that was downloaded is not the one that was announced.")
+    target = setting.folder.out / "adapter"
+    target.mkdir(exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for name in FILES:  # by name: nothing else of the archive is unpacked
+                with opened.open(_member(opened, name)) as source, (target / name).open("wb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+    except (zipfile.BadZipFile, KeyError, StopIteration) as error:
+        raise AppError("CL-1703", f"The archive is not an adapter ({type(error).__name__}).") from None
+    return target
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """The entry of this file name, in whatever folder of the archive it lies."""
+    return next(info for info in archive.infolist() if info.filename.rsplit("/", 1)[-1] == name)
+
+
+def _keys(model_folder: Path, adapter: Path) -> Check:
+    """Every key of the file has its place in the model and the other way round; all values are finite."""
+    name = "Adapter loads"
+    try:
+        found = verify_loads(model_folder, adapter)
+    except AppError as error:
+        return Check(name=name, status="failed", detail=error.message[:600], code=error.code)
+    if not found.ok:
+        detail = (
+            f"{len(found.missing)} keys missing, {len(found.unexpected)} without a place, "
+            f"{len(found.mismatched)} of another shape."
+        )
+        return Check(name=name, status="failed", detail=detail, code="CL-1703")
+    return _ok(name, f"PEFT places all {found.keys} tensors; every value is finite.")
+
+
+def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[EvaluationResult | None, list[Check]]:
+    """Base and tuned model on this site's held-out rows."""
+    config = setting.config.for_party(setting.own.party)
+    raw = held_out_rows(setting)[:ROWS]
+    if not raw:
+        return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = read_tokenizer(folder)
+    rows = [check_row(row, config.data.columns) for row in raw]
+    base = load_whole(folder, config.model, device=device)
+    before = measure(base, tokenizer, rows, config)
+    tuned = PeftModel.from_pretrained(base, str(adapter))
+    after = measure(tuned, tokenizer, rows, config)
+    result = EvaluationResult(
+        base_loss=before.loss,
+        base_exact_match=before.exact_match,
+        loss=after.loss,
+        exact_match=after.exact_match,
+        rows=len(rows),
+        tokens=after.tokens,
+    )
+    return result, [_same_as_split(setting, config, after)]
+
+
+def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:
+    """The rows that took no part in training; an evaluator's dataset may be held out as a whole."""
+    try:
+        return rows_of(setting)[1]
+    except AppError as error:
+        if error.code != "CL-1205":
+            raise
+        return list(DatasetStore(setting.home.root).open(setting.own.dataset_digest).heldout_rows())
+
+
+def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> Measured:
+    """Mean loss a target token, as in training, and the share of rows answered exactly (greedy)."""
+    model.eval()
+    encoded = [encode_row(row, tokenizer, config.data, config.training.max_length) for row in rows]
+    total, tokens, right = 0.0, 0, 0
+    for start in range(0, len(rows), BATCH):
+        part = encoded[start : start + BATCH]
+        batch = collate(part, padding=padding_id(tokenizer), device=str(model.device))
+        with torch.inference_mode():
+            logits_BLV = model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).logits
+        total, tokens = total + float(loss_sum(logits_BLV, batch.labels_BL)), tokens + batch.targets
+        right += _exact(model, tokenizer, rows[start : start + BATCH], config)
+    return Measured(total / max(1, tokens), right / len(rows), tokens)
+
+
+def _exact(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> int:
+    """How many rows are answered exactly. Plain text has no answer to compare."""
+    asked = [row for row in rows if not row.is_text]
+    if not asked:
+        return 0
+    data = config.data.model_copy(update={"loss_on": "completion"})
+    encoded = [encode_row(row, tokenizer, data, config.training.max_length) for row in asked]
+    prompts = [list(item.ids[: _target_start(item)]) for item in encoded]
+    longest = max(len(item.ids) - _target_start(item) for item in encoded)
+    answers = generate_batch(model, tokenizer, prompts, min(NEW_TOKENS, longest + 8))
+    return sum(answer.strip() == row.completion.strip() for row, answer in zip(asked, answers, strict=True))
+
+
+def _target_start(encoded: Encoded) -> int:
+    return next(place for place, label in enumerate(encoded.labels) if label != IGNORED)
+
+
+def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -> Check:
+    """The joined adapter on the whole model against the last evaluation through the split pipeline."""
+    name = "Same as the split model"
+    reported = setting.spool.last_evaluation(setting.spec.assignment.participant_id)
+    if reported is None:
+        return _ok(name, "This participant took no part in the training, so there is nothing to compare.")
+    difference = abs(reported - measured.loss)
+    limit = max(TOLERANCE[config.wire.activations], TOLERANCE[config.wire.gradients])
+    detail = f"Held-out loss {measured.loss:.4f}; the split model reported {reported:.4f}."
+    if not difference <= limit:
+        return Check(name=name, status="failed", detail=detail, code="CL-1703")
+    return _ok(name, detail)
+
+
+def _ok(name: str, detail: str) -> Check:
+    return Check(name=name, status="ok", detail=detail)
