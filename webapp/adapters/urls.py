@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+
+from webapp.adapters import views
 
 app_name = "adapters"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("adapters/<str:adapter_id>", views.detail, name="detail"),
+    path("adapters/<str:adapter_id>/download", views.download, name="download"),
+]

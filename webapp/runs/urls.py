@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path, re_path
+
+from webapp.runs.views import configure, contract, lists, run
 
 app_name = "runs"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("inbox", contract.inbox, name="inbox"),
+    path("runs", lists.run_list, name="list"),
+    path("runs/new", configure.run_new, name="new"),
+    path("runs/preview", configure.run_preview, name="preview"),
+    path("runs/compare", lists.compare, name="compare"),
+    path("runs/<str:run_id>", run.detail, name="detail"),
+    path("runs/<str:run_id>/edit", configure.run_edit, name="edit"),
+    path("runs/<str:run_id>/live", run.live, name="live"),
+    path("runs/<str:run_id>/logs", run.logs, name="logs"),
+    path("runs/<str:run_id>/config", run.config, name="config"),
+    path("runs/<str:run_id>/privacy", run.privacy, name="privacy"),
+    path("runs/<str:run_id>/artefacts", run.artefacts, name="artefacts"),
+    path("runs/<str:run_id>/approvals", contract.approvals, name="approvals"),
+    path("runs/<str:run_id>/decide", contract.decide, name="decide"),
+    path("runs/<str:run_id>/clone", run.clone, name="clone"),
+    re_path(
+        r"^runs/(?P<run_id>[A-Za-z0-9_]+)/(?P<action>start|stop|pause|resume|archive)$", run.control, name="control"
+    ),
+]

@@ -1,0 +1,78 @@
+"""An adapter's page and its download."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.text import slugify
+from django.views.decorators.http import require_safe
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.adapters.card import snippet
+from webapp.adapters.models import Adapter
+from webapp.adapters.selectors import adapter_get_for, recipient_organisations, why_no_download
+from webapp.adapters.services import adapter_download
+from webapp.adapters.services.downloading import download_organisation
+from webapp.audit.models import AuditEntry
+from webapp.orgs.http import MemberRequest, member_required
+from webapp.runs.configure.forms import yaml_of
+from webapp.runs.contract import contract_read
+from webapp.runs.selectors import domain_table
+
+
+def file_name(adapter: Adapter) -> str:
+    """The archive's name: run and, where there is one, party."""
+    return f"{slugify(adapter.run.name)[:60] or adapter.run_id}{'-' + adapter.party if adapter.party else ''}.zip"
+
+
+def file_response(path: object, name: str) -> FileResponse:
+    """A zip as an attachment that no browser will open in place."""
+    response = FileResponse(open(str(path), "rb"), as_attachment=True, filename=name, content_type="application/zip")  # noqa: SIM115
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _why_not(request: MemberRequest, adapter: Adapter) -> str:
+    try:
+        download_organisation(request.user, adapter)
+    except AppError as error:
+        return f"{error.message} {error.remedy}"
+    return why_no_download(adapter)
+
+
+@member_required
+@require_safe
+def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
+    """Card, files, checks, evaluation, how to use it, who may have it."""
+    adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
+    run = adapter.run
+    config = RunConfig.parse(run.config)
+    organisations = {p.party: p.organisation.name for p in run.participants.select_related("organisation")}
+    downloads = AuditEntry.objects.filter(action="adapter.downloaded", object_id=adapter.id)
+    context = {
+        "adapter": adapter,
+        "run": run,
+        "config": config,
+        "yaml": yaml_of(run.config),
+        "document": contract_read(run.contract),
+        "why_not": _why_not(request, adapter),
+        "recipients": recipient_organisations(adapter),
+        "snippet": snippet(adapter, "the-unpacked-folder"),
+        "evaluation": [(organisations.get(party, party), e) for party, e in sorted(adapter.evaluation.items())],
+        "files": sorted(adapter.provenance.get("files", {}).items()),
+        "reports": list(adapter.reports.values()),
+        "downloads": downloads.count(),
+        "table": domain_table(run.project, like=run),
+        "file_name": file_name(adapter),
+    }
+    return render(request, "adapters/detail.html", context)
+
+
+@member_required
+@require_safe
+def download(request: MemberRequest, adapter_id: str) -> HttpResponseBase:
+    """The verified archive, for a recipient; each download is in the audit log."""
+    adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
+    return file_response(adapter_download(actor=request.user, adapter=adapter), file_name(adapter))

@@ -1,0 +1,181 @@
+"""The form of a run: RunConfig's fields, each with what was typed, whether it is valid or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from django import forms
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, value_at
+
+
+@dataclass(frozen=True)
+class FormField:
+    """A field ready to be drawn."""
+
+    spec: FieldSpec
+    bound: forms.BoundField
+    changed: bool
+    error: str
+
+    @property
+    def element_id(self) -> str:
+        """An id without dots, for labels, errors and links."""
+        return "f-" + self.spec.path.replace(".", "-")
+
+
+@dataclass(frozen=True)
+class FormSection:
+    """A section ready to be drawn."""
+
+    key: str
+    title: str
+    text: str
+    fields: list[FormField]
+
+    @property
+    def advanced(self) -> bool:
+        """Whether nothing in it belongs to the simple form."""
+        return all(field.spec.level == "advanced" for field in self.fields)
+
+
+def to_text(spec: FieldSpec, value: Any) -> Any:
+    """A stored value as the control shows it."""
+    if spec.kind == "flag":
+        return bool(value)
+    if value is None:
+        return ""
+    if spec.kind == "names":
+        return value if isinstance(value, str) else ", ".join(str(item) for item in value)
+    if spec.kind == "mapping":
+        return "\n".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
+    if spec.kind == "number" and isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def from_text(spec: FieldSpec, text: Any) -> Any:
+    """What was typed as RunConfig takes it; what cannot be converted stays as typed and fails there, with a message."""
+    if spec.kind == "flag":
+        return bool(text)
+    text = str(text or "").strip()
+    if not text:
+        return None if spec.nullable or spec.required else spec.default if spec.kind in ("names", "mapping") else ""
+    if spec.kind == "integer":
+        return int(text) if text.lstrip("-").isdigit() else text
+    if spec.kind == "number":
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    if spec.kind == "names":
+        return text if text == "all-linear" else [part.strip() for part in text.split(",") if part.strip()]
+    if spec.kind == "mapping":
+        pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+        return {key.strip(): value.strip() for key, _, value in pairs}
+    return text
+
+
+def _control(spec: FieldSpec, models: list[tuple[str, str]]) -> forms.Field:
+    common: dict[str, Any] = {"label": spec.label, "help_text": spec.help, "required": False}
+    attrs = {"id": "f-" + spec.path.replace(".", "-")}
+    if spec.path == "model.name_or_path":
+        return forms.ChoiceField(choices=models, widget=forms.Select(attrs=attrs), **common)
+    if spec.kind == "choice":
+        return forms.ChoiceField(
+            choices=[(value, value) for value in spec.choices], widget=forms.Select(attrs=attrs), **common
+        )
+    if spec.kind == "flag":
+        return forms.BooleanField(widget=forms.CheckboxInput(attrs=attrs), **common)
+    if spec.kind == "mapping":
+        return forms.CharField(widget=forms.Textarea(attrs={**attrs, "rows": 2}), **common)
+    mode = {"integer": "numeric", "number": "decimal"}.get(spec.kind, "text")
+    placeholder = "" if spec.default is None else str(to_text(spec, spec.default))
+    attrs |= {"inputmode": mode, "autocomplete": "off", "placeholder": placeholder}
+    return forms.CharField(widget=forms.TextInput(attrs=attrs), **common)
+
+
+class ConfigForm(forms.Form):
+    """RunConfig as a form. Field names are the dotted paths; `typed()` is the nested configuration as it stands."""
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, config: Mapping[str, Any], models: list[tuple[str, str]]
+    ) -> None:
+        self.stored = dict(config)
+        initial = {s.path: to_text(s, value_at(config, s.path, s.default)) for s in field_specs()}
+        super().__init__(data=data, initial=initial)  # type: ignore[arg-type]
+        for spec in field_specs():
+            self.fields[spec.path] = _control(spec, models)
+        self.problems: dict[str, str] = {}
+
+    def typed(self) -> dict[str, Any]:
+        """The configuration as typed (bound) or as stored; defaults that were not touched are left out."""
+        if not self.is_bound:
+            return self.stored
+        config: dict[str, Any] = {"parties": self.stored["parties"]} if self.stored.get("parties") else {}
+        for spec in field_specs():
+            if spec.kind != "flag" and spec.path not in self.data:
+                value = value_at(self.stored, spec.path, spec.default)
+            else:
+                value = from_text(spec, self.data.get(spec.path))
+            if value != spec.default or spec.required:
+                config.setdefault(spec.section, {})[spec.name] = value
+        return config
+
+    def check(self) -> RunConfig | None:
+        """Validate by RunConfig itself; the problems stand in `problems` by path ("" for the whole)."""
+        try:
+            return RunConfig.parse(self.typed())
+        except AppError as error:
+            for item in error.details.get("fields", [{"field": "", "message": error.message}]):
+                self.problems.setdefault(self._place(item["field"]), readable(item["message"]))
+            return None
+
+    def _place(self, field: str) -> str:
+        parts = field.split(".")
+        path = ".".join(parts[:2])
+        if path in self.fields:
+            return path
+        return {"training": "training.steps"}.get(parts[0], "")
+
+    def sections(self) -> Iterator[FormSection]:
+        """The form in sections, each field with its state."""
+        changed = set(changed_paths(self.typed()))
+        for key, (title, text) in SECTIONS.items():
+            fields = [
+                FormField(spec, self[spec.path], spec.path in changed, self.problems.get(spec.path, ""))
+                for spec in field_specs()
+                if spec.section == key
+            ]
+            yield FormSection(key, title, text, fields)
+
+    def drawn(self) -> list[FormField]:
+        """Every field, for the partial that refreshes the messages."""
+        return [field for section in self.sections() for field in section.fields]
+
+
+_WORDS = {
+    "Input should be a valid integer, unable to parse string as an integer": "Give a whole number.",
+    "Input should be a valid number, unable to parse string as a number": "Give a number.",
+    "Field required": "This is needed.",
+    "Input should be a valid string": "This is needed.",
+}
+
+
+def readable(message: str) -> str:
+    """Pydantic's message as a sentence."""
+    text = _WORDS.get(message, message.replace("Input should be", "This should be"))
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def yaml_of(config: Mapping[str, Any]) -> str:
+    """The configuration as YAML: complete where it is valid, as typed where it is not."""
+    try:
+        return RunConfig.parse(dict(config)).to_yaml()
+    except AppError:
+        return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)

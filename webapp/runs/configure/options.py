@@ -1,0 +1,217 @@
+"""What can be chosen in a project: datasets and compute workers, and which base model they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from webapp.datasets.models import DatasetVersion
+from webapp.fleet.models import Worker, WorkerModel, WorkerState
+from webapp.orgs.models import Organisation, PartyKind
+from webapp.projects.models import Project
+from webapp.runs.models import ParticipantRole, Run
+from webapp.runs.services import PartyChoice
+
+
+@dataclass
+class DataOption:
+    """One dataset version that its organisation offers to the project."""
+
+    version: DatasetVersion
+    worker: Worker
+    online: bool
+
+    @property
+    def text(self) -> str:
+        """How the list names it."""
+        meta = self.version.metadata
+        presence = "online" if self.online else "offline"
+        rows = f"{meta.get('train_rows', meta.get('rows', 0))} rows"
+        return f"{self.version.dataset.name} v{self.version.number} · {rows} · {self.worker.name} ({presence})"
+
+
+@dataclass
+class OrganisationOption:
+    """One member of the project, and what it brings."""
+
+    organisation: Organisation
+    place: int
+    datasets: list[DataOption] = field(default_factory=list)
+    chosen_version: str = ""
+    role: str = ParticipantRole.CLIENT
+    receives: bool = True
+
+
+@dataclass
+class ComputeOption:
+    """One worker that could run the middle of the model."""
+
+    worker: Worker
+    online: bool
+    chosen: bool = False
+
+    @property
+    def gpu(self) -> str:
+        """Its first graphics card, or its processors."""
+        gpus = self.worker.facts.get("gpus") or []
+        if gpus:
+            return f"{len(gpus)} × {gpus[0].get('name', 'GPU')}"
+        return f"{self.worker.facts.get('cpus', '?')} CPU cores"
+
+
+@dataclass
+class PartyOptions:
+    """Everything that the parties' section shows."""
+
+    data: list[OrganisationOption]
+    compute: list[ComputeOption]
+    server_receives: bool = False
+
+    def choices(self) -> list[PartyChoice]:
+        """The chosen parties, as services take them."""
+        found = []
+        for option in self.data:
+            for dataset in option.datasets:
+                if dataset.version.id == option.chosen_version:
+                    found.append(PartyChoice(option.role, dataset.worker.id, dataset.version.id, option.receives))
+        found += [
+            PartyChoice(ParticipantRole.SERVER, c.worker.id, "", self.server_receives) for c in self.compute if c.chosen
+        ]
+        return found
+
+    @property
+    def worker_ids(self) -> list[str]:
+        """The chosen workers."""
+        return [choice.worker_id for choice in self.choices()]
+
+
+def is_online(worker: Worker) -> bool:
+    """Whether a beat came within the last three intervals."""
+    limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * 3)
+    return worker.last_beat_at is not None and worker.last_beat_at > limit
+
+
+def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | None = None) -> PartyOptions:
+    """What the project's members offer, with the choices of `data` (a submitted form) or of the stored run."""
+    members = list(
+        Organisation.objects.filter(participations__project=project, participations__is_active=True).order_by("name")
+    )
+    versions = (
+        DatasetVersion.objects.filter(
+            dataset__projects=project,
+            dataset__is_archived=False,
+            withdrawn_at=None,
+            dataset__worker__state=WorkerState.ACTIVE,
+        )
+        .select_related("dataset", "dataset__worker")
+        .order_by("dataset__name", "-number")
+    )
+    by_organisation: dict[str, list[DataOption]] = {}
+    for version in versions:
+        worker = version.dataset.worker
+        by_organisation.setdefault(version.dataset.organisation_id, []).append(
+            DataOption(version, worker, is_online(worker))
+        )
+    options = PartyOptions(
+        [
+            OrganisationOption(member, place, by_organisation.get(member.id, []))
+            for place, member in enumerate(members)
+            if member.kind != PartyKind.COMPUTE or member.id in by_organisation
+        ],
+        [
+            ComputeOption(worker, is_online(worker))
+            for worker in Worker.objects.filter(organisation__in=members, state=WorkerState.ACTIVE)
+            .exclude(kind=PartyKind.DATA)
+            .select_related("organisation")
+            .order_by("organisation__name", "name")
+        ],
+    )
+    _choose_from_form(options, data) if data is not None else _choose_from_run(options, run)
+    return options
+
+
+def _choose_from_form(options: PartyOptions, data: Mapping[str, Any]) -> None:
+    for option in options.data:
+        key = option.organisation.id
+        option.chosen_version = str(data.get(f"data.{key}", ""))
+        role = str(data.get(f"role.{key}", ParticipantRole.CLIENT))
+        option.role = ParticipantRole.EVALUATOR if role == ParticipantRole.EVALUATOR else ParticipantRole.CLIENT
+        option.receives = f"receives.{key}" in data
+    for compute in options.compute:
+        compute.chosen = data.get("server") == compute.worker.id
+    options.server_receives = "receives.server" in data
+
+
+def _choose_from_run(options: PartyOptions, run: Run | None) -> None:
+    if run is None:
+        if len(options.compute) == 1:
+            options.compute[0].chosen = True
+        return
+    for part in run.participants.all():
+        if part.role == ParticipantRole.SERVER:
+            options.server_receives = part.receives_adapter
+            for compute in options.compute:
+                compute.chosen = compute.chosen or compute.worker.id == part.worker_id
+            continue
+        for option in options.data:
+            if option.organisation.id == part.organisation_id:
+                option.chosen_version = part.dataset_version_id or ""
+                option.role, option.receives = part.role, part.receives_adapter
+
+
+@dataclass(frozen=True)
+class ModelOption:
+    """A base model, and on which of the chosen workers it is registered."""
+
+    model_id: str
+    held_by: tuple[str, ...]
+    missing: tuple[str, ...]
+    same_weights: bool
+    config: dict[str, Any]
+
+    @property
+    def fits(self) -> bool:
+        """Whether every chosen worker holds the same weights."""
+        return not self.missing and self.same_weights
+
+    @property
+    def explanation(self) -> str:
+        """Why it cannot be chosen yet; empty when it can."""
+        if self.missing:
+            return f"Not registered on {', '.join(self.missing)}."
+        return (
+            "" if self.same_weights else "The workers hold different weights under this name (their manifests differ)."
+        )
+
+
+def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOption]:
+    """The models of the chosen workers (of all the project's workers while none is chosen), common ones first."""
+    chosen = list(worker_ids)
+    scope = Worker.objects.filter(
+        organisation__participations__project=project,
+        organisation__participations__is_active=True,
+        state=WorkerState.ACTIVE,
+    )
+    workers = {w.id: w.name for w in (scope.filter(id__in=chosen) if chosen else scope)}
+    held: dict[str, list[WorkerModel]] = {}
+    for model in WorkerModel.objects.filter(worker_id__in=workers).order_by("model_id", "created_at"):
+        held.setdefault(model.model_id, []).append(model)
+    options = []
+    for model_id, rows in held.items():
+        manifests = [{row.manifest_hash for row in rows if row.worker_id == w} for w in {row.worker_id for row in rows}]
+        missing = tuple(sorted(name for w, name in workers.items() if w not in {row.worker_id for row in rows}))
+        options.append(
+            ModelOption(
+                model_id,
+                tuple(sorted({workers[row.worker_id] for row in rows})),
+                missing if chosen else (),
+                bool(set.intersection(*manifests)),
+                rows[0].config,
+            )
+        )
+    return sorted(options, key=lambda option: (not option.fits, option.model_id))

@@ -1,0 +1,215 @@
+"""The sticky preview: what runs, whether it fits, bytes, time, and who sees what; computed as a person types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.planning import Link, ModelShape, Plan, Speeds, estimate
+from splitcore.planning.segments import segments_of
+from splitcore.planning.timing import step_operations
+from webapp.datasets.models import DatasetVersion
+from webapp.fleet.models import Worker
+from webapp.projects.models import Project
+from webapp.runs.configure.options import ModelOption, PartyOptions, model_options
+from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
+from webapp.runs.models import Participant, ParticipantRole, RunState
+from webapp.runs.services import PartyChoice
+
+_TIGHT = 0.8
+
+
+@dataclass(frozen=True)
+class MemoryLine:
+    """One role's memory against what its worker has."""
+
+    name: str
+    worker: str
+    expected: float
+    high: float
+    available: int
+    reason: str
+
+    @property
+    def verdict(self) -> str:
+        """fits, tight, blocked (will not fit), or unknown."""
+        if not self.available:
+            return "unknown"
+        if self.expected > self.available:
+            return "blocked"
+        return "fits" if self.high <= self.available * _TIGHT else "tight"
+
+    @property
+    def words(self) -> str:
+        """The verdict for people."""
+        words = {"blocked": "Will not fit", "unknown": "Not known", "fits": "Fits", "tight": "Tight"}
+        return words[self.verdict]
+
+
+@dataclass(frozen=True)
+class LayerCell:
+    """One layer in the picture of the split."""
+
+    number: int
+    holder: str  # head | body | tail
+
+
+@dataclass
+class Preview:
+    """Everything that the preview shows."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    config: RunConfig | None = None
+    model: ModelOption | None = None
+    layers: list[LayerCell] = field(default_factory=list)
+    memory: list[MemoryLine] = field(default_factory=list)
+    plan: Plan | None = None
+    steps: int | None = None
+    matrix: dict[str, Any] = field(default_factory=dict)
+    parties: list[Party] = field(default_factory=list)
+    time_source: str = ""
+
+    @property
+    def next_word(self) -> str:
+        """What the main button says: the next missing thing."""
+        if self.problems:
+            count = len(self.problems)
+            return f"Fix {count} problem{'s' if count > 1 else ''} and request approval"
+        count = len({party.name for party in self.parties})
+        return f"Request approval ({count} organisations)"
+
+
+def preview_build(
+    project: Project, config: RunConfig | None, options: PartyOptions, problems: dict[str, str]
+) -> Preview:
+    """Compute the preview for what stands in the form."""
+    choices = options.choices()
+    workers = {
+        w.id: w for w in Worker.objects.filter(id__in=[c.worker_id for c in choices]).select_related("organisation")
+    }
+    preview = Preview(problems=[*problems.values(), *_party_problems(choices)], config=config)
+    preview.parties = [Party(workers[c.worker_id].organisation.name, c.role) for c in choices if c.worker_id in workers]
+    if config is None:
+        return preview
+    preview.warnings = cut_warnings(config)
+    preview.matrix = who_sees_what(config, preview.parties)
+    models = {option.model_id: option for option in model_options(project, [c.worker_id for c in choices])}
+    preview.model = models.get(config.model.name_or_path)
+    if preview.model is None:
+        preview.problems.append("The chosen workers hold no base model of this name.")
+        return preview
+    if choices and preview.model.explanation:
+        preview.problems.append(f"{config.model.name_or_path}: {preview.model.explanation}")
+    _plan(preview, config, preview.model, choices, workers)
+    return preview
+
+
+def _party_problems(choices: list[PartyChoice]) -> list[str]:
+    found = []
+    if not any(c.role == ParticipantRole.CLIENT for c in choices):
+        found.append("Choose a dataset of at least one organisation to train on.")
+    if not any(c.role == ParticipantRole.SERVER for c in choices):
+        found.append("Choose a compute worker.")
+    return found
+
+
+def _plan(
+    preview: Preview, config: RunConfig, model: ModelOption, choices: list[PartyChoice], workers: dict[str, Worker]
+) -> None:
+    try:
+        shape = ModelShape.from_config(model.config)
+        preview.layers = layer_cells(config, shape.layers)
+        clients = {workers[c.worker_id].organisation.name: workers[c.worker_id] for c in choices
+                   if c.role == ParticipantRole.CLIENT}  # fmt: skip
+        speeds = measured_speeds(config, shape, [c.worker_id for c in choices])
+        preview.steps = config.training.steps or _epoch_steps(config, choices)
+        training = config.training.model_copy(update={"steps": preview.steps})
+        plan = estimate(config.model_copy(update={"training": training}), shape, list(clients) or 1, speeds=speeds)
+    except AppError as error:
+        preview.problems.append(error.message)
+        return
+    preview.plan = plan
+    if speeds is not None:
+        preview.time_source = "From the speeds of the last finished run on these workers with this model."
+    for name, party in plan.clients.items():
+        if name in clients:
+            total = party.memory.total
+            preview.memory.append(
+                MemoryLine(name, clients[name].name, total.expected, total.high, capacity(clients[name]), total.reason)
+            )
+    for choice in choices:
+        if choice.role == ParticipantRole.SERVER:
+            worker, total = workers[choice.worker_id], plan.server_memory.total
+            preview.memory.append(
+                MemoryLine(
+                    worker.organisation.name, worker.name, total.expected, total.high, capacity(worker), total.reason
+                )
+            )
+    preview.warnings += [f"{m.name}: the estimate exceeds the memory of {m.worker}." for m in preview.memory
+                         if m.verdict == "blocked"]  # fmt: skip
+
+
+def _epoch_steps(config: RunConfig, choices: list[PartyChoice]) -> int | None:
+    """Steps that the epochs come to over the largest chosen dataset."""
+    ids = [c.dataset_version_id for c in choices if c.role == ParticipantRole.CLIENT]
+    rows = [int(v.metadata.get("train_rows") or 0) for v in DatasetVersion.objects.filter(id__in=ids)]
+    if not rows or not max(rows):
+        return None
+    return max(1, ceil(max(rows) / config.training.batch_size * float(config.training.epochs or 1)))
+
+
+def layer_cells(config: RunConfig, layers: int) -> list[LayerCell]:
+    """The picture of the split, layer by layer."""
+    head = config.split.head_layers
+    tail = config.split.tail_layers if config.split.topology == "u_shape" else 0
+    return [
+        LayerCell(n, "head" if n < head else "tail" if n >= layers - tail else "body") for n in range(min(layers, 256))
+    ]
+
+
+def capacity(worker: Worker) -> int:
+    """Bytes of the device that a worker computes on: its largest graphics card, else its memory."""
+    gpus = [int(gpu.get("memory_bytes") or 0) for gpu in worker.facts.get("gpus") or []]
+    return max(gpus, default=0) or int(worker.facts.get("memory_bytes") or 0)
+
+
+def measured_speeds(config: RunConfig, shape: ModelShape, worker_ids: list[str]) -> Speeds | None:
+    """Speeds that the last finished run on exactly these workers with this model showed; None without one."""
+    lanes: dict[str, list[Participant]] = {ParticipantRole.CLIENT: [], ParticipantRole.SERVER: []}
+    for worker_id in worker_ids:
+        part = (
+            Participant.objects.filter(worker_id=worker_id, run__state=RunState.DONE, metrics__has_key="compute_s")
+            .select_related("run")
+            .order_by("-run__ended_at")
+            .first()
+        )
+        if part is not None and part.role in lanes:
+            lanes[part.role].append(part)
+    if not lanes[ParticipantRole.CLIENT] or not lanes[ParticipantRole.SERVER]:
+        return None
+    client, server = lanes[ParticipantRole.CLIENT][0], lanes[ParticipantRole.SERVER][0]
+    try:
+        old = RunConfig.parse(client.run.config)
+    except AppError:
+        return None
+    if old.model.name_or_path != config.model.name_or_path:
+        return None
+    return _speeds(old, shape, client, server)
+
+
+def _speeds(old: RunConfig, shape: ModelShape, client: Participant, server: Participant) -> Speeds | None:
+    lane, step = client.metrics, max(client.step, 1)
+    tokens = int(lane.get("seen_tokens") or 0) // step
+    length = max(1, tokens // max(old.training.batch_size, 1))
+    ours, theirs = step_operations(shape, segments_of(old, shape), tokens, length)
+    clients = client.run.participants.filter(role=ParticipantRole.CLIENT).count()
+    compute, other = float(lane.get("compute_s") or 0), float(server.metrics.get("compute_s") or 0)
+    send = float(lane.get("send_s") or 0)
+    if min(compute, other, send, tokens) <= 0:
+        return None
+    moved = (int(lane.get("bytes_up") or 0) / step) / send
+    return Speeds(ours / compute, clients * theirs / other, Link(max(moved, 1.0), max(moved, 1.0)))

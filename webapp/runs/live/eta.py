@@ -1,0 +1,79 @@
+"""Progress and time left, by rules that never show a guess as a fact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from webapp.core.formatting import human_duration
+from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.states import ENDED
+
+FIRST_STEPS, FIRST_SECONDS = 20, 60.0
+SETTLED_STEPS = 100
+_EARLY = (0.8, 1.5)  # of the mean, while few steps are known
+_OVERDUE = 1.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Step, share, elapsed and the words about what is left."""
+
+    step: int
+    total: int
+    elapsed: float | None
+    words: str
+
+    @property
+    def share(self) -> float | None:
+        """Share of the steps that are done; None while the total is not known."""
+        return self.step / self.total if self.total else None
+
+    @property
+    def text(self) -> str:
+        """One line beside the bar."""
+        parts = []
+        if self.total:
+            parts.append(f"step {self.step} of {self.total} · {100 * self.step / self.total:.0f} %")
+        if self.elapsed is not None:
+            parts.append(human_duration(self.elapsed))
+        if self.words:
+            parts.append(self.words)
+        return " · ".join(parts)
+
+
+def progress_of(run: Run, parts: list[Participant], now: datetime | None = None) -> Progress:
+    """How far a run is and what can be said of the rest."""
+    now = now or timezone.now()
+    start = run.training_at or run.started_at
+    end = run.ended_at or now
+    elapsed = (end - start).total_seconds() if start else None
+    return Progress(min(run.step, run.total_steps or run.step), run.total_steps, elapsed, _words(run, parts, now))
+
+
+def _words(run: Run, parts: list[Participant], now: datetime) -> str:
+    if run.state in ENDED:
+        start = run.started_at
+        return f"took {human_duration((run.ended_at - start).total_seconds())}" if start and run.ended_at else ""
+    if run.state == RunState.PAUSED:
+        return "time left is not counted while paused"
+    if any(part.phase == "dropped" for part in parts):
+        return "time left is not counted while a worker is away"
+    if run.state != RunState.TRAINING or run.training_at is None or not run.total_steps:
+        return ""
+    return _left(run, parts, (now - run.training_at).total_seconds())
+
+
+def _left(run: Run, parts: list[Participant], trained: float) -> str:
+    """Hidden until 20 steps or 60 seconds; a range while few steps are known; from the mean time of recent steps."""
+    pace = max((float(part.metrics.get("seconds") or 0.0) for part in parts), default=0.0)
+    if (run.step < FIRST_STEPS and trained < FIRST_SECONDS) or pace <= 0 or run.step == 0:
+        return ""
+    if trained > _OVERDUE * pace * run.total_steps and trained > FIRST_SECONDS:
+        return "longer than expected"
+    rest = pace * max(run.total_steps - run.step, 0)
+    if run.step < SETTLED_STEPS and run.step < run.total_steps / 2:
+        return f"{human_duration(rest * _EARLY[0])} to {human_duration(rest * _EARLY[1])} left"
+    return f"about {human_duration(rest)} left"

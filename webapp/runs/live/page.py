@@ -1,0 +1,106 @@
+"""Everything on a run's live page, put together for one reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from webapp.accounts.models import User
+from webapp.runs.live.entries import Entry, entries_of
+from webapp.runs.live.eta import Progress, progress_of
+from webapp.runs.live.status import Status, status_of
+from webapp.runs.models import ParticipantRole, Run
+from webapp.telemetry.snapshot import snapshot
+
+SHOWN_ENTRIES = 80
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The figures at the top; None where there is none yet."""
+
+    loss: float | None
+    loss_first: float | None
+    evaluation: float | None
+    tokens_per_second: float | None
+    uplink: int
+    downlink: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What base and tuned model wrote to one public prompt at one step."""
+
+    step: int
+    rows: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class LivePage:
+    """The live part of a run's page."""
+
+    run: Run
+    status: Status
+    progress: Progress
+    tiles: Tiles
+    lanes: list[dict[str, Any]]
+    entries: list[Entry]
+    more_entries: int
+    samples: list[Sample]
+    seq: int
+    series: dict[str, Any]
+
+
+def live_page(*, user: User, run: Run) -> LivePage:
+    """The page as it stands now."""
+    shot = snapshot(user=user, run=run)
+    parts = list(run.participants.select_related("organisation", "worker"))
+    entries = entries_of(shot["events"])
+    return LivePage(
+        run=run,
+        status=status_of(run, parts),
+        progress=progress_of(run, parts),
+        tiles=_tiles(run, shot["lanes"]),
+        lanes=[_lane(lane) for lane in shot["lanes"]],
+        entries=entries[:SHOWN_ENTRIES],
+        more_entries=max(0, len(entries) - SHOWN_ENTRIES),
+        samples=_samples(shot["samples"]),
+        seq=shot["seq"],
+        series=shot["series"],
+    )
+
+
+def _tiles(run: Run, lanes: list[dict[str, Any]]) -> Tiles:
+    clients = [lane["metrics"] for lane in lanes if lane["role"] == ParticipantRole.CLIENT]
+    losses = [m["loss_ema"] for m in clients if m.get("loss_ema") is not None]
+    moved = run.summary.get("bytes") or {}
+    return Tiles(
+        loss=sum(losses) / len(losses) if losses else None,
+        loss_first=run.summary.get("loss_before"),
+        evaluation=run.summary.get("loss_after"),
+        tokens_per_second=sum(float(m.get("tokens_per_s") or 0.0) for m in clients) or None,
+        uplink=int(moved.get("uplink") or 0),
+        downlink=int(moved.get("downlink") or 0),
+    )
+
+
+def _lane(lane: dict[str, Any]) -> dict[str, Any]:
+    metrics = lane["metrics"]
+    parts = [(name, metrics.get(f"{name}_s") or 0.0) for name in ("compute", "send", "wait")]
+    return {**lane, "parts": parts if any(value for _, value in parts) else []}
+
+
+def _samples(records: list[dict[str, Any]]) -> list[Sample]:
+    """Newest first; one entry a step."""
+    found: dict[int, list[dict[str, str]]] = {}
+    for record in records:
+        payload = record["payload"]
+        base, tuned = payload.get("base") or [], payload.get("tuned") or []
+        for place, prompt in enumerate(payload["prompts"]):
+            row = {
+                "prompt": prompt,
+                "base": base[place] if place < len(base) else "",
+                "tuned": tuned[place] if place < len(tuned) else "",
+            }
+            found.setdefault(record["step"] or 0, []).append(row)
+    return [Sample(step, rows) for step, rows in sorted(found.items(), reverse=True)]

@@ -1,0 +1,150 @@
+"""One sentence about a run: what it does or waits for, since when, and who acts next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from webapp.core.statuses import status_look
+from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.control import gone
+
+
+@dataclass(frozen=True)
+class Status:
+    """The sentence, who is next, and the tone of its frame."""
+
+    text: str
+    next_actor: str
+    since: datetime
+    tone: str = "info"
+
+
+def _names(parts: list[Participant]) -> str:
+    return ", ".join(f"{part.organisation.name} ({part.worker.name})" for part in parts)
+
+
+def status_of(run: Run, parts: list[Participant]) -> Status:
+    """The sentence for a run with its participants (organisation and worker loaded)."""
+    state = RunState(run.state)
+    if state in _WAITING:
+        return _WAITING[state](run, parts)
+    dropped = [part for part in parts if part.phase == "dropped"]
+    if dropped and state in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING):
+        return Status(
+            f"{_names(dropped)} went silent. The others wait; the run goes on by itself when the worker is back.",
+            f"the operator of {dropped[0].organisation.name}",
+            min(part.phase_since for part in dropped),
+            "attention",
+        )
+    return _LIVE[state](run, parts)
+
+
+def _draft(run: Run, parts: list[Participant]) -> Status:
+    return Status("This is a draft.", f"an engineer of {run.organisation.name}", run.state_since, "neutral")
+
+
+def _awaiting(run: Run, parts: list[Participant]) -> Status:
+    refusing = [part for part in parts if part.policy_verdict and not part.policy_verdict["accepted"]]
+    if refusing:
+        return Status(
+            f"The site policy of {_names(refusing)} refuses the contract.",
+            f"an engineer of {run.organisation.name}, who can change it",
+            run.state_since,
+            "danger",
+        )
+    open_ = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.PENDING)
+    names = ", ".join(open_.values_list("organisation__name", flat=True))
+    return Status(f"Waiting for the approval of {names}.", names, run.state_since, "attention")
+
+
+def _declined(run: Run, parts: list[Participant]) -> Status:
+    no = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.DECLINED).first()
+    text = f"{no.organisation.name} declined: {no.reason}" if no else "The contract was declined."
+    return Status(text, f"an engineer of {run.organisation.name}, who can change it", run.state_since, "danger")
+
+
+def _approved(run: Run, parts: list[Participant]) -> Status:
+    return Status(
+        "Every organisation has approved.", f"an engineer of {run.organisation.name}, who can start it", run.state_since
+    )
+
+
+def _starting(run: Run, parts: list[Participant]) -> Status:
+    training = [part for part in parts if part.role != ParticipantRole.EVALUATOR]
+    unclaimed = [part for part in training if part.attempt == 0]
+    if unclaimed:
+        return Status(f"Waiting for {_names(unclaimed)} to take up the part.", _names(unclaimed), run.state_since)
+    doing: dict[str, list[str]] = {}
+    for part in training:
+        doing.setdefault(status_look(part.phase).label.lower(), []).append(part.organisation.name)
+    text = "; ".join(f"{', '.join(names)}: {phase}" for phase, names in doing.items())
+    return Status(f"Getting ready. {text}.", "the workers", run.state_since)
+
+
+def _training(run: Run, parts: list[Participant]) -> Status:
+    clients = [part.organisation.name for part in parts if part.role == ParticipantRole.CLIENT]
+    server = next((part.organisation.name for part in parts if part.role == ParticipantRole.SERVER), "")
+    where = " and ".join(dict.fromkeys(clients))
+    if any(part.phase == "evaluating" for part in parts):
+        return Status("Evaluating on held-out rows.", "the workers", run.training_at or run.state_since, "active")
+    return Status(f"{where} and {server} are training.", "the workers", run.training_at or run.state_since, "active")
+
+
+def _paused(run: Run, parts: list[Participant]) -> Status:
+    return Status("Paused. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "attention")
+
+
+def _finishing(run: Run, parts: list[Participant]) -> Status:
+    if not run.adapters.exclude(state="collecting").exists():
+        return Status("Training is done. The segments are being joined into one adapter.", "the hub", run.state_since)
+    reported = {key for adapter in run.adapters.all() for key in adapter.reports}
+    waiting = [part for part in parts if part.dataset_version_id and part.id not in reported]
+    who = _names(waiting) or "the hub"
+    return Status(f"The adapter is joined. It is being loaded and measured by {who}.", who, run.state_since)
+
+
+def _stopping(run: Run, parts: list[Participant]) -> Status:
+    training = [part for part in parts if part.role != ParticipantRole.EVALUATOR]
+    left = [part for part in training if not gone(part)]
+    done = len(training) - len(left)
+    why = "A failure stops the run" if run.failure else "Stopping"
+    text = f"{why}: {done} of {len(training)} workers have confirmed that their process is gone."
+    return Status(text, _names(left), run.state_since, "danger" if run.failure else "attention")
+
+
+def _done(run: Run, parts: list[Participant]) -> Status:
+    ready = run.adapters.filter(state="ready").exists()
+    text = "Done. The adapter is verified and can be downloaded." if ready else "Done, without a verified adapter."
+    return Status(text, "", run.state_since, "success" if ready else "attention")
+
+
+def _failed(run: Run, parts: list[Participant]) -> Status:
+    failure = run.failure or {}
+    owner = str(failure.get("organisation") or "")
+    worker = f" ({failure['worker']})" if failure.get("worker") else ""
+    text = f"Failed at {owner}{worker}: {failure.get('message', '')}".rstrip(".") + "."
+    return Status(text, owner, run.state_since, "danger")
+
+
+def _stopped(run: Run, parts: list[Participant]) -> Status:
+    text = "Stopped. Every worker has confirmed that its process is gone."
+    return Status(text if run.started_at else "Withdrawn before it started.", "", run.state_since, "neutral")
+
+
+_WAITING = {
+    RunState.DRAFT: _draft,
+    RunState.AWAITING: _awaiting,
+    RunState.DECLINED: _declined,
+    RunState.APPROVED: _approved,
+    RunState.STOPPING: _stopping,
+    RunState.DONE: _done,
+    RunState.FAILED: _failed,
+    RunState.STOPPED: _stopped,
+}
+_LIVE = {
+    RunState.STARTING: _starting,
+    RunState.TRAINING: _training,
+    RunState.PAUSED: _paused,
+    RunState.FINISHING: _finishing,
+}

@@ -1,0 +1,226 @@
+"""New run, edit run: one form, its live preview, presets, YAML, submission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.orgs.http import MemberRequest, member_required
+from webapp.orgs.permissions import Action, require
+from webapp.projects.models import Project
+from webapp.projects.selectors import project_get_for, projects_visible_to
+from webapp.runs.configure.forms import ConfigForm, readable, yaml_of
+from webapp.runs.configure.options import PartyOptions, model_options, party_options
+from webapp.runs.configure.presets import PRESETS, preset_apply
+from webapp.runs.configure.preview import Preview, preview_build
+from webapp.runs.configure.schema import changed_paths
+from webapp.runs.contract import diff
+from webapp.runs.estimate import layer_count
+from webapp.runs.models import ApprovalState, Run, RunState
+from webapp.runs.selectors import run_get_for
+from webapp.runs.services import run_draft_save, run_submit
+from webapp.runs.states import EDITABLE
+
+
+@dataclass
+class Setup:
+    """All that the page shows of one configuration as it stands."""
+
+    project: Project
+    run: Run | None
+    form: ConfigForm
+    options: PartyOptions
+    config: RunConfig | None
+    name: str
+    note: str
+    prompts: str
+    start_when_approved: bool
+    yaml_error: str = ""
+    yaml_text: str = ""
+    error: AppError | None = None
+
+    def preview(self) -> Preview:
+        """The preview of what stands in the form."""
+        return preview_build(self.project, self.config, self.options, self.form.problems)
+
+    @property
+    def changed(self) -> int:
+        """How many fields differ from their defaults."""
+        return len(changed_paths(self.form.typed()))
+
+
+def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> Setup:
+    """The page's state from the stored run, or from what was typed."""
+    options = party_options(project, run, data)
+    models = model_options(project, options.worker_ids)
+    stored: dict[str, Any] = run.config if run is not None else {}
+    choices = [(m.model_id, m.model_id if m.fits else f"{m.model_id} ({m.explanation})") for m in models]
+    name = str((stored.get("model") or {}).get("name_or_path", ""))
+    if name and name not in dict(choices):
+        choices.append((name, f"{name} (not registered on the chosen workers)"))
+    if not stored and models:
+        stored = {"model": {"name_or_path": models[0].model_id}}
+    form = ConfigForm(data, config=stored, models=choices)
+    config = form.check()
+    source = data or QueryDict()
+    return Setup(
+        project=project,
+        run=run,
+        form=form,
+        options=options,
+        config=config,
+        name=source.get("name", "") if data is not None else (run.name if run else _auto_name(project)),
+        note=source.get("note", "") if data is not None else (run.note if run else ""),
+        prompts=source.get("public_prompts", "") if data is not None else "\n".join(run.public_prompts if run else []),
+        start_when_approved="start_when_approved" in source
+        if data is not None
+        else (run.start_when_approved if run else True),
+    )
+
+
+def _auto_name(project: Project) -> str:
+    return f"{project.name[:90]} {project.runs.count() + 1}"
+
+
+def _save(request: MemberRequest, state: Setup, config: dict[str, Any] | None = None) -> Run:
+    return run_draft_save(
+        actor=request.user,
+        project=state.project,
+        organisation=request.organisation,
+        name=state.name,
+        note=state.note,
+        config=state.form.typed() if config is None else config,
+        parties=state.options.choices(),
+        run=state.run,
+        public_prompts=state.prompts.splitlines(),
+        start_when_approved=state.start_when_approved,
+    )
+
+
+def _page(request: HttpRequest, state: Setup, status: int = 200) -> HttpResponse:
+    preview = state.preview()
+    run = state.run
+    parent = run.parent if run is not None else None
+    context = {
+        "setup": state,
+        "run": run,
+        "project": state.project,
+        "form": state.form,
+        "sections": list(state.form.sections()),
+        "preview": preview,
+        "presets": PRESETS,
+        "yaml": state.yaml_text or yaml_of(state.form.typed()),
+        "parent": parent,
+        "parent_diff": diff(parent.config, state.config.model_dump(mode="json")) if parent and state.config else [],
+        "voids": run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.APPROVED).count()
+        if run is not None and run.state != RunState.DRAFT
+        else 0,
+        "autosave": run is None or run.state == RunState.DRAFT,
+    }
+    return render(request, "runs/configure.html", context, status=status)
+
+
+@member_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def run_new(request: MemberRequest) -> HttpResponseBase:
+    """A new draft of the project named in the query."""
+    require(request.user, Action.CONFIGURE_RUN, request.organisation)
+    projects = projects_visible_to(request.user).filter(is_archived=False)
+    project_id = request.GET.get("project") or request.POST.get("project")
+    if not project_id:
+        only = list(projects[:2])
+        if len(only) != 1:
+            return render(request, "runs/choose_project.html", {"projects": projects})
+        project_id = only[0].id
+    project = project_get_for(user=request.user, project_id=project_id)
+    if request.method != "POST":
+        return _page(request, setup(project, None))
+    return _act(request, setup(project, None, request.POST))
+
+
+@member_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def run_edit(request: MemberRequest, run_id: str) -> HttpResponseBase:
+    """Change a run that has not started."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    require(request.user, Action.CONFIGURE_RUN, run.organisation)
+    if run.state not in EDITABLE:
+        messages.info(request, "A run that has started cannot be changed. Clone it, and change the clone.")
+        return redirect("runs:detail", run.id)
+    if request.method != "POST":
+        return _page(request, setup(run.project, run))
+    return _act(request, setup(run.project, run, request.POST))
+
+
+def _act(request: MemberRequest, state: Setup) -> HttpResponse:
+    """Do what the pressed button says; whatever goes wrong, the page comes back with all that was typed."""
+    action = request.POST.get("action", "save")
+    try:
+        if action.startswith("preset:"):
+            model = state.preview().model
+            layers = layer_count(model.config) if model else 0
+            run = _save(request, state, preset_apply(state.form.typed(), action.removeprefix("preset:"), layers))
+            messages.success(request, "The preset is applied; the base model and the parties stay.")
+            return redirect("runs:edit", run.id)
+        if action == "yaml":
+            return _import(request, state)
+        run = _save(request, state)
+        state.run = run
+        if action == "submit":
+            run_submit(actor=request.user, run=run)
+            messages.success(request, "The contract is frozen. Each organisation is asked for its approval.")
+            return redirect("runs:approvals", run.id)
+    except AppError as error:
+        if error.code == "CL-1601":
+            raise
+        state.error = error
+        for item in error.details.get("fields", []):
+            if item["field"] in state.form.fields:
+                state.form.problems.setdefault(item["field"], readable(item["message"]))
+        return _page(request, state, status=422)
+    messages.success(request, "The draft is saved.")
+    return redirect("runs:edit", run.id)
+
+
+def _import(request: MemberRequest, state: Setup) -> HttpResponse:
+    state.yaml_text = request.POST.get("yaml", "")
+    try:
+        config = RunConfig.from_yaml(state.yaml_text)
+    except AppError as error:
+        state.yaml_error = f"{error.message} {error.remedy}"
+        return _page(request, state, status=422)
+    run = _save(request, state, config.model_dump(mode="json", exclude_defaults=True))
+    messages.success(request, "The YAML is taken over into the form.")
+    return redirect("runs:edit", run.id)
+
+
+@member_required
+@require_POST
+def run_preview(request: MemberRequest) -> HttpResponseBase:
+    """The preview and the fields' messages for what is typed; a draft is saved on the way (htmx)."""
+    project = project_get_for(user=request.user, project_id=request.POST.get("project", ""))
+    run_id = request.POST.get("run", "")
+    run = run_get_for(user=request.user, run_id=run_id) if run_id else None
+    require(request.user, Action.CONFIGURE_RUN, run.organisation if run is not None else request.organisation)
+    state = setup(project, run, request.POST)
+    saved_at, created = None, run is None
+    if run is None or run.state == RunState.DRAFT:
+        try:
+            state.run = _save(request, state)
+            saved_at = timezone.now()
+        except AppError as error:
+            state.error = error
+    context = {"setup": state, "run": state.run, "preview": state.preview(), "form": state.form, "saved_at": saved_at}
+    response = render(request, "runs/_preview_response.html", context)
+    if created and state.run is not None:
+        response["HX-Replace-Url"] = reverse("runs:edit", args=[state.run.id])
+    return response

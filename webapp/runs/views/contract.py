@@ -1,0 +1,125 @@
+"""The contract page: hash, parties, approvals, verdicts, what changed; and the inbox."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.orgs.http import MemberRequest, member_required
+from webapp.orgs.models import Organisation
+from webapp.orgs.permissions import Action, why_not
+from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
+from webapp.runs.contract import contract_diff, contract_read
+from webapp.runs.models import ApprovalState, Run, RunState
+from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
+from webapp.runs.selectors import inbox_for, run_get_for
+from webapp.runs.services import approval_decide
+from webapp.runs.views.tabs import run_tabs
+from workers.contracts import ContractDocument
+
+
+def party_columns(document: ContractDocument) -> list[Party]:
+    """The contract's parties as columns of the privacy matrix."""
+    return [Party(p.organisation, p.role.value) for p in document.participants]
+
+
+def _decisions(request: MemberRequest, run: Run) -> list[dict[str, object]]:
+    """Each organisation's word, and whether this person may give it."""
+    mine = {organisation.id for organisation in approvable_organisations(request.user, run)}
+    rows = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation", "decided_by")
+    waiting = run.state == RunState.AWAITING
+    return [
+        {
+            "approval": row,
+            "can": waiting and row.state == ApprovalState.PENDING and row.organisation_id in mine,
+            "why": why_not(request.user, Action.APPROVE_RUN, row.organisation)
+            if waiting and row.state == ApprovalState.PENDING and row.organisation == request.organisation
+            else "",
+        }
+        for row in rows
+    ]
+
+
+@member_required
+@require_safe
+def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
+    """What is to be approved, by whom, and what has changed since."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    if not run.contract:
+        return redirect("runs:edit" if can_edit_run(request.user, run) else "runs:detail", run.id)
+    document = contract_read(run.contract)
+    assert document is not None
+    config = RunConfig.parse(document.config)
+    voided = run.approvals.filter(state=ApprovalState.VOIDED).exclude(contract_hash=run.contract_hash)
+    context = {
+        "run": run,
+        "tabs": run_tabs(run, "approvals"),
+        "document": document,
+        "config": config,
+        "yaml": config.to_yaml(),
+        "contract_json": json.dumps(json.loads(run.contract), indent=2, ensure_ascii=False),
+        "decisions": _decisions(request, run),
+        "verdicts": run.participants.select_related("worker", "organisation"),
+        "changes": contract_diff(run.approved_contract, run.contract),
+        "first_contract": not run.approved_contract,
+        "voided": voided.select_related("organisation", "decided_by"),
+        "matrix": who_sees_what(config, party_columns(document)),
+        "warnings": cut_warnings(config),
+        "can_start": can_start_run(request.user, run) and run.state == RunState.APPROVED,
+        "can_edit": can_edit_run(request.user, run),
+        "can_stop": can_stop_run(request.user, run) and run.state in (RunState.AWAITING, RunState.APPROVED),
+        "is_open": run.state == RunState.AWAITING,
+    }
+    return render(request, "runs/approvals.html", context)
+
+
+@member_required
+@require_POST
+def decide(request: MemberRequest, run_id: str) -> HttpResponse:
+    """Approve or decline for one organisation."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    wanted = request.POST.get("organisation", request.organisation.id)
+    organisation = Organisation.objects.filter(id=wanted, id__in=run.participants.values("organisation_id")).first()
+    try:
+        if organisation is None:
+            raise AppError("CL-1501", "That organisation takes no part in this run.")
+        approve = request.POST.get("decision") == "approve"
+        approval_decide(
+            actor=request.user,
+            run=run,
+            organisation=organisation,
+            approve=approve,
+            contract_hash=request.POST.get("contract_hash", ""),
+            reason=request.POST.get("reason", ""),
+        )
+    except AppError as error:
+        if error.code == "CL-1601":
+            raise
+        messages.error(request, f"{error.message} {error.remedy} ({error.code})")
+        return redirect("runs:approvals", run.id)
+    messages.success(request, f"{organisation.name} has {'approved' if approve else 'declined'} the contract.")
+    run.refresh_from_db()
+    started = run.state in (RunState.STARTING, RunState.TRAINING)
+    return redirect("runs:detail" if started else "runs:approvals", run.id)
+
+
+@member_required
+@require_safe
+def inbox(request: MemberRequest) -> HttpResponse:
+    """What waits for this person, for others, and what was decided."""
+    chosen = request.GET.get("tab", "decide")
+    lists = inbox_for(request.user)
+    chosen = chosen if chosen in lists else "decide"
+    labels = {"decide": "To decide", "waiting": "Waiting on others", "history": "History"}
+    tabs = [
+        {"label": label, "url": f"/inbox?tab={key}", "active": key == chosen,
+         "count": len(lists[key]) if key != "history" else 0}
+        for key, label in labels.items()
+    ]  # fmt: skip
+    return render(request, "runs/inbox.html", {"items": lists[chosen], "tabs": tabs, "chosen": chosen})

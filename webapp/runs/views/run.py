@@ -1,0 +1,217 @@
+"""A run's page and its tabs; the buttons that control it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.accounts.models import User
+from webapp.adapters.selectors import why_no_download
+from webapp.orgs.http import MemberRequest, member_required
+from webapp.orgs.permissions import Action, can, why_not
+from webapp.runs.configure.forms import yaml_of
+from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
+from webapp.runs.contract import diff
+from webapp.runs.live.page import live_page
+from webapp.runs.models import Run, RunState
+from webapp.runs.permissions import can_edit_run, can_start_run, can_stop_run
+from webapp.runs.selectors import domain_table, run_get_for
+from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, run_start, run_stop
+from webapp.runs.states import EDITABLE, ENDED, LIVE
+from webapp.runs.views.tabs import run_tabs
+from webapp.telemetry.selectors import parties_of, record_json, records_visible_to
+
+
+def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
+    """What every tab of a run shows: header, tabs, and which buttons the person has."""
+    user = request.user
+    return {
+        "run": run,
+        "tabs": run_tabs(run, tab),
+        "can_edit": run.state in EDITABLE and can_edit_run(user, run),
+        "can_start": run.state == RunState.APPROVED and can_start_run(user, run),
+        "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
+        "can_pause": run.state == RunState.TRAINING and can_stop_run(user, run),
+        "can_resume": run.state == RunState.PAUSED and can_start_run(user, run),
+        "can_clone": can(user, Action.CONFIGURE_RUN, request.organisation),
+        "clone_why_not": why_not(user, Action.CONFIGURE_RUN, request.organisation),
+        "can_archive": run.state in ENDED | {RunState.DRAFT, RunState.DECLINED} and can_edit_run(user, run),
+        "is_live": run.state in LIVE,
+    }
+
+
+@member_required
+@require_safe
+def detail(request: MemberRequest, run_id: str) -> HttpResponseBase:
+    """The live page; a draft goes to its form."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    if run.state == RunState.DRAFT and can_edit_run(request.user, run):
+        return redirect("runs:edit", run.id)
+    page = live_page(user=request.user, run=run)
+    places = [
+        {"key": lane["party"], "label": lane["organisation"], "place": lane["place"], "role": lane["role"]}
+        for lane in page.lanes
+    ]
+    context = {**run_context(request, run, "detail"), "page": page, "places": places, "table": _table(page.series)}
+    return render(request, "runs/detail.html", context)
+
+
+def _table(series: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last points of each curve, for readers without scripts."""
+    return [
+        {"party": party, "name": name.replace("_", " "), "points": points[name][-8:]}
+        for party, points in series.items()
+        for name in ("loss", "eval_loss")
+        if points.get(name)
+    ]
+
+
+@member_required
+@require_safe
+def live(request: MemberRequest, run_id: str) -> HttpResponse:
+    """The page's changing parts, as the script fetches them after a change."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    context = {**run_context(request, run, "detail"), "page": live_page(user=request.user, run=run)}
+    return render(request, "runs/_live.html", context)
+
+
+@member_required
+@require_safe
+def logs(request: MemberRequest, run_id: str) -> HttpResponse:
+    """Typed log lines; a partner's stay with the partner."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    level = request.GET.get("level", "")
+    rows = records_visible_to(request.user, run).filter(kind="log")
+    if level:
+        rows = rows.filter(payload__level=level)
+    parties = parties_of(run)
+    lines = [record_json(record=row, run=run, parties=parties) for row in rows.order_by("-seq")[:300]]
+    context = {
+        **run_context(request, run, "logs"),
+        "lines": lines,
+        "level": level,
+        "levels": ["debug", "info", "warning", "error"],
+    }
+    return render(request, "runs/logs.html", context)
+
+
+@member_required
+@require_safe
+def config(request: MemberRequest, run_id: str) -> HttpResponse:
+    """The configuration as YAML, what differs from the parent, and the commands that make the same run."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    parts = run.participants.select_related("worker", "organisation", "dataset_version__dataset")
+    context = {
+        **run_context(request, run, "config"),
+        "yaml": yaml_of(run.config),
+        "parts": parts,
+        "parent_diff": diff(run.parent.config, run.config) if run.parent else [],
+        "curl": curl_of(run, list(parts)),
+    }
+    return render(request, "runs/config.html", context)
+
+
+def curl_of(run: Run, parts: list[Any]) -> str:
+    """A request that makes the same draft by the API."""
+    body = {
+        "project": run.project_id,
+        "name": run.name,
+        "config": run.config,
+        "parties": [
+            {"role": p.role, "worker": p.worker_id, "dataset_version": p.dataset_version_id or ""} for p in parts
+        ],
+        "public_prompts": run.public_prompts,
+    }
+    text = json.dumps(body, indent=2, ensure_ascii=False).replace("'", "'\\''")
+    return (
+        f'curl {settings.BASE_URL}/api/v1/runs -H "Authorization: Bearer $CUTLAYER_TOKEN"'
+        f" -H 'Content-Type: application/json' -d '{text}'"
+    )
+
+
+@member_required
+@require_safe
+def privacy(request: MemberRequest, run_id: str) -> HttpResponse:
+    """Who sees what in this run."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    context = run_context(request, run, "privacy")
+    try:
+        parsed = RunConfig.parse(run.config)
+    except AppError as error:
+        return render(request, "runs/privacy.html", {**context, "error": error})
+    parties = [Party(p.organisation.name, p.role) for p in run.participants.select_related("organisation")]
+    context |= {
+        "config": parsed,
+        "matrix": who_sees_what(parsed, parties),
+        "warnings": cut_warnings(parsed),
+        "moved": run.summary.get("bytes") or {},
+        "traffic": json.loads(run.contract)["traffic"] if run.contract else [],
+    }
+    return render(request, "runs/privacy.html", context)
+
+
+@member_required
+@require_safe
+def artefacts(request: MemberRequest, run_id: str) -> HttpResponse:
+    """Adapters, evaluation, and the comparison with the project's other runs."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    context = {
+        **run_context(request, run, "artefacts"),
+        "adapters": [(adapter, why_no_download(adapter)) for adapter in run.adapters.select_related("run")],
+        "table": domain_table(run.project, like=run) if run.state == RunState.DONE else None,
+        "segments": run.segments.select_related("participant__organisation"),
+        "notes": run.summary.get("notes") or [],
+    }
+    return render(request, "runs/artefacts.html", context)
+
+
+_ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
+    "start": (run_start, "The run is starting."),
+    "stop": (run_stop, "The stop was sent. The run is stopped when every worker has confirmed it."),
+    "pause": (run_pause, "The run pauses after the current step."),
+    "resume": (run_resume, "The run goes on."),
+    "archive": (run_archive, "The run is archived. Nothing was deleted."),
+}
+
+
+def _perform(user: User, run: Run, action: str, reason: str) -> str:
+    service, done = _ACTIONS[action]
+    if action == "stop":
+        service(actor=user, run=run, reason=reason)
+    else:
+        service(actor=user, run=run)
+    return done
+
+
+@member_required
+@require_POST
+def control(request: MemberRequest, run_id: str, action: str) -> HttpResponse:
+    """Start, stop, pause, resume, archive."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    try:
+        messages.success(request, _perform(request.user, run, action, request.POST.get("reason", "")))
+    except AppError as error:
+        if error.code == "CL-1601":
+            raise
+        messages.error(request, f"{error.message} {error.remedy} ({error.code})")
+    return redirect(reverse("runs:list") if action == "archive" else reverse("runs:detail", args=[run.id]))
+
+
+@member_required
+@require_POST
+def clone(request: MemberRequest, run_id: str) -> HttpResponse:
+    """A new draft from this run."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    new = run_clone(actor=request.user, run=run, organisation=request.organisation)
+    messages.success(request, "This is a clone. The differences from its parent are shown at the bottom.")
+    return redirect("runs:edit", new.id)
