@@ -1,0 +1,215 @@
+"""Every route × every kind of person: promise 1 (foreign objects are 404) and promise 36 (CSRF on unsafe methods).
+
+The rows stand beside each app in `tests/permission_rows.py`; a route without a row fails here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from webapp.api import api
+from webapp.asgi import browser_routes, worker_routes
+from webapp.orgs.tests.factories import api_token
+from webapp.orgs.tests.permission_table import ACTORS, Row, World, make_world
+
+APPS = [app.removeprefix("webapp.") for app in settings.INSTALLED_APPS if app.startswith("webapp.")]
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+def collected() -> list[Row]:
+    """The rows of every app."""
+    rows: list[Row] = []
+    for app in APPS:
+        name = f"webapp.{app}.tests.permission_rows"
+        if importlib.util.find_spec(name):
+            rows += importlib.import_module(name).ROWS
+    return rows
+
+
+ROWS = collected()
+HTTP_ROWS = [row for row in ROWS if not row.route.startswith("ws/")]
+SOCKET_ROWS = [row for row in ROWS if row.route.startswith("ws/")]
+
+
+def page_routes(patterns: list[URLPattern | URLResolver], namespace: str = "") -> Iterator[str]:
+    """The names of every route of the urlconf but the REST operations."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "api":
+                inner = f"{pattern.namespace}:" if pattern.namespace else namespace
+                yield from page_routes(pattern.url_patterns, inner)
+        else:
+            assert pattern.name, f"the route {pattern.pattern} has no name"
+            yield f"{namespace}{pattern.name}"
+
+
+def operations() -> Iterator[str]:
+    """Every REST operation as "GET /api/v1/…"."""
+    for prefix, router in api._routers:
+        for path, view in router.path_operations.items():
+            full = "/" + "/".join(part.strip("/") for part in ("api/v1", prefix, path) if part.strip("/"))
+            for operation in view.operations:
+                for method in operation.methods:
+                    yield f"{method} {full}"
+
+
+def sockets() -> Iterator[str]:
+    """Every socket route."""
+    for route in [*browser_routes, *worker_routes]:
+        yield str(route.pattern)
+
+
+def test_every_route_operation_and_socket_has_a_row():
+    known = {row.route for row in ROWS}
+    existing = {*page_routes(get_resolver().url_patterns), *operations(), *sockets()}
+    assert not existing - known, "routes without a row in webapp/<app>/tests/permission_rows.py"
+    assert not known - existing, "rows of routes that do not exist"
+
+
+def test_every_row_stands_once():
+    routes = [row.route for row in ROWS]
+    assert len(routes) == len(set(routes))
+
+
+def address(row: Row, world: World) -> str:
+    """The URL of a row."""
+    params = {name: world.ids[value] if not value.startswith("=") else value[1:] for name, value in row.params.items()}
+    if row.kind == "api":
+        return re.sub(r"{(?:\w+:)?(\w+)}", lambda match: params[match[1]], row.route.split(" ", 1)[1])
+    return reverse(row.route, kwargs=params)
+
+
+def body(row: Row, method: str, world: World) -> dict[str, object]:
+    """The data of a row, with the ids filled in."""
+    text = json.dumps(row.data.get(method, {}))
+    return json.loads(re.sub(r"{(\w+)}", lambda match: world.ids.get(match[1], match[0]), text))
+
+
+def ask(client: Client, row: Row, method: str, actor: str, world: World) -> int:
+    """The status of one request of one actor."""
+    headers = {}
+    if row.kind == "api" and actor != "anonymous":
+        user = world.users[actor]
+        headers["Authorization"] = f"Bearer {api_token(user, user.organisations.get())}"
+    elif actor != "anonymous":
+        client.force_login(world.users[actor])
+    url, data = address(row, world), body(row, method, world)
+    if row.kind != "page" and method in UNSAFE:
+        return client.generic(method, url, json.dumps(data), "application/json", headers=headers).status_code
+    return client.generic(method, url, **_form(method, data), headers=headers).status_code
+
+
+def _form(method: str, data: dict[str, object]) -> dict[str, object]:
+    if method not in UNSAFE:
+        return {"QUERY_STRING": ""}
+    from urllib.parse import urlencode
+
+    return {"data": urlencode(data, doseq=True), "content_type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("row", HTTP_ROWS, ids=lambda row: row.route)
+def test_each_kind_of_person_gets_the_listed_answer(row):
+    world = make_world()
+    wrong = []
+    for method, by_actor in row.expect.items():
+        for actor in ACTORS:
+            cache.clear()
+            with transaction.atomic():
+                status = ask(Client(raise_request_exception=False), row, method, actor, world)
+                transaction.set_rollback(True)
+            if status != by_actor[actor]:
+                wrong.append(f"{method} as {actor}: {status}, listed {by_actor[actor]}")
+    assert not wrong, f"{row.route}: {'; '.join(wrong)}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "row",
+    [row for row in HTTP_ROWS if row.kind == "page" and UNSAFE & set(row.expect)],
+    ids=lambda row: row.route,
+)
+def test_an_unsafe_request_without_a_csrf_token_is_refused(row):
+    world = make_world()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.users["admin"])
+    for method in UNSAFE & set(row.expect):
+        assert client.generic(method, address(row, world), "").status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("row", [row for row in HTTP_ROWS if row.kind == "page"], ids=lambda row: row.route)
+def test_a_page_that_does_not_list_post_does_not_take_it(row):
+    if "POST" in row.expect:
+        return
+    world = make_world()
+    client = Client()
+    client.force_login(world.users["admin"])
+    assert client.post(address(row, world)).status_code in (404, 405)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("row", [row for row in HTTP_ROWS if row.kind == "api"], ids=lambda row: row.route)
+def test_the_session_cannot_change_anything_through_the_api(row):
+    method = row.route.split(" ", 1)[0]
+    if method not in UNSAFE:
+        return
+    world = make_world()
+    client = Client()
+    client.force_login(world.users["admin"])
+    response = client.generic(method, address(row, world), json.dumps(body(row, method, world)), "application/json")
+    assert response.status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("row", SOCKET_ROWS, ids=lambda row: row.route)
+async def test_a_socket_opens_for_whom_the_table_says(row):
+    from asgiref.sync import sync_to_async
+
+    from webapp.asgi import application
+
+    world = await sync_to_async(make_world)()
+    path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: world.ids[row.params[match[1]]], row.route)
+    wrong = []
+    for actor, listed in row.expect["WS"].items():
+        headers = [(b"origin", b"http://testserver"), (b"host", b"testserver")]
+        if actor != "anonymous":
+            client = Client()
+            await sync_to_async(client.force_login)(world.users[actor])
+            cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+            headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode()))
+        opened, code = await _connect(application, path, headers)
+        got = 101 if opened else code
+        if got != listed:
+            wrong.append(f"{actor}: {got}, listed {listed}")
+        if actor == "admin" and row.kind == "page":
+            foreign = [(b"origin", b"https://evil.example"), *headers[1:]]
+            opened, _ = await _connect(application, path, foreign)
+            if opened:
+                wrong.append("opened for a foreign Origin")
+    assert not wrong, f"{row.route}: {'; '.join(wrong)}"
+
+
+async def _connect(application, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[bool, int]:
+    """Whether the socket opened, else its close code."""
+    scope = {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []}
+    communicator = ApplicationCommunicator(application, scope)
+    await communicator.send_input({"type": "websocket.connect"})
+    answer = await communicator.receive_output(timeout=10)
+    if answer["type"] != "websocket.accept":
+        return False, int(answer.get("code") or 0)
+    await communicator.send_input({"type": "websocket.disconnect", "code": 1000})
+    await communicator.wait(timeout=10)
+    return True, 0
