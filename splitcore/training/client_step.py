@@ -23,6 +23,8 @@ from splitcore.training.optim import Optimiser
 from splitcore.wire.codecs import decode
 from splitcore.wire.messages import Kind, Message, Phase
 
+STOP_GRACE = 0.7  # seconds in which a step that the other halves may apply is still applied here
+
 
 @dataclass(frozen=True)
 class StepOutcome:
@@ -73,10 +75,10 @@ class ClientStep:
 
     # ---- messages
 
-    def next(self) -> Message:
+    def next(self, *, grace: float = 0.0) -> Message:
         """The next message that is not the token total of a step, which is only noted."""
         while True:
-            message = self._stash.popleft() if self._stash else self.link.receive()
+            message = self._stash.popleft() if self._stash else self.link.receive(grace=grace)
             if not self._noted(message):
                 return message
 
@@ -207,7 +209,7 @@ class ClientStep:
             else:
                 norms = norms_vector(gradients, parameters) if parameters else torch.zeros(0)
                 self.link.send(Kind.NORMS, step=step, tensors={"norms": (norms, "fp32")})
-            answer = self.next()
+            answer = self.next(grace=STOP_GRACE)
             if answer.kind is not Kind.AGGREGATE or answer.step != step:
                 raise out_of_turn(answer)
             if self.plan.shared:
@@ -227,7 +229,7 @@ class ClientStep:
         tensors = {name: (parameter, "fp32") for name, parameter in self._parameters.items()}
         self.link.send(Kind.ADAPTER_WEIGHTS, step=step, body={"tokens": self._since_average}, tensors=tensors)
         self._since_average = 0
-        answer = self.next()
+        answer = self.next(grace=STOP_GRACE)
         if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
             raise out_of_turn(answer)
         with torch.no_grad():

@@ -163,11 +163,18 @@ def named_adapter(*segments: Segment) -> dict[str, nn.Parameter]:
     return {name: parameter for segment in segments for name, parameter in adapter_parameters(segment.model)}
 
 
+def public_name(name: str) -> str:
+    """The base model's name as it may be published: an id, or the last part of a folder's path."""
+    is_path = name.startswith(("/", ".", "~")) or Path(name).is_dir()
+    return Path(name).name if is_path else name
+
+
 def write_segment(
     plan: Blueprint, segment: Segment, layout: AdapterLayout, lora: LoraSection, *, party: str, step: int, folder: Path
 ) -> Path:
     """Write a segment's adapter files into `folder`/<role>."""
     model, cut = plan.settings.config.model, segment.plan
+    model = model.model_copy(update={"name_or_path": public_name(model.name_or_path)})
     info = SegmentInfo(
         cut.role, cut.start, cut.end, cut.total, party, step, model.name_or_path, model.revision, model.manifest
     )

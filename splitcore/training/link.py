@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 
 import torch
@@ -44,16 +45,33 @@ class Link:
                     self.channel.send(message, timeout=SLICE)
                     return
                 except ChannelError as error:
+                    if error.code == "CL-1328":
+                        self._look_for_stop()
                     if error.code != "CL-1331":
                         raise
                     self._watch.gate()
 
-    def receive(self, *, timeout: float | None = None) -> Message:
-        """The next message. Raises StoppedError when either half is to stop, ChannelError CL-1327 after `timeout`."""
+    def _look_for_stop(self) -> None:
+        """The other half is gone: raise StoppedError where it said before that it stops."""
+        with suppress(ChannelError):
+            while True:
+                self.checked(self.channel.receive(timeout=0.0))
+
+    def receive(self, *, timeout: float | None = None, grace: float = 0.0) -> Message:
+        """The next message. Raises StoppedError when either half is to stop, ChannelError CL-1327 after `timeout`.
+
+        For `grace` seconds after a stop is wanted here it still waits: the other half may be about to step.
+        """
         deadline = None if timeout is None else monotonic() + timeout
+        leave: float | None = None
         with self._clock.stage("wait"):
             while True:
-                self._watch.gate()
+                try:
+                    self._watch.gate()
+                except StoppedError:
+                    leave = leave or monotonic() + grace
+                    if monotonic() >= leave:
+                        raise
                 try:
                     return self.checked(self.channel.receive(timeout=SLICE))
                 except ChannelError as error:

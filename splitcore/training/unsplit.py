@@ -29,7 +29,7 @@ from splitcore.data.sampling import Sampler, cut, step_count
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
-from splitcore.training.halves import check_parties, micro_rows
+from splitcore.training.halves import check_parties, micro_rows, public_name
 from splitcore.training.loss import loss_sum
 from splitcore.training.optim import Optimiser
 
@@ -120,6 +120,8 @@ class UnsplitRun:
         self.eval_losses.append((step, summed / sum(batch.targets for batch in batches)))
 
     def _write(self, folder: str) -> None:
-        config = config_dict(lora_config(self._layout, self._config.lora, self._config.model))
+        model = self._config.model
+        model = model.model_copy(update={"name_or_path": public_name(model.name_or_path)})
+        config = config_dict(lora_config(self._layout, self._config.lora, model))
         weights = weights_bytes(self._parameters)  # type: ignore[arg-type]
         write_folder(self._out / folder, {WEIGHTS: weights, CONFIG: json_bytes(config)})

@@ -1,0 +1,152 @@
+"""One half as a process of its own: `python -m splitcore.training.process SPEC`, over gRPC with mutual TLS.
+
+Everything it needs is in its folder: spec.json, the rows, its identity. It writes events.jsonl as it goes, and at the
+end result.json, with the result or the error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.training.events import Event
+
+READY, RESULT, EVENTS, STOP = "ready.json", "result.json", "events.jsonl", "stop"
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """What a half's process is told."""
+
+    role: str  # client | server
+    party: str
+    parties: list[str]
+    config: dict[str, Any]
+    model_source: str
+    run: str
+    folder: str  # its own
+    certificates: dict[str, str]  # participant (or "server") → PEM that is pinned
+    server_folder: str  # where the server half tells its address
+    sample_prompts: list[str]
+    threads: int
+
+    @classmethod
+    def read(cls, path: Path) -> ProcessSpec:
+        """Read a spec.json."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def write(self) -> Path:
+        """Write spec.json into the half's folder."""
+        path = Path(self.folder) / "spec.json"
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return path
+
+
+def run_spec(path: Path) -> int:
+    """Run the half of a spec; returns the exit status."""
+    import torch
+
+    spec = ProcessSpec.read(path)
+    folder = Path(spec.folder)
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    outcome: dict[str, Any]
+    try:
+        outcome = {"result": _plain(asdict(_run_half(spec, folder)))}
+    except AppError as error:
+        outcome = {"error": {"kind": type(error).__name__, **error.to_dict()}}
+    except Exception as error:  # any other end is told by its class: a message could hold data
+        outcome = {
+            "error": {"kind": type(error).__name__, "code": "CL-1999", "message": "", "remedy": "", "details": {}}
+        }
+    partial = folder / f".{RESULT}"
+    partial.write_text(json.dumps(outcome), encoding="utf-8")
+    partial.replace(folder / RESULT)
+    return 1 if "error" in outcome else 0
+
+
+def _plain(data: Any) -> Any:
+    """Paths as text."""
+    if isinstance(data, Mapping):
+        return {key: _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    return str(data) if isinstance(data, Path) else data
+
+
+def _run_half(spec: ProcessSpec, folder: Path) -> Any:
+    from splitcore.training.client import ClientHalf
+    from splitcore.training.halves import HalfSettings
+    from splitcore.training.server import ServerHalf
+    from splitcore.wire.certificates import load_identity
+    from splitcore.wire.grpc_channel import dial
+    from splitcore.wire.grpc_listener import serve
+
+    identity = load_identity(folder)
+    with (folder / EVENTS).open("a", encoding="utf-8", buffering=1) as events:
+
+        def emit(event: Event) -> None:
+            events.write(json.dumps(event.to_dict()) + "\n")
+
+        settings = HalfSettings(
+            config=RunConfig.parse(spec.config),
+            parties=spec.parties,
+            model_source=spec.model_source,
+            out=folder,
+            run=spec.run,
+            emit=emit,
+            control=lambda: "stop" if (folder / STOP).exists() else "run",
+        )
+        if spec.role == "server":
+            clients = {party: spec.certificates[party] for party in spec.parties}
+            return ServerHalf(
+                settings,
+                listen=lambda limits: serve(identity=identity, clients=clients, limits=limits, host="127.0.0.1"),
+                ready=lambda address: _tell(folder, address),
+            ).run()
+
+        def connect(limits: Any) -> Any:
+            host, port = _address(Path(spec.server_folder), folder)
+            return dial(host, port, identity=identity, server_certificate=spec.certificates["server"], limits=limits)
+
+        return ClientHalf(
+            settings,
+            party=spec.party,
+            rows=_rows(folder / "rows.jsonl"),
+            eval_rows=_rows(folder / "eval.jsonl"),
+            connect=connect,
+            sample_prompts=spec.sample_prompts,
+        ).run()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _tell(folder: Path, address: tuple[str, int]) -> None:
+    partial = folder / f".{READY}"
+    partial.write_text(json.dumps({"host": address[0], "port": address[1]}), encoding="utf-8")
+    partial.replace(folder / READY)
+
+
+def _address(server_folder: Path, folder: Path, patience: float = 600.0) -> tuple[str, int]:
+    """Wait for the server half's address."""
+    deadline = monotonic() + patience
+    while not (server_folder / READY).exists():
+        if (folder / STOP).exists() or monotonic() > deadline:
+            raise AppError("CL-1320")
+        sleep(0.02)
+    found = json.loads((server_folder / READY).read_text(encoding="utf-8"))
+    return str(found["host"]), int(found["port"])
+
+
+if __name__ == "__main__":
+    sys.exit(run_spec(Path(sys.argv[1])))
