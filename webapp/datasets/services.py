@@ -11,7 +11,9 @@ from webapp.audit.services import audit_record
 from webapp.core.live import notify_org
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker
+from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
+from webapp.projects.selectors import takes_part
 from workers.contracts import DatasetMetadata
 
 
@@ -48,6 +50,9 @@ def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVer
 @transaction.atomic
 def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
     """Let a project's runs be configured with the dataset; each run still needs the organisation's approval."""
+    require(actor, Action.OFFER_DATASET, dataset.organisation)
+    if not takes_part(dataset.organisation, project):
+        raise AppError("CL-1601", f"{dataset.organisation} does not take part in {project}.")
     if dataset.projects.filter(pk=project.pk).exists():
         return
     dataset.projects.add(project)
@@ -57,6 +62,7 @@ def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
 @transaction.atomic
 def dataset_offer_withdraw(*, actor: User, dataset: Dataset, project: Project) -> None:
     """Take a dataset back from a project: new runs cannot use it, runs already approved go on."""
+    require(actor, Action.OFFER_DATASET, dataset.organisation)
     if not dataset.projects.filter(pk=project.pk).exists():
         return
     dataset.projects.remove(project)
@@ -80,6 +86,7 @@ def _audit(*, actor: User, action: str, dataset: Dataset, project: Project) -> N
 @transaction.atomic
 def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     """Keep a version out of new runs; its history stays."""
+    require(actor, Action.OFFER_DATASET, version.dataset.organisation)
     row = DatasetVersion.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=version.pk)
     if row.withdrawn_at is None:
         row.withdrawn_at = timezone.now()

@@ -19,6 +19,7 @@ from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.fleet.hub_key import hub_sign
 from webapp.fleet.models import Worker
+from webapp.orgs.permissions import Action, require
 
 
 def _base64url(data: bytes) -> str:
@@ -28,6 +29,7 @@ def _base64url(data: bytes) -> str:
 @transaction.atomic
 def upload_ticket_issue(*, actor: User, worker: Worker) -> str:
     """A ticket for `actor` to add datasets on `worker`: ten minutes, once, nothing else."""
+    require(actor, Action.ADD_DATASET, worker.organisation)
     expires_at = timezone.now() + timedelta(minutes=settings.UPLOAD_TICKET_MINUTES)
     claims = {
         "action": "add",

@@ -17,9 +17,10 @@ from webapp.core.live import notify_org
 from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
-from webapp.fleet.presence import facts_stored
+from webapp.fleet.presence import console_url_stored, facts_stored
 from webapp.fleet.signing import clock_check
 from webapp.orgs.models import Organisation, PartyKind
+from webapp.orgs.permissions import Action, require
 from workers.contracts import PROTOCOL_VERSION, EnrolReply, EnrolRequest
 
 TOKEN_PREFIX = "clw"  # noqa: S105  (the prefix of a token, not a token)
@@ -43,6 +44,7 @@ def enrolment_token_create(
     *, actor: User, organisation: Organisation, worker_name: str, kind: str, labels: list[str] | None = None
 ) -> NewToken:
     """Make the token with which one worker may join within the next hour."""
+    require(actor, Action.ENROL_WORKER, organisation)
     if _name_is_taken(organisation=organisation, name=worker_name):
         raise AppError("CL-1416", f"A worker named {worker_name} exists already.")
     secret = new_token(TOKEN_PREFIX)
@@ -68,6 +70,7 @@ def enrolment_token_create(
 @transaction.atomic
 def enrolment_token_revoke(*, actor: User, token: EnrolmentToken) -> EnrolmentToken:
     """Withdraw a token that was not used yet."""
+    require(actor, Action.ENROL_WORKER, token.organisation)
     row = EnrolmentToken.objects.select_for_update().get(pk=token.pk)
     if row.used_at is not None:
         raise AppError("CL-1417", "The token was used already; revoke the worker instead.")
@@ -108,7 +111,7 @@ def _worker_create(*, token: EnrolmentToken, certificate: WorkerCertificate, req
         certificate_pem=certificate.pem,
         fingerprint=certificate.fingerprint,
         version=request.facts.cutlayer,
-        console_url=request.console_url,
+        console_url=console_url_stored(request.console_url),
         facts=facts_stored(request.facts),
     )
     token.used_at, token.worker = timezone.now(), worker

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -36,6 +37,15 @@ def _kept(entries: Iterable[dict[str, Any]], *, keys: frozenset[str]) -> list[di
 def facts_stored(facts: WorkerFacts) -> dict[str, Any]:
     """Hardware facts as the database keeps them: of a GPU's entry the known, short values alone."""
     return facts.model_dump(mode="json") | {"gpus": _kept(facts.gpus, keys=GPU_KEYS)}
+
+
+def console_url_stored(url: str) -> str:
+    """The address of a worker's own page, if it is one that a link may have: people will click on it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if parts.scheme in ("http", "https") and parts.hostname else ""
 
 
 def is_online(*, last_beat_at: datetime | None, connected_at: datetime | None, now: datetime | None = None) -> bool:
@@ -72,7 +82,7 @@ def hello_record(*, worker: Worker, hello: Hello) -> None:
             facts=facts_stored(hello.facts),
             checks=[check.model_dump(mode="json") for check in hello.checks],
             policy=hello.policy.model_dump(mode="json"),
-            console_url=hello.console_url,
+            console_url=console_url_stored(hello.console_url),
             version=hello.facts.cutlayer[:40],
             last_beat_at=timezone.now(),
             updated_at=timezone.now(),

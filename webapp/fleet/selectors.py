@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import QuerySet
+from django.db.models import Case, Count, Q, QuerySet, When
 from django.http import Http404
+from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.audit.models import AuditEntry
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
 from webapp.fleet.signing import ENROLLED
+from webapp.orgs.models import Organisation
 from webapp.orgs.selectors import memberships_of, organisation_ids_of
 from webapp.projects.models import Project
+from webapp.runs.models import Participant
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -74,3 +78,38 @@ def watched_organisation_id(*, user_id: str, chosen: str, fixed: bool) -> str | 
     if chosen in ids:
         return chosen
     return ids[0] if ids and not fixed else None
+
+
+def workers_table(user: User, organisation: Organisation) -> QuerySet[Worker]:
+    """The organisation's workers as the table shows them: those that are gone come last."""
+    gone = Case(When(state__in=[WorkerState.REVOKED, WorkerState.LEFT], then=1), default=0)
+    return (
+        workers_visible_to(user)
+        .filter(organisation=organisation)
+        .annotate(
+            is_gone=gone,
+            dataset_count=Count("datasets", filter=Q(datasets__is_archived=False), distinct=True),
+            model_count=Count("models", distinct=True),
+        )
+        .order_by("is_gone", "name")
+    )
+
+
+def open_tokens(user: User, organisation: Organisation) -> QuerySet[EnrolmentToken]:
+    """The tokens that can still be used, and the workers that still wait for confirmation."""
+    usable = Q(used_at=None, revoked_at=None, expires_at__gt=timezone.now())
+    return enrolment_tokens_visible_to(user).filter(
+        usable | Q(worker__state=WorkerState.PENDING), organisation=organisation
+    )
+
+
+def lanes_of(worker: Worker) -> QuerySet[Participant]:
+    """The parts that the worker has in runs, the newest first."""
+    return worker.participations.select_related("run", "run__project").order_by("-run__created_at")[:10]
+
+
+def activity_of(worker: Worker) -> QuerySet[AuditEntry]:
+    """What was done with the worker, the newest first."""
+    return AuditEntry.objects.filter(
+        object_id=worker.pk, organisation_id=worker.organisation_id, action__startswith="worker."
+    ).order_by("-sequence")[:20]

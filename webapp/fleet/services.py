@@ -11,6 +11,7 @@ from webapp.audit.services import audit_record
 from webapp.core.live import close_worker, notify_org, wake_worker
 from webapp.fleet.certificates import certificate_parse
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
+from webapp.orgs.permissions import Action, require
 from workers.contracts import ModelRegistration
 
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
@@ -41,6 +42,7 @@ def _audit(*, actor: User | Worker, action: str, worker: Worker, **details: str)
 @transaction.atomic
 def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     """Let a worker act, after a person compared its fingerprint; a click on a stale page confirms no other key."""
+    require(actor, Action.CONFIRM_WORKER, worker.organisation)
     row = _locked(worker)
     if row.fingerprint != fingerprint:
         raise AppError(
@@ -56,6 +58,7 @@ def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
 @transaction.atomic
 def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
     """Suspend a worker: its socket is closed and its calls are refused until it is released."""
+    require(actor, Action.REVOKE_WORKER, worker.organisation)
     row = _locked(worker)
     _move(worker=row, to=WorkerState.QUARANTINED, allowed=(WorkerState.ACTIVE, WorkerState.PENDING))
     _audit(actor=actor, action="worker.quarantined", worker=row)
@@ -66,6 +69,7 @@ def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
 @transaction.atomic
 def worker_release(*, actor: User, worker: Worker) -> Worker:
     """Lift a quarantine; a worker that was never confirmed waits for that again."""
+    require(actor, Action.REVOKE_WORKER, worker.organisation)
     row = _locked(worker)
     to = WorkerState.ACTIVE if row.confirmed_at else WorkerState.PENDING
     _move(worker=row, to=to, allowed=(WorkerState.QUARANTINED,))
@@ -76,6 +80,7 @@ def worker_release(*, actor: User, worker: Worker) -> Worker:
 @transaction.atomic
 def worker_revoke(*, actor: User, worker: Worker) -> Worker:
     """Shut a worker out for good: from the commit on its calls are refused, and its socket is closed."""
+    require(actor, Action.REVOKE_WORKER, worker.organisation)
     row = _locked(worker)
     if row.state == WorkerState.REVOKED:
         return row
@@ -107,6 +112,7 @@ def worker_leave(*, worker: Worker) -> Worker:
 
 def worker_rename(*, actor: User, worker: Worker, name: str, labels: list[str]) -> Worker:
     """Give a worker another name and other labels."""
+    require(actor, Action.ENROL_WORKER, worker.organisation)
     try:
         with transaction.atomic():
             row = _locked(worker)

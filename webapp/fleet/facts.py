@@ -1,0 +1,160 @@
+"""What is known of a worker, one fact at a time: none of them stands for another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from webapp.core.formatting import human_bytes
+from webapp.fleet.models import Worker, WorkerState
+from webapp.fleet.presence import is_online
+
+_ALLOWED_IN = (WorkerState.ACTIVE, WorkerState.PENDING)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact: a chip (`state`, `word`) and, where there is one, the moment or the detail that goes with it."""
+
+    name: str
+    state: str
+    word: str
+    detail: str = ""
+    moment: datetime | None = None
+    remedy: str = ""
+
+
+def enrolled(worker: Worker) -> Fact:
+    """Whether the enrolment stands."""
+    gone = worker.state in (WorkerState.REVOKED, WorkerState.LEFT)
+    return Fact(
+        "Enrolled",
+        worker.state if gone else "enrolled",
+        worker.get_state_display() if gone else "Enrolled",
+        moment=worker.created_at,
+    )
+
+
+def confirmed(worker: Worker) -> Fact:
+    """Whether a person has compared the fingerprint."""
+    if worker.confirmed_at is None:
+        return Fact(
+            "Fingerprint",
+            "awaiting_confirmation",
+            "To confirm",
+            remedy="Compare the fingerprint with the worker's terminal, then confirm it.",
+        )
+    who = f"by {worker.confirmed_by}" if worker.confirmed_by else ""
+    return Fact("Fingerprint", "confirmed", "Confirmed", who, worker.confirmed_at)
+
+
+def online(worker: Worker, now: datetime | None = None) -> Fact:
+    """Whether the worker was heard within three beats."""
+    if worker.state not in _ALLOWED_IN:
+        return Fact("Connection", "offline", "Shut out", moment=worker.last_beat_at)
+    if is_online(last_beat_at=worker.last_beat_at, connected_at=worker.connected_at, now=now or timezone.now()):
+        return Fact("Connection", "online", "Online", moment=worker.last_beat_at)
+    if worker.last_beat_at is None:
+        return Fact("Connection", "pending", "Not seen yet", remedy="Start it: cutlayer worker start")
+    return Fact(
+        "Connection",
+        "offline",
+        "Offline",
+        moment=worker.last_beat_at,
+        remedy="Start it again on its machine: cutlayer worker start",
+    )
+
+
+def version(worker: Worker) -> Fact:
+    """Whether the worker runs the hub's version."""
+    if not worker.version:
+        return Fact("Version", "unknown", "Unknown")
+    if worker.version == settings.CUTLAYER_VERSION:
+        return Fact("Version", "ok", worker.version)
+    return Fact(
+        "Version",
+        "warning",
+        worker.version,
+        f"The hub runs {settings.CUTLAYER_VERSION}.",
+        remedy=f"Install Cutlayer {settings.CUTLAYER_VERSION} on the worker.",
+    )
+
+
+def doctor(worker: Worker) -> Fact:
+    """The worker's own checks, summed up."""
+    counts = {status: sum(check.get("status") == status for check in worker.checks) for status in ("failed", "warning")}
+    if not worker.checks:
+        return Fact("Doctor", "unknown", "No report yet")
+    if counts["failed"]:
+        return Fact("Doctor", "failed", f"{counts['failed']} failed")
+    if counts["warning"]:
+        return Fact("Doctor", "warning", f"{counts['warning']} to look at")
+    return Fact("Doctor", "ok", f"{len(worker.checks)} passed")
+
+
+def gpu(worker: Worker) -> Fact:
+    """Memory that is free on the worker's GPUs, as it last said."""
+    gpus: list[dict[str, Any]] = worker.facts.get("gpus") or []
+    if not gpus:
+        return Fact("GPU", "inactive", "CPU only" if worker.facts else "Unknown")
+    free = sum(int(entry.get("free_bytes") or 0) for entry in gpus)
+    total = sum(int(entry.get("memory_bytes") or 0) for entry in gpus)
+    count = f"{len(gpus)} × " if len(gpus) > 1 else ""
+    return Fact("GPU", "ok", f"{human_bytes(free)} free", f"{count}{gpus[0].get('name', 'GPU')}, {human_bytes(total)}")
+
+
+def busy(worker: Worker) -> Fact:
+    """How many parts of runs the worker is busy with, as it last said."""
+    count = len(worker.lanes) if online(worker).state == "online" else 0
+    return Fact("Work", "running" if count else "inactive", f"{count} running" if count else "Idle")
+
+
+def facts_of(worker: Worker) -> list[Fact]:
+    """All of them, in the order of a worker's life."""
+    return [fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu, busy)]
+
+
+def hardware_of(worker: Worker) -> list[tuple[str, str]]:
+    """Hardware and versions as label and value, empty ones left out."""
+    facts = worker.facts
+    ports = facts.get("tensor_ports") or []
+    values = [
+        ("Cutlayer", worker.version),
+        ("Python", facts.get("python")),
+        ("PyTorch", facts.get("torch")),
+        ("System", facts.get("platform")),
+        ("CPU cores", facts.get("cpus")),
+        ("Memory", human_bytes(facts["memory_bytes"]) if facts.get("memory_bytes") else ""),
+        ("Free disk", human_bytes(facts["disk_free_bytes"]) if facts.get("disk_free_bytes") else ""),
+        *((f"GPU {place}", gpu_line(entry)) for place, entry in enumerate(facts.get("gpus") or [])),
+        ("Tensor address", facts.get("tensor_host")),
+        ("Tensor ports", "–".join(str(port) for port in ports)),
+    ]
+    return [(label, str(value)) for label, value in values if value]
+
+
+def gpu_line(entry: dict[str, Any]) -> str:
+    """A GPU in words."""
+    free, total = human_bytes(entry.get("free_bytes")), human_bytes(entry.get("memory_bytes"))
+    return f"{entry.get('name', 'GPU')}: {free} free of {total}"
+
+
+def policy_of(worker: Worker) -> list[tuple[str, str]]:
+    """The site policy's limits in words; the file itself stays on the worker, which enforces it."""
+    policy = worker.policy
+    if not policy:
+        return []
+    trust = "Only listed fingerprints" if policy.get("peer_trust") == "listed" else "First use, then pinned"
+    return [
+        ("Topologies", ", ".join(policy.get("topologies") or []) or "Any"),
+        ("Least head layers", str(policy.get("min_head_layers", 0))),
+        ("Least tail layers", str(policy.get("min_tail_layers", 0))),
+        ("Base models", ", ".join(policy.get("models") or []) or "Any"),
+        ("Most steps", str(policy.get("max_steps") or "No limit")),
+        ("Compute hosts", ", ".join(policy.get("hosts") or []) or "Any"),
+        ("Trust in peers", trust),
+    ]
