@@ -38,7 +38,7 @@ class TokenForm(forms.Form):
     name = forms.CharField(max_length=80, help_text="What it is for, such as: nightly runs.")
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, scope.help) for scope in Scope],
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
         initial=[Scope.READ.value],
         help_text="A token never allows more than your role does.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -37,7 +37,7 @@ def verify(request: MemberRequest) -> HttpResponse:
 
 @member_required
 @require_safe
-def export(request: MemberRequest, form: str) -> StreamingHttpResponse:
+def export(request: MemberRequest, form: str) -> HttpResponse:
     """The filtered entries as a file."""
     require(request.user, Action.VIEW_AUDIT, request.organisation)
     if form not in _FORMATS:
@@ -50,9 +50,8 @@ def export(request: MemberRequest, form: str) -> StreamingHttpResponse:
         organisation_id=request.organisation.pk,
         details={"format": form, "entries": entries.count()},
     )
-    response = StreamingHttpResponse(
-        lines(entries.iterator(chunk_size=1000)), content_type=f"{content_type}; charset=utf-8"
-    )
+    text = "".join(lines(entries.iterator(chunk_size=1000)))
+    response = HttpResponse(text, content_type=f"{content_type}; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
     return response
 

@@ -15,6 +15,8 @@ from webapp.projects.models import Participation, Project
 if TYPE_CHECKING:
     from webapp.accounts.models import User
 
+LIVE_STATES = ("starting", "training", "paused", "finishing", "stopping")
+
 
 @transaction.atomic
 def project_create(
@@ -70,7 +72,12 @@ def participation_end(*, actor: User, participation: Participation) -> Participa
         raise AppError("CL-1609", "The organisation that owns the project cannot leave it.", "Archive the project.")
     require(actor, Action.INVITE_PARTNERS, _acting_for(actor, own, project.owner))
     participation = Participation.objects.select_for_update().get(pk=participation.pk)
+    live = project.runs.filter(state__in=LIVE_STATES, participants__organisation=own).first()
+    if live is not None:
+        raise AppError("CL-1609", f"{own.name} takes part in {live.name}, which is under way.", "Stop that run first.")
     if participation.is_active:
+        own_datasets = project.datasets.filter(organisation=own)
+        project.datasets.remove(*own_datasets)
         participation.is_active = False
         participation.save()
         _recorded(actor, project, "project.left", {"organisation": own.name})

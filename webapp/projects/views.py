@@ -71,7 +71,7 @@ def project_list(request: MemberRequest) -> HttpResponse:
     counted = found.annotate(
         parties=Count("participations", filter=Q(participations__is_active=True), distinct=True),
         run_count=Count("runs", filter=~Q(runs__state=RunState.DRAFT), distinct=True),
-    )
+    ).order_by("-created_at")
     context = {
         "page_obj": Paginator(counted, 25).get_page(request.GET.get("page")),
         "archived": archived,
