@@ -21,6 +21,8 @@ from workers.network import http_client, hub_address, is_loopback, network_error
 from workers.policy import policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
 
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104  # mutual TLS guards the port
+
 
 @dataclass(frozen=True)
 class JoinOptions:
@@ -158,11 +160,13 @@ def _enrol(url: str, request: EnrolRequest) -> EnrolReply:
 
 
 def _with_options(config: WorkerConfig, options: JoinOptions) -> WorkerConfig:
+    host = options.tensor_host or _default_tensor_host(config.hub_url)
     return config.model_copy(
         update={
             "console_host": options.console_host,
             "console_port": options.console_port,
-            "tensor_host": options.tensor_host or _default_tensor_host(config.hub_url),
+            "tensor_host": host,
+            "tensor_bind": host if is_loopback(host) else ALL_INTERFACES,
             "tensor_ports": options.tensor_ports,
         }
     )

