@@ -1,0 +1,117 @@
+"""Rows, templates, sampling, batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from splitcore.config import DataSection, TrainingSection
+from splitcore.data.batches import collate
+from splitcore.data.rows import RowError, check_row
+from splitcore.data.sampling import Sampler, cut, hold_out, step_count
+from splitcore.data.tokenise import IGNORED, encode_row, encode_rows
+from splitcore.errors import AppError
+from splitcore.models.tests.tiny import save_tokenizer
+
+PLAIN = DataSection()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder: Path = tmp_path_factory.mktemp("tokenizer")
+    save_tokenizer(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"prompt": "a", "completion": "  "}, "CL-1202"),
+        ({"text": ""}, "CL-1202"),
+        ({"messages": [{"role": "user", "content": "a"}]}, "CL-1202"),
+        ({"prompt": "a"}, "CL-1201"),
+        ({"prompt": 3, "completion": "b"}, "CL-1201"),
+        ({"prompt": "a", "completion": "\ud800"}, "CL-1201"),
+        ({"messages": "a"}, "CL-1201"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "CL-1201"),
+        ({"answer": "b"}, "CL-1201"),
+    ],
+)
+def test_a_bad_row_is_an_error_without_its_content(row: dict[str, Any], code: str) -> None:
+    with pytest.raises(RowError) as caught:
+        check_row(row)
+    assert caught.value.code == code
+
+
+def test_columns_may_have_other_names() -> None:
+    row = check_row({"question": "a", "answer": "b"}, {"prompt": "question", "completion": "answer"})
+    assert (row.prompt, row.completion) == ("a", "b")
+
+
+def test_the_loss_counts_the_completion_and_the_end(tokenizer: Any) -> None:
+    encoded = encode_row(check_row({"prompt": "ab", "completion": "cd"}), tokenizer, PLAIN, 64)
+    assert encoded.labels == (IGNORED, IGNORED, *encoded.ids[2:])
+    assert encoded.ids[-1] == tokenizer.eos_token_id
+    assert encoded.targets == 3
+
+
+def test_the_loss_counts_everything_where_asked_and_for_plain_text(tokenizer: Any) -> None:
+    everything = encode_row(check_row({"prompt": "ab", "completion": "cd"}), tokenizer, DataSection(loss_on="all"), 64)
+    text = encode_row(check_row({"text": "abcd"}), tokenizer, PLAIN, 64)
+    assert everything == text
+    assert text.targets == 4
+
+
+def test_a_long_row_is_cut_and_one_without_a_target_left_is_an_error(tokenizer: Any) -> None:
+    assert len(encode_row(check_row({"prompt": "ab", "completion": "c" * 50}), tokenizer, PLAIN, 8).ids) == 8
+    with pytest.raises(RowError) as caught:
+        encode_rows([{"text": "ok"}, {"prompt": "secret" * 9, "completion": "c"}], tokenizer, PLAIN, 8)
+    assert caught.value.code == "CL-1203"
+    assert caught.value.details["row"] == 2
+    assert "secret" not in str(caught.value)
+
+
+def test_chat_needs_a_template_and_learns_the_last_answer(tokenizer: Any) -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
+    row = check_row({"messages": messages})
+    with pytest.raises(AppError) as caught:
+        encode_row(row, tokenizer, DataSection(template="chat"), 64)
+    assert caught.value.code == "CL-1204"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}{% if add_generation_prompt %}a:{% endif %}"
+    )
+    encoded = encode_row(row, tokenizer, DataSection(template="chat"), 64)
+    tokenizer.chat_template = None
+    assert tokenizer.decode([label for label in encoded.labels if label != IGNORED]) == "yo;"
+
+
+def test_the_sampler_depends_on_seed_and_party_alone_and_can_be_entered_anywhere() -> None:
+    first = Sampler(7, 3, seed=1, party="a", shuffle=True)
+    whole = [first.batch(step) for step in range(14)]
+    assert Sampler(7, 3, seed=1, party="a", shuffle=True).batch(9) == whole[9]
+    assert Sampler(7, 3, seed=1, party="b", shuffle=True).batch(0) != whole[0]
+    assert sorted(row for batch in whole for row in batch) == sorted(list(range(7)) * 6)
+    assert Sampler(4, 3, seed=1, party="a", shuffle=False).batch(1) == [3, 0, 1]
+
+
+def test_epochs_count_the_largest_dataset() -> None:
+    assert step_count(TrainingSection(steps=None, epochs=2, batch_size=4), [10, 30], [4, 4]) == 15
+
+
+def test_held_out_rows_are_neither_all_nor_trained_on() -> None:
+    train, held = hold_out(list(range(20)), 0.1, seed=3)
+    assert (len(train), len(held)) == (18, 2)
+    assert sorted(train + held) == list(range(20))
+    assert hold_out([1], 0.5, seed=3) == ([1], [])
+
+
+def test_micro_batches_are_padded_on_the_right(tokenizer: Any) -> None:
+    encoded = encode_rows([{"text": "a"}, {"text": "abc"}], tokenizer, PLAIN, 64)
+    batch = collate(encoded, padding=0)
+    assert batch.mask_BL.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert batch.labels_BL[0, 2:].tolist() == [IGNORED, IGNORED]
+    assert batch.targets == 4
+    assert cut([1, 2, 3, 4], 2) == [[1, 2], [3, 4]]
