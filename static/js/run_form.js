@@ -1,0 +1,34 @@
+// The configure form: a click on the picture of the layers moves the nearer cut; the number inputs stay the truth.
+
+const inputs = { head: document.querySelector("#f-split-head_layers"), tail: document.querySelector("#f-split-tail_layers") };
+
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest?.("#split-picture .cl-layer[data-layer]");
+  if (!cell || !inputs.head || !inputs.tail) return;
+  const layers = document.querySelectorAll("#split-picture .cl-layer[data-layer]").length;
+  const layer = Number(cell.dataset.layer);
+  const atHead = layer < layers / 2;
+  const input = atHead ? inputs.head : inputs.tail;
+  const held = atHead ? layer + 1 : layers - layer;
+  input.value = String(Number(input.value) === held ? held - 1 : held);
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
+// The advanced fields stay as the person left them, for this browser.
+const advanced = document.querySelector("#show-advanced");
+if (advanced) {
+  advanced.checked = window.localStorage.getItem("cl-run-advanced") === "yes";
+  advanced.addEventListener("change", () => window.localStorage.setItem("cl-run-advanced", advanced.checked ? "yes" : "no"));
+}
+
+// A message that an htmx answer has put beside a field is tied to its control.
+document.addEventListener("htmx:oobAfterSwap", () => {
+  for (const message of document.querySelectorAll(".cl-cfg-error[id$='-error']")) {
+    const control = document.getElementById(message.id.slice(0, -"-error".length));
+    if (!control) continue;
+    control.classList.toggle("is-invalid", !message.hidden);
+    control.toggleAttribute("aria-invalid", !message.hidden);
+    if (message.hidden) control.removeAttribute("aria-describedby");
+    else control.setAttribute("aria-describedby", message.id);
+  }
+});
