@@ -20,7 +20,7 @@ from processes.children import end_child, start_child
 from processes.redis_server import free_port
 
 REPO = Path(__file__).resolve().parents[2]
-BASE_MODEL = REPO / "demo" / "base_model"
+BASE_MODEL = Path(os.environ.get("CUTLAYER_DEMO_MODEL", REPO / "demo" / "base_model"))
 MODEL_ID = "cutlayer/demo-base"
 CUTLAYER = Path(sys.executable).with_name("cutlayer")
 WORKERS = ("clinic", "bank", "compute")

@@ -78,7 +78,7 @@ def _enrol(groups: Groups, party: Party) -> str:
         party.key,
         *("worker", "join", groups.hub_url, "--token", party.enrolment_token),
         *("--console-host", host, "--console-port", str(port)),
-        *("--tensor-host", "127.0.0.1", "--tensor-bind", "127.0.0.1"),
+        *("--tensor-host", "127.0.0.1"),
         *("--tensor-ports", f"{groups.tensor_port}-{groups.tensor_port}"),
     )
     config = json.loads((groups.home(party.key) / "config.json").read_text())
@@ -104,8 +104,8 @@ def _equip(groups: Groups, party: Party, files: Path) -> None:
 
 def _offer(party: Party, project: str) -> str:
     """Offer the dataset to the project; returns the id of its version."""
-    [dataset] = party.rest.get("/datasets")["items"]
-    party.rest.post(f"/datasets/{dataset['id']}/offer", {"project": project})
+    [dataset] = [one for one in party.rest.get("/datasets") if one["organisation"] == party.organisation]
+    party.rest.post(f"/datasets/{dataset['id']}/offers", {"project": project})
     return str(dataset["versions"][0]["id"])
 
 
@@ -123,6 +123,6 @@ def set_stage(groups: Groups) -> Stage:
     for key in WORKERS:
         for worker in parties[key].rest.poll(f"/workers/{ids[key]}", seconds=90, pause=0.2):
             groups.check_alive()
-            if worker["online"]:
+            if worker["last_beat_at"] and worker["models"]:
                 break
     return Stage(project=project, parties=parties, workers=ids, datasets=datasets, files=files)
