@@ -88,7 +88,7 @@ def doctor(worker: Worker) -> Fact:
     """The worker's own checks, summed up."""
     counts = {status: sum(check.get("status") == status for check in worker.checks) for status in ("failed", "warning")}
     if not worker.checks:
-        return Fact("Doctor", "unknown", "No report yet")
+        return Fact("Doctor", "unknown", "No report")
     if counts["failed"]:
         return Fact("Doctor", "failed", f"{counts['failed']} failed")
     if counts["warning"]:
@@ -116,6 +116,11 @@ def busy(worker: Worker) -> Fact:
 def facts_of(worker: Worker) -> list[Fact]:
     """All of them, in the order of a worker's life."""
     return [fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu, busy)]
+
+
+def table_facts(worker: Worker) -> list[Fact]:
+    """Those that the table of all workers has room for."""
+    return [fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu)]
 
 
 def hardware_of(worker: Worker) -> list[tuple[str, str]]:

@@ -89,7 +89,6 @@ def workers_table(user: User, organisation: Organisation) -> QuerySet[Worker]:
         .annotate(
             is_gone=gone,
             dataset_count=Count("datasets", filter=Q(datasets__is_archived=False), distinct=True),
-            model_count=Count("models", distinct=True),
         )
         .order_by("is_gone", "name")
     )

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.core.errors import http_status
-from webapp.fleet.facts import facts_of, hardware_of, policy_of
+from webapp.fleet.facts import facts_of, hardware_of, policy_of, table_facts
 from webapp.fleet.forms import WorkerForm
 from webapp.fleet.models import Worker
 from webapp.fleet.selectors import activity_of, lanes_of, open_tokens, worker_get_for, workers_table
@@ -25,7 +25,7 @@ from webapp.orgs.permissions import Action, require, why_not
 @require_safe
 def workers(request: MemberRequest) -> HttpResponse:
     """All workers of the organisation, each fact on its own."""
-    rows = [(worker, facts_of(worker)) for worker in workers_table(request.user, request.organisation)]
+    rows = [(worker, table_facts(worker)) for worker in workers_table(request.user, request.organisation)]
     context = {
         "rows": rows,
         "open_tokens": open_tokens(request.user, request.organisation),
