@@ -656,6 +656,16 @@ CATALOGUE: dict[str, ErrorHelp] = {
         "The change does not fit the present state of the organisation, person or invitation.",
         "Reload the page to see the present state, then try again.",
     ),
+    "CL-1610": ErrorHelp(
+        "The request is not signed in",
+        "The API token is missing, unknown, expired or revoked, or its owner left the organisation.",
+        "Send `Authorization: Bearer …` with a valid token of the page API tokens.",
+    ),
+    "CL-1611": ErrorHelp(
+        "There is nothing here",
+        "The address or id is wrong, or what it names belongs to an organisation that is not yours.",
+        "Check the address; what you may see is in the lists.",
+    ),
     "CL-1820": ErrorHelp(
         "The worker's disk is full",
         "There was no space left for the job's files or the buffered records.",

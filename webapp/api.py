@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, ValidationError
 
 from splitcore.errors import AppError
 from webapp.accounts.api import router as accounts_router
@@ -24,6 +25,29 @@ api = NinjaAPI(title="Cutlayer", version="1", urls_namespace="api", docs_url=Non
 def answer_app_error(request: HttpRequest, error: AppError) -> HttpResponse:
     """Code, message, remedy, details."""
     return api.create_response(request, error.to_dict(), status=http_status(error.code))
+
+
+@api.exception_handler(AuthenticationError)
+def answer_not_signed_in(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    """No valid token."""
+    return answer_app_error(request, AppError("CL-1610"))
+
+
+@api.exception_handler(Http404)
+def answer_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    """What does not exist, or not for the caller."""
+    return answer_app_error(request, AppError("CL-1611"))
+
+
+@api.exception_handler(ValidationError)
+def answer_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Which field of the request is wrong, and how; what was sent is not repeated."""
+    fields = [
+        {"field": ".".join(map(str, one["loc"][2:] or one["loc"])), "problem": one["msg"]} for one in error.errors
+    ]
+    first = fields[0] if fields else {"field": "request", "problem": "not valid"}
+    message = f"The request is not valid: {first['field']}: {first['problem']}."
+    return answer_app_error(request, AppError("CL-1001", message, details={"fields": fields}))
 
 
 api.add_router("", accounts_router)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
@@ -20,6 +21,7 @@ from splitcore.errors import AppError
 from webapp.accounts.models import IdempotentAnswer
 
 KEPT_FOR = timedelta(days=1)
+_SECRET = re.compile(r"cl[a-z]_[\w-]{43}")  # as webapp.core.ids.new_token makes them
 
 
 def idempotent(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,9 +60,9 @@ def _once(request: HttpRequest, key: str, produce: Callable[[], Any]) -> Any:
     except BaseException:
         row.delete()  # a refused request may be sent again, corrected
         raise
-    row.status, row.answer = status, _plain(answer)
+    row.status, row.answer = status, _without_secrets(_plain(answer))
     row.save()
-    return (status, row.answer) if status else row.answer
+    return (status, answer) if status else answer
 
 
 def _kept(row: IdempotentAnswer, body_hash: str) -> Any:
@@ -84,3 +86,14 @@ def _plain(answer: Any) -> Any:
     if isinstance(answer, BaseModel):
         return answer.model_dump(mode="json")
     return json.loads(json.dumps(answer, cls=DjangoJSONEncoder))
+
+
+def _without_secrets(answer: Any) -> Any:
+    """The answer as it is kept: a text that holds a token is emptied, because only hashes of tokens are stored."""
+    if isinstance(answer, dict):
+        return {key: _without_secrets(value) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [_without_secrets(value) for value in answer]
+    if isinstance(answer, str) and _SECRET.search(answer):
+        return ""
+    return answer

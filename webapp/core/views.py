@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from splitcore.errors import CATALOGUE
-from webapp.orgs.disclosure import data_party_matrix
 from webapp.core.styleguide import examples
+from webapp.orgs.disclosure import data_party_matrix
 
 
 @require_safe

@@ -1,0 +1,280 @@
+"""Invitations: sent, read without an account, answered once, by whom they are for."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.audit.models import AuditEntry
+from webapp.orgs.invitations import (
+    invitation_accept_partner,
+    invitation_accept_person,
+    invitation_resend,
+    invite_partner,
+    invite_person,
+)
+from webapp.orgs.models import Invitation, Membership, Organisation, Role
+from webapp.orgs.tests.factories import (
+    MembershipFactory,
+    OrganisationFactory,
+    ProjectFactory,
+    UserFactory,
+    member,
+)
+from webapp.projects.models import Participation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_throttle():
+    cache.clear()
+
+
+@pytest.fixture
+def organisation():
+    return OrganisationFactory(name="Clinic A")
+
+
+@pytest.fixture
+def admin(organisation):
+    return member(organisation, name="Ada")
+
+
+@pytest.fixture
+def project(organisation, admin):
+    return ProjectFactory(name="Letters", goal="Shorter letters", owner=organisation, created_by=admin)
+
+
+def signed_in(user) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_a_colleague_is_invited_by_mail_and_by_a_link_that_is_shown_once(
+    admin, organisation, django_capture_on_commit_callbacks
+):
+    client = signed_in(admin)
+    with django_capture_on_commit_callbacks(execute=True):
+        page = client.post("/org/invitations/new", {"email": "Bob@Example.org", "role": "engineer", "message": "Hi"})
+    link = re.search(r"http\S+/invite/(cli_[\w-]+)", page.content.decode())
+    invitation = Invitation.objects.get()
+    assert invitation.email == "bob@example.org"
+    assert invitation.mailed_at is not None
+    assert mail.outbox[0].to == ["bob@example.org"]
+    assert link[0] in mail.outbox[0].body
+    assert "Hi" in mail.outbox[0].body
+    assert link[1] not in client.get("/org/invitations").content.decode()
+    assert link[1] not in str(list(Invitation.objects.values())) + str(list(AuditEntry.objects.values()))
+
+
+def test_the_page_reads_without_an_account_and_says_what_leaves_the_site(admin, project):
+    _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data", message="Join")
+    page = Client().get(f"/invite/{token}")
+    text = page.content.decode()
+    assert page.status_code == 200
+    for part in ("Clinic A", "Letters", "Shorter letters", "Join", "Ada", "can be inverted", "never", "g@example.org"):
+        assert part in text
+    assert Invitation.objects.get().opened_at is not None
+
+
+def test_the_link_stores_no_secret_in_the_session(admin, project):
+    _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
+    client = Client()
+    client.get(f"/invite/{token}")
+    assert token not in str(dict(client.session))
+
+
+def test_accepting_makes_the_person_a_member_with_the_invited_role_and_works_once(admin, organisation):
+    user = UserFactory()
+    _, token = invite_person(actor=admin, organisation=organisation, email=user.email, role="steward")
+    client = signed_in(user)
+    answer = client.post(f"/invite/{token}/accept")
+    assert answer.url == "/home"
+    assert Membership.objects.get(user=user, organisation=organisation).role == Role.STEWARD
+    again = client.post(f"/invite/{token}/accept")
+    assert again.status_code == 403
+    assert "CL-1602" in again.content.decode()
+    assert client.get(f"/invite/{token}").status_code == 410
+
+
+def test_another_account_cannot_accept_a_persons_invitation(admin, organisation):
+    _, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="admin")
+    other = UserFactory()
+    client = signed_in(other)
+    assert "signed in as" in client.get(f"/invite/{token}").content.decode()
+    answer = client.post(f"/invite/{token}/accept")
+    assert answer.status_code == 403
+    assert "CL-1608" in answer.content.decode()
+    assert not Membership.objects.filter(user=other).exists()
+
+
+def test_an_unverified_address_cannot_accept(admin, organisation):
+    user = UserFactory()
+    user.emailaddress_set.update(verified=False)
+    invitation, _ = invite_person(actor=admin, organisation=organisation, email=user.email, role="viewer")
+    with pytest.raises(AppError, match="CL-1608"):
+        invitation_accept_person(actor=user, invitation=invitation)
+
+
+def test_an_active_member_does_not_change_role_by_a_link(admin, organisation):
+    user = UserFactory()
+    invitation, _ = invite_person(actor=admin, organisation=organisation, email=user.email, role="admin")
+    MembershipFactory(user=user, organisation=organisation, role=Role.VIEWER)
+    with pytest.raises(AppError, match="CL-1609"):
+        invitation_accept_person(actor=user, invitation=invitation)
+
+
+def test_a_partner_joins_a_project_with_a_new_organisation(admin, project):
+    user = UserFactory()
+    _, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="compute")
+    client = signed_in(user)
+    refused = client.post(f"/invite/{token}/accept", {"organisation": "", "name": "GPU House"})
+    assert refused.status_code == 422  # the box that says "I have read" is not ticked
+    answer = client.post(f"/invite/{token}/accept", {"organisation": "", "name": "GPU House", "understood": "on"})
+    assert answer.url == "/home"
+    joined = Organisation.objects.get(name="GPU House")
+    assert (joined.kind, Participation.objects.get(organisation=joined).kind) == ("compute", "compute")
+    assert client.get(f"/projects/{project.pk}").status_code == 200
+    assert Invitation.objects.get().accepted_organisation == joined
+
+
+def test_a_partner_joins_with_an_organisation_that_the_person_administers(admin, project):
+    membership = MembershipFactory()
+    _, token = invite_partner(actor=admin, project=project, email="someone@example.org", party_kind="data")
+    data = {"organisation": membership.organisation_id, "name": "", "understood": "on"}
+    assert signed_in(membership.user).post(f"/invite/{token}/accept", data).url == "/home"
+    assert Participation.objects.filter(project=project, organisation=membership.organisation).exists()
+
+
+def test_nobody_commits_an_organisation_that_they_do_not_administer(admin, project):
+    stranger, target = UserFactory(), OrganisationFactory()
+    engineer = MembershipFactory(organisation=target, role=Role.ENGINEER).user
+    invitation, token = invite_partner(actor=admin, project=project, email=stranger.email, party_kind="data")
+    for user in (stranger, engineer):
+        with pytest.raises(AppError, match="CL-1601"):
+            invitation_accept_partner(actor=user, invitation=invitation, organisation=target)
+        data = {"organisation": target.pk, "name": "", "understood": "on"}
+        assert signed_in(user).post(f"/invite/{token}/accept", data).status_code == 422
+    assert not Participation.objects.filter(organisation=target).exists()
+
+
+def test_a_failed_acceptance_leaves_no_organisation_behind(admin, project):
+    user = UserFactory()
+    invitation, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="data")
+    Invitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    data = {"organisation": "", "name": "Half Made", "understood": "on"}
+    assert signed_in(user).post(f"/invite/{token}/accept", data).status_code == 403
+    assert not Organisation.objects.filter(name="Half Made").exists()
+
+
+def test_declining_needs_no_account_and_keeps_the_reason(admin, project):
+    _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
+    assert Client().post(f"/invite/{token}/decline", {"reason": "No lawful basis"}).status_code == 200
+    invitation = Invitation.objects.get()
+    assert (invitation.state, invitation.decline_reason) == ("declined", "No lawful basis")
+    assert "No lawful basis" in signed_in(admin).get("/org/invitations").content.decode()
+
+
+def test_sending_again_kills_the_old_link(admin, organisation):
+    old, old_token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    new, new_token = invitation_resend(actor=admin, invitation=old)
+    old.refresh_from_db()
+    assert (old.state, new.state) == ("superseded", "pending")
+    assert Client().get(f"/invite/{old_token}").status_code == 410
+    assert Client().get(f"/invite/{new_token}").status_code == 200
+
+
+def test_one_open_invitation_a_person_and_target(admin, organisation):
+    for _ in range(2):
+        invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    assert sorted(Invitation.objects.values_list("state", flat=True)) == ["pending", "superseded"]
+
+
+def test_a_revoked_link_stops_working(admin, organisation):
+    invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    signed_in(admin).post(f"/org/invitations/{invitation.pk}/revoke")
+    assert Client().get(f"/invite/{token}").status_code == 410
+    user = UserFactory(email="bob@example.org")
+    assert signed_in(user).post(f"/invite/{token}/accept").status_code == 403
+
+
+def test_an_invitation_expires_after_seven_days(admin, organisation):
+    invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    assert timedelta(days=6, hours=23) < invitation.expires_at - timezone.now() <= timedelta(days=7)
+    Invitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now())
+    page = Client().get(f"/invite/{token}")
+    assert page.status_code == 410
+    assert "CL-1602" in page.content.decode()
+    assert "Expired" in signed_in(admin).get("/org/invitations?state=expired").content.decode()
+
+
+def test_known_and_unknown_addresses_get_the_same_answer(admin, organisation):
+    UserFactory(email="known@example.org")
+    client = signed_in(admin)
+
+    def answer(email: str) -> str:
+        page = client.post("/org/invitations/new", {"email": email, "role": "viewer", "message": ""})
+        assert page.status_code == 200
+        text = re.sub(
+            r"cli_[\w-]+|datetime=\S+|\d\d:\d\d(:\d\d)?|value=\"\w{64}\"|csrf\S+|X-CSRF\S+ \S+",
+            "",
+            page.content.decode(),
+        )
+        return text.replace(email, "EMAIL")
+
+    strip = re.compile(r"cmd-\w+|name=\"csrfmiddlewaretoken\" value=\"\w+\"")
+    assert strip.sub("", answer("known@example.org")) == strip.sub("", answer("nobody@example.org"))
+
+
+def test_guessing_links_is_throttled():
+    client = Client()
+    answers = [client.get(f"/invite/cli_guess{n}").status_code for n in range(12)]
+    assert answers == [404] * 10 + [429] * 2
+
+
+def test_an_organisation_cannot_send_invitations_without_end(admin, organisation, monkeypatch):
+    monkeypatch.setattr("webapp.orgs.invitations.MAX_PER_HOUR", 3)
+    for n in range(3):
+        invite_person(actor=admin, organisation=organisation, email=f"p{n}@example.org", role="viewer")
+    with pytest.raises(AppError, match="CL-1603"):
+        invite_person(actor=admin, organisation=organisation, email="p9@example.org", role="viewer")
+
+
+def test_a_name_with_a_line_break_makes_no_second_mail_header(admin, django_capture_on_commit_callbacks):
+    organisation = OrganisationFactory(name="Evil\nBcc: victim@example.org", slug="evil")
+    MembershipFactory(user=admin, organisation=organisation)
+    with django_capture_on_commit_callbacks(execute=True):
+        invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    assert "\n" not in mail.outbox[0].subject
+    assert mail.outbox[0].recipients() == ["bob@example.org"]
+
+
+def test_a_mail_server_that_is_away_loses_no_invitation(
+    admin, organisation, monkeypatch, django_capture_on_commit_callbacks
+):
+    def refuse(*args, **kwargs):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("webapp.orgs.mail.send_mail", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        page = signed_in(admin).post("/org/invitations/new", {"email": "b@example.org", "role": "viewer"})
+    assert page.status_code == 200
+    assert "/invite/cli_" in page.content.decode()
+    assert Invitation.objects.get().mailed_at is None
+
+
+def test_the_id_opens_an_invitation_only_for_whom_it_addresses(admin, organisation):
+    user = UserFactory()
+    invitation, _ = invite_person(actor=admin, organisation=organisation, email=user.email, role="viewer")
+    assert signed_in(user).get(f"/invite/{invitation.pk}").status_code == 200
+    assert signed_in(UserFactory()).get(f"/invite/{invitation.pk}").status_code == 404
+    assert Client().get(f"/invite/{invitation.pk}").status_code == 404
