@@ -103,6 +103,8 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
         items = value.items()
     elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         items = {str(item.get("party", place)): item for place, item in enumerate(value)}.items()
+    elif isinstance(value, list) and value and any(" " in str(item) for item in value):
+        items = {str(place + 1): item for place, item in enumerate(value)}.items()  # sentences, one by one
     else:
         return {prefix: value}
     flat: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic_core import PydanticUndefined
 
 from splitcore.config import RunConfig
+from webapp.core.formatting import human_number
 
 Kind = Literal["integer", "number", "text", "choice", "flag", "names", "mapping"]
 SECTIONS = {
@@ -55,8 +56,8 @@ class FieldSpec:
     def bounds(self) -> str:
         """What the field accepts, in words."""
         if self.low is not None and self.high is not None:
-            return f"{self.low:g} to {self.high:g}"
-        return f"at least {self.low:g}" if self.low is not None else ""
+            return f"{human_number(self.low)} to {human_number(self.high)}"
+        return f"at least {human_number(self.low)}" if self.low is not None else ""
 
 
 def _parts(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[dict[str, Any]]:

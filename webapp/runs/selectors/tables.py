@@ -23,6 +23,7 @@ class DomainRow:
     """One data organisation's held-out rows under every column."""
 
     party: str
+    name: str
     cells: list[dict[str, Any] | None] = field(default_factory=list)
     best: int = -1
 
@@ -72,13 +73,14 @@ def domain_table(project: Project, like: Run | None = None) -> DomainTable | Non
     ordered = sorted(chosen.values(), key=lambda run: (len(_clients(run)), _clients(run)))
     columns = [DomainColumn("base", "Base model"), *(DomainColumn(run.id, _label(run), run) for run in ordered)]
     parties = sorted({party for run in ordered for party in run.summary["evaluation"]})
-    return DomainTable(base[0], columns, [_row(party, ordered) for party in parties])
+    names = {p.party: p.organisation.name for run in ordered for p in run.participants.all()}
+    return DomainTable(base[0], columns, [_row(party, names.get(party, party), ordered) for party in parties])
 
 
-def _row(party: str, runs: list[Run]) -> DomainRow:
+def _row(party: str, name: str, runs: list[Run]) -> DomainRow:
     results = [run.summary["evaluation"].get(party) for run in runs]
     first = next((result for result in results if result), None)
     base = {"loss": first["base_loss"], "exact_match": first["base_exact_match"]} if first else None
     cells = [base, *({"loss": r["loss"], "exact_match": r["exact_match"]} if r else None for r in results)]
     losses = [(cell["loss"], place) for place, cell in enumerate(cells) if cell]
-    return DomainRow(party, cells, min(losses)[1] if losses else -1)
+    return DomainRow(party, name, cells, min(losses)[1] if losses else -1)

@@ -119,7 +119,7 @@ def inbox(request: MemberRequest) -> HttpResponse:
     labels = {"decide": "To decide", "waiting": "Waiting on others", "history": "History"}
     tabs = [
         {"label": label, "url": f"/inbox?tab={key}", "active": key == chosen,
-         "count": len(lists[key]) if key != "history" else 0}
+         "count": len(lists[key]) if key != "history" else None}
         for key, label in labels.items()
     ]  # fmt: skip
     return render(request, "runs/inbox.html", {"items": lists[chosen], "tabs": tabs, "chosen": chosen})

@@ -1,0 +1,56 @@
+"""The estimate for the API: the same figures as the form's preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.projects.models import Project
+from webapp.runs.configure.options import PartyOptions, party_options
+from webapp.runs.configure.preview import preview_build
+from webapp.runs.models import ParticipantRole
+from webapp.runs.services import PartyChoice
+
+
+def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyChoice]) -> dict[str, Any]:
+    """Problems, warnings and the plan as JSON."""
+    options = party_options(project, None, data={})
+    choose(options, parties)
+    problems: dict[str, str] = {}
+    parsed: RunConfig | None = None
+    try:
+        parsed = RunConfig.parse(config)
+    except AppError as error:
+        problems = {item["field"]: f"{item['field']}: {item['message']}" for item in error.details.get("fields", [])}
+    preview = preview_build(project, parsed, options, problems)
+    memory = [
+        {
+            "organisation": line.name,
+            "worker": line.worker,
+            "expected": line.expected,
+            "high": line.high,
+            "available": line.available,
+            "verdict": line.verdict,
+        }
+        for line in preview.memory
+    ]
+    return {
+        "problems": preview.problems,
+        "warnings": preview.warnings,
+        "steps": preview.steps,
+        "memory": memory,
+        "plan": preview.plan.to_dict() if preview.plan else None,
+    }
+
+
+def choose(options: PartyOptions, parties: list[PartyChoice]) -> None:
+    """Mark the parties of a request among what the project offers."""
+    for choice in parties:
+        if choice.role == ParticipantRole.SERVER:
+            for compute in options.compute:
+                compute.chosen = compute.chosen or compute.worker.id == choice.worker_id
+            continue
+        for option in options.data:
+            if any(dataset.version.id == choice.dataset_version_id for dataset in option.datasets):
+                option.chosen_version, option.role = choice.dataset_version_id, choice.role

@@ -1,0 +1,212 @@
+"""What the REST API says of runs, and what it takes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from webapp.runs.models import Approval, Participant, Run
+
+
+class Strict(Schema):
+    """A body in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PartyIn(Strict):
+    """One worker of a run."""
+
+    role: str
+    worker: str
+    dataset_version: str = ""
+    receives_adapter: bool | None = None
+
+
+class RunIn(Strict):
+    """A new draft: the configuration as JSON or as YAML, and the parties."""
+
+    project: str
+    organisation: str = ""
+    name: str = Field(max_length=120)
+    config: dict[str, Any] | None = None
+    config_yaml: str = Field("", max_length=100_000)
+    parties: list[PartyIn] = Field(default_factory=list, max_length=64)
+    public_prompts: list[str] = Field(default_factory=list, max_length=8)
+    note: str = Field("", max_length=4000)
+    start_when_approved: bool = True
+    submit: bool = False
+
+
+class RunChange(Strict):
+    """What of a draft is to change; what is left out stays."""
+
+    name: str | None = Field(None, max_length=120)
+    config: dict[str, Any] | None = None
+    config_yaml: str = Field("", max_length=100_000)
+    parties: list[PartyIn] | None = Field(None, max_length=64)
+    public_prompts: list[str] | None = Field(None, max_length=8)
+    note: str | None = Field(None, max_length=4000)
+    start_when_approved: bool | None = None
+
+
+class EstimateIn(Strict):
+    """What to estimate; nothing is stored."""
+
+    project: str
+    config: dict[str, Any] | None = None
+    config_yaml: str = Field("", max_length=100_000)
+    parties: list[PartyIn] = Field(default_factory=list, max_length=64)
+
+
+class DecisionIn(Strict):
+    """A decision on exactly this contract."""
+
+    contract_hash: str
+    reason: str = Field("", max_length=2000)
+    organisation: str = ""
+
+
+class ReasonIn(Strict):
+    """Why, for the others to read."""
+
+    reason: str = Field("", max_length=300)
+
+
+class ParticipantOut(Schema):
+    """One worker in a run. `organisation` is its id."""
+
+    id: str
+    party: str
+    role: str
+    organisation: str
+    organisation_name: str
+    worker: str
+    worker_name: str
+    dataset_version: str | None
+    receives_adapter: bool
+    phase: str
+    step: int
+    attempt: int
+    outcome: str
+    last_beat_at: datetime | None
+    stop_confirmed_at: datetime | None
+    policy_verdict: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, part: Participant) -> ParticipantOut:
+        """From a row with worker and organisation loaded."""
+        return cls(
+            id=part.id,
+            party=part.party,
+            role=part.role,
+            organisation=part.organisation_id,
+            organisation_name=part.organisation.name,
+            worker=part.worker_id,
+            worker_name=part.worker.name,
+            dataset_version=part.dataset_version_id,
+            receives_adapter=part.receives_adapter,
+            phase=part.phase,
+            step=part.step,
+            attempt=part.attempt,
+            outcome=part.outcome,
+            last_beat_at=part.last_beat_at,
+            stop_confirmed_at=part.stop_confirmed_at,
+            policy_verdict=part.policy_verdict,
+        )
+
+
+class ApprovalOut(Schema):
+    """An organisation's word on a contract."""
+
+    organisation: str
+    organisation_name: str
+    contract_hash: str
+    state: str
+    reason: str
+    decided_at: datetime | None
+
+    @classmethod
+    def of(cls, approval: Approval) -> ApprovalOut:
+        """From a row with its organisation loaded."""
+        return cls(
+            organisation=approval.organisation_id,
+            organisation_name=approval.organisation.name,
+            contract_hash=approval.contract_hash,
+            state=approval.state,
+            reason=approval.reason,
+            decided_at=approval.decided_at,
+        )
+
+
+class RunOut(Schema):
+    """A run, without its parties."""
+
+    id: str
+    name: str
+    project: str
+    organisation: str
+    parent: str | None
+    note: str
+    state: str
+    state_since: datetime
+    desired: str
+    step: int
+    total_steps: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    contract_hash: str
+    failure: dict[str, Any] | None
+    summary: dict[str, Any]
+    is_archived: bool
+    url: str
+
+    @staticmethod
+    def fields_of(run: Run) -> dict[str, Any]:
+        """The fields of a run, by name."""
+        names = (
+            "id", "name", "note", "state", "state_since", "desired", "step", "total_steps", "created_at",
+            "started_at", "ended_at", "contract_hash", "failure", "summary", "is_archived",
+        )  # fmt: skip
+        values = {name: getattr(run, name) for name in names}
+        links = {"project": run.project_id, "organisation": run.organisation_id, "parent": run.parent_id}
+        return {**values, **links, "url": f"/runs/{run.id}"}
+
+
+class RunDetail(RunOut):
+    """A run with its configuration, contract, parties and approvals."""
+
+    config: dict[str, Any]
+    contract: str
+    public_prompts: list[str]
+    start_when_approved: bool
+    participants: list[ParticipantOut]
+    approvals: list[ApprovalOut]
+    adapters: list[str]
+
+    @classmethod
+    def of(cls, run: Run) -> RunDetail:
+        """From a row."""
+        parts = run.participants.select_related("organisation", "worker")
+        approvals = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
+        return cls(
+            **cls.fields_of(run),
+            config=run.config,
+            contract=run.contract,
+            public_prompts=run.public_prompts,
+            start_when_approved=run.start_when_approved,
+            participants=[ParticipantOut.of(part) for part in parts],
+            approvals=[ApprovalOut.of(approval) for approval in approvals],
+            adapters=list(run.adapters.values_list("id", flat=True)),
+        )
+
+
+class RunPage(Schema):
+    """Some runs, and how many there are."""
+
+    items: list[RunOut]
+    count: int
