@@ -259,6 +259,7 @@ class ClientHalf:
     def _finish(self) -> HalfResult:
         self._watch.phase("finishing")
         segments = self._write("segments", self._step)
+        self._evaluation.save_canary(self._settings.out / "canary.safetensors")
         self._link.channel.close(timeout=10.0)
         self._watch.phase("done")
         return self._result("done", segments=segments)

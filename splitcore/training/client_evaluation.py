@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from splitcore.adapters.lora import without_dropout
 from splitcore.data.batches import Batch, collate, padding_id
@@ -36,6 +38,7 @@ class ClientEvaluation:
         self._batches = batches
         self._prompts = list(prompts)[:MAX_SAMPLES]
         self._sample_tokens = sample_tokens
+        self._canary: dict[str, torch.Tensor] = {}
 
     def run(self, step: int) -> None:
         """Evaluate after `step` optimiser steps; does nothing without rows and prompts."""
@@ -130,7 +133,15 @@ class ClientEvaluation:
             if not isinstance(found, list) or len(found) != len(rows):
                 raise out_of_turn(answer)
             return [int(str(token)) for token in found]
-        return next_tokens(self._logits(answer, batch), batch.mask_BL)
+        logits_BLV = self._logits(answer, batch)
+        if turn == 0:
+            self._canary = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL, "logits": logits_BLV.float()}
+        return next_tokens(logits_BLV, batch.mask_BL)
+
+    def save_canary(self, path: Path) -> None:
+        """Keep the split model's logits on the public prompts, for a comparison with the joined adapter's."""
+        if self._canary:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in self._canary.items()}, path)
 
 
 def next_tokens(logits_BLV: torch.Tensor, mask_BL: torch.Tensor) -> list[int]:
