@@ -1,0 +1,177 @@
+"""Projects: who sees them, what they show, how organisations come and go; the home page."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from splitcore.errors import AppError
+from webapp.orgs.invitations import invite_partner
+from webapp.orgs.models import PartyKind, Role
+from webapp.orgs.tests.factories import (
+    MembershipFactory,
+    OrganisationFactory,
+    ParticipationFactory,
+    ProjectFactory,
+    member,
+)
+from webapp.projects.facts import first_steps, party_facts
+from webapp.projects.models import Participation, Project
+from webapp.projects.selectors import base_models_of, projects_visible_to
+from webapp.projects.services import participation_end, project_create
+from webapp.runs.models import Run, RunState
+
+pytestmark = pytest.mark.django_db
+TABS = ("", "/organisations", "/datasets", "/runs", "/adapters", "/activity")
+
+
+@pytest.fixture
+def organisation():
+    return OrganisationFactory(name="Clinic A")
+
+
+@pytest.fixture
+def admin(organisation):
+    return member(organisation)
+
+
+@pytest.fixture
+def project(organisation, admin):
+    return project_create(actor=admin, organisation=organisation, name="Letters", goal="Shorter letters")
+
+
+def signed_in(user) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def run_in(project, state, **fields):
+    return Run.objects.create(
+        project=project, organisation=project.owner, created_by=project.created_by, name="r", state=state, **fields
+    )
+
+
+def test_the_owner_takes_part_from_the_start(project, organisation):
+    assert list(project.organisations.all()) == [organisation]
+
+
+def test_only_organisations_that_take_part_see_a_project(project, admin):
+    partner, former = ParticipationFactory(project=project), ParticipationFactory(project=project, is_active=False)
+    assert project in projects_visible_to(admin)
+    assert project in projects_visible_to(member(partner.organisation, Role.VIEWER))
+    assert project not in projects_visible_to(member(former.organisation))
+    assert project not in projects_visible_to(MembershipFactory().user)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_each_tab_answers_for_every_party(project, admin, tab):
+    partner = member(ParticipationFactory(project=project).organisation, Role.VIEWER)
+    for user in (admin, partner):
+        page = signed_in(user).get(f"/projects/{project.pk}{tab}")
+        assert page.status_code == 200
+        assert "Letters" in page.content.decode()
+
+
+def test_an_unknown_tab_is_404(project, admin):
+    assert signed_in(admin).get(f"/projects/{project.pk}/secrets").status_code == 404
+
+
+def test_partners_do_not_see_whom_the_owner_has_invited(project, admin):
+    invite_partner(actor=admin, project=project, email="secret@example.org", party_kind="data")
+    partner = member(ParticipationFactory(project=project).organisation)
+    for tab in TABS:
+        assert "secret@example.org" not in signed_in(partner).get(f"/projects/{project.pk}{tab}").content.decode()
+    assert "secret@example.org" in signed_in(admin).get(f"/projects/{project.pk}/organisations").content.decode()
+
+
+def test_a_partners_admin_cannot_change_invite_or_remove(project):
+    partner = member(ParticipationFactory(project=project).organisation)
+    third = ParticipationFactory(project=project)
+    client = signed_in(partner)
+    assert client.post(f"/projects/{project.pk}/edit", {"name": "Mine"}).status_code == 403
+    assert client.post(f"/projects/{project.pk}/archive").status_code == 403
+    assert client.post(f"/projects/{project.pk}/organisations/{third.pk}/end").status_code == 403
+    assert Participation.objects.get(pk=third.pk).is_active
+
+
+def test_an_organisation_may_leave_but_not_the_owner(project, admin):
+    participation = ParticipationFactory(project=project)
+    partner = member(participation.organisation)
+    participation_end(actor=partner, participation=participation)
+    assert project not in projects_visible_to(partner)
+    with pytest.raises(AppError, match="CL-1609"):
+        participation_end(actor=admin, participation=project.participations.get(organisation=project.owner))
+
+
+def test_archiving_hides_a_project_from_the_list_and_keeps_it(project, admin):
+    client = signed_in(admin)
+    client.post(f"/projects/{project.pk}/archive")
+    assert "Letters" not in client.get("/projects").content.decode()
+    assert "Letters" in client.get("/projects?archived=1").content.decode()
+    client.post(f"/projects/{project.pk}/archive")
+    assert not Project.objects.get().is_archived
+
+
+def test_an_archived_project_takes_no_invitation(project, admin):
+    Project.objects.update(is_archived=True)
+    project.refresh_from_db()
+    with pytest.raises(AppError, match="CL-1609"):
+        invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
+
+
+def test_the_base_models_of_submitted_runs_are_named(project):
+    for name, state in (("base/a", RunState.DONE), ("base/a", RunState.FAILED), ("base/b", RunState.DRAFT)):
+        run_in(project, state, config={"model": {"name_or_path": name}})
+    assert base_models_of(project) == ["base/a"]
+
+
+def test_each_party_has_one_chip_a_fact(project):
+    ParticipationFactory(project=project, kind=PartyKind.COMPUTE)
+    owner, compute = party_facts(project)
+    assert [fact.label for fact in owner.facts] == ["Joined", "No worker yet", "No dataset offered"]
+    assert [fact.label for fact in compute.facts] == ["Joined", "No worker yet"]
+
+
+def test_text_from_other_organisations_is_escaped(admin, organisation):
+    evil = "<script>alert(1)</script>"
+    project = project_create(actor=admin, organisation=organisation, name=evil, goal=evil, lawful_basis=evil)
+    for path in ("/projects", f"/projects/{project.pk}", f"/projects/{project.pk}/invite", "/home"):
+        assert evil not in signed_in(admin).get(path).content.decode()
+
+
+def test_the_checklist_says_what_is_done_and_who_can_do_the_rest(organisation, admin, project):
+    steps = {step.label: step for step in first_steps(admin, organisation)}
+    assert steps["Create your organisation"].done
+    assert steps["Start a project with your partners"].done
+    assert not steps["Enrol a worker"].done
+    assert steps["Add a dataset"].blocked == "Enrol a worker first."
+    viewer = member(organisation, Role.VIEWER)
+    assert all(step.blocked for step in first_steps(viewer, organisation) if not step.done)
+
+
+def test_a_compute_organisation_is_not_asked_for_data():
+    organisation = OrganisationFactory(kind=PartyKind.COMPUTE)
+    assert "Add a dataset" not in {step.label for step in first_steps(member(organisation), organisation)}
+
+
+def test_the_home_page_shows_running_runs_and_invitations(project, admin):
+    run_in(project, RunState.TRAINING, step=3, total_steps=10)
+    other = MembershipFactory()
+    invite_partner(
+        actor=other.user,
+        project=ProjectFactory(owner=other.organisation, name="Theirs"),
+        email=admin.email,
+        party_kind="data",
+    )
+    page = signed_in(admin).get("/home").content.decode()
+    assert "Training" in page
+    assert "Theirs" in page
+
+
+def test_the_number_of_queries_of_a_list_does_not_grow_with_it(admin, organisation, django_assert_max_num_queries):
+    client = signed_in(admin)
+    for n in range(12):
+        project_create(actor=admin, organisation=organisation, name=f"P{n} name")
+    with django_assert_max_num_queries(25):
+        client.get("/projects")
