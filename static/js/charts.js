@@ -15,6 +15,7 @@ const HEIGHT = 280;
 const FRAME_MS = 200;
 const MARKS = 9;
 const TABLE_ROWS = 40;
+const EVAL_DASH = [2, 3]; // held-out curves: dotted, with hollow marks, in their organisation's colour
 const STEP_TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6];
 const TIME_TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
@@ -209,7 +210,7 @@ export class SeriesChart {
     const { colour, dash } = orgLook(series.place);
     const evaluation = series.kind === "eval";
     const faint = { stroke: colour, alpha: 0.28, width: 1, points: { show: false }, spanGaps: true, show: !evaluation && this.options.smoothing > 0 };
-    const bold = { stroke: colour, width: 2, dash, points: { show: false }, spanGaps: true };
+    const bold = { stroke: colour, width: evaluation ? 1.5 : 2, dash: evaluation ? EVAL_DASH : dash, points: { show: false }, spanGaps: true };
     return [faint, bold];
   }
 
@@ -222,6 +223,7 @@ export class SeriesChart {
   #drawShapes(plot, shown) {
     const { ctx } = plot;
     const ratio = window.devicePixelRatio || 1;
+    const surface = cssColour("var(--cl-surface)");
     ctx.save();
     shown.forEach((series, place) => {
       const look = orgLook(series.place);
@@ -231,13 +233,22 @@ export class SeriesChart {
       const every = series.kind === "eval" ? 1 : Math.max(1, Math.floor(known.length / MARKS));
       const path = shapePath(look.shape);
       ctx.fillStyle = look.colour;
+      ctx.strokeStyle = look.colour;
+      ctx.lineWidth = 2.2;
+      ctx.setLineDash([]);
       for (let i = known.length - 1; i >= 0; i -= every) {
         const x = plot.valToPos(plot.data[0][known[i]], "x", true);
         const y = plot.valToPos(column[known[i]], "y", true);
         if (x < plot.bbox.left - 1 || x > plot.bbox.left + plot.bbox.width + 1) continue;
         const size = 0.72 * ratio;
         ctx.setTransform(size, 0, 0, size, x - 6 * size, y - 6 * size);
-        ctx.fill(path);
+        if (series.kind === "eval") {
+          ctx.fillStyle = surface;
+          ctx.fill(path);
+          ctx.stroke(path);
+        } else {
+          ctx.fill(path);
+        }
       }
       ctx.setTransform(1, 0, 0, 1, 0, 0);
     });
@@ -274,7 +285,7 @@ export class SeriesChart {
       const name = document.createElement("span");
       name.textContent = series.label;
       const value = document.createElement("output");
-      button.append(shapeElement(orgLook(series.place)), name, value);
+      button.append(shapeElement(orgLook(series.place), series.kind === "eval"), name, value);
       button.addEventListener("click", () => {
         series.hidden = !series.hidden;
         button.setAttribute("aria-pressed", String(!series.hidden));

@@ -36,8 +36,8 @@ export function shapePath(shape) {
   return new Path2D(PATHS[shape] ?? PATHS.circle);
 }
 
-/** The shape as a small SVG element in the organisation's colour. */
-export function shapeElement(look) {
+/** The shape as a small SVG element in the organisation's colour; hollow for held-out curves. */
+export function shapeElement(look, hollow = false) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 12 12");
   svg.setAttribute("width", "12");
@@ -45,7 +45,12 @@ export function shapeElement(look) {
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.setAttribute("d", PATHS[look.shape] ?? PATHS.circle);
-  path.setAttribute("fill", look.colour);
+  path.setAttribute("fill", hollow ? "none" : look.colour);
+  if (hollow) {
+    path.setAttribute("stroke", look.colour);
+    path.setAttribute("stroke-width", "1.8");
+    svg.setAttribute("viewBox", "-1 -1 14 14");
+  }
   svg.append(path);
   return svg;
 }

@@ -6,7 +6,6 @@ import { LiveFeed } from "./live.js";
 import { refreshTimes } from "./time.js";
 
 const PARTS_MS = 1500; // the least time between two fetches of the parts
-const EVAL_PLACE = 4; // held-out curves take the looks that training curves leave
 const MARKED = {
   "checkpoint.saved": "checkpoint",
   "participant.dropped": "went silent",
@@ -25,7 +24,7 @@ class RunPage {
     this.chart = new SeriesChart(document.querySelector("#loss-chart"), { metric: "Loss" });
     this.chart.setSeries([
       ...this.clients.map(({ key, label, place }) => ({ key, label: `${label}, training`, place })),
-      ...this.clients.map(({ key, label, place }) => ({ key: `${key}/eval`, label: `${label}, held-out`, place: place + EVAL_PLACE, kind: "eval" })),
+      ...this.clients.map(({ key, label, place }) => ({ key: `${key}/eval`, label: `${label}, held-out`, place, kind: "eval" })),
     ]);
     this.#pointFromTimeline();
   }
