@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import select
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,10 +80,50 @@ class FakeHub:
         return 200, {"stored_through": len(kept), "desired": self.desired}
 
 
+class ConnectProxy(BaseHTTPRequestHandler):
+    """An HTTP proxy that lets CONNECT through and notes the targets."""
+
+    targets: list[str]
+
+    def do_CONNECT(self) -> None:
+        """Join the two sides."""
+        self.targets.append(self.path)
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as upstream:
+            self.send_response(200)
+            self.end_headers()
+            pairs = {self.connection: upstream, upstream: self.connection}
+            while True:
+                for source in select.select(list(pairs), [], [], 10)[0]:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    pairs[source].sendall(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep the test's output clean."""
+
+
 @contextmanager
-def fake_hub() -> Iterator[FakeHub]:
+def connect_proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy's address, and the targets that were asked of it."""
+    targets: list[str] = []
+    handler = type("Handler", (ConnectProxy,), {"targets": targets})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", targets
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def fake_hub(hub: FakeHub | None = None, *, tls: ssl.SSLContext | None = None) -> Iterator[FakeHub]:
     """A small hub on a free loopback port."""
-    hub = FakeHub()
+    hub = hub or FakeHub()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -103,7 +146,9 @@ def fake_hub() -> Iterator[FakeHub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    hub.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield hub

@@ -1,0 +1,205 @@
+"""What the agent makes of the hub's list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers.agent.duty import Duty
+from workers.agent.spool import Spool
+from workers.contracts import Assignment, Assignments, Desired
+from workers.data.ingest import NAME
+from workers.hub import HubClient
+from workers.jobs.folder import JobFolder
+from workers.models_registry import RegisteredModel
+from workers.policy import SitePolicy
+from workers.settings import WorkerConfig, WorkerHome
+from workers.tests.support import DIGEST, MANIFEST, FakeHub, assignment_for, contract_for, enrolled_home, fake_hub
+
+JOB = "prt_1-train"
+
+
+@dataclass
+class Site:
+    """A worker's folder, its hub, and the doorbells that were rung."""
+
+    home: WorkerHome
+    hub: FakeHub
+    spool: Spool
+    client: HubClient
+    rung: list[tuple[str, str]] = field(default_factory=list)
+
+    def duty(self) -> Duty:
+        config = WorkerConfig.load(self.home)
+        return Duty(self.home, config, self.spool, self.client, lambda *ids: self.rung.append(ids))
+
+    def assignment(self, **changes: Any) -> Assignment:
+        return assignment_for(contract_for(self.home), **changes)
+
+    def folder(self) -> JobFolder:
+        return JobFolder.of(self.home, "run_1", JOB)
+
+    def exits(self) -> list[dict[str, Any]]:
+        return [json.loads(item.body) for item in self.spool.outbox() if item.kind == "exit"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with fake_hub() as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        model = RegisteredModel(
+            model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=tmp_path, parameters=1, bytes=1
+        )
+        home.models_file.write_text(json.dumps([model.model_dump(mode="json")]))
+        _store_dataset(home)
+        client = HubClient.of(home)
+        yield Site(home, hub, Spool(home.spool_file), client)
+        client.close()
+
+
+def _store_dataset(home: WorkerHome) -> None:
+    assert NAME.fullmatch("notes")
+    folder = home.datasets / "notes" / "v1"
+    folder.mkdir(parents=True)
+    metadata = {
+        "name": "notes",
+        "version": 1,
+        "format": "prompt_completion",
+        "source": "jsonl",
+        "rows": 1,
+        "train_rows": 1,
+        "heldout_rows": 0,
+        "digest": DIGEST,
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
+def listed(*assignments: Assignment) -> Assignments:
+    return Assignments(assignments=list(assignments), hub_time=datetime.now(UTC))
+
+
+def test_a_review_is_answered_once_and_starts_nothing(site: Site) -> None:
+    duty = site.duty()
+    for _ in range(2):
+        duty.apply(listed(site.assignment(kind="review", desired="none")))
+    [verdict] = site.hub.bodies("/verdict")
+    assert verdict["accepted"] is True
+    assert site.rung == []
+
+
+def test_a_job_that_is_wanted_is_rung_for_once_until_it_is_overdue(site: Site) -> None:
+    duty = site.duty()
+    for _ in range(3):
+        duty.apply(listed(site.assignment()))
+    assert site.rung == [("run_1", JOB)]
+    assert site.folder().read_assignment().contract_hash == site.assignment().contract_hash
+    duty.forget_rings()  # the queue was started anew
+    duty.apply(listed(site.assignment()))
+    assert len(site.rung) == 2
+    site.duty().apply(listed(site.assignment()))  # the agent was
+    assert len(site.rung) == 3
+
+
+def test_a_job_outside_the_policy_is_refused_and_not_rung_for(site: Site) -> None:
+    site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
+    duty = site.duty()
+    for _ in range(2):
+        duty.apply(listed(site.assignment()))
+    assert site.rung == []
+    assert [verdict["accepted"] for verdict in site.hub.bodies("/verdict")] == [False]
+    [ended] = site.exits()
+    assert ended["outcome"] == "failed"
+    assert ended["error"]["code"] == "CL-1509"
+
+
+def test_an_unreadable_policy_lets_nothing_start(site: Site) -> None:
+    site.home.policy_file.write_text("max_step: 1")
+    site.duty().apply(listed(site.assignment()))
+    assert site.rung == []
+
+
+def test_a_stop_before_any_process_is_confirmed_at_once(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    for _ in range(2):
+        duty.apply(listed(site.assignment(desired="stopped")))
+    [ended] = site.exits()
+    assert ended["outcome"] == "stopped"
+    job = site.spool.job(JOB)
+    assert job is not None
+    assert job.state == "exited"
+
+
+def test_a_stop_reaches_a_live_job(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked():
+        duty.apply(listed(site.assignment(desired="stopped", attempt=1)))
+        assert site.folder().desired() is Desired.STOPPED
+    assert site.exits() == []
+
+
+def test_a_job_whose_supervisor_was_killed_is_reported_as_killed(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    for _ in range(2):
+        duty.apply(listed(site.assignment(attempt=1)))
+    [ended] = site.exits()
+    assert (ended["outcome"], ended["attempt"], ended["error"]["code"]) == ("failed", 1, "CL-1520")
+    assert len(site.rung) == 1
+
+
+def test_a_job_that_has_ended_is_not_started_again(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_exited(JOB, "done")
+    duty.forget_rings()
+    duty.apply(listed(site.assignment(attempt=1)))
+    assert len(site.rung) == 1
+
+
+def test_the_peer_s_address_reaches_the_half(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    with site.folder().locked():
+        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+    peer = site.folder().peer()
+    assert peer is not None
+    assert (peer.host, peer.port) == ("gpu.example", 9100)
+
+
+def test_a_peer_outside_the_policy_ends_the_job(site: Site) -> None:
+    site.home.policy_file.write_text(SitePolicy(hosts=["*.allowed.example"]).to_yaml())
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    with site.folder().locked():
+        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100")))
+    condemned = site.folder().condemned()
+    assert condemned is not None
+    assert condemned.code == "CL-1424"
+    assert site.folder().peer() is None
+
+
+def test_a_job_that_the_hub_no_longer_lists_is_stopped(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked():
+        duty.apply(listed())
+        assert site.folder().desired() is Desired.STOPPED
+
+
+def test_an_id_that_leads_out_of_the_folder_is_refused(site: Site) -> None:
+    contract = contract_for(site.home, run_id="../../outside")
+    site.duty().apply(listed(assignment_for(contract, run_id="../../outside")))
+    assert site.rung == []
+    assert not (site.home.root.parent / "outside").exists()

@@ -1,0 +1,124 @@
+"""The control connection against a real WebSocket server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from websockets.asyncio.server import ServerConnection, serve
+
+from splitcore.wire.certificates import create_identity
+from workers import contracts
+from workers.agent.presence import Presence
+from workers.contracts import Hello, WorkerFacts
+from workers.hub import Signer
+from workers.tests.support import connect_proxy
+
+Talk = Callable[[ServerConnection], Any]
+
+
+class Bell:
+    """Counts doorbells."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.rung = asyncio.Event()
+
+    def __call__(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self.rung.set()
+
+
+@asynccontextmanager
+async def presence(url: str, bell: Bell, facts: WorkerFacts | None = None) -> AsyncIterator[Presence]:
+    """A presence that runs for the length of the block."""
+    made = Presence(
+        url,
+        Signer(create_identity("worker-test"), "wrk_own"),
+        beat_seconds=0.05,
+        hello=lambda: Hello(facts=facts or WorkerFacts(cutlayer="1")),
+        lanes=lambda: [{"run_id": "run_1"}],
+        on_wake=bell,
+    )
+    task = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_hello_comes_first_then_beats_and_a_wake_is_heard() -> None:
+    heard: list[dict[str, Any]] = []
+    headers: dict[str, str] = {}
+    enough = asyncio.Event()
+
+    async def talk(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        headers.update(connection.request.headers)
+        assert connection.request.path == contracts.SOCKET_PATH
+        await connection.send('{"type": "wake", "reason": "run"}')
+        await connection.send("not even json")
+        async for text in connection:
+            heard.append(json.loads(text))
+            if len(heard) > 2:
+                enough.set()
+
+    bell = Bell()
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with presence(f"http://127.0.0.1:{port}", bell):
+            await asyncio.wait_for(enough.wait(), 10)
+    assert [message["type"] for message in heard[:3]] == ["hello", "beat", "beat"]
+    assert heard[1]["lanes"] == [{"run_id": "run_1"}]
+    assert {contracts.HEADER_WORKER, contracts.HEADER_SIGNATURE} <= {name.title() for name in headers}
+    assert "run" in bell.reasons
+
+
+async def test_it_connects_again_with_a_new_nonce_after_the_hub_went_away() -> None:
+    nonces: list[str] = []
+    twice = asyncio.Event()
+
+    async def talk(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        nonces.append(connection.request.headers[contracts.HEADER_NONCE])
+        if len(nonces) > 1:
+            twice.set()
+        await connection.close(1012)
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with presence(f"http://127.0.0.1:{port}", Bell()):
+            await asyncio.wait_for(twice.wait(), 10)
+    assert len(set(nonces)) == len(nonces)
+
+
+async def test_it_goes_through_the_proxy_and_trusts_the_site_s_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("CUTLAYER_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    greeted = asyncio.Event()
+
+    async def talk(connection: ServerConnection) -> None:
+        async for _ in connection:
+            greeted.set()
+
+    with connect_proxy() as (address, targets):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        async with serve(talk, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with presence(f"https://127.0.0.1:{port}", Bell()):
+                await asyncio.wait_for(greeted.wait(), 10)
+        assert targets == [f"127.0.0.1:{port}"]

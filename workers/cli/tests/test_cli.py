@@ -1,0 +1,182 @@
+"""The command: what it prints, and how it explains what went wrong."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from splitcore.errors import AppError
+from workers.cli import app, main
+from workers.settings import WorkerConfig, WorkerHome
+from workers.tests.support import FakeHub, enrolled_home, fake_hub
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def code_of(result: Result) -> str:
+    assert isinstance(result.exception, AppError), (result.output, result.exception)
+    return result.exception.code
+
+
+class EnrollingHub(FakeHub):
+    """A hub that enrols whoever asks."""
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        """Accept the certificate; everything else as before."""
+        if not path.endswith("/enrol") or "/enrol" in self.refusals:
+            return super().answer(method, path, body)
+        from splitcore.wire.certificates import fingerprint
+
+        self.calls.append((method, path, body))
+        return 200, {
+            "worker_id": "wrk_1",
+            "worker_name": "worker-a",
+            "kind": "data",
+            "organisation_id": "org_1",
+            "organisation_name": "Hospital A",
+            "fingerprint": fingerprint(body["certificate_pem"]),
+            "hub_public_key_pem": "",
+            "beat_seconds": 5,
+            "hub_time": datetime.now(UTC).isoformat(),
+        }
+
+
+@pytest.fixture
+def hub():  # type: ignore[no-untyped-def]
+    with fake_hub(EnrollingHub()) as made:
+        yield made
+
+
+def test_join_makes_the_key_here_and_shows_its_fingerprint(hub: FakeHub, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    result = run("worker", "join", hub.url, "--token", "clw_x", "--home", str(home))
+    assert result.exit_code == 0, result.output
+    fingerprint = WorkerConfig.load(WorkerHome(home)).enrolment.fingerprint
+    assert fingerprint in result.output.replace(" ", "").replace("\n", "")
+    [request] = hub.bodies("/enrol")
+    assert "PRIVATE KEY" not in json.dumps(request)
+    assert (home / "keys" / "worker.key.pem").stat().st_mode & 0o077 == 0
+    assert (home / "policy.yaml").exists()
+
+
+def test_join_again_changes_the_options_and_nothing_else(hub: FakeHub, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    run("worker", "join", hub.url, "--token", "clw_x", "--home", home)
+    before = (tmp_path / "home" / "keys" / "worker.key.pem").read_bytes()
+    result = run("worker", "join", hub.url, "--token", "clw_x", "--home", home, "--console-port", "8801")
+    assert "Already joined" in result.output
+    assert (tmp_path / "home" / "keys" / "worker.key.pem").read_bytes() == before
+    assert WorkerConfig.load(WorkerHome(tmp_path / "home")).console_port == 8801
+    assert len(hub.bodies("/enrol")) == 1
+
+
+def test_a_folder_of_another_hub_is_not_taken_over(hub: FakeHub, tmp_path: Path) -> None:
+    run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))
+    assert code_of(run("worker", "join", "https://other.example", "--token", "x", "--home", str(tmp_path))) == "CL-1421"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "CL-1401"), (400, "CL-1402"), (400, "CL-1403"), (400, "CL-1406"), (400, "CL-1407")]
+)
+def test_the_hub_s_refusal_is_told_in_its_own_words(hub: FakeHub, tmp_path: Path, status: int, code: str) -> None:
+    hub.refusals = {"/enrol": (status, {"code": code, "message": "The hub says why.", "remedy": "Do this."})}
+    result = run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))
+    assert code_of(result) == code
+    assert isinstance(result.exception, AppError)
+    assert (result.exception.message, result.exception.remedy) == ("The hub says why.", "Do this.")
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_refused_join_can_be_repeated_with_the_same_key(hub: FakeHub, tmp_path: Path) -> None:
+    hub.refusals = {"/enrol": (503, {})}
+    assert code_of(run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))) == "CL-1434"
+    key = (tmp_path / "keys" / "worker.key.pem").read_bytes()
+    hub.refusals = {}
+    assert run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "keys" / "worker.key.pem").read_bytes() == key
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [("http://127.0.0.1:9", "CL-1430"), ("http://hub.example", "CL-1433"), ("hub", "CL-1433")],
+)
+def test_an_address_that_is_no_hub_is_explained(url: str, code: str, tmp_path: Path) -> None:
+    assert code_of(run("worker", "join", url, "--token", "clw_x", "--home", str(tmp_path))) == code
+
+
+def test_a_page_that_is_no_hub_is_explained(hub: FakeHub, tmp_path: Path) -> None:
+    hub.refusals = {"/enrol": (200, {"hello": "world"})}
+    assert code_of(run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))) == "CL-1433"
+
+
+@pytest.mark.parametrize("command", ["status", "start", "rotate-key", "leave"])
+def test_a_command_before_joining_says_so(command: str, tmp_path: Path) -> None:
+    assert code_of(run("worker", command, "--home", str(tmp_path))) == "CL-1420"
+
+
+@pytest.mark.parametrize("ports", ["abc", "9110-9100", "0", "1-70000"])
+def test_a_bad_port_range_is_refused(ports: str, hub: FakeHub, tmp_path: Path) -> None:
+    result = run("worker", "join", hub.url, "--token", "t", "--home", str(tmp_path), "--tensor-ports", ports)
+    assert result.exit_code == 2
+
+
+def test_the_doctor_tells_what_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    result = run("worker", "doctor", "--json", "--home", str(home.root))
+    assert result.exit_code == 1
+    checks = {check["name"]: check for check in json.loads(result.output)}
+    assert checks["Hub"]["code"] == "CL-1430"
+    assert checks["Key and certificate"]["status"] == "ok"
+    assert all(check["remedy"] for check in checks.values() if check["status"] == "failed")
+
+
+def test_leaving_works_without_the_hub_and_keeps_the_rows(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    (home.datasets / "rows.jsonl").write_text("{}")
+    result = run("worker", "leave", "--yes", "--home", str(home.root))
+    assert result.exit_code == 0, result.output
+    assert not home.config_file.exists()
+    assert not list(home.keys.glob("*.pem"))
+    assert (home.datasets / "rows.jsonl").exists()
+
+
+def test_trust_lists_the_good_and_names_the_bad(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    result = run("worker", "trust", "ab" * 32, "nonsense", "--home", str(home.root))
+    assert result.exit_code == 1
+    assert json.loads(home.trust_file.read_text())["listed"] == ["ab" * 32]
+
+
+def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80")
+    assert run("worker", "model", "add", str(folder), "--home", str(home.root)).exit_code == 2
+    result = run("worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root))
+    assert code_of(result) == "CL-1103"
+
+
+def test_runs_need_a_hub_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUTLAYER_TOKEN", raising=False)
+    assert code_of(run("runs", "list")) == "CL-1444"
+
+
+def test_an_error_is_printed_as_code_sentence_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cutlayer", "worker", "status", "--home", str(tmp_path)])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 1
+    printed = capsys.readouterr().err
+    assert "CL-1420" in printed
+    assert "cutlayer worker join" in printed

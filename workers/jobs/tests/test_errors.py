@@ -1,0 +1,72 @@
+"""Promise 10: what leaves of an exception is a code, its class and our own line, never its text."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import pytest
+
+from splitcore.data.rows import check_row
+from splitcore.errors import AppError
+from workers.jobs.errors import error_info
+
+CANARY = "CANARY-patient-4711"
+
+
+def failed(error: BaseException) -> str:
+    """The report of an error that was raised and caught."""
+    try:
+        raise error
+    except BaseException as raised:
+        return error_info(raised).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(f"could not tokenise {CANARY!r}"),
+        KeyError(CANARY),
+        UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, CANARY),
+        AppError("CL-1201", f"Row 7: {CANARY}"),
+        RuntimeError(CANARY),
+    ],
+)
+def test_no_text_of_an_exception_leaves(error: BaseException) -> None:
+    assert CANARY not in failed(error)
+
+
+def test_the_class_and_our_own_line_are_named() -> None:
+    with pytest.raises(AppError) as raised:
+        check_row({"prompt": CANARY, "completion": ""})
+    info = error_info(raised.value)
+    assert info.code == "CL-1202"
+    assert info.where.startswith("RowError at splitcore/data/rows.py:")
+    assert CANARY not in info.model_dump_json()
+
+
+def test_a_library_s_error_is_placed_at_our_own_line() -> None:
+    with pytest.raises(json.JSONDecodeError) as raised:
+        json.loads("{" + CANARY)
+    info = error_info(raised.value)
+    assert info.code == "CL-1999"
+    assert "json/" not in info.where
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "no space", CANARY), "CL-1820"),
+        (OSError(errno.EDQUOT, "quota", CANARY), "CL-1821"),
+        (MemoryError(), "CL-1521"),
+        (OutOfMemoryError("tried to allocate"), "CL-1521"),
+        (AppError("CL-1104"), "CL-1104"),
+        (ZeroDivisionError(), "CL-1999"),
+    ],
+)
+def test_an_error_has_its_number(error: BaseException, code: str) -> None:
+    assert error_info(error).code == code
