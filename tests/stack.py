@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from demo.launch.groups import Groups
+from demo.launch.groups import Groups, demo_groups
+from demo.launch.stage import Stage, set_stage
 from processes.children import end_child
 from processes.redis_server import free_port
 
@@ -35,9 +36,10 @@ def wait_for(look: Callable[[], Found | None], *, seconds: float = 60, what: str
 
 @dataclass
 class Stack:
-    """A running hub with its mail folder, and the sites that were added."""
+    """A running hub with its mail folder, the demo's three organisations with their workers, and added sites."""
 
     groups: Groups
+    stage: Stage
 
     @property
     def url(self) -> str:
@@ -91,11 +93,7 @@ class Stack:
 
 @contextmanager
 def running_stack(root: Path) -> Iterator[Stack]:
-    """A hub of its own below `root`, ended with everything that was added to it."""
-    groups = Groups(root=root, hub_port=free_port(), consoles={}, tensor_port=free_port())
-    root.mkdir(parents=True, exist_ok=True)
-    try:
+    """The demo's hub and workers below `root`, ended with everything that was added to them."""
+    with demo_groups(port=free_port(), root=root) as groups:
         groups.start_hub()
-        yield Stack(groups)
-    finally:
-        groups.end()
+        yield Stack(groups, set_stage(groups))
