@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup assets browser demo demo-model test check format bench lock screenshots clean
+.PHONY: help setup assets browser demo demo-model test check format bench docs lock screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,7 +43,7 @@ test: setup browser  ## run every test
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(PY) -m mypy splitcore processes workers webapp demo
+	$(PY) -m mypy splitcore processes interface workers webapp demo
 	$(VENV)/bin/djlint templates workers/console/templates --check --quiet
 	$(VENV)/bin/djlint templates workers/console/templates --lint --quiet
 	$(VENV)/bin/lint-imports
@@ -56,6 +56,9 @@ format: setup  ## put the code into its form
 
 bench: setup  ## measure, as ratios within one run
 	$(PY) -m tests.benchmarks $(ARGS)
+
+docs: setup  ## write docs/configuration.md from the configuration's own definition
+	$(PY) -m docs.generate
 
 screenshots: setup browser  ## take the pictures of every page into screenshots/
 	$(PY) -m tests.e2e.screenshots $(ARGS)

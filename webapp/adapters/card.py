@@ -6,9 +6,9 @@ import json
 
 import yaml
 
+from interface.formatting import human_bytes, human_duration, human_number
 from splitcore.config import RunConfig
 from webapp.adapters.models import Adapter
-from webapp.core.formatting import human_bytes, human_duration, human_number
 from webapp.runs.contract import contract_read
 from workers.contracts import ContractDocument, Role
 

@@ -9,7 +9,7 @@ from django import forms
 from django.core.paginator import Paginator
 from django.utils import timezone
 
-from webapp.core.statuses import STATUS_LOOKS
+from interface.statuses import STATUS_LOOKS
 
 _ORGANISATIONS = ("Clinic A", "Bank B", "Compute C", "Hospital D", "Registry E", "Lab F", "Insurer G", "Archive H")
 _SHOWN_STATES = (

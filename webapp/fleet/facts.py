@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from webapp.core.formatting import human_bytes
+from interface.formatting import human_bytes
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import is_online
 

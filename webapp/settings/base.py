@@ -96,7 +96,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "webapp.core.context.shell",
             ],
-            "builtins": ["django.templatetags.static", "webapp.core.templatetags.ui"],
+            "builtins": ["django.templatetags.static", "interface.tags"],
+            "libraries": {"ui": "interface.tags"},
         },
     }
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from webapp.core.statuses import status_look
+from interface.statuses import status_look
 from webapp.orgs.selectors import organisation_ids_of
 from webapp.runs.models import Run
 

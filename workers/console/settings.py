@@ -59,8 +59,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "workers.console.context.shell",
             ],
-            "builtins": ["django.templatetags.static", "webapp.core.templatetags.ui"],
-            "libraries": {"ui": "webapp.core.templatetags.ui"},
+            "builtins": ["django.templatetags.static", "interface.tags"],
+            "libraries": {"ui": "interface.tags"},
         },
     }
 ]

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.template import Context, Template
 from django.test import Client
 
+from interface.icons import icon_body, icon_svg
+from interface.statuses import STATUS_LOOKS, status_look
 from splitcore.errors import AppError
-from webapp.core.icons import icon_body, icon_svg
-from webapp.core.statuses import STATUS_LOOKS, status_look
 
 TEMPLATES = sorted((Path(settings.BASE_DIR) / "templates").rglob("*.html"))
 _COMMENT = re.compile(r"{#.*?#}|{% comment.*?endcomment %}", re.DOTALL)

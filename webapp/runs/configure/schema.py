@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticUndefined
 
+from interface.formatting import human_number
 from splitcore.config import RunConfig
-from webapp.core.formatting import human_number
 
 Kind = Literal["integer", "number", "text", "choice", "flag", "names", "mapping"]
 SECTIONS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.core.statuses import status_look
+from interface.statuses import status_look
 
 _LOOKS = {
     "run.awaiting_approval": ("info", "file-text", "Submitted for approval"),

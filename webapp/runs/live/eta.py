@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from webapp.core.formatting import human_duration
+from interface.formatting import human_duration
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.states import ENDED
 

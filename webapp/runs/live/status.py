@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from webapp.core.statuses import status_look
+from interface.statuses import status_look
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from webapp.core.formatting import NOTHING, human_bytes, human_duration, human_number, human_percent
+from interface.formatting import NOTHING, human_bytes, human_duration, human_number, human_percent
 
 
 @pytest.mark.parametrize(

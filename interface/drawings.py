@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from webapp.core.formatting import as_float, human_number
+from interface.formatting import as_float, human_number
 
 STEP_PARTS = ("compute", "send", "wait")
 

@@ -13,10 +13,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import is_naive, make_aware
 
-from webapp.core.drawings import line_of, stack_of
-from webapp.core.formatting import as_float, human_bytes, human_duration, human_number, human_percent
-from webapp.core.icons import icon_svg
-from webapp.core.statuses import status_look
+from interface.drawings import line_of, stack_of
+from interface.formatting import as_float, human_bytes, human_duration, human_number, human_percent
+from interface.icons import icon_svg
+from interface.statuses import status_look
 
 register = template.Library()
 
