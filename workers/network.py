@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -47,6 +48,13 @@ def hub_address(url: str) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a host name means this machine."""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def proxy_for(host: str) -> str | None:
+    """The site's proxy for a TLS connection to a host; none for this machine and for what NO_PROXY lists."""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get("https")
 
 
 def socket_address(hub_url: str, path: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from splitcore.config import RunConfig
+from workers.cli.choosing import dataset_party, worker_id
 from workers.cli.console import out, show_json, show_table
 from workers.cli.watching import EXIT_CODES, watch_run
 from workers.rest import RestClient
@@ -41,6 +45,43 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
     out.print(Text(f"{found['name']}  {found['id']}  {found['state']}  step {found['step']}/{found['total_steps']}"))
     if failure := found.get("failure"):
         out.print(Text(f"{failure.get('code')}  {failure.get('message')}  {failure.get('remedy', '')}", style="red"))
+
+
+@app.command()
+def launch(
+    config: Annotated[Path, typer.Argument(help="The configuration, as YAML.", exists=True, dir_okay=False)],
+    project: Annotated[str, typer.Option(help="The project's id.")],
+    data: Annotated[list[str], typer.Option(help="A dataset that trains: NAME or NAME:VERSION. Repeat for more.")],
+    server: Annotated[str, typer.Option(help="The compute worker: id or name.")],
+    name: Annotated[str, typer.Option(help="The run's name; else the file's.")] = "",
+    evaluate: Annotated[list[str] | None, typer.Option(help="A dataset that only measures the adapter.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A public prompt for samples. Repeat for more.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="Save only; do not ask for approval.")] = False,
+    key: Annotated[str, typer.Option(help="Idempotency key: the same key launches once.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Configure a run and ask every organisation to approve it; it starts when all have."""
+    text = config.read_text(encoding="utf-8")
+    RunConfig.from_yaml(text)  # a mistake is told here, before anything is sent
+    client = RestClient.from_environment()
+    known = client.get("/datasets", project=project)
+    parties = [{"role": "client", **dataset_party(known, wanted)} for wanted in data]
+    parties += [{"role": "evaluator", **dataset_party(known, wanted)} for wanted in evaluate or []]
+    parties.append({"role": "server", "worker": worker_id(client, server)})
+    body = {
+        "project": project,
+        "name": name or config.stem,
+        "config_yaml": text,
+        "parties": parties,
+        "public_prompts": prompt or [],
+        "submit": not draft,
+    }
+    run = client.post("/runs", body, idempotency_key=key or secrets.token_hex(16))
+    if as_json:
+        show_json(run)
+        return
+    out.print(Text(f"{run['name']}  {run['id']}  {run['state'].replace('_', ' ')}"))
+    out.print(Text(f"Follow it: cutlayer runs watch {run['id']}"))
 
 
 @app.command()

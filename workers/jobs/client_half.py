@@ -17,6 +17,7 @@ from workers.data.store import DatasetStore
 from workers.jobs.folder import Peer
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry
+from workers.network import proxy_for
 
 PEER_SECONDS = 3600.0  # how long to wait for the server half to appear
 SAMPLE_TOKENS = 48
@@ -70,6 +71,7 @@ def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
         identity=setting.identity,
         server_certificate=peer.certificate_pem,
         limits=limits,
+        proxy=proxy_for(peer.host),
     )
 
 
