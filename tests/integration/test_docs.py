@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -20,7 +19,19 @@ from workers.cli import app as cutlayer
 REPO = Path(__file__).resolve().parents[2]
 ROOT_PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 PAGES = sorted((REPO / "docs").rglob("*.md")) + ROOT_PAGES
-CODE_FOLDERS = ("splitcore", "workers", "webapp", "processes", "demo", "docs", "tests", "templates", "static", "deploy")
+CODE_FOLDERS = (
+    "splitcore",
+    "workers",
+    "webapp",
+    "processes",
+    "interface",
+    "demo",
+    "docs",
+    "tests",
+    "templates",
+    "static",
+    "deploy",
+)
 SOURCES = ("*.py", "*.yml", "Dockerfile", "Caddyfile", "*.conf", "*.html")
 
 
@@ -66,6 +77,7 @@ def test_every_file_and_test_named_in_backticks_exists(page: Path) -> None:
         for word in re.findall(rf"(?<![\w/.<-])(?:{'|'.join(CODE_FOLDERS)})/[\w./-]*(?:::\w+)?", span):
             path, _, test = word.partition("::")
             found = REPO / path.rstrip("/.")
+            found = found if found.exists() else found.with_name(f"{found.name}.py")
             if not found.exists() or (test and f"def {test}(" not in text_of(found)):
                 missing.append(word)
     assert not missing
@@ -108,12 +120,12 @@ def test_every_command_and_option_of_cutlayer_exists(page: Path) -> None:
     assert not wrong
 
 
-def _is_command(command: click.Command, words: list[str]) -> bool:
+def _is_command(command: Any, words: list[str]) -> bool:
     """Follow the words into the command's groups; what is left are arguments and options of the last one."""
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        if words[0] not in command.commands:
+    while words and not words[0].startswith("-") and (inner := getattr(command, "commands", None)):
+        if words[0] not in inner:
             return False
-        command, words = command.commands[words[0]], words[1:]
+        command, words = inner[words[0]], words[1:]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     return {word.partition("=")[0] for word in words if word.startswith("-")} <= known | {"--help"}
 
@@ -124,12 +136,12 @@ def test_every_command_of_cutlayer_is_in_its_page() -> None:
     assert not [path for path in _leaves(root, "cutlayer") if path not in page]
 
 
-def _leaves(command: click.Command, path: str) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _leaves(inner, f"{path} {name}")
-    else:
+def _leaves(command: Any, path: str) -> Iterator[str]:
+    if not hasattr(command, "commands"):
         yield path
+        return
+    for name, inner in command.commands.items():
+        yield from _leaves(inner, f"{path} {name}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
