@@ -13,6 +13,7 @@ from django.urls import path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.local")
 http = get_asgi_application()
 
+from webapp.fleet.body_limit import BodyLimit  # noqa: E402
 from webapp.fleet.consumers import FleetConsumer, WorkerConsumer  # noqa: E402
 from webapp.telemetry.consumers import RunConsumer  # noqa: E402
 
@@ -45,4 +46,4 @@ class Sockets:
         return await inner(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": Sockets()})
+application = ProtocolTypeRouter({"http": BodyLimit(http), "websocket": Sockets()})

@@ -97,10 +97,11 @@ def worker() -> SigningWorker:
 
 def close_code(link: ClientConnection) -> int:
     """The code with which the hub closes."""
-    with pytest.raises(ConnectionClosed) as closed:
+    try:
         while True:
             link.recv(timeout=10)
-    return closed.value.rcvd.code if closed.value.rcvd else 1006
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else 1006
 
 
 def test_doorbells_and_revocation_reach_a_live_socket_within_two_seconds(server, worker):
@@ -122,11 +123,9 @@ def test_frame_of_64_mebibytes_is_refused_without_taking_it_into_memory(server, 
         assert link.protocol.extensions == [], "deflate was offered and must not be negotiated"
         link.send(Hello(facts=FACTS).model_dump_json())
         before = server.rss
-        with pytest.raises(ConnectionClosed) as closed:
-            link.send("x" * (64 * MEBIBYTE))
-            link.recv(timeout=10)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+        # A text frame that says it has 64 MiB, and the first 64 KiB of it: the hub need not wait for the rest.
+        link.socket.sendall(bytes([0x81, 0xFF]) + (64 * MEBIBYTE).to_bytes(8, "big") + bytes(4) + b"x" * 65536)
+        assert close_code(link) == 1009
     assert server.rss - before < 8 * MEBIBYTE
     assert Worker.objects.get(pk=worker.row.pk).version == FACTS.cutlayer
 

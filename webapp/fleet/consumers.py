@@ -20,9 +20,9 @@ from webapp.core.live import organisation_group, worker_group
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
-from webapp.fleet.signing import ENROLLED, SignedCall, signed_call_verify
+from webapp.fleet.signing import ENROLLED, call_of, signed_call_verify
 from webapp.fleet.worker_api.bodies import refusal
-from workers.contracts import HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_WORKER, Beat, Hello, Wake
+from workers.contracts import Beat, Hello, Wake
 
 logger = logging.getLogger(__name__)
 CLOSE_MALFORMED = 4400
@@ -39,23 +39,12 @@ class WorkerConsumer(AsyncWebsocketConsumer):
     worker: Worker
     connection: datetime | None = None
 
-    def _call(self) -> SignedCall:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
-        query = self.scope.get("query_string", b"").decode("latin-1")
-        return SignedCall(
-            method="GET",
-            path_and_query=self.scope["path"] + (f"?{query}" if query else ""),
-            body_sha256=_NO_BODY,
-            worker_id=headers.get(HEADER_WORKER.lower(), ""),
-            timestamp=headers.get(HEADER_TIME.lower(), ""),
-            nonce=headers.get(HEADER_NONCE.lower(), ""),
-            signature=headers.get(HEADER_SIGNATURE.lower(), ""),
-        )
-
     async def connect(self) -> None:
         """Accept a signed opening of an enrolled worker; tell all others why not."""
         try:
-            self.worker = await database_sync_to_async(signed_call_verify)(call=self._call(), states=ENROLLED)
+            self.worker = await database_sync_to_async(signed_call_verify)(
+                call=call_of(self.scope, method="GET", body_sha256=_NO_BODY), states=ENROLLED
+            )
         except AppError as error:
             await self.accept()
             await self._refuse(error)

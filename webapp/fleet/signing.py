@@ -11,9 +11,10 @@ import binascii
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -59,6 +60,21 @@ class SignedCall:
     signature: str
 
 
+def call_of(scope: Mapping[str, Any], *, method: str, body_sha256: str) -> SignedCall:
+    """What the signature headers of an ASGI scope claim."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    query = scope.get("query_string", b"").decode("latin-1")
+    return SignedCall(
+        method=method,
+        path_and_query=scope["path"] + (f"?{query}" if query else ""),
+        body_sha256=body_sha256,
+        worker_id=headers.get(HEADER_WORKER.lower(), ""),
+        timestamp=headers.get(HEADER_TIME.lower(), ""),
+        nonce=headers.get(HEADER_NONCE.lower(), ""),
+        signature=headers.get(HEADER_SIGNATURE.lower(), ""),
+    )
+
+
 def clock_check(*, sent_at: datetime) -> None:
     """Refuse (CL-1406, with both times) what was sent at a time too far from the hub's."""
     now = timezone.now()
@@ -84,8 +100,8 @@ def state_check(*, worker: Worker, states: Iterable[str] = ACTIVE) -> None:
         raise AppError(_STATE_CODES[WorkerState(worker.state)])
 
 
-def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
-    """The worker that signed a call, once: a second time the same call is refused with CL-1409."""
+def signed_call_check(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
+    """The worker that signed a call, which may be the repetition of an earlier one."""
     if not (call.worker_id and call.signature and _NONCE.fullmatch(call.nonce)):
         raise AppError("CL-1410", "The request lacks a signature header, or the nonce is not 32 hex characters.")
     sent_at = _time_of(call.timestamp)
@@ -101,6 +117,12 @@ def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> W
         raise AppError("CL-1411")
     clock_check(sent_at=sent_at)
     state_check(worker=worker, states=states)
+    return worker
+
+
+def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
+    """The worker that signed a call, once: a second time the same call is refused with CL-1409."""
+    worker = signed_call_check(call=call, states=states)
     _nonce_spend(worker_id=worker.id, nonce=call.nonce)
     return worker
 

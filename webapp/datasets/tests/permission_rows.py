@@ -32,7 +32,9 @@ ROWS = [
     Row("datasets:new", {"GET": members()}),
     Row("datasets:upload", {"GET": BUTTON, "POST": admins(200)}, {"worker_id": "data_worker"}),
     Row("datasets:detail", {"GET": shared()}, DATASET),
-    Row("datasets:offer", {"GET": BUTTON, "POST": admins(partner=404)}, PRIVATE, {"POST": {"project": "{own_project}"}}),
+    Row(
+        "datasets:offer", {"GET": BUTTON, "POST": admins(partner=404)}, PRIVATE, {"POST": {"project": "{own_project}"}}
+    ),
     Row("datasets:offer_withdraw", {"GET": BUTTON, "POST": admins(partner=403)}, {**DATASET, **PROJECT}),
     Row("datasets:version_withdraw", {"GET": BUTTON, "POST": admins(partner=403)}, {**DATASET, "number": "=1"}),
     Row("GET /api/v1/datasets", {"GET": members(anonymous=401)}, kind="api"),
