@@ -1,0 +1,193 @@
+"""The form that RunConfig makes: round trip, messages, presets, YAML, preview; nothing typed is lost."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from splitcore.config import RunConfig
+from webapp.runs.configure.forms import ConfigForm, to_text
+from webapp.runs.configure.presets import PRESETS, preset_apply
+from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
+from webapp.runs.configure.schema import changed_paths, field_specs, value_at
+from webapp.runs.models import Run, RunState
+from webapp.runs.tests import factories as make
+
+pytestmark = pytest.mark.django_db
+MODELS = [(make.MODEL, make.MODEL)]
+
+
+def _data(config):
+    """A configuration as a browser would send it."""
+    data = {}
+    for spec in field_specs():
+        text = to_text(spec, value_at(config, spec.path, spec.default))
+        if spec.kind != "flag" or text:
+            data[spec.path] = "on" if text is True else text
+    return data
+
+
+def _post(client, w, **more):
+    run = w.fresh()
+    data = {**_data(run.config), "name": run.name, "project": w.project.id, "run": run.id}
+    for place in (0, 1):
+        data |= {
+            f"data.{w.organisations[place].id}": w.versions[place].id,
+            f"receives.{w.organisations[place].id}": "on",
+        }
+    return {**data, "server": w.workers[2].id, **more}
+
+
+def test_every_field_of_the_schema_is_in_the_form_with_its_help():
+    paths = {spec.path for spec in field_specs()}
+    wanted = {
+        f"{section}.{name}"
+        for section, field in RunConfig.model_fields.items()
+        if section != "parties"
+        for name in field.annotation.model_fields
+    }
+    assert paths == wanted
+    assert all(spec.help and spec.label for spec in field_specs())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        make.config(),
+        make.config(
+            split={"topology": "vanilla", "head_layers": 3, "tail_layers": 0},
+            lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]},
+            training={"steps": None, "epochs": 1.5, "clip_norm": None, "learning_rate": 3e-5, "shuffle": False},
+            data={"columns": {"prompt": "question"}},
+        ),
+    ],
+)
+def test_a_configuration_survives_the_form_unchanged(config):
+    form = ConfigForm(_data(config), config=config, models=MODELS)
+    assert form.check() == RunConfig.parse(config)
+    assert RunConfig.parse(form.typed()) == RunConfig.parse(config)
+
+
+def test_a_wrong_value_stands_in_the_form_as_typed_with_a_sentence_beside_it():
+    data = {**_data(make.config()), "lora.rank": "eight", "training.batch_size": "3", "training.micro_batches": "2"}
+    form = ConfigForm(data, config={}, models=MODELS)
+    assert form.check() is None
+    assert form.problems["lora.rank"] == "Give a whole number."
+    assert form["lora.rank"].value() == "eight"
+    assert form.typed()["lora"]["rank"] == "eight"
+
+
+def test_both_steps_and_epochs_is_a_problem_at_the_steps():
+    form = ConfigForm({**_data(make.config()), "training.epochs": "2"}, config={}, models=MODELS)
+    assert form.check() is None
+    assert "either steps or epochs" in form.problems["training.steps"]
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.key)
+def test_each_preset_is_valid_and_keeps_the_model(preset):
+    config = preset_apply(make.config(training={"steps": 7}), preset.key, layers=12)
+    parsed = RunConfig.parse(config)
+    assert parsed.model.name_or_path == make.MODEL
+    assert parsed.split.head_layers + parsed.split.tail_layers < 12
+    assert bool(changed_paths(config)) is bool(preset.values)
+
+
+def test_a_draft_is_saved_while_it_is_typed_even_when_it_is_not_valid(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    response = client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "many"}))
+    assert response.status_code == 200
+    assert "Give a whole number." in response.content.decode()
+    assert w.fresh().config["lora"]["rank"] == "many"
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    assert 'value="many"' in page
+
+
+def test_typing_in_a_new_form_creates_one_draft_and_names_its_address(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    before = Run.objects.count()
+    response = client.post(reverse("runs:preview"), _post(client, w, run="", name="Typed"))
+    run = Run.objects.exclude(pk=w.run.pk).get()
+    assert (Run.objects.count(), run.name) == (before + 1, "Typed")
+    assert response["HX-Replace-Url"] == reverse("runs:edit", args=[run.id])
+
+
+def test_the_preview_does_not_touch_a_submitted_run(client):
+    w = make.world()
+    make.submit(w)
+    client.force_login(w.engineer)
+    client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "32"}))
+    assert (w.fresh().state, w.run.config["lora"]["rank"]) == (RunState.AWAITING, 8)
+
+
+def test_the_preview_shows_memory_traffic_and_who_sees_what(client):
+    w = make.world()
+    w.workers[2].facts = {"memory_bytes": 16_000_000_000}
+    w.workers[2].save()
+    client.force_login(w.engineer)
+    text = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    for words in ("Fits", "16.0 GB", "each step", "Who sees what", "No speed of these workers", "Request approval"):
+        assert words in text
+
+
+def test_a_model_that_a_chosen_worker_lacks_is_explained(client):
+    w = make.world()
+    w.workers[2].models.all().delete()
+    client.force_login(w.engineer)
+    text = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    assert f"Not registered on {w.workers[2].name}." in text
+
+
+def test_yaml_with_an_unknown_key_is_refused_with_a_suggestion_and_kept(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    text = "model:\n  name_or_path: acme/tiny\nlora:\n  rnak: 4\n"
+    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert "Did you mean" in page
+    assert "rnak: 4" in page
+    assert w.fresh().config == make.config()
+
+
+def test_yaml_is_taken_over_into_the_form(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    text = "model:\n  name_or_path: acme/tiny\nlora:\n  rank: 4\n"
+    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    assert w.fresh().config == {"model": {"name_or_path": make.MODEL}, "lora": {"rank": 4}}
+
+
+def test_submitting_from_the_form_freezes_the_contract(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="submit"))
+    assert response.url == reverse("runs:approvals", args=[w.run.id])
+    assert w.fresh().state == RunState.AWAITING
+
+
+def test_a_submission_that_fails_brings_the_page_back_with_what_was_typed(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    data = _post(client, w, action="submit", **{"split.head_layers": "5", "note": "keep this"})
+    response = client.post(reverse("runs:edit", args=[w.run.id]), data)
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert "CL-1002" in page
+    assert "keep this" in page
+    assert w.fresh().state == RunState.DRAFT
+
+
+def test_a_bare_head_is_warned_of_and_the_matrix_says_that_labels_are_computable():
+    config = RunConfig.parse(make.config(split={"tail_layers": 0}))
+    assert cut_warnings(config) == [BARE_HEAD]
+    matrix = who_sees_what(config, [Party("A", "client"), Party("G", "server")])
+    labels = next(row for row in matrix["rows"] if row["label"] == "Labels")
+    assert [cell["level"] for cell in labels["cells"]] == ["own", "yes", "no"]
+
+
+def test_vanilla_says_that_labels_are_sent():
+    config = RunConfig.parse(make.config(split={"topology": "vanilla"}))
+    matrix = who_sees_what(config, [Party("A", "client"), Party("G", "server")])
+    assert "receives the labels" in matrix["notes"][1]

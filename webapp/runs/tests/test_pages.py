@@ -1,0 +1,166 @@
+"""What the pages of a run say, and to whom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from webapp.runs.live.eta import progress_of
+from webapp.runs.live.status import status_of
+from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.selectors import domain_table, inbox_for, needs_action_count, run_get_for
+from webapp.runs.services import PartyChoice, run_clone, run_draft_save
+from webapp.runs.tests import factories as make
+from workers.contracts import ErrorInfo
+
+pytestmark = pytest.mark.django_db
+
+
+def _part(seconds=2.0, phase="training"):
+    return Participant(metrics={"seconds": seconds}, phase=phase)
+
+
+def _run(step, total=1000, trained=timedelta(minutes=10), state=RunState.TRAINING):
+    now = timezone.now()
+    return Run(state=state, step=step, total_steps=total, started_at=now - trained, training_at=now - trained)
+
+
+@pytest.mark.parametrize(
+    ("run", "parts", "words"),
+    [
+        (_run(19, trained=timedelta(seconds=38)), [_part()], ""),
+        (_run(20, trained=timedelta(seconds=38)), [_part()], "26 min 8 s to 49 min left"),
+        (_run(300), [_part()], "about 23 min 20 s left"),
+        (_run(300), [_part(), _part(phase="dropped")], "time left is not counted while a worker is away"),
+        (_run(300, state=RunState.PAUSED), [_part()], "time left is not counted while paused"),
+        (_run(900, trained=timedelta(hours=2)), [_part()], "longer than expected"),
+        (_run(0, state=RunState.STARTING), [_part()], ""),
+    ],
+)
+def test_the_time_left_follows_the_rules(run, parts, words):
+    assert progress_of(run, parts).words == words
+
+
+def test_an_ended_run_says_how_long_it_took():
+    run = _run(1000, state=RunState.DONE)
+    run.ended_at = run.started_at + timedelta(minutes=72)
+    assert progress_of(run, []).words == "took 1 h 12 min"
+
+
+def test_the_status_names_who_acts_next():
+    w = make.world()
+    make.submit(w)
+    make.approve(w, 0, 1)
+    status = status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker")))
+    assert status.text == "Waiting for the approval of Gamma compute."
+    assert status.next_actor == "Gamma compute"
+
+
+def test_the_run_page_tells_the_first_cause_its_owner_and_the_remedy(client):
+    w = make.started()
+    make.exit_part(w, 1, "failed", ErrorInfo(code="CL-1820", message="The disk is full.", remedy="Free some space."))
+    for place in (0, 2):
+        make.exit_part(w, place, "stopped")
+    client.force_login(w.approvers[0])
+    page = client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    for words in ("Failed at Beta bank", "The disk is full.", "Free some space.", "CL-1820", "What went wrong first"):
+        assert words in page
+
+
+def test_the_page_shows_each_confirmation_of_a_stop(client):
+    w = make.started()
+    client.force_login(w.engineer)
+    client.post(reverse("runs:control", args=[w.run.id, "stop"]), {"reason": "Maintenance"})
+    make.exit_part(w, 0, "stopped")
+    page = client.get(reverse("runs:live", args=[w.run.id])).content.decode()
+    assert "1 of 3 workers have confirmed" in page
+    assert "process gone, confirmed" in page
+
+
+def test_the_contract_page_shows_verdicts_with_their_reasons_and_the_buttons_of_the_approver_alone(client):
+    w = make.world()
+    make.submit(w)
+    make.verdict(
+        w, 1, accepted=False, refusals=[{"field": "split.head_layers", "message": "At least 3.", "limit": "3"}]
+    )
+    address = reverse("runs:approvals", args=[w.run.id])
+    client.force_login(w.approvers[1])
+    page = client.get(address).content.decode()
+    assert "At least 3." in page
+    assert page.count('value="approve"') == 1
+    client.force_login(w.engineer)
+    page = client.get(address).content.decode()
+    assert 'value="approve"' not in page
+    assert "you need the role" in page
+
+
+def test_approving_on_the_page_approves_exactly_the_hash_that_was_shown(client):
+    w = make.world()
+    make.submit(w)
+    client.force_login(w.approvers[0])
+    address = reverse("runs:decide", args=[w.run.id])
+    client.post(address, {"decision": "approve", "contract_hash": "0" * 64})
+    assert w.run.approvals.filter(state="approved").count() == 0
+    client.post(address, {"decision": "approve", "contract_hash": w.fresh().contract_hash})
+    assert w.run.approvals.get(state="approved").organisation == w.organisations[0]
+
+
+def test_what_waits_for_a_person_is_counted_and_listed():
+    w = make.world()
+    make.submit(w)
+    assert [needs_action_count(user) for user in (*w.approvers, w.engineer)] == [1, 1, 1, 0]
+    make.approve(w, 0)
+    assert needs_action_count(w.approvers[0]) == 0
+    lists = inbox_for(w.approvers[0])
+    assert "Beta bank" in lists["waiting"][0].text
+    assert lists["history"][0].state == "approved"
+
+
+def test_a_draft_is_seen_by_its_own_organisation_alone():
+    w = make.world()
+    assert run_get_for(user=w.approvers[0], run_id=w.run.id) == w.run
+    from django.http import Http404
+
+    with pytest.raises(Http404):
+        run_get_for(user=w.approvers[1], run_id=w.run.id)
+    make.submit(w)
+    assert run_get_for(user=w.approvers[1], run_id=w.run.id) == w.run
+
+
+def test_the_domain_table_sets_base_alone_and_together_side_by_side():
+    w = make.world()
+    alone = run_draft_save(
+        actor=w.engineer, project=w.project, organisation=w.organisations[0], name="Alone", config=make.config(),
+        parties=[
+            PartyChoice("client", w.workers[0].id, w.versions[0].id),
+            PartyChoice("evaluator", w.workers[1].id, w.versions[1].id),
+            PartyChoice("server", w.workers[2].id),
+        ],
+    )  # fmt: skip
+    for run, losses in ((w.run, (1.0, 1.2)), (alone, (0.9, 3.0))):
+        table = {
+            party: {"base_loss": 4.0, "base_exact_match": 0.0, "loss": loss, "exact_match": 0.5, "rows": 9, "tokens": 9}
+            for party, loss in zip(("alpha-clinic", "beta-bank"), losses, strict=True)
+        }
+        Run.objects.filter(pk=run.pk).update(
+            state=RunState.DONE, ended_at=timezone.now(), summary={"evaluation": table}
+        )
+    table = domain_table(w.project)
+    assert [column.label for column in table.columns] == ["Base model", "Alpha clinic alone", "Together"]
+    assert [(row.name, row.best) for row in table.rows] == [("Alpha clinic", 1), ("Beta bank", 2)]
+
+
+def test_the_list_filters_by_state_and_the_comparison_shows_only_differences(client):
+    w = make.world()
+    other = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    Run.objects.filter(pk=other.pk).update(name="The other", config=make.config(lora={"rank": 2}))
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:list"), {"state": "draft", "q": "other"}).content.decode()
+    assert "The other" in page
+    assert "First run" not in page
+    page = client.get(reverse("runs:compare"), {"run": [w.run.id, other.id]}).content.decode()
+    assert "lora.rank" in page
+    assert "training.steps" not in page
