@@ -33,12 +33,15 @@ class Recipe:
     """Everything that the result depends on."""
 
     seed: int = 20
-    steps: int = 2100
+    steps: int = 1500
     blocks: int = 48
     length: int = 128
     muon_lr: float = 0.006
     adam_lr: float = 0.003
+    # The learning rate: up over the warm-up, along a cosine that would end at the horizon, to zero in the cool-down.
     warmup: int = 100
+    horizon: int = 2100
+    cooldown: int = 500
     # Plain copying alone at first: the model then looks back early, and the other tasks build on that.
     copying_steps: int = 200
     clip_norm: float = 1.0
@@ -122,11 +125,11 @@ def make_optimisers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """Return the share of the peak learning rate: a linear warm-up, then a cosine down to a hundredth."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    progress = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+    """Return the share of the peak learning rate: a warm-up, a slow cosine, and a straight line to zero at the end."""
+    warm = min(1.0, (step + 1) / recipe.warmup)
+    progress = max(0, step - recipe.warmup) / (recipe.horizon - recipe.warmup)
+    cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+    return warm * cosine * min(1.0, (recipe.steps - step) / recipe.cooldown)
 
 
 def set_rates(optimisers: list[torch.optim.Optimizer], scale: float) -> None:
