@@ -132,11 +132,18 @@ def staged(request: HttpRequest, staged_id: str) -> HttpResponse:
         "report": report,
         "problems": problems,
         "staged_id": staged_id,
-        "histogram": list(zip(lengths["edges"][1:], lengths["counts"], strict=True)),
+        "histogram": _bars(lengths),
         "tallest": max(lengths["counts"], default=1),
         "name": _suggested_name(staged_id),
     }
     return render(request, "console/staged.html", context)
+
+
+def _bars(lengths: dict[str, list[int]]) -> list[tuple[int, int]]:
+    """(longest length, rows) of each bucket, from the first that holds a row."""
+    bars = list(zip(lengths["edges"][1:], lengths["counts"], strict=True))
+    first = next((place for place, (_, count) in enumerate(bars) if count), 0)
+    return bars[first:]
 
 
 def _suggested_name(staged_id: str) -> str:
