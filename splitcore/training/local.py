@@ -67,17 +67,6 @@ def run_in_threads(
     Raises what the first half to fail raised; the others end with it.
     """
     door = MemoryListener(Event())
-    halves: dict[str, Callable[[], HalfResult]] = {
-        party: ClientHalf(
-            _folder(settings, party),
-            party=party,
-            rows=rows,
-            eval_rows=eval_rows.get(party, ()),
-            connect=door.connect,
-            sample_prompts=sample_prompts if number == 0 else (),
-        ).run
-        for number, (party, rows) in enumerate(shards.items())
-    }
     failed = Event()
     results: dict[str, HalfResult] = {}
     errors: list[BaseException] = []
@@ -92,7 +81,20 @@ def run_in_threads(
 
     control = settings.control
     watched = HalfSettings(**{**vars(settings), "control": lambda: "stop" if failed.is_set() else control()})
-    halves = {"server": ServerHalf(_folder(watched, "server"), listen=door.listen).run, **halves}
+    halves: dict[str, Callable[[], HalfResult]] = {
+        "server": ServerHalf(_folder(watched, "server"), listen=door.listen).run
+    }
+    halves |= {
+        party: ClientHalf(
+            _folder(watched, party),
+            party=party,
+            rows=rows,
+            eval_rows=eval_rows.get(party, ()),
+            connect=door.connect,
+            sample_prompts=sample_prompts if number == 0 else (),
+        ).run
+        for number, (party, rows) in enumerate(shards.items())
+    }
     threads = [Thread(target=work, args=item, name=f"half-{item[0]}") for item in halves.items()]
     for thread in threads:
         thread.start()

@@ -1,0 +1,142 @@
+"""Stopping within about a second with a checkpoint on both sides, pausing, going on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.models.tests.tiny import rows
+from splitcore.training.client import ClientHalf
+from splitcore.training.events import Event, PhaseChanged, StepFinished
+from splitcore.training.halves import Desired, HalfResult, HalfSettings
+from splitcore.training.local import MemoryListener
+from splitcore.training.server import ServerHalf
+from splitcore.training.tests.conftest import run_config
+
+Model = Callable[[str], Path]
+SEGMENTS = ("a/segments/head", "a/segments/tail", "server/segments/body")
+
+
+class Pair:
+    """A client half and a server half in threads, with a hand on what is wanted of each."""
+
+    def __init__(self, config: RunConfig, out: Path, *, resume: Path | None = None, contract: str = "") -> None:
+        self.wanted: dict[str, Desired] = {"a": "run", "server": "run"}
+        self.events: list[Event] = []
+        self.on_step: Callable[[str, int], None] = lambda party, step: None
+        self.results: dict[str, HalfResult] = {}
+        self.errors: dict[str, BaseException] = {}
+        door = MemoryListener(Flag())
+
+        def settings(name: str, shown: str) -> HalfSettings:
+            return HalfSettings(
+                config=config,
+                parties=["a"],
+                model_source=config.model.name_or_path,
+                out=out / name,
+                contract=shown,
+                emit=self._emit,
+                control=lambda: self.wanted[name],
+                resume_from=resume / name / "checkpoint" if resume else None,
+            )
+
+        self.halves = {
+            "server": ServerHalf(settings("server", ""), listen=door.listen),
+            "a": ClientHalf(settings("a", contract), party="a", rows=rows(10), connect=door.connect),
+        }
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, StepFinished):
+            self.on_step(event.party, event.step)
+
+    def start(self) -> list[Thread]:
+        threads = [Thread(target=self._work, args=(name,), daemon=True) for name in self.halves]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _work(self, name: str) -> None:
+        try:
+            self.results[name] = self.halves[name].run()
+        except BaseException as error:
+            self.errors[name] = error
+
+    def run(self) -> dict[str, HalfResult]:
+        for thread in self.start():
+            thread.join(timeout=60)
+        assert not self.errors
+        return self.results
+
+
+@pytest.fixture
+def config(model: Model) -> RunConfig:
+    return run_config(model("llama"), training={"steps": 12, "micro_batches": 2})
+
+
+@pytest.mark.parametrize("who", ["a", "server"])
+def test_a_stop_ends_both_within_a_second_and_a_resumed_run_ends_as_if_it_had_never_stopped(
+    config: RunConfig, tmp_path: Path, who: str
+) -> None:
+    Pair(config, tmp_path / "whole").run()
+    stopped = Pair(config, tmp_path / "stopped")
+    asked: list[float] = []
+
+    def stop(party: str, step: int) -> None:
+        if (party, step) == (who, 5):
+            stopped.wanted[who] = "stop"
+            asked.append(monotonic())
+
+    stopped.on_step = stop
+    results = stopped.run()
+    assert monotonic() - asked[0] < 3.0
+    assert {result.status for result in results.values()} == {"stopped"}
+    assert results["a"].step == results["server"].step
+    resumed = Pair(config, tmp_path / "resumed", resume=tmp_path / "stopped").run()
+    assert {(result.status, result.step) for result in resumed.values()} == {("done", 12)}
+    for segment in SEGMENTS:
+        ours, theirs = (
+            load_file(tmp_path / run / segment / "adapter_model.safetensors") for run in ("resumed", "whole")
+        )
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_paused_half_waits_and_goes_on(config: RunConfig, tmp_path: Path) -> None:
+    pair = Pair(config, tmp_path)
+    pair.on_step = lambda party, step: pair.wanted.update(a="pause") if (party, step) == ("a", 3) else None
+    threads = pair.start()
+    deadline = monotonic() + 30
+    waiting = Flag()
+    while not any(isinstance(event, PhaseChanged) and event.phase == "paused" for event in list(pair.events)):
+        assert monotonic() < deadline
+        waiting.wait(0.02)
+    assert max(event.step for event in pair.events if event.party == "a") == 3
+    pair.wanted["a"] = "run"
+    for thread in threads:
+        thread.join(timeout=60)
+    assert {(result.status, result.step) for result in pair.results.values()} == {("done", 12)}
+
+
+def test_a_stop_before_the_first_client_ends_the_server_half(config: RunConfig, tmp_path: Path) -> None:
+    pair = Pair(config, tmp_path)
+    pair.wanted["server"] = "stop"
+    pair._work("server")
+    assert pair.results["server"].status == "stopped"
+
+
+def test_halves_of_different_contracts_refuse_each_other(config: RunConfig, tmp_path: Path) -> None:
+    pair = Pair(config, tmp_path, contract="another")
+    for thread in pair.start():
+        thread.join(timeout=60)
+    assert set(pair.errors) == {"a", "server"}
+    assert all(isinstance(error, AppError) for error in pair.errors.values())
+    assert {getattr(error, "code", "") for error in pair.errors.values()} == {"CL-1505"}
