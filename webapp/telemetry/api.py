@@ -8,8 +8,9 @@ from django.http import StreamingHttpResponse
 from ninja import Router
 
 from webapp.accounts.api_auth import READ_AUTH, ApiRequest
+from webapp.core.streaming import stream_response
 from webapp.runs.selectors import run_get_for
-from webapp.telemetry.exports import metrics_csv
+from webapp.telemetry.exports import CSV, metrics_csv
 from webapp.telemetry.selectors import PAGE, records_page
 from webapp.telemetry.snapshot import snapshot
 
@@ -34,4 +35,4 @@ def list_records(request: ApiRequest, run_id: str, since: int = 0, limit: int = 
 def get_metrics(request: ApiRequest, run_id: str) -> StreamingHttpResponse:
     """All metrics and evaluations at full resolution."""
     run = run_get_for(user=request.user, run_id=run_id)
-    return StreamingHttpResponse(metrics_csv(run), content_type="text/csv; charset=utf-8")
+    return stream_response(metrics_csv(run), content_type=CSV, filename=f"{run.id}-metrics.csv")

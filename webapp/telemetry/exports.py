@@ -12,6 +12,7 @@ from webapp.telemetry.models import Record
 from webapp.telemetry.selectors import parties_of, record_json
 from workers.contracts import EvalPayload, MetricPayload
 
+CSV = "text/csv; charset=utf-8"
 COLUMNS = ("seq", "kind", "organisation", "party", "step", "at", "seconds")
 VALUES = tuple(dict.fromkeys((*MetricPayload.model_fields, *EvalPayload.model_fields)))
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
+from webapp.core.streaming import stream_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.selectors import run_get_for
+from webapp.telemetry.exports import CSV
 from webapp.telemetry.exports import metrics_csv as csv_lines
 from webapp.telemetry.exports import metrics_json as json_lines
 from webapp.telemetry.feed import delta_for, message_of
@@ -45,7 +47,7 @@ def records(request: MemberRequest, run_id: str) -> HttpResponseBase:
 def metrics_csv(request: MemberRequest, run_id: str) -> HttpResponseBase:
     """All metrics and evaluations as CSV."""
     run = run_get_for(user=request.user, run_id=run_id)
-    return _download(csv_lines(run), "text/csv; charset=utf-8", f"{run.id}-metrics.csv")
+    return stream_response(csv_lines(run), content_type=CSV, filename=f"{run.id}-metrics.csv")
 
 
 @require_GET
@@ -53,10 +55,4 @@ def metrics_csv(request: MemberRequest, run_id: str) -> HttpResponseBase:
 def metrics_json(request: MemberRequest, run_id: str) -> HttpResponseBase:
     """All metrics and evaluations as JSON."""
     run = run_get_for(user=request.user, run_id=run_id)
-    return _download(json_lines(run), "application/json", f"{run.id}-metrics.json")
-
-
-def _download(lines: object, content_type: str, name: str) -> HttpResponseBase:
-    response = StreamingHttpResponse(lines, content_type=content_type)  # type: ignore[arg-type]
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return stream_response(json_lines(run), content_type="application/json", filename=f"{run.id}-metrics.json")

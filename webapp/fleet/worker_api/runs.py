@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store
+from webapp.core.streaming import file_response
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
 from webapp.runs import lifecycle
@@ -106,4 +107,4 @@ def adapter_archive(request: WorkerRequest, run_id: str, adapter_id: str) -> Htt
         adapter_id=adapter_id,
         participant_id=request.GET.get("participant_id", ""),
     )
-    return FileResponse(path.open("rb"), as_attachment=True, filename="adapter.zip", content_type="application/zip")
+    return file_response(path, content_type="application/zip", filename="adapter.zip")

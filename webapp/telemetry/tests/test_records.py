@@ -201,10 +201,10 @@ def test_exports_have_every_point_and_no_formula(w, client: Client):
     client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
     answer = client.get(f"/runs/{w.run.id}/metrics.csv")
     assert "attachment" in answer["Content-Disposition"]
-    rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer).decode())))
     assert [int(row["step"]) for row in rows] == list(range(1, 201))
     assert all(row["organisation"].startswith("'=") for row in rows)
-    listed = json.loads(client.get(f"/runs/{w.run.id}/metrics.json").getvalue())
+    listed = json.loads(b"".join(client.get(f"/runs/{w.run.id}/metrics.json")))
     assert [entry["payload"]["loss"] for entry in listed] == [float(row["loss"]) for row in rows]
 
 
