@@ -29,8 +29,8 @@ INTRODUCTION = f"""# Measured
 
 Every figure here comes from `OMP_NUM_THREADS=1 python -m docs.measure`, run in a checkout on CPU with torch
 {torch.__version__.split("+")[0]}. It trains the demo's base model (Llama type, 8 layers, hidden width 192) on the
-demo's own rows: {STEPS} AdamW steps, 8 rows of each party in a step, clipping at 1.0, 2 head and 2 tail layers, channels in
-memory. Held-out loss is measured on 20 rows of the clinic through the split pipeline after the last step.
+demo's own rows: {STEPS} AdamW steps, 8 rows of each party in a step, clipping at 1.0, 2 head and 2 tail layers,
+channels in memory. Held-out loss is measured on 20 rows of the clinic through the split pipeline after the last step.
 """
 Shards = Mapping[str, list[dict[str, str]]]
 
