@@ -1,4 +1,4 @@
-"""A real hub and real workers for tests: processes, folders, and what people do. Everything ends with the block."""
+"""A real hub, with a queue of its own, and the demo's three workers as a test's operators use them."""
 
 from __future__ import annotations
 
@@ -6,84 +6,80 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
+import psutil
 
-from processes.children import end_child, start_child
-from processes.redis_server import free_port
+from demo.launch.groups import BASE_MODEL, MODEL_ID, REPO, Groups
+from demo.launch.stage import Party, seed
+from processes.children import end_child
+from processes.redis_server import free_port, start_redis
 
-REPO = Path(__file__).resolve().parents[2]
-CUTLAYER = Path(sys.executable).with_name("cutlayer")
-FOREIGN = ("CUTLAYER_", "DJANGO_", "REDIS_URL", "DATABASE_URL", "CELERY_")
-Found = TypeVar("Found")
-
-
-def wait_for(look: Callable[[], Found | None], *, seconds: float, what: str) -> Found:
-    """The first truthy answer of `look`. Fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not within {seconds} s")
+KEYS = ("clinic", "compute")
+FILES = ("train", "heldout")
 
 
 @dataclass
-class LiveHub:
-    """`manage.py serve` in a folder of its own, with the demo's organisations."""
+class LiveGroups(Groups):
+    """The demo's process groups with a queue that the test knows, so that its own services reach the sockets."""
 
-    root: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-    people: dict[str, Any] = field(default_factory=dict)
+    queue: str = ""
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+    def hub_environment(self) -> dict[str, str]:
+        """The hub's own, and its queue."""
+        return super().hub_environment() | {"REDIS_URL": self.queue, "CUTLAYER_BEAT_SECONDS": "1"}
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The hub's own."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        return clean | {
-            "DJANGO_SETTINGS_MODULE": "webapp.settings.local",
-            "CUTLAYER_VAR_DIR": str(self.root),
-            "CUTLAYER_BEAT_SECONDS": "1",
-            "EMAIL_URL": "filemail://",
-            "OMP_NUM_THREADS": "1",
-            "REDIS_URL": f"redis://127.0.0.1:{self.port + 1}/0",
-        }
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        environment = {name: value for name, value in self.environment.items() if name != "REDIS_URL"}
-        command = [sys.executable, "manage.py", "serve", "--port", str(self.port)]
-        with (self.root / "serve.log").open("ab") as log:
-            self.process = start_child(command, env=environment, cwd=REPO, output=log)
-        wait_for(self._answers, seconds=90, what="the hub answers")
+@dataclass
+class LiveSystem:
+    """Hub, a data worker and a compute worker."""
 
-    def stop(self) -> None:
-        """End it, kindly."""
-        if self.process is not None:
-            end_child(self.process, grace=10)
+    groups: LiveGroups
+    parties: dict[str, Party] = field(default_factory=dict)
 
-    def seed(self) -> None:
-        """Three organisations, a person each, a project, three enrolment tokens."""
-        self.people = json.loads(self._manage("demo_seed").splitlines()[-1])["parties"]
+    def set_up(self, rows: int) -> None:
+        """Seed the hub, enrol and equip two workers, start them."""
+        _, self.parties = seed(self.groups)
+        ports = f"{self.groups.tensor_port}-{self.groups.tensor_port}"
+        for key in KEYS:
+            token, (host, port) = self.parties[key].enrolment_token, self.groups.consoles[key]
+            console = ("--console-host", host, "--console-port", str(port))
+            self.worker(key, "join", self.groups.hub_url, "--token", token, *console, "--tensor-ports", ports)
+        self.drive("confirm")
+        for key in KEYS:
+            self.worker(key, "model", "add", str(BASE_MODEL), "--as", MODEL_ID)
+            self.groups.start_worker(key)
+        self._add_dataset(rows)
+
+    def _add_dataset(self, rows: int) -> None:
+        from demo.datasets import domain_rows
+
+        folder = self.groups.root / "rows"
+        folder.mkdir()
+        for name, part in zip(FILES, domain_rows("clinic"), strict=True):
+            text = "".join(json.dumps(row) + "\n" for row in part[:rows])
+            (folder / f"{name}.jsonl").write_text(text)
+        heldout = ("--heldout", str(folder / "heldout.jsonl"))
+        self.worker("clinic", "data", "add", str(folder / "train.jsonl"), *heldout, "--name", "notes", "--yes")
+
+    def worker(self, key: str, *arguments: str) -> str:
+        """`cutlayer worker …` at a site."""
+        return self.groups.command(key, "worker", *arguments)
+
+    def manifest(self) -> str:
+        """The hash of the registered base model."""
+        return str(json.loads(self.worker("clinic", "model", "list", "--json"))[0]["manifest_hash"])
 
     def drive(self, command: str, **values: Any) -> Any:
-        """Do something on the hub as a person would; see drive_hub."""
+        """What a person does on the hub; see drive_hub."""
         done = subprocess.run(
             [sys.executable, "-m", "tests.integration.drive_hub", command, json.dumps(values)],
             cwd=REPO,
-            env=self.environment | {"REDIS_URL": self._redis_url()},
+            env=self.groups.hub_environment(),
             capture_output=True,
             text=True,
             timeout=120,
@@ -92,101 +88,58 @@ class LiveHub:
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
 
-    def _redis_url(self) -> str:
-        """The queue that `serve` has started, as its own children know it."""
-        assert self.process is not None
-        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            for entry in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
-                if entry.startswith(b"REDIS_URL="):
-                    return entry.split(b"=", 1)[1].decode()
-        raise AssertionError("the hub has no queue")
+    def launch(self, **training: Any) -> str:
+        """Configure a run, let the workers' policies judge it and every organisation approve it; returns its id."""
+        config = {
+            "model": {"name_or_path": MODEL_ID, "manifest": self.manifest()},
+            "training": {"batch_size": 4, "max_length": 96, "eval_every": 0, **training},
+        }
+        run = self.drive("launch", config=config, clients=["clinic-worker"], server="gpu-worker")
+        self.drive("approve", run=run["id"])
+        return str(run["id"])
 
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.root / "serve.log").read_text()[-3000:]
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
+    def state(self, run: str) -> dict[str, Any]:
+        """Where a run stands."""
+        return dict(self.drive("state", run=run))
 
-    def _manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=REPO,
-            env=self.environment | {"REDIS_URL": self._redis_url()},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout.strip()
+    def halves(self, key: str) -> list[psutil.Process]:
+        """The processes of the halves at a site."""
+        mark = str(self.groups.home(key) / "jobs")
+        return [p for p in self.processes(key) if any(mark in word for word in _command_line(p))]
 
-
-@dataclass
-class LiveWorker:
-    """One site's worker: its folder, its command, its process."""
-
-    home: Path
-    hub: LiveHub
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The site's own."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        return clean | {"CUTLAYER_WORKER_HOME": str(self.home), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-    def command(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run `cutlayer worker …`."""
-        done = subprocess.run(
-            [CUTLAYER, "worker", *arguments],
-            env=self.environment,
-            cwd=REPO,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert status is None or done.returncode == status, done.stdout + done.stderr
-        return done
-
-    def join(self, token: str, *options: str) -> None:
-        """Enrol."""
-        self.command("join", self.hub.url, "--token", token, "--console-port", str(free_port()), *options)
-
-    def start(self) -> None:
-        """Start it; the test goes on at once."""
-        self.home.joinpath("logs").mkdir(parents=True, exist_ok=True)
-        with (self.home / "logs" / "agent.log").open("ab") as log:
-            self.process = start_child([CUTLAYER, "worker", "start"], env=self.environment, cwd=REPO, output=log)
-
-    def stop(self) -> int:
-        """TERM, as Ctrl-C would."""
-        assert self.process is not None
-        return end_child(self.process, grace=10)
-
-    def processes(self) -> list[int]:
-        """Every process on this machine that names the worker's folder, zombies left out."""
-        mark, found = os.fsencode(self.home), []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
+    def processes(self, key: str) -> list[psutil.Process]:
+        """Every live process that names a site's folder in its command line or environment."""
+        mark, found = os.fsencode(self.groups.home(key)), []
+        for process in psutil.process_iter():
             try:
-                if mark in (entry / "cmdline").read_bytes() or mark in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
+                named = any(mark.decode() in word for word in process.cmdline())
+                if process.status() != psutil.STATUS_ZOMBIE and (
+                    named or mark in Path(f"/proc/{process.pid}/environ").read_bytes()
+                ):
+                    found.append(process)
+            except (psutil.Error, OSError):
                 continue
         return found
 
 
-@contextmanager
-def live_hub(root: Path) -> Iterator[LiveHub]:
-    """A seeded hub."""
-    hub = LiveHub(root)
+def _command_line(process: psutil.Process) -> list[str]:
     try:
-        hub.start()
-        hub.seed()
-        yield hub
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@contextmanager
+def live_system(root: Path, *, rows: int = 24) -> Iterator[LiveSystem]:
+    """Everything running; ended with the block."""
+    queue, url = start_redis()
+    consoles = {key: ("127.0.0.1", free_port()) for key in KEYS}
+    groups = LiveGroups(root=root, hub_port=free_port(), consoles=consoles, tensor_port=free_port(), queue=url)
+    try:
+        groups.start_hub()
+        system = LiveSystem(groups)
+        system.set_up(rows)
+        yield system
     finally:
-        hub.stop()
+        groups.end()
+        end_child(queue)
