@@ -81,14 +81,21 @@ def from_text(spec: FieldSpec, text: Any) -> Any:
     return text
 
 
+_CHOICE_WORDS = {"u_shape": "U-shape (u_shape)", "vanilla": "labels are sent (vanilla)"}
+
+
 def _control(spec: FieldSpec, models: list[tuple[str, str]]) -> forms.Field:
     common: dict[str, Any] = {"label": spec.label, "help_text": spec.help, "required": False}
-    attrs = {"id": "f-" + spec.path.replace(".", "-")}
+    css = {"choice": "form-select", "flag": "form-check-input"}.get(spec.kind, "form-control")
+    css = "form-select" if spec.path == "model.name_or_path" else css
+    attrs = {"id": "f-" + spec.path.replace(".", "-"), "class": css}
     if spec.path == "model.name_or_path":
         return forms.ChoiceField(choices=models, widget=forms.Select(attrs=attrs), **common)
     if spec.kind == "choice":
         return forms.ChoiceField(
-            choices=[(value, value) for value in spec.choices], widget=forms.Select(attrs=attrs), **common
+            choices=[(value, _CHOICE_WORDS.get(value, value)) for value in spec.choices],
+            widget=forms.Select(attrs=attrs),
+            **common,
         )
     if spec.kind == "flag":
         return forms.BooleanField(widget=forms.CheckboxInput(attrs=attrs), **common)

@@ -138,7 +138,7 @@ def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | N
 def _choose_from_form(options: PartyOptions, data: Mapping[str, Any]) -> None:
     for option in options.data:
         key = option.organisation.id
-        option.chosen_version = str(data.get(f"data.{key}", ""))
+        option.chosen_version = str(data.get(f"dataset.{key}", ""))
         role = str(data.get(f"role.{key}", ParticipantRole.CLIENT))
         option.role = ParticipantRole.EVALUATOR if role == ParticipantRole.EVALUATOR else ParticipantRole.CLIENT
         option.receives = f"receives.{key}" in data

@@ -74,6 +74,18 @@ class Preview:
     time_source: str = ""
 
     @property
+    def bottleneck(self) -> str:
+        """What bounds a step, in words."""
+        words = {
+            "client": "a data organisation's computation",
+            "server": "the compute organisation's computation",
+            "uplink": "the network to the compute site",
+            "downlink": "the network back",
+        }
+        stage = self.plan.time.bottleneck if self.plan else None
+        return words[stage] if stage else "not known yet"
+
+    @property
     def next_word(self) -> str:
         """What the main button says: the next missing thing."""
         if self.problems:

@@ -7,6 +7,7 @@ from webapp.runs.lifecycle.participation import (
     participant_exit,
     server_ready,
     verdict_record,
+    worker_shut_out,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "participant_exit",
     "server_ready",
     "verdict_record",
+    "worker_shut_out",
 ]

@@ -126,6 +126,26 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
     return participant
 
 
+@transaction.atomic
+def worker_shut_out(*, worker: Worker) -> None:
+    """A worker was revoked or has left: whatever it says from now on is refused, so its live runs fail with that."""
+    live = Participant.objects.filter(worker=worker, run__state__in=LIVE, outcome="").exclude(
+        role=ParticipantRole.EVALUATOR
+    )
+    for run_id, participant_id in list(live.values_list("run_id", "id")):
+        run, participant = part_lock(worker, run_id, participant_id)
+        if participant.outcome or run.state not in LIVE:
+            continue
+        phase_before = participant.phase
+        message = f"{worker.name} of {participant.organisation.name} is no longer admitted to this hub."
+        error = error_info("CL-1412", message)
+        participant.outcome, participant.error = "failed", error.model_dump()
+        phase_set(participant, Phase.FAILED)
+        participant.save(update_fields=["outcome", "error", "phase", "phase_since", "updated_at"])
+        run_fail(run, error, participant=participant, phase=phase_before)
+        stop_if_all_gone(run)
+
+
 def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: str) -> None:
     if exit_.outcome == "failed" and run.state in LIVE:
         run_fail(run, exit_.error or error_info("CL-1999"), participant=participant, phase=phase_before)

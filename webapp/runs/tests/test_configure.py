@@ -32,7 +32,7 @@ def _post(client, w, **more):
     data = {**_data(run.config), "name": run.name, "project": w.project.id, "run": run.id}
     for place in (0, 1):
         data |= {
-            f"data.{w.organisations[place].id}": w.versions[place].id,
+            f"dataset.{w.organisations[place].id}": w.versions[place].id,
             f"receives.{w.organisations[place].id}": "on",
         }
     return {**data, "server": w.workers[2].id, **more}
