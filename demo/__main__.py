@@ -26,14 +26,21 @@ out = Console()
 
 
 def _follow(groups: Groups, stage: Stage, run_id: str) -> dict[str, Any]:
+    """Follow a run, with a bar on a terminal and a line now and then elsewhere."""
     columns = (TextColumn("{task.description:<44}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    with Progress(*columns, TimeElapsedColumn(), console=out) as bars:
+    told: set[tuple[str, int]] = set()
+    with Progress(*columns, TimeElapsedColumn(), console=out, disable=not out.is_terminal) as bars:
         task = bars.add_task("waiting for the workers", total=1)
 
         def show(run: dict[str, Any]) -> None:
             loss = (run.get("summary") or {}).get("loss_after")
             text = f"{run['name']}: {run['state'].replace('_', ' ')}" + (f", loss {loss:.3f}" if loss else "")
-            bars.update(task, description=text, completed=run["step"], total=max(run["total_steps"], 1))
+            total = max(run["total_steps"], 1)
+            bars.update(task, description=text, completed=run["step"], total=total)
+            mark = (run["state"], run["step"] * 10 // total)
+            if not out.is_terminal and mark not in told:
+                told.add(mark)
+                out.print(f"  {text}, step {run['step']} of {total}")
 
         return follow(groups, stage, run_id, seconds=RUN_SECONDS, progress=show)
 
@@ -66,10 +73,10 @@ def _check(groups: Groups, stage: Stage, run_id: str, run: dict[str, Any]) -> di
 
 
 def _welcome(groups: Groups, stage: Stage) -> None:
-    out.print(f"\nThe hub is at [bold]{groups.hub_url}[/]. Sign in as one of:")
+    out.print(f"\nThe hub is at [bold]{groups.hub_url}[/]. Sign in as one of (at the end, the worker's own page):")
     for key, party in stage.parties.items():
         console = groups.console_url(key)
-        out.print(f"  {party.name:<18} {party.email:<26} {party.password:<20} worker's own page {console}")
+        out.print(f"  {party.name:<18} {party.email:<22} {party.password:<20} {console}", soft_wrap=True)
     out.print()
 
 

@@ -1,0 +1,79 @@
+"""Every page, light and wide, dark and narrow: accessible, within its width, without errors or foreign requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.pages import CONSOLE, PUBLIC, hub_pages, signed_in, unlocked_console
+from tests.stack import Stack
+
+AXE = (Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js").read_text()
+RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
+
+
+def inspect(page: Page, url: str) -> list[str]:
+    """What is wrong with a page."""
+    found: list[str] = []
+    host = urlsplit(url).netloc
+
+    def on_request(request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme.startswith(("http", "ws")) and parts.netloc != host:
+            found.append(f"foreign request {request.url}")
+
+    def on_console(message: Any) -> None:
+        if message.type == "error":
+            found.append(f"console: {message.text}")
+
+    def on_error(error: Any) -> None:
+        found.append(f"script: {error}")
+
+    page.on("request", on_request)
+    page.on("console", on_console)
+    page.on("pageerror", on_error)
+    try:
+        answer = page.goto(url)
+        if answer is None or answer.status != 200:
+            found.append(f"status {answer.status if answer else None}")
+        page.wait_for_load_state("load")
+        page.evaluate(AXE)
+        for violation in page.evaluate(f"axe.run(document, {RULES}).then(result => result.violations)"):
+            nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
+            found.append(f"axe {violation['id']}: {nodes}")
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if overflow > 0:
+            found.append(f"{overflow} px wider than the window")
+    finally:
+        page.remove_listener("request", on_request)
+        page.remove_listener("console", on_console)
+        page.remove_listener("pageerror", on_error)
+    return [f"{urlsplit(url).path}: {one}" for one in found]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_every_page_of_the_hub_holds_up(
+    stack: Stack, browser: Browser, finished_run: dict[str, Any], scheme: str, width: int
+) -> None:
+    page = signed_in(browser, stack, stack.stage.parties["clinic"], scheme=scheme, width=width)
+    problems = [one for path in hub_pages(stack, finished_run).values() for one in inspect(page, stack.url + path)]
+    page.context.close()
+    visitor = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+    problems += [one for path in PUBLIC.values() for one in inspect(visitor.new_page(), stack.url + path)]
+    visitor.close()
+    assert problems == []
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_every_page_of_a_console_holds_up(stack: Stack, browser: Browser, scheme: str, width: int) -> None:
+    page = unlocked_console(browser, stack, "clinic", scheme=scheme, width=width)
+    url = stack.groups.console_url("clinic").rstrip("/")
+    problems = [one for path in CONSOLE.values() for one in inspect(page, url + path)]
+    page.context.close()
+    assert problems == []
