@@ -12,6 +12,7 @@ from webapp.core.live import close_worker, notify_org, wake_worker
 from webapp.fleet.certificates import certificate_parse
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.permissions import Action, require
+from webapp.runs.lifecycle import worker_shut_out
 from workers.contracts import ModelRegistration
 
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
@@ -90,6 +91,7 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
         allowed=(WorkerState.PENDING, WorkerState.ACTIVE, WorkerState.QUARANTINED, WorkerState.LEFT),
     )
     _audit(actor=actor, action="worker.revoked", worker=row)
+    worker_shut_out(worker=row)
     close_worker(row.id)
     return row
 
@@ -106,6 +108,7 @@ def worker_leave(*, worker: Worker) -> Worker:
         allowed=(WorkerState.PENDING, WorkerState.ACTIVE, WorkerState.QUARANTINED),
     )
     _audit(actor=row, action="worker.left", worker=row)
+    worker_shut_out(worker=row)
     close_worker(row.id)
     return row
 

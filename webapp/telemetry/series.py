@@ -15,7 +15,7 @@ from webapp.telemetry.selectors import parties_of, seconds_since_start
 Point = tuple[int, float, float | None]  # step, value, seconds since the run's start
 SHOWN_POINTS = 2000
 # Above this many records of a kind, the database is asked for every n-th step only; exports have them all.
-READ_RECORDS = 40_000
+READ_RECORDS = 15_000
 METRICS = ("loss", "learning_rate", "grad_norm", "seconds", "compute_s", "send_s", "wait_s")
 
 
