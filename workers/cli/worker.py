@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from splitcore.errors import AppError
 from workers.agent.spool import Spool
 from workers.cli import model, policy
 from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
+from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
@@ -63,9 +65,23 @@ def join_command(
 
 
 @app.command("start")
-def start_command(home: HomeOption = None) -> None:
+def start_command(
+    home: HomeOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Not enrolled yet: wait for `join` instead of ending.")] = False,
+) -> None:
     """Run the worker in the foreground: agent, own page, local queue and jobs. Ctrl-C ends it all."""
-    run(WorkerHome.find(home))
+    folder = WorkerHome.find(home)
+    if wait and not folder.config_file.exists():
+        out.print(Text("Waiting for: cutlayer worker join HUB --token … (the hub's page Enrol a worker shows it)"))
+        while not folder.config_file.exists():
+            time.sleep(2)
+    run(folder)
+
+
+@app.command("pin")
+def pin_command(home: HomeOption = None) -> None:
+    """The PIN that opens rows and raw logs on this worker's own page. It never leaves this machine."""
+    out.print(Text(read_or_create_pin(WorkerHome.find(home).root)))
 
 
 def run(home: WorkerHome) -> None:
@@ -77,6 +93,7 @@ def run(home: WorkerHome) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every beat's address
     config = WorkerConfig.load(home)
     out.print(Text(f"{config.enrolment.worker_name} → {config.hub_url}   own page: {config.console_url}"))
+    out.print(Text(f"PIN of the own page: {read_or_create_pin(home.root)}"))
     serve(home)
 
 
