@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from ninja import Router
 
 from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.core.idempotency import idempotent
-from webapp.orgs.invitations import invitation_resend, invitation_revoke, invite_person
+from webapp.core.throttle import client_address, throttle_check, throttle_count
+from webapp.orgs.invitations import (
+    invitation_accept_partner,
+    invitation_accept_person,
+    invitation_decline,
+    invitation_resend,
+    invitation_revoke,
+    invite_person,
+)
 from webapp.orgs.mail import invitation_link
-from webapp.orgs.schemas import InvitationOut, MemberOut, OrganisationOut, PersonInvitationIn, RoleIn
+from webapp.orgs.schemas import (
+    AnswerIn,
+    AnswerOut,
+    InvitationOut,
+    MemberOut,
+    OrganisationOut,
+    PersonInvitationIn,
+    ReceivedInvitationOut,
+    RoleIn,
+)
 from webapp.orgs.selectors import (
+    invitation_by_key,
     invitation_get_for,
+    invitations_addressed_to,
     invitations_visible_to,
     members_of,
     membership_get_for,
@@ -23,6 +42,7 @@ from webapp.orgs.services import membership_deactivate, membership_reactivate, m
 
 router = Router(tags=["organisations"])
 ADMIN = TokenAuth(Scope.ADMIN)
+GUESSES_PER_MINUTE = 10
 
 
 def _caller(request: HttpRequest) -> Principal:
@@ -56,6 +76,31 @@ def invite(request: HttpRequest, payload: PersonInvitationIn) -> tuple[int, Invi
         message=payload.message,
     )
     return 201, InvitationOut.of(invitation, invitation_link(token))
+
+
+@router.get("/invitations/received", auth=READ_AUTH, response=list[ReceivedInvitationOut])
+def list_received(request: HttpRequest) -> list[ReceivedInvitationOut]:
+    """The open invitations to the caller's own verified addresses."""
+    return [ReceivedInvitationOut.of(one) for one in invitations_addressed_to(_caller(request).user)]
+
+
+@router.post("/invitations/answer", auth=ADMIN, response=AnswerOut)
+@idempotent
+def answer_invitation(request: HttpRequest, payload: AnswerIn) -> AnswerOut:
+    """Accept or decline; with a project's invitation it is the token's organisation that joins."""
+    caller, address = _caller(request), client_address(request)
+    throttle_check("invitation", address, GUESSES_PER_MINUTE)
+    invitation = invitation_by_key(key=payload.invitation, user=caller.user, opened_id="")
+    if invitation is None:
+        throttle_count("invitation", address)
+        raise Http404
+    if not payload.accept:
+        invitation_decline(actor=caller.user, invitation=invitation, reason=payload.reason)
+    elif invitation.project_id:
+        invitation_accept_partner(actor=caller.user, invitation=invitation, organisation=caller.organisation)
+    else:
+        invitation_accept_person(actor=caller.user, invitation=invitation)
+    return AnswerOut(id=invitation.pk, state="accepted" if payload.accept else "declined")
 
 
 @router.post("/invitations/{invitation_id}/resend", auth=ADMIN, response={201: InvitationOut})

@@ -70,7 +70,7 @@ def invitation_resend(*, actor: User, invitation: Invitation) -> tuple[Invitatio
         role=invitation.role,
         party_kind=invitation.party_kind,
         message=invitation.message,
-        replaces=invitation,
+        again=True,
     )
 
 
@@ -116,6 +116,8 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
     project = invitation.project
     if project is None:
         raise AppError("CL-1609", "This invitation is for a person, not for an organisation.")
+    if project.is_archived:
+        raise AppError("CL-1609", f"The project {project.name} is archived.", "Ask its owner whether it goes on.")
     require(actor, Action.INVITE_PARTNERS, organisation)
     if not actor.emailaddress_set.filter(verified=True).exists():  # type: ignore[attr-defined]
         raise AppError("CL-1608", "Your e-mail address is not verified yet.", "Open the link in the e-mail we sent.")
@@ -160,7 +162,7 @@ def _send(
     role: str,
     party_kind: str,
     message: str,
-    replaces: Invitation | None = None,
+    again: bool = False,
 ) -> tuple[Invitation, str]:
     """Store a new invitation, supersede the open ones to the same target, mail on commit."""
     Organisation.objects.select_for_update().get(pk=wanted["organisation"].pk)
@@ -168,10 +170,7 @@ def _send(
     recent = Invitation.objects.filter(organisation=wanted["organisation"], created_at__gt=now - timedelta(hours=1))
     if recent.count() >= MAX_PER_HOUR:
         raise AppError("CL-1603", "Your organisation sent many invitations within the hour.", "Wait, then go on.")
-    old = Invitation.objects.filter(**wanted, state=InvitationState.PENDING)
-    if replaces is not None:
-        old = old | Invitation.objects.filter(pk=replaces.pk)
-    for earlier in old.select_for_update():
+    for earlier in Invitation.objects.select_for_update().filter(**wanted, state=InvitationState.PENDING):
         earlier.state, earlier.decided_at = InvitationState.SUPERSEDED, now
         earlier.save()
     token = new_token(PREFIX)
@@ -184,7 +183,7 @@ def _send(
         expires_at=now + timedelta(days=settings.INVITATION_DAYS),
         created_by=actor,
     )
-    action = "invitation.resent" if replaces else "invitation.sent"
+    action = "invitation.resent" if again else "invitation.sent"
     _recorded(invitation, actor, action, {"role": role, "party_kind": party_kind})
     transaction.on_commit(lambda: invitation_mail(invitation, token))
     return invitation, token

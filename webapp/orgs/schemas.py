@@ -118,3 +118,50 @@ class InvitationOut(Schema):
             decline_reason=invitation.decline_reason,
             link=link,
         )
+
+
+class ReceivedInvitationOut(Schema):
+    """An open invitation to one of the caller's own addresses."""
+
+    id: str
+    email: str
+    organisation: str
+    project: str | None
+    project_name: str
+    goal: str
+    role: str
+    party_kind: str
+    message: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, invitation: Invitation) -> ReceivedInvitationOut:
+        """The schema of an invitation, as the invited person may see it."""
+        project = invitation.project
+        return cls(
+            id=invitation.pk,
+            email=invitation.email,
+            organisation=invitation.organisation.name,
+            project=invitation.project_id,
+            project_name=project.name if project else "",
+            goal=project.goal if project else "",
+            role=invitation.role,
+            party_kind=invitation.party_kind,
+            message=invitation.message,
+            expires_at=invitation.expires_at,
+        )
+
+
+class AnswerIn(Schema):
+    """An answer to an invitation, named by the token of its link or, for whom it addresses, by its id."""
+
+    invitation: str = Field(max_length=100)
+    accept: bool
+    reason: str = Field("", max_length=2000)
+
+
+class AnswerOut(Schema):
+    """What has become of the invitation."""
+
+    id: str
+    state: str

@@ -201,3 +201,27 @@ def test_the_audit_log_is_read_and_verified_over_the_api(admin, organisation):
     entries = call(secret, "GET", "/audit").json()
     assert [entry["action"] for entry in entries] == ["project.created"]
     assert call(secret, "GET", "/audit/verify").json()["ok"] is True
+
+
+def test_an_invitation_is_found_and_answered_over_the_api(admin, organisation):
+    project = ProjectFactory(owner=organisation, created_by=admin)
+    partner = MembershipFactory()
+    secret = api_token(partner.user, partner.organisation)
+    body = {"email": partner.user.email, "party_kind": "compute"}
+    call(api_token(admin, organisation), "POST", f"/projects/{project.pk}/invitations", body)
+    (received,) = call(secret, "GET", "/organisations/invitations/received").json()
+    assert (received["project"], received["party_kind"]) == (project.pk, "compute")
+    assert call(secret, "GET", f"/projects/{project.pk}").status_code == 404
+    answer = call(secret, "POST", "/organisations/invitations/answer", {"invitation": received["id"], "accept": True})
+    assert answer.json()["state"] == "accepted"
+    assert call(secret, "GET", f"/projects/{project.pk}").status_code == 200
+
+
+def test_an_invitation_is_declined_over_the_api_with_a_reason(admin, organisation):
+    partner = MembershipFactory()
+    secret = api_token(partner.user, partner.organisation)
+    body = {"email": partner.user.email, "role": "viewer"}
+    made = call(api_token(admin, organisation), "POST", "/organisations/invitations", body).json()
+    answer = {"invitation": made["link"].rsplit("/", 1)[1], "accept": False, "reason": "No time"}
+    assert call(secret, "POST", "/organisations/invitations/answer", answer).json()["state"] == "declined"
+    assert Invitation.objects.get().decline_reason == "No time"

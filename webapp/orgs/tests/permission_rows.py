@@ -83,6 +83,13 @@ ROWS = [
         kind="api",
     ),
     Row("GET /api/v1/organisations/invitations", {"GET": members(anonymous=401)}, kind="api"),
+    Row("GET /api/v1/organisations/invitations/received", {"GET": members(anonymous=401)}, kind="api"),
+    Row(
+        "POST /api/v1/organisations/invitations/answer",
+        {"POST": members(403, anonymous=401)},  # for another address
+        data={"POST": {"invitation": "cli_known", "accept": True}},
+        kind="api",
+    ),
     Row(
         "POST /api/v1/organisations/invitations",
         {"POST": expect(401, 201, 403, 403, 201)},

@@ -278,3 +278,19 @@ def test_the_id_opens_an_invitation_only_for_whom_it_addresses(admin, organisati
     assert signed_in(user).get(f"/invite/{invitation.pk}").status_code == 200
     assert signed_in(UserFactory()).get(f"/invite/{invitation.pk}").status_code == 404
     assert Client().get(f"/invite/{invitation.pk}").status_code == 404
+
+
+def test_sending_again_after_a_refusal_keeps_the_refusal_in_the_list(admin, organisation):
+    invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
+    Client().post(f"/invite/{token}/decline", {"reason": "Not now"})
+    invitation_resend(actor=admin, invitation=invitation)
+    assert sorted(Invitation.objects.values_list("state", flat=True)) == ["declined", "pending"]
+
+
+def test_nobody_joins_an_archived_project(admin, project):
+    partner = MembershipFactory()
+    invitation, _ = invite_partner(actor=admin, project=project, email=partner.user.email, party_kind="data")
+    project.is_archived = True
+    project.save()
+    with pytest.raises(AppError, match="CL-1609"):
+        invitation_accept_partner(actor=partner.user, invitation=invitation, organisation=partner.organisation)
