@@ -54,7 +54,8 @@ def fine_tune(
     config
         The run. `model.name_or_path` is a local folder or an id on the model hub.
     shards
-        Data party → its rows: prompt and completion, messages, or text. All of them are trained on.
+        Data party → its rows: prompt and completion, messages, or text. All of them are trained on;
+        `data.eval_fraction` is for workers, which hold rows out before they train.
     out
         Folder for `adapter/` (a PEFT folder), `initial_adapter/` and `segments/`. With `schedule.aggregate_every` 0
         and several parties, one adapter a party comes out: `adapters/<party>/`, and `adapter/` is the first party's.

@@ -98,8 +98,12 @@ def run_in_threads(
     threads = [Thread(target=work, args=item, name=f"half-{item[0]}") for item in halves.items()]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:  # an interrupt of the caller ends the halves too
+        failed.set()
+        raise
     if errors:
         raise _cause(errors)
     return results
