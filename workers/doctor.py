@@ -22,11 +22,11 @@ from workers.hub import HubClient, HubError
 from workers.models_registry import ModelRegistry
 from workers.network import http_client, network_error
 from workers.policy import SitePolicy
-from workers.settings import WorkerConfig, WorkerHome
+from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
 from workers.trust import TrustBook
 
 SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0  # seconds
-DISK_WARNING, DISK_FAILURE = 5 * 10**9, 2 * 10**8
+DISK_WARNING = 5 * 10**9
 MEMORY_WARNING = 2 * 10**9
 
 
@@ -135,7 +135,7 @@ def _storage(home: WorkerHome, config: WorkerConfig) -> Check:
     except OSError as error:
         raise AppError("CL-1820", f"{home.root} cannot be written ({type(error).__name__}).") from None
     free = disk_free(home.root)
-    if free < DISK_FAILURE:
+    if free < WorkerEnvironment().min_free_bytes:
         raise AppError("CL-1820", f"Only {free / 1e9:.1f} GB are free in {home.root}.")
     if free < DISK_WARNING:
         return _warning("Disk", f"{free / 1e9:.1f} GB are free in {home.root}.", "Free some space for checkpoints.")

@@ -22,7 +22,9 @@ class WorkerEnvironment(BaseSettings):
 
     worker_home: Path = Path("~/.cutlayer/worker")
     ca_bundle: Path | None = None
+    dataset_quota_bytes: int | None = None
     log_level: str = "INFO"
+    min_free_bytes: int = 200_000_000  # a job does not start with less free disk than this
 
 
 @dataclass(frozen=True)

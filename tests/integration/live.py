@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from demo.datasets import domain_rows
 from demo.launch.groups import BASE_MODEL, MODEL_ID, REPO, Groups
 from demo.launch.stage import Party, seed
 from processes.children import end_child
@@ -51,13 +54,16 @@ class LiveSystem:
             self.worker(key, "join", self.groups.hub_url, "--token", token, *console, "--tensor-ports", ports)
         self.drive("confirm")
         for key in KEYS:
-            self.worker(key, "model", "add", str(BASE_MODEL), "--as", MODEL_ID)
+            shutil.copytree(BASE_MODEL, self.model_folder(key))
+            self.worker(key, "model", "add", str(self.model_folder(key)), "--as", MODEL_ID)
             self.groups.start_worker(key)
         self._add_dataset(rows)
 
-    def _add_dataset(self, rows: int) -> None:
-        from demo.datasets import domain_rows
+    def model_folder(self, key: str) -> Path:
+        """A site's own copy of the base model."""
+        return self.groups.root / f"model-{key}"
 
+    def _add_dataset(self, rows: int) -> None:
         folder = self.groups.root / "rows"
         folder.mkdir()
         for name, part in zip(FILES, domain_rows("clinic"), strict=True):
@@ -97,6 +103,12 @@ class LiveSystem:
         run = self.drive("launch", config=config, clients=["clinic-worker"], server="gpu-worker")
         self.drive("approve", run=run["id"])
         return str(run["id"])
+
+    def state_word(self, run: str) -> str:
+        """The run's state, read from the hub's database: cheap enough to ask often."""
+        file = self.groups.root / "hub" / "hub.sqlite3"
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as connection:
+            return str(connection.execute("SELECT state FROM runs_run WHERE id = ?", (run,)).fetchone()[0])
 
     def state(self, run: str) -> dict[str, Any]:
         """Where a run stands."""

@@ -25,12 +25,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
 def reach(system: LiveSystem, run: str, *states: str, seconds: float = 120) -> dict[str, Any]:
     """Wait until a run is in one of the states."""
 
-    def look() -> dict[str, Any] | None:
-        found = system.state(run)
-        assert found["state"] not in {"failed", "stopped", "declined"} - set(states), found
-        return found if found["state"] in states else None
-
-    return wait_for(look, seconds=seconds, what=f"the run's state {states}")
+    ended = wait_for(
+        lambda: word if (word := system.state_word(run)) in {*states, "failed", "stopped", "declined"} else None,
+        seconds=seconds,
+        what=f"the run's state {states}",
+    )
+    found = system.state(run)
+    assert ended in states, found
+    return found
 
 
 def parts_of(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -92,8 +94,19 @@ def test_a_killed_half_fails_the_run_with_its_cause_and_its_owner(system: LiveSy
     assert state["failure"]["code"] == "CL-1520"
     parts = parts_of(state)
     assert parts["client"]["error"]["code"] == "CL-1520"
+    wait_for(lambda: not system.halves("compute"), seconds=20, what="the other half's end")
     wait_for(lambda: parts_of(system.state(run))["server"]["outcome"] == "stopped", seconds=20, what="the other's stop")
-    wait_for(lambda: not system.halves("compute"), seconds=5, what="the other half's end")
+
+
+def test_a_base_model_that_was_changed_is_noticed_and_the_owner_named(system: LiveSystem) -> None:
+    weights = system.model_folder("compute") / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1000:] = bytes(1000)  # a piece of the last tensor
+    weights.write_bytes(content)
+    run = system.launch(steps=5)
+    state = reach(system, run, "failed", seconds=60)
+    assert state["failure"]["code"] == "CL-1104"
+    assert parts_of(state)["server"]["error"]["code"] == "CL-1104"
 
 
 def test_a_killed_worker_leaves_no_orphan(system: LiveSystem) -> None:

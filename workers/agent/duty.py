@@ -59,6 +59,11 @@ class Duty:
         """The queue was started anew: every doorbell on it is lost and is rung again at the next look."""
         self._rung.clear()
 
+    def stop_all(self) -> None:
+        """The hub has shut this worker out: nothing goes on training."""
+        with self._lock:
+            self._end_unwanted(set())
+
     def desire(self, participant_id: str, desired: Desired) -> None:
         """What the hub wants of a participant now, as a telemetry reply tells it."""
         if desired is Desired.NONE:
@@ -184,12 +189,14 @@ class Duty:
             self._spool.job_waiting(row.job_id)
             return
         stopped = assignment.desired is Desired.STOPPED
+        last_word = JobFolder.of(self._home, row.run_id, row.job_id).result()  # the half's, where it had one
+        cause = last_word.error if last_word and last_word.error else error_info("CL-1520")
         log.warning("the job %s is gone without a word", row.job_id)
         message = Exit(
             participant_id=row.participant_id,
             attempt=row.attempt,
             outcome="stopped" if stopped else "failed",
-            error=None if stopped else error_info("CL-1520"),
+            error=None if stopped else cause,
         )
         self._close(assignment, row.job_id, message)
 

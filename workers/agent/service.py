@@ -38,6 +38,7 @@ SEND_SECONDS = 0.3  # between two looks at the spool
 PAUSE_MOST = 10.0  # between two tries while the hub is away
 DOCTOR_SECONDS = 600.0
 STOP_SECONDS = 4.0  # what running jobs get on a shutdown
+SHUT_OUT = "CL-1412"  # revoked: the hub will not say stop any more
 FLUSH_SECONDS = 2.0  # what the last messages get
 
 
@@ -110,7 +111,12 @@ class Agent:
         """Ask for the hub's list on each doorbell and every few seconds, and act on it."""
 
         async def look() -> None:
-            wanted = await asyncio.to_thread(self._hub.assignments)
+            try:
+                wanted = await asyncio.to_thread(self._hub.assignments)
+            except HubError as error:
+                if error.code == SHUT_OUT:
+                    await asyncio.to_thread(self._duty.stop_all)
+                raise
             await asyncio.to_thread(self._duty.apply, wanted)
             with contextlib.suppress(HubError):
                 await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)

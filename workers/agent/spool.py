@@ -123,7 +123,7 @@ class Spool:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("full", "disk I/O")):
                 raise AppError("CL-1820") from None
             raise
 

@@ -24,6 +24,7 @@ from workers.contracts import Assignment, Desired, ErrorInfo
 from workers.settings import WorkerHome, write_private
 
 Model = TypeVar("Model", bound=BaseModel)
+EXIT_DISK = 74  # the half's exit status when it cannot even store its result
 _NAME = re.compile(r"[A-Za-z0-9_\-]{1,120}")
 
 

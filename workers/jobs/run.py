@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from splitcore.errors import AppError
 from workers.contracts import Phase, Role
 from workers.jobs.errors import error_info
-from workers.jobs.folder import JobFolder, JobResult
+from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult
 from workers.jobs.setting import JobSetting
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         folder.write_result(result)
     except OSError as error:
         log.error("the result cannot be written: %s", type(error).__name__)
-        return 1
+        return EXIT_DISK
     return 0 if result.outcome != "failed" else 1
 
 

@@ -26,12 +26,13 @@ from workers.contracts import (
     SegmentUpload,
     VerifyReport,
 )
+from workers.facts import disk_free
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
-from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
 from workers.jobs.segments import pack_segment
 from workers.processes import signal_group, start
-from workers.settings import WorkerHome
+from workers.settings import WorkerEnvironment, WorkerHome
 
 log = logging.getLogger(__name__)
 LOOK = 0.05  # seconds between looks at the process and at what is desired
@@ -59,7 +60,11 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         spool.job_running(job_id, attempt)
         spec = JobSpec(job_id=job_id, home=str(home.root), attempt=attempt, assignment=assignment)
         result = _run(home, folder, spec)
-        _report(spool, folder, spec, result)
+        try:
+            _report(spool, folder, spec, result)
+        except AppError as error:
+            log.error("the end of %s cannot be stored: %s", job_id, error.code)
+            _tell_hub(home, spec, error)
 
 
 def _claim(home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: str) -> int | None:
@@ -90,9 +95,10 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
     """Start the half and wait until its process is gone."""
     oom_before = _oom_kills()
     try:
+        _check_disk(home)
         folder.write_spec(spec)
         process = start(half_command(folder), log=folder.log)
-    except OSError as error:
+    except (OSError, AppError) as error:
         return JobResult(outcome="failed", error=error_info(error))
     shut_down = False
     try:
@@ -124,6 +130,15 @@ def _after_the_first_cause(folder: JobFolder, result: JobResult) -> JobResult:
             return JobResult(outcome="stopped", checkpoint_step=result.checkpoint_step)
         time.sleep(LOOK)
     return result if result.error else JobResult(outcome="failed", error=error_info("CL-1328"))
+
+
+def _check_disk(home: WorkerHome) -> None:
+    """A full disk is met before anything is started. Raises AppError CL-1820."""
+    free, least = disk_free(home.root), WorkerEnvironment().min_free_bytes
+    if free < least:
+        raise AppError(
+            "CL-1820", f"{free / 1e6:.0f} MB are free on the worker's disk; a job needs {least / 1e6:.0f} MB."
+        )
 
 
 def half_command(folder: JobFolder) -> list[str]:
@@ -164,6 +179,8 @@ def _outcome(folder: JobFolder, status: int, *, shut_down: bool, oom: bool) -> J
         return JobResult(outcome="stopped")
     if status == -signal.SIGKILL:
         return JobResult(outcome="failed", error=error_info("CL-1521" if oom else "CL-1520"))
+    if status == EXIT_DISK:
+        return JobResult(outcome="failed", error=error_info("CL-1820"))
     where = f"signal {-status}" if status < 0 else f"exit status {status}"
     error = error_info("CL-1520" if status == -signal.SIGTERM else "CL-1522")
     return JobResult(outcome="failed", error=error.model_copy(update={"where": where}))
@@ -185,6 +202,21 @@ def _report(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -
     elif result.outcome == "failed" and result.error is not None:
         _report_failed_check(spool, spec, result.error)
     spool.job_exited(spec.job_id, result.outcome)
+
+
+def _tell_hub(home: WorkerHome, spec: JobSpec, error: AppError) -> None:
+    """Where the disk takes nothing any more, the exit goes to the hub at once; else the agent reports the loss."""
+    if spec.assignment.kind != "train":
+        return
+    participant_id = spec.assignment.participant_id
+    message = Exit(participant_id=participant_id, attempt=spec.attempt, outcome="failed", error=error_info(error))
+    client = HubClient.of(home)
+    try:
+        client.post(f"/runs/{spec.assignment.run_id}/exit", message, patience=CLAIM_PATIENCE)
+    except HubError as refusal:
+        log.warning("the hub did not take the exit: %s", refusal.code)
+    finally:
+        client.close()
 
 
 def _report_failed_check(spool: Spool, spec: JobSpec, error: ErrorInfo) -> None:

@@ -44,6 +44,15 @@ while (folder / "desired").read_text() != "stopped":
 GRANDCHILD = (
     "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601)']); " + ENDLESS
 )
+FULL_DISK = """
+import resource
+original = supervise._run
+def run(*arguments):
+    result = original(*arguments)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    return result
+supervise._run = run
+"""
 
 
 @dataclass
@@ -179,6 +188,24 @@ def test_a_job_condemned_by_its_site_is_stopped_with_the_site_s_reason(site: Sit
     assert supervisor.wait(10) == 0
     assert site.exit()["outcome"] == "failed"
     assert site.exit()["error"]["code"] == "CL-1424"
+
+
+def test_a_full_disk_is_met_before_anything_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTLAYER_MIN_FREE_BYTES", str(1 << 60))
+    assert site.supervise(ENDLESS).wait(10) == 0
+    assert not (site.folder.path / "here").exists()
+    assert site.exit()["error"]["code"] == "CL-1820"
+
+
+def test_a_spool_that_takes_no_more_does_not_hide_the_end(site: Site) -> None:
+    """The exit goes straight to the hub, with the number of the full disk."""
+    script = SUPERVISOR.format(half="raise SystemExit(74)", home=str(site.home.root))
+    script = script.replace("supervise.supervise(", FULL_DISK + "supervise.supervise(")
+    supervisor = subprocess.run([sys.executable, "-c", script], timeout=20, check=False)
+    assert supervisor.returncode == 0
+    [ended] = site.hub.bodies("/exit")
+    assert ended["outcome"] == "failed"
+    assert ended["error"]["code"] == "CL-1820"
 
 
 def test_the_supervisor_s_descriptor_is_not_inherited(site: Site) -> None:
