@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router, Schema
 
 from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
@@ -19,7 +19,7 @@ from webapp.adapters.selectors import (
     why_no_download,
 )
 from webapp.adapters.services import adapter_download
-from webapp.adapters.views import file_name, file_response
+from webapp.adapters.views import archive_response, file_name
 
 router = Router(tags=["adapters"])
 
@@ -92,8 +92,8 @@ def get_adapter(request: HttpRequest, adapter_id: str) -> AdapterOut:
 
 
 @router.get("/{adapter_id}/download", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
-def download_adapter(request: HttpRequest, adapter_id: str) -> FileResponse:
+def download_adapter(request: HttpRequest, adapter_id: str) -> StreamingHttpResponse:
     """The verified archive, for the contract's recipients; each download is in the audit log."""
     user = _caller(request).user
     adapter = adapter_get_for(user=user, adapter_id=adapter_id)
-    return file_response(adapter_download(actor=user, adapter=adapter), file_name(adapter))
+    return archive_response(adapter_download(actor=user, adapter=adapter), file_name(adapter))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, HttpResponse, HttpResponseBase
+from pathlib import Path
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
@@ -15,6 +17,7 @@ from webapp.adapters.selectors import adapter_get_for, recipient_organisations, 
 from webapp.adapters.services import adapter_download
 from webapp.adapters.services.downloading import download_organisation
 from webapp.audit.models import AuditEntry
+from webapp.core.streaming import file_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.contract import contract_read
@@ -26,9 +29,9 @@ def file_name(adapter: Adapter) -> str:
     return f"{slugify(adapter.run.name)[:60] or adapter.run_id}{'-' + adapter.party if adapter.party else ''}.zip"
 
 
-def file_response(path: object, name: str) -> FileResponse:
+def archive_response(path: Path, name: str) -> StreamingHttpResponse:
     """A zip as an attachment that no browser will open in place."""
-    response = FileResponse(open(str(path), "rb"), as_attachment=True, filename=name, content_type="application/zip")  # noqa: SIM115
+    response = file_response(path, content_type="application/zip", filename=name)
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"
     return response
@@ -75,4 +78,4 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
 def download(request: MemberRequest, adapter_id: str) -> HttpResponseBase:
     """The verified archive, for a recipient; each download is in the audit log."""
     adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
-    return file_response(adapter_download(actor=request.user, adapter=adapter), file_name(adapter))
+    return archive_response(adapter_download(actor=request.user, adapter=adapter), file_name(adapter))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router
 
 from splitcore.config import RunConfig
@@ -15,7 +15,7 @@ from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.adapters.models import AdapterState
 from webapp.adapters.services import adapter_download
-from webapp.adapters.views import file_name, file_response
+from webapp.adapters.views import archive_response, file_name
 from webapp.core.idempotency import idempotent
 from webapp.orgs.models import Organisation
 from webapp.orgs.selectors import organisations_of
@@ -232,7 +232,7 @@ def clone_run(request: HttpRequest, run_id: str) -> tuple[int, RunDetail]:
 
 
 @router.get("/{run_id}/adapter", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
-def download_run_adapter(request: HttpRequest, run_id: str) -> FileResponse:
+def download_run_adapter(request: HttpRequest, run_id: str) -> StreamingHttpResponse:
     """The run's verified adapter as a zip; with one adapter a party, the token's organisation's own."""
     caller, run = _caller(request), _run(request, run_id)
     own = run.participants.filter(organisation=caller.organisation).values("party")
@@ -242,4 +242,4 @@ def download_run_adapter(request: HttpRequest, run_id: str) -> FileResponse:
         raise AppError("CL-1704")
     if adapter.state != AdapterState.READY:
         raise AppError("CL-1704", f"The adapter is not ready: {adapter.get_state_display().lower()}.")
-    return file_response(adapter_download(actor=caller.user, adapter=adapter), file_name(adapter))
+    return archive_response(adapter_download(actor=caller.user, adapter=adapter), file_name(adapter))

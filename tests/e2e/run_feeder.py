@@ -1,0 +1,94 @@
+"""Plays workers for the run page's browser test: reads a command a line, answers with a line of JSON.
+
+`world NAME` makes a run that three workers have taken up; `steps RUN FIRST LAST` reports those steps of every worker;
+`fail RUN` ends the run by a full disk at the second data organisation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from datetime import timedelta
+
+import django
+
+django.setup()
+
+from django.utils import timezone  # noqa: E402
+
+from webapp.orgs.models import Role  # noqa: E402
+from webapp.orgs.tests.factories import PASSWORD, member  # noqa: E402
+from webapp.runs.lifecycle import participant_beat, participant_exit  # noqa: E402
+from webapp.runs.models import Participant, Run  # noqa: E402
+from webapp.runs.tests import factories as make  # noqa: E402
+from webapp.telemetry.services import records_store  # noqa: E402
+from workers.contracts import ErrorInfo, Exit, TelemetryBatch, TelemetryRecord  # noqa: E402
+
+
+def world(name: str) -> dict[str, str]:
+    """A started run, and a person who may watch it."""
+    w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"{name} ")
+    user = member(w.organisations[0], Role.STEWARD, email=f"watcher@{name}.example")
+    return {"run": w.run.id, "email": user.email, "password": PASSWORD}
+
+
+def steps(run_id: str, first: str, last: str) -> dict[str, int]:
+    """Metrics of these steps from every worker, an evaluation and a sample at every tenth."""
+    now = timezone.now()
+    for part in Participant.objects.filter(run_id=run_id):
+        records = [item for step in range(int(first), int(last) + 1) for item in _records(part, step)]
+        batch = TelemetryBatch(
+            participant_id=part.id,
+            attempt=part.attempt,
+            records=[
+                TelemetryRecord(
+                    seq=part.last_seq + place, kind=kind, step=step, at=now + timedelta(seconds=place), payload=payload
+                )
+                for place, (kind, step, payload) in enumerate(records, start=1)
+            ],
+        )
+        records_store(participant=part, batch=batch)
+        participant_beat(worker=part.worker, lanes=[])
+    return {"records": Run.objects.get(pk=run_id).record_count}
+
+
+def _records(part: Participant, step: int) -> list[tuple[str, int, dict[str, object]]]:
+    loss = 2 + 2 * math.exp(-step / 20)
+    metric = {"tokens": 10, "seen_tokens": 20, "seconds": 1.0, "compute_s": 0.5, "send_s": 0.2, "wait_s": 0.3}
+    found: list[tuple[str, int, dict[str, object]]] = []
+    if step == 1:
+        found.append(("phase", step, {"phase": "training"}))
+    if part.role == "client":
+        found.append(("metric", step, {**metric, "loss": loss, "bytes_up": 1000, "bytes_down": 1000}))
+        if step % 10 == 0:
+            found.append(("eval", step, {"loss": loss, "tokens": 100, "rows": 5}))
+    else:
+        found.append(("metric", step, metric))
+    if part.party.endswith("alpha-clinic") and step % 10 == 0:
+        found.append(("sample", step, {"prompts": ["A prompt"], "base": ["base"], "tuned": [f"tuned at {step}"]}))
+    return found
+
+
+def fail(run_id: str) -> dict[str, str]:
+    """One worker's disk is full; the others stop."""
+    error = ErrorInfo(code="CL-1820", message="The worker's disk is full.", remedy="Free some space on that worker.")
+    for place in ("beta-bank", "alpha-clinic", "gamma-compute"):
+        part = Participant.objects.select_related("worker").get(run_id=run_id, party__endswith=place)
+        failed = place == "beta-bank"
+        exit_ = Exit(
+            participant_id=part.id,
+            attempt=part.attempt,
+            outcome="failed" if failed else "stopped",
+            error=error if failed else None,
+        )
+        participant_exit(worker=part.worker, run_id=run_id, exit_=exit_)
+    return {"state": Run.objects.get(pk=run_id).state}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        command, *words = line.split()
+        answer = {"world": world, "steps": steps, "fail": fail}[command](*words)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
