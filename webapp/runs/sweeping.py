@@ -54,11 +54,13 @@ def _sweep_run(run: Run) -> None:
 
 
 def _mark_silent(run: Run, parts: list[Participant]) -> None:
-    """Three beats without a word from a worker whose part runs: its lane says so."""
+    """Three beats without a word from a worker whose part runs, or that is to load the adapter: its lane says so."""
     limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS)
     for part in parts:
         silent = part.last_beat_at is not None and part.last_beat_at < limit
-        if not silent or part.outcome or part.attempt == 0 or part.phase == Phase.DROPPED:
+        runs = part.attempt > 0 and not part.outcome
+        checks = run.state == RunState.FINISHING and bool(part.dataset_version_id) and part.outcome in ("", "done")
+        if not silent or not (runs or checks) or part.phase == Phase.DROPPED:
             continue
         part.metrics = {**part.metrics, "phase_before_drop": part.phase}
         phase_set(part, Phase.DROPPED)

@@ -27,7 +27,8 @@ from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
 from webapp.runs.lifecycle import assignments_for
-from webapp.runs.models import Run, RunState
+from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport
 
@@ -151,6 +152,30 @@ def test_only_the_contracts_recipients_may_download_and_each_download_is_audited
         assert caught.value.code == "CL-1601"
     with pytest.raises(Http404):
         adapter_get_for(user=member(OrganisationFactory(name="Stranger")), adapter_id=adapter.id)
+
+
+def test_the_download_is_an_attachment_that_no_browser_interprets(client):
+    w, adapter = _ready()
+    client.force_login(w.approvers[0])
+    response = client.get(f"/adapters/{adapter.id}/download")
+    assert response["Content-Disposition"].startswith("attachment;")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert "no-store" in response["Cache-Control"]
+    assert client.get(f"/adapters/{adapter.id}").status_code == 200
+
+
+def test_a_worker_that_is_gone_for_good_is_not_waited_for():
+    w, adapter = _finished()
+    _report(w, 0, adapter)
+    part = w.part(1)
+    Participant.objects.filter(pk=part.pk).update(last_beat_at=timezone.now() - timedelta(minutes=5))
+    sweep()
+    assert w.part(1).phase == "dropped"
+    assert assignments_for(w.workers[1])  # it still may come back
+    Participant.objects.filter(pk=part.pk).update(phase_since=timezone.now() - timedelta(minutes=3))
+    adapter_package(w.run.id)
+    assert w.fresh().state == RunState.DONE
+    assert w.run.summary["notes"] == ["No evaluation came from Beta bank."]
 
 
 def test_a_run_whose_evaluations_never_come_ends_with_a_note():

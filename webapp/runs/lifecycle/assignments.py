@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+
+from django.utils import timezone
 
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from workers.contracts import API_PREFIX, Assignment, Desired, Phase, Role
 
+AWAY = timedelta(minutes=2)
 _TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
 
 
@@ -91,9 +95,14 @@ def _check(row: Participant) -> Assignment | None:
 
 
 def checkers(run: Run) -> list[Participant]:
-    """Who loads the joined adapter: the parties with rows; the compute worker only where none of them is left."""
+    """Who loads the joined adapter: the parties with rows; the compute worker only where none of them is left.
+
+    A silent worker is waited for a while, counted from when it was marked, so that an outage of the hub skips nobody.
+    """
     parts = list(run.participants.all())
-    able = [p for p in parts if p.dataset_version_id and p.phase != Phase.DROPPED and p.outcome in ("", "done")]
+    limit = timezone.now() - AWAY
+    away = {p.id for p in parts if p.phase == Phase.DROPPED and p.phase_since < limit}
+    able = [p for p in parts if p.dataset_version_id and p.id not in away and p.outcome in ("", "done")]
     return able or [p for p in parts if p.role == ParticipantRole.SERVER and p.receives_adapter]
 
 

@@ -135,7 +135,7 @@ def run_draft_save(
         action = "run.created"
     else:
         run = run_lock(run.id)
-        action = "run.changed"
+        action = "run.changed" if run.state != RunState.DRAFT else ""  # a draft is nobody else's business yet
         if run.state not in EDITABLE:
             raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")
         approvals_void(run)
@@ -149,8 +149,9 @@ def run_draft_save(
         run.save(update_fields=["name", "note", "config", "start_when_approved", "public_prompts", "updated_at"])
     if parties is not None:
         parties_replace(run, parties)
-    audit_record(actor=actor, action=action, organisation_id=owner.id, project_id=run.project_id, object_id=run.id)
-    run_announce(run)
+    if action:
+        audit_record(actor=actor, action=action, organisation_id=owner.id, project_id=run.project_id, object_id=run.id)
+        run_announce(run)
     return run
 
 
