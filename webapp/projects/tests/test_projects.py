@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from splitcore.errors import AppError
+from webapp.fleet.models import Worker, WorkerState
 from webapp.orgs.invitations import invite_partner
 from webapp.orgs.models import PartyKind, Role
 from webapp.orgs.tests.factories import (
@@ -15,7 +19,7 @@ from webapp.orgs.tests.factories import (
     ProjectFactory,
     member,
 )
-from webapp.projects.facts import first_steps, party_facts
+from webapp.projects.facts import first_steps, needs_attention, party_facts
 from webapp.projects.models import Participation, Project
 from webapp.projects.selectors import base_models_of, projects_visible_to
 from webapp.projects.services import participation_end, project_create
@@ -175,3 +179,23 @@ def test_the_number_of_queries_of_a_list_does_not_grow_with_it(admin, organisati
         project_create(actor=admin, organisation=organisation, name=f"P{n} name")
     with django_assert_max_num_queries(25):
         client.get("/projects")
+
+
+def test_the_home_page_names_workers_with_problems():
+    now = timezone.now()
+    online = {"state": WorkerState.ACTIVE, "last_beat_at": now, "connected_at": now}
+    workers = [
+        Worker(name="fine", **online),
+        Worker(name="ill", checks=[{"name": "disk", "status": "failed"}], **online),
+        Worker(name="silent", state=WorkerState.ACTIVE, last_beat_at=now - timedelta(minutes=5), connected_at=now),
+        Worker(name="new", state=WorkerState.PENDING),
+        Worker(name="locked", state=WorkerState.QUARANTINED),
+        Worker(name="gone", state=WorkerState.REVOKED),
+    ]
+    found = {problem["worker"].name: problem["state"] for problem in needs_attention(workers)}
+    assert found == {
+        "ill": "warning",
+        "silent": "offline",
+        "new": "awaiting_confirmation",
+        "locked": "quarantined",
+    }
