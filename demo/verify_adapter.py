@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def encode(tokenizer, row):
+def encode(tokenizer: Any, row: dict[str, str]) -> tuple[list[int], list[int]]:
     """Token ids and labels: prompt, completion, end; the loss counts the completion and the end."""
     prompt = tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]
     if tokenizer.bos_token_id is not None:
@@ -26,7 +27,7 @@ def encode(tokenizer, row):
 
 
 @torch.no_grad()
-def mean_loss(model, tokenizer, rows):
+def mean_loss(model: Any, tokenizer: Any, rows: list[dict[str, str]]) -> float:
     """Mean cross-entropy over every target token of the rows."""
     total, count = 0.0, 0
     for row in rows:
@@ -38,7 +39,7 @@ def mean_loss(model, tokenizer, rows):
     return total / count
 
 
-def main():
+def main() -> None:
     """Load, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)

@@ -42,7 +42,8 @@ def free_port() -> int:
 def start_redis(*, port: int | None = None, log: Path | None = None) -> tuple[subprocess.Popen[bytes], str]:
     """Start a server tethered to this process; returns it and its URL once it answers."""
     port = port or free_port()
-    command: list[str | Path] = [find_binary(), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    listen = ("--bind", "127.0.0.1", "--port", str(port))
+    command: list[str | Path] = [find_binary(), *listen, "--save", "", "--appendonly", "no"]
     sink = log.open("ab") if log is not None else subprocess.DEVNULL
     server = start_child([*command, "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"], output=sink)
     deadline = time.monotonic() + 15

@@ -14,7 +14,6 @@ from typing import Any, ParamSpec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from django.conf import settings
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from splitcore.errors import AppError
 from workers.console.models import SpentTicket
 from workers.console.pin import read_or_create_pin
-from workers.console.site import site
+from workers.console.site import conf, site
 
 P = ParamSpec("P")
 View = Callable[..., HttpResponse]
@@ -74,9 +73,9 @@ def unlock(request: HttpRequest, pin: str) -> None:
     """Accept the local PIN. Raises CL-1454 (wrong), CL-1455 (too many tries)."""
     key = f"pin-tries:{int(time.time() // 60)}"
     cache.add(key, 0, 120)
-    if cache.incr(key) > settings.PIN_TRIES_A_MINUTE:
+    if cache.incr(key) > conf.PIN_TRIES_A_MINUTE:
         raise AppError("CL-1455")
-    if not hmac.compare_digest(pin.strip().encode(), read_or_create_pin(settings.HOME).encode()):
+    if not hmac.compare_digest(pin.strip().encode(), read_or_create_pin(conf.HOME).encode()):
         raise AppError("CL-1454")
     cache.decr(key)
     request.session.cycle_key()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -10,6 +12,8 @@ class SpentTicket(models.Model):
 
     ticket_id = models.CharField(max_length=64, unique=True)
     expires_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[SpentTicket]] = models.Manager()
 
     class Meta:
         app_label = "console"

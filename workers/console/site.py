@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -12,6 +13,8 @@ from splitcore.errors import AppError
 from workers.data.store import DatasetStore
 from workers.data.uploads import UploadStore
 from workers.settings import WorkerConfig, WorkerHome
+
+conf: Any = settings  # the console's own settings, which the type checker does not know
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Site:
     @cached_property
     def home(self) -> WorkerHome:
         """The worker's folder."""
-        return WorkerHome(Path(settings.HOME))
+        return WorkerHome(Path(conf.HOME))
 
     @property
     def enrolment(self) -> Pinned | None:
@@ -59,7 +62,7 @@ class Site:
     @cached_property
     def uploads(self) -> UploadStore:
         """Uploads under way."""
-        return UploadStore(self.home.root / "uploads", quota_bytes=settings.DATASET_QUOTA_BYTES)
+        return UploadStore(self.home.root / "uploads", quota_bytes=conf.DATASET_QUOTA_BYTES)
 
 
 _site = Site()

@@ -95,6 +95,7 @@ class _Stage:
         self, folder: Path, report: Report, key: bytes, eval_fraction: float, meter: LengthMeter | None
     ) -> None:
         self.report, self.meter = report, meter
+        self.on_rows: Callable[[int], None] | None = None
         self.threshold = int(eval_fraction * 2**32)
         self.key = key
         self.digest = hashlib.sha256()

@@ -128,6 +128,11 @@ class DatasetStore:
                 return
         raise AppError("CL-1223")
 
+    def check_quota(self, size: int, quota: int | None) -> None:
+        """Raise CL-1220 where `size` more bytes would exceed what the operator allows."""
+        if quota is not None and self.used_bytes() + size > quota:
+            raise AppError("CL-1220")
+
     def used_bytes(self) -> int:
         """What the datasets occupy."""
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
