@@ -53,7 +53,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     base = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.float32).eval()
     rows = [json.loads(line) for path in options.heldout for line in path.read_text().splitlines()]
-    result = {"base_loss": mean_loss(base, tokenizer, rows), "rows": len(rows)}
+    result: dict[str, Any] = {"base_loss": mean_loss(base, tokenizer, rows), "rows": len(rows)}
     stored = set(load_file(options.adapter / "adapter_model.safetensors"))
     model = PeftModel.from_pretrained(base, options.adapter).eval()
     loaded = {name.replace(".default.", ".") for name in model.state_dict() if "lora_" in name}

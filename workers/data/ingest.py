@@ -111,7 +111,7 @@ class _Stage:
         if mark in self.seen:
             self.report.duplicates += 1
         self.seen.add(mark)
-        chosen = part or ("heldout" if int.from_bytes(mark[:4], "big") < self.threshold else "train")
+        chosen = part or self._part_of(mark)
         self.files[chosen].write(text + "\n")
         self.digest.update(chosen.encode() + mark)
         if chosen == "train":
@@ -122,6 +122,12 @@ class _Stage:
             self.meter.add(row)
         if self.on_rows is not None and (self.report.train_rows + self.report.heldout_rows) % 500 == 0:
             self.on_rows(self.report.train_rows + self.report.heldout_rows)
+
+    def _part_of(self, mark: bytes) -> str:
+        """Held out by the keyed hash alone, so that a repeat splits alike; the first row always trains."""
+        if self.report.train_rows and int.from_bytes(mark[:4], "big") < self.threshold:
+            return "heldout"
+        return "train"
 
     def close(self) -> None:
         """Flush the files."""
