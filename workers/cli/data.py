@@ -16,7 +16,7 @@ from workers.data.register import is_registered, register
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
-from workers.settings import WorkerHome
+from workers.settings import WorkerEnvironment, WorkerHome
 
 app = typer.Typer(help="Datasets of this worker. Rows never leave this machine.", no_args_is_help=True)
 out = Console()
@@ -51,6 +51,8 @@ def add(
     """Check a file, show what would leave this machine, store it here and tell the hub its metadata."""
     site = WorkerHome.find(home)
     store, registry = DatasetStore(site.root), ModelRegistry(site)
+    size = sum(path.stat().st_size for path in (file, heldout) if path is not None)
+    store.check_quota(size, WorkerEnvironment().dataset_quota_bytes)
     known = registry.all()
     model = model or (known[0].model_id if len(known) == 1 else "")
     with out.status("Checking every row"):

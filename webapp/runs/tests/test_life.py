@@ -10,6 +10,9 @@ from django.http import Http404
 from django.utils import timezone
 
 from splitcore.errors import AppError
+from webapp.fleet.services import worker_revoke
+from webapp.orgs.models import Role
+from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for, participant_beat, server_ready
 from webapp.runs.lifecycle.observing import records_observed
 from webapp.runs.models import Participant, Run, RunState
@@ -161,6 +164,18 @@ def test_the_consequence_at_the_other_site_gives_way_to_the_cause():
     make.exit_part(w, 0, "failed", ErrorInfo(code="CL-1820", message="The disk is full."))
     make.exit_part(w, 1, "failed", ErrorInfo(code="CL-1329", message="The other half reported an error."))
     assert (w.fresh().failure["code"], w.run.failure["worker"]) == ("CL-1820", w.workers[0].name)
+
+
+def test_a_revoked_worker_fails_its_live_run_at_once_and_nobody_waits_for_its_word():
+    w = make.started()
+    worker_revoke(actor=member(w.organisations[0], Role.ADMIN), worker=w.workers[0])
+    run = w.fresh()
+    assert (run.state, run.desired) == (RunState.STOPPING, "stopped")
+    assert (run.failure["code"], run.failure["worker"]) == ("CL-1412", w.workers[0].name)
+    assert w.part(0).stop_confirmed_at is None
+    make.exit_part(w, 1, "stopped")
+    make.exit_part(w, 2, "stopped")
+    assert w.fresh().state == RunState.FAILED
 
 
 def test_repeating_an_exit_changes_nothing():
