@@ -89,7 +89,21 @@ def _read_jsonl(path: Path) -> Iterator[Line]:
                 values = json.loads(text)
             except (ValueError, RecursionError):
                 values = None
-            yield Line(number, values) if isinstance(values, dict) else Line(number, None, "CL-1213")
+            if not isinstance(values, dict):
+                yield Line(number, None, "CL-1213")
+            elif "\\ud" in text.lower() and not _is_text(values):
+                yield Line(number, None, "CL-1211")
+            else:
+                yield Line(number, values)
+
+
+def _is_text(values: object) -> bool:
+    """Whether everything can be written as UTF-8: JSON may escape half of a surrogate pair, which is no character."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_csv(path: Path) -> Iterator[Line]:

@@ -74,12 +74,20 @@ def test_bad_rows_are_reported_with_their_line_and_code(store: DatasetStore, tmp
     good = json.dumps({"prompt": "a", "completion": "b"}).encode()
     path.write_bytes(
         b"\n".join(
-            [good, b"{not json", b'{"prompt": "a\xff", "completion": "b"}', b'{"prompt": "a", "completion": " "}', good]
+            [
+                good,
+                b"{not json",
+                b'{"prompt": "a\xff", "completion": "b"}',
+                b'{"prompt": "a", "completion": " "}',
+                good,
+                b'{"prompt": "half a pair: \\ud83d", "completion": "b"}',
+            ]
         )
     )
     report = store.stage(path)
-    assert [(p.line, p.code) for p in report.problems] == [(2, "CL-1213"), (3, "CL-1211"), (4, "CL-1214")]
-    assert (report.bad_rows, report.duplicates) == (3, 1)
+    found = [(problem.line, problem.code) for problem in report.problems]
+    assert found == [(2, "CL-1213"), (3, "CL-1211"), (4, "CL-1214"), (6, "CL-1211")]
+    assert (report.bad_rows, report.duplicates) == (4, 1)
 
 
 def test_an_endless_line_is_skipped_in_flat_memory(
