@@ -95,5 +95,6 @@ class Stack:
 def running_stack(root: Path) -> Iterator[Stack]:
     """The demo's hub and workers below `root`, ended with everything that was added to them."""
     with demo_groups(port=free_port(), root=root) as groups:
+        groups.hub_options["CUTLAYER_BEAT_SECONDS"] = "2"  # silence is noticed after three beats
         groups.start_hub()
         yield Stack(groups, set_stage(groups))

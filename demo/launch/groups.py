@@ -24,6 +24,7 @@ BASE_MODEL = Path(os.environ.get("CUTLAYER_DEMO_MODEL", REPO / "demo" / "base_mo
 MODEL_ID = "cutlayer/demo-base"
 CUTLAYER = Path(sys.executable).with_name("cutlayer")
 WORKERS = ("clinic", "bank", "compute")
+HUB_PORT = 8000  # with it the consoles stand at 8733; beside another hub everything takes free ports
 
 
 class DemoError(RuntimeError):
@@ -42,11 +43,12 @@ def _loopback(number: int) -> str:
 
 
 def _port(wanted: int, host: str = "127.0.0.1") -> int:
+    """The wanted port if it is free, else (or for 0) any other."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, wanted))
-            return wanted
+            return int(probe.getsockname()[1])
         except OSError:
             return free_port()
 
@@ -60,6 +62,7 @@ class Groups:
     consoles: dict[str, tuple[str, int]]
     tensor_port: int
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    hub_options: dict[str, str] = field(default_factory=dict)  # more of the hub's settings, as variables
 
     @property
     def hub_url(self) -> str:
@@ -86,6 +89,7 @@ class Groups:
             "CUTLAYER_VAR_DIR": str(self.root / "hub"),
             "CUTLAYER_BASE_URL": self.hub_url,
             "EMAIL_URL": "filemail://",
+            **self.hub_options,
         }
 
     def worker_environment(self, key: str) -> dict[str, str]:
@@ -171,7 +175,7 @@ def demo_groups(*, port: int = 8000, root: Path | None = None) -> Iterator[Group
     root.mkdir(parents=True, mode=0o700)
     hosts = {key: _loopback(number) for number, key in enumerate(WORKERS, start=2)}
     consoles = {
-        key: (host, _port(8733 + (place if host == "127.0.0.1" else 0), host))
+        key: (host, _port((8733 + (place if host == "127.0.0.1" else 0)) if port == HUB_PORT else 0, host))
         for place, (key, host) in enumerate(hosts.items())
     }
     groups = Groups(root=root, hub_port=_port(port), consoles=consoles, tensor_port=free_port())
