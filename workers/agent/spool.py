@@ -23,9 +23,6 @@ from workers.contracts import PAYLOADS, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
-# A full disk, and a write that the operating system refused for another reason: a quota or a limit.
-NO_ROOM = {sqlite3.SQLITE_FULL: "CL-1820", sqlite3.SQLITE_IOERR_WRITE: "CL-1821"}
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS participants (
     participant_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
