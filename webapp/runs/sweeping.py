@@ -104,7 +104,9 @@ def _give_up_stop(run: Run, parts: list[Participant]) -> None:
 def _finish(run: Run, age: timedelta) -> None:
     """Ring the doorbells of joining, checking and packaging again, as far as each is still to do."""
     if not run.adapters.exclude(state=AdapterState.COLLECTING).exists():
-        if age > JOIN_DEADLINE:
+        if age > CHECK_DEADLINE:
+            run_fail(run, error_info("CL-1705", "The segments could not be joined in time."), phase="joining")
+        elif age > JOIN_DEADLINE:
             transaction.on_commit(lambda: join.delay(run.id))
     elif checks_open(run) and age < CHECK_DEADLINE:
         for worker_id in {row.worker_id for row in checkers(run)}:

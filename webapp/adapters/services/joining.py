@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
                 raise AppError("CL-1702", f"The {segment.name} segment came without its configuration.")
             part = work / f"{segment.participant.party}-{segment.name}"
             part.mkdir(parents=True)
-            os.link(media_path(segment.path), part / WEIGHTS)
+            (part / WEIGHTS).symlink_to(media_path(segment.path).resolve())
             (part / CONFIG).write_text(texts["adapter_config"], encoding="utf-8")
             (part / SEGMENT).write_text(texts["segment"], encoding="utf-8")
             parts.append(part)

@@ -187,6 +187,15 @@ def test_a_run_whose_evaluations_never_come_ends_with_a_note():
     assert w.run.summary["notes"] == ["No evaluation came from Beta bank."]
 
 
+def test_a_join_that_never_succeeds_fails_the_run_at_the_deadline():
+    w = make.started()
+    for place in range(3):
+        make.exit_part(w, place, "done")
+    Run.objects.filter(pk=w.run.pk).update(state_since=timezone.now() - CHECK_DEADLINE - timedelta(seconds=1))
+    sweep()
+    assert (w.fresh().state, w.run.failure["code"]) == (RunState.FAILED, "CL-1705")
+
+
 def test_a_missing_segment_fails_the_run_with_its_name():
     w = make.started()
     for name in ("head", "tail"):
