@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo.launch.check import download_adapter, heldout_files, measure, newest_canary
-from demo.launch.groups import DemoError, Groups, demo_groups
+from demo.launch.groups import HUB_PORT, DemoError, Groups, demo_groups
 from demo.launch.runs import approve_by_all, follow, launch
 from demo.launch.stage import DATA_PARTIES, Stage, set_stage
 from demo.launch.summary import as_table, domains
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end when the runs have ended")
     parser.add_argument("--json", type=Path, help="write the summary here")
-    parser.add_argument("--port", type=int, default=8000, help="port of the hub (another is taken if it is in use)")
+    parser.add_argument("--port", type=int, default=HUB_PORT, help="port of the hub (another is taken if it is in use)")
     options = parser.parse_args(arguments)
     ending = threading.Event()
 

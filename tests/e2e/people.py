@@ -29,6 +29,14 @@ class Person:
         for name, value in fields.items():
             self.page.locator(f"[name='{name}']").first.fill(value)
 
+    def choose(self, name: str, value: str) -> None:
+        """Choose a value in a list or among radio buttons."""
+        field = self.page.locator(f"[name='{name}']")
+        if field.first.evaluate("node => node.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            self.page.locator(f"[name='{name}'][value='{value}']").check()
+
     def press(self, name: str) -> None:
         """Press the one button or link of this name in the page's content."""
         self.button(name).click()
@@ -60,11 +68,7 @@ class Person:
         """The first organisation of a person."""
         self.go("/organisations/new")
         self.fill(name=name)
-        field = self.page.locator("[name='kind']")
-        if field.first.evaluate("node => node.tagName") == "SELECT":
-            field.select_option(kind)
-        else:
-            self.page.locator(f"[name='kind'][value='{kind}']").check()
+        self.choose("kind", kind)
         self.press("Create organisation")
 
 
