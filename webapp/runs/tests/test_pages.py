@@ -17,6 +17,7 @@ from webapp.runs.tests import factories as make
 from workers.contracts import ErrorInfo
 
 pytestmark = pytest.mark.django_db
+NOW = timezone.now()
 
 
 def _part(seconds=2.0, phase="training"):
@@ -24,8 +25,7 @@ def _part(seconds=2.0, phase="training"):
 
 
 def _run(step, total=1000, trained=timedelta(minutes=10), state=RunState.TRAINING):
-    now = timezone.now()
-    return Run(state=state, step=step, total_steps=total, started_at=now - trained, training_at=now - trained)
+    return Run(state=state, step=step, total_steps=total, started_at=NOW - trained, training_at=NOW - trained)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def _run(step, total=1000, trained=timedelta(minutes=10), state=RunState.TRAININ
     ],
 )
 def test_the_time_left_follows_the_rules(run, parts, words):
-    assert progress_of(run, parts).words == words
+    assert progress_of(run, parts, NOW).words == words
 
 
 def test_an_ended_run_says_how_long_it_took():
