@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from processes.children import end_child, start_child
 
@@ -21,7 +22,13 @@ def start(command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = 
         return start_child(command, env={**os.environ, **(env or {})}, output=output)
 
 
-def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+class HasPid(Protocol):
+    """A process that leads its group."""
+
+    pid: int
+
+
+def signal_group(process: HasPid, number: signal.Signals) -> None:
     """Send a signal to a child and to whatever it has started."""
     try:
         os.killpg(process.pid, number)

@@ -24,6 +24,7 @@ class WorkerEnvironment(BaseSettings):
     ca_bundle: Path | None = None
     dataset_quota_bytes: int | None = None
     log_level: str = "INFO"
+    warm_halves: bool = False  # on a CPU: keep a process with torch loaded, so that the next job starts sooner
     min_free_bytes: int = 200_000_000  # a job does not start with less free disk than this
 
 

@@ -54,7 +54,7 @@ class Children:
             self._start_slot(slot)
 
     def look_after(self) -> bool:
-        """Start again what has ended by itself; True: the queue was, so that its messages are lost. Raises AppError."""
+        """Start again what has ended by itself; True: something had, so messages or jobs may be lost. Raises AppError."""
         anew = False
         if self._broker is not None and not self._broker.is_running():
             log.warning("the local queue ended; starting it again")
@@ -64,6 +64,7 @@ class Children:
         for slot in self._slots:
             if not slot.runs and time.monotonic() - slot.started_at > RESTART_SECONDS:
                 self._start_slot(slot)
+                anew = True
         return anew
 
     def ring(self, run_id: str, job_id: str) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
 SEND_SECONDS = 0.3  # between two looks at the spool
 PAUSE_MOST = 10.0  # between two tries while the hub is away
-DOCTOR_SECONDS = 600.0
+DOCTOR_SECONDS = 120.0
+CHANGE_SECONDS = 2.0  # between two looks at the files whose change calls for the doctor
 STOP_SECONDS = 4.0  # what running jobs get on a shutdown
 SHUT_OUT = "CL-1412"  # revoked: the hub will not say stop any more
 FLUSH_SECONDS = 2.0  # what the last messages get
@@ -54,6 +56,7 @@ class Agent:
         self._sender = Sender(self._spool, self._hub, self._duty.desire)
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
+        self._watched = (home.config_file, home.models_file, home.policy_file, home.trust_file)
 
     async def run(self, console: uvicorn.Server | None, sockets: list[socket.socket]) -> None:
         """Serve until TERM or INT. Raises AppError where the queue cannot be started."""
@@ -135,10 +138,14 @@ class Agent:
         await self._forever("telemetry", send, SEND_SECONDS, asyncio.sleep)
 
     async def _examine_loop(self) -> None:
-        """Refresh the doctor's results, which go to the hub with the next hello."""
+        """Refresh the doctor's results, which go to the hub with the next hello: now and then, and after a change."""
+        examined_at, seen = -DOCTOR_SECONDS, None
         while True:
-            self._checks = await asyncio.to_thread(run_checks, self._home)
-            await asyncio.sleep(DOCTOR_SECONDS)
+            files = [path.stat().st_mtime for path in self._watched if path.exists()]
+            if files != seen or time.monotonic() - examined_at > DOCTOR_SECONDS:
+                examined_at, seen = time.monotonic(), files
+                self._checks = await asyncio.to_thread(run_checks, self._home)
+            await asyncio.sleep(CHANGE_SECONDS)
 
     async def _care_loop(self) -> None:
         """Start again what has ended by itself. In this thread: the children's lives are bound to it."""

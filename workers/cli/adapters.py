@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from splitcore.errors import AppError
 from workers.cli.console import out
 from workers.rest import RestClient
 
@@ -27,16 +26,6 @@ def download(
 ) -> None:
     """Download a run's verified adapter as a zip."""
     client = RestClient.from_environment()
-    adapter = run if run.startswith("adp_") else _only_adapter_of(client, run)
-    size = client.download(f"/adapters/{adapter}/download", output)
+    path = f"/adapters/{run}/download" if run.startswith("adp_") else f"/runs/{run}/adapter"
+    size = client.download(path, output)
     out.print(Text(f"{output}  {size / 1e6:.1f} MB"))
-
-
-def _only_adapter_of(client: RestClient, run: str) -> str:
-    """The adapter of a run; where each party has its own, one has to be named."""
-    adapters = client.get(f"/runs/{run}")["adapters"]
-    if not adapters:
-        raise AppError("CL-1704", "The run has no adapter yet.")
-    if len(adapters) > 1:
-        raise AppError("CL-1704", "The run has several adapters.", f"Name one of them: {', '.join(adapters)}.")
-    return str(adapters[0])

@@ -7,9 +7,8 @@ the kernel kills the half with it (PDEATHSIG) and the agent reports the loss.
 from __future__ import annotations
 
 import logging
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
 from workers.jobs.segments import pack_segment
+from workers.jobs.warm import Half, WarmProcess, half_command
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
 
@@ -41,6 +41,7 @@ TERM_SECONDS = 0.2  # and then, before KILL
 CLAIM_PATIENCE = 60.0
 CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329")  # what a half meets when the other one has failed
 CAUSE_SECONDS = 4.0
+_warm: dict[Path, WarmProcess] = {}  # of this process, kept between jobs
 
 
 def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
@@ -97,14 +98,16 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
     try:
         _check_disk(home)
         folder.write_spec(spec)
-        process = start(half_command(folder), log=folder.log)
+        process = start_half(home, folder)
     except (OSError, AppError) as error:
         return JobResult(outcome="failed", error=error_info(error))
+    if process is None:
+        return _outcome(folder, 0, shut_down=_shutting_down(), oom=False)
     shut_down = False
     try:
         while process.poll() is None:
-            shut_down = _shutting_down()
-            if shut_down or folder.desired() is Desired.STOPPED:
+            if not _is_wanted(folder):
+                shut_down = _shutting_down()
                 folder.write_desired(Desired.STOPPED)
                 _stop(process)
                 break
@@ -112,7 +115,7 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
     finally:
         signal_group(process, signal.SIGKILL)  # whatever the half has started goes with it
         process.wait()
-    result = _outcome(folder, process.returncode, shut_down=shut_down, oom=_oom_kills() > oom_before)
+    result = _outcome(folder, process.wait(), shut_down=shut_down, oom=_oom_kills() > oom_before)
     return _after_the_first_cause(folder, result)
 
 
@@ -141,12 +144,24 @@ def _check_disk(home: WorkerHome) -> None:
         )
 
 
-def half_command(folder: JobFolder) -> list[str]:
-    """The program of the half."""
-    return [sys.executable, "-m", "workers.jobs.run", str(folder.path)]
+def _is_wanted(folder: JobFolder) -> bool:
+    return not _shutting_down() and folder.desired() is not Desired.STOPPED
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def start_half(home: WorkerHome, folder: JobFolder) -> Half | None:
+    """Start the half's process; None when the job was stopped before it was there.
+
+    With CUTLAYER_WARM_HALVES it is forked from a process that keeps torch loaded between jobs. A slot with a GPU
+    starts it anew all the same: a driver that was touched before a fork cannot be used after it.
+    """
+    if not WorkerEnvironment().warm_halves or os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return start(half_command(folder), log=folder.log)
+    if home.root not in _warm:
+        _warm[home.root] = WarmProcess(home.logs / "warm.log")
+    return _warm[home.root].start_half(folder, wanted=lambda: _is_wanted(folder))
+
+
+def _stop(process: Half) -> None:
     """Give the half its time to save, then TERM, then KILL."""
     if _gone_within(process, SAVE_SECONDS):
         return
@@ -156,7 +171,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _gone_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _gone_within(process: Half, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

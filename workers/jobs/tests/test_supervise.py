@@ -27,8 +27,9 @@ SUPERVISOR = """
 import sys
 from pathlib import Path
 from workers.jobs import supervise
+from workers.processes import start
 from workers.settings import WorkerHome
-supervise.half_command = lambda folder: [sys.executable, "-c", {half!r}, str(folder.path)]
+supervise.start_half = lambda home, folder: start([sys.executable, "-c", {half!r}, str(folder.path)], log=folder.log)
 supervise.supervise(WorkerHome(Path({home!r})), "run_1", "prt_1-train")
 """
 ENDLESS = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'here').touch(); time.sleep(600)"
