@@ -54,7 +54,7 @@ class Children:
             self._start_slot(slot)
 
     def look_after(self) -> bool:
-        """Start again what has ended by itself; True: something had, so messages or jobs may be lost. Raises AppError."""
+        """Start again what has ended by itself; True: something had, and messages may be lost. Raises AppError."""
         anew = False
         if self._broker is not None and not self._broker.is_running():
             log.warning("the local queue ended; starting it again")
