@@ -394,7 +394,7 @@ class ModelRegistration(Message):
 
 
 class SegmentUpload(Message):
-    """Query of `PUT runs/{run_id}/segments/{name}`; the body is the safetensors file."""
+    """Query of `PUT runs/{run_id}/segments/{name}` (safetensors) and `PUT runs/{run_id}/tokenizer/{name}` (pinned)."""
 
     participant_id: Short
     attempt: int

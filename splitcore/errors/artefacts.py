@@ -30,4 +30,9 @@ HELP: dict[str, ErrorHelp] = {
         "Two segments overlap, disagree in their configuration, or leave out layers.",
         "Install the same version at every site and clone the run.",
     ),
+    "CL-1706": ErrorHelp(
+        "A tokenizer file is not the base model's",
+        "The manifest's hash is not the contract's, or the file's SHA-256 is not the one that the manifest pins.",
+        "Register the base model at that site again. The adapter is whole without its tokenizer.",
+    ),
 }

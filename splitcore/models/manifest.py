@@ -26,6 +26,8 @@ PINNED = (
     "merges.txt",
     "chat_template.jinja",
 )
+MANIFEST_FILE = "manifest.json"  # a stored or sent manifest, as canonical JSON
+TOKENIZER_FILES = tuple(name for name in PINNED if name not in ("config.json", "generation_config.json"))
 
 
 @dataclass(frozen=True)

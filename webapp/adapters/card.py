@@ -16,7 +16,7 @@ SNIPPET = """from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base = "{base}"  # or the folder that holds this model
-tokenizer = AutoTokenizer.from_pretrained(base{revision})
+tokenizer = AutoTokenizer.from_pretrained({tokenizer})
 model = AutoModelForCausalLM.from_pretrained(base{revision})
 model = PeftModel.from_pretrained(model, "{folder}").eval()
 
@@ -27,16 +27,30 @@ print(tokenizer.decode(output[0], skip_special_tokens=True))
 
 
 def snippet(adapter: Adapter, folder: str = ".") -> str:
-    """The Python text that uses the adapter; `folder` is where the archive was unpacked."""
+    """The Python text that uses the adapter; `folder` is where the archive was unpacked.
+
+    The tokenizer comes from there too, where the archive holds one that loads without the base model.
+    """
     config = RunConfig.parse(adapter.run.config)
-    revision = config.model.revision
+    revision = f', revision="{config.model.revision}"' if config.model.revision else ""
     prompts = adapter.run.public_prompts
     prompt = json.dumps(prompts[0] if prompts else "Hello", ensure_ascii=False)[1:-1]
     return SNIPPET.format(
         base=config.model.name_or_path,
-        revision=f', revision="{revision}"' if revision else "",
+        revision=revision,
+        tokenizer=f'"{folder}"' if adapter.provenance.get("tokenizer_stands_alone") else f"base{revision}",
         folder=folder,
         prompt=prompt,
+    )
+
+
+def tokenizer_sentence(adapter: Adapter) -> str:
+    """Where the tokenizer is."""
+    if adapter.provenance.get("tokenizer"):
+        return "The tokenizer is the base model's own, unchanged; its files lie beside the adapter."
+    return (
+        "The archive holds no tokenizer: no worker has sent the base model's. Load it from the base model; it was not"
+        " changed."
     )
 
 
@@ -111,7 +125,7 @@ def model_card(adapter: Adapter) -> str:
 
 A LoRA adapter for `{config.model.name_or_path}`{revision}, fine-tuned by split learning across organisations
 with Cutlayer. Project: {run.project.name}. Run: `{run.id}`. Contract: `{run.contract_hash}`.
-The tokenizer is the base model's own{revision}; it was not changed.
+{tokenizer_sentence(adapter)}
 
 ## Use
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from webapp.adapters.card import snippet
+from webapp.adapters.card import snippet, tokenizer_sentence
 from webapp.adapters.models import Adapter
 from webapp.adapters.selectors import adapter_get_for, recipient_organisations, why_no_download
 from webapp.adapters.services import adapter_download
@@ -64,7 +64,8 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
         "recipients": recipient_organisations(adapter),
         "snippet": snippet(adapter, "the-unpacked-folder"),
         "evaluation": [(organisations.get(party, party), e) for party, e in sorted(adapter.evaluation.items())],
-        "files": sorted(adapter.provenance.get("files", {}).items()),
+        "files": sorted({**adapter.provenance.get("files", {}), **adapter.provenance.get("tokenizer", {})}.items()),
+        "tokenizer_sentence": tokenizer_sentence(adapter),
         "reports": list(adapter.reports.values()),
         "downloads": downloads.count(),
         "table": domain_table(run.project, like=run),

@@ -1,7 +1,7 @@
 """Refuses large bodies before they are read: Django would write them to disk first and look at them afterwards.
 
-Everything that the hub takes is small, but for the adapter segments of its own workers. Those are let in by their
-signature alone, which is checked here without spending the nonce, and again by the view.
+Everything that the hub takes is small, but for adapter segments and tokenizers of its own workers. Those are let in by
+their signature alone, which is checked here without spending the nonce, and again by the view.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[..., Awaitable[None]]
 
-_SEGMENT = re.compile(re.escape(API_PREFIX) + r"/runs/[^/]+/segments/[^/]+")
+_FILE = re.compile(re.escape(API_PREFIX) + r"/runs/[^/]+/(segments|tokenizer)/[^/]+")
 
 
 class BodyLimit:
@@ -74,11 +74,12 @@ class _Counted:
 
 
 async def _limit_of(scope: Scope) -> int:
-    if scope["method"] != "PUT" or not _SEGMENT.fullmatch(scope["path"]):
+    kind = _FILE.fullmatch(scope["path"])
+    if scope["method"] != "PUT" or kind is None:
         return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
     announced = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("sha256", [""])[0]
     await sync_to_async(signed_call_check)(call=call_of(scope, method="PUT", body_sha256=announced))
-    return int(settings.ARTEFACT_MAX_BYTES)
+    return int(settings.ARTEFACT_MAX_BYTES if kind[1] == "segments" else settings.TOKENIZER_MAX_BYTES)
 
 
 def _announced_check(scope: Scope, limit: int) -> None:

@@ -21,5 +21,6 @@ urlpatterns = [
     path("runs/<str:run_id>/exit", runs.ended, name="exit"),
     path("runs/<str:run_id>/verified", runs.verified, name="verified"),
     path("runs/<str:run_id>/segments/<slug:name>", runs.segment, name="segment"),
+    path("runs/<str:run_id>/tokenizer/<str:name>", runs.tokenizer, name="tokenizer"),
     path("runs/<str:run_id>/adapters/<str:adapter_id>", runs.adapter_archive, name="adapter_archive"),
 ]

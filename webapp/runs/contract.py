@@ -43,6 +43,8 @@ def traffic_sentences(config: RunConfig, participants: list[Participant]) -> lis
     elif len(clients) > 1 and every > 1:
         lines.append(f"{names} ⇄ {server}: weights of the head and tail adapters, averaged every {every} steps.")
     lines.append("Each worker → hub: losses, token counts, times and byte counts; at the end its adapter segment.")
+    if clients and config.model.manifest:
+        lines.append(f"{clients[0]} → hub: the base model's tokenizer, for the adapter's archive.")
     return lines
 
 

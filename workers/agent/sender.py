@@ -90,9 +90,10 @@ class Sender:
 
     def _deliver(self, item: OutboxItem) -> None:
         path = f"/runs/{item.run_id}"
-        if item.kind == "segment":
-            query = contracts.SegmentUpload.model_validate_json(item.body)
-            self._hub.upload(f"{path}/segments/{Path(item.file).stem}", query, Path(item.file))
+        if item.kind in ("segment", "tokenizer"):
+            file = Path(item.file)
+            place = f"segments/{file.stem}" if item.kind == "segment" else f"tokenizer/{file.name}"
+            self._hub.upload(f"{path}/{place}", contracts.SegmentUpload.model_validate_json(item.body), file)
             return
         self._hub.post(f"{path}/{item.kind}", BODIES[item.kind].model_validate_json(item.body))
 

@@ -41,13 +41,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     outcome TEXT NOT NULL DEFAULT '');
 """
 
-OutboxKind = Literal["ready", "segment", "verified", "exit"]
+OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
 JobState = Literal["rung", "running", "exited"]
 
 
 @dataclass(frozen=True)
 class OutboxItem:
-    """A message that must arrive. `file` goes with a segment."""
+    """A message that must arrive. `file` goes with a segment and the tokenizer."""
 
     id: int
     run_id: str

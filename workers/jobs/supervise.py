@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from splitcore.errors import AppError
-from workers.agent.spool import Spool
+from workers.agent.spool import OutboxKind, Spool
 from workers.contracts import (
     Assignment,
     Check,
@@ -30,6 +30,7 @@ from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
 from workers.jobs.segments import pack_segment
+from workers.jobs.tokenizer import tokenizer_uploads
 from workers.jobs.warm import Half, WarmProcess, half_command
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
@@ -62,7 +63,7 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         spec = JobSpec(job_id=job_id, home=str(home.root), attempt=attempt, assignment=assignment)
         result = _run(home, folder, spec)
         try:
-            _report(spool, folder, spec, result)
+            _report(home, spool, folder, spec, result)
         except AppError as error:
             log.error("the end of %s cannot be stored: %s", job_id, error.code)
             _tell_hub(home, spec, error)
@@ -201,12 +202,15 @@ def _outcome(folder: JobFolder, status: int, *, shut_down: bool, oom: bool) -> J
     return JobResult(outcome="failed", error=error.model_copy(update={"where": where}))
 
 
-def _report(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> None:
-    """Queue the segments and the exit. The agent sends them, after every record, as soon as the hub is there."""
+def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> None:
+    """Queue segments, tokenizer and exit. The agent sends them, after every record, as soon as the hub is there."""
     assignment = spec.assignment
     if assignment.kind == "train":
         if result.outcome == "done":
             result = _queue_segments(spool, folder, spec, result)
+        if result.outcome == "done":
+            for file, digest in tokenizer_uploads(home, assignment, folder.out):
+                _queue_file(spool, spec, "tokenizer", file, digest)
         spool.post(
             run_id=assignment.run_id,
             participant_id=assignment.participant_id,
@@ -254,22 +258,25 @@ def _report_failed_check(spool: Spool, spec: JobSpec, error: ErrorInfo) -> None:
 
 def _queue_segments(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:
     """Pack what the half has trained. A segment that cannot be packed fails the job."""
-    participant_id = spec.assignment.participant_id
     try:
         for segment in sorted(path for path in (folder.out / "segments").iterdir() if path.is_dir()):
             target = folder.out / f"{segment.name}.safetensors"
-            digest = pack_segment(segment, target)
-            spool.post(
-                run_id=spec.assignment.run_id,
-                participant_id=participant_id,
-                kind="segment",
-                attempt=spec.attempt,
-                body=SegmentUpload(participant_id=participant_id, attempt=spec.attempt, sha256=digest),
-                file=target,
-            )
+            _queue_file(spool, spec, "segment", target, pack_segment(segment, target))
     except (OSError, AppError) as error:
         return JobResult(outcome="failed", error=error_info(error))
     return result
+
+
+def _queue_file(spool: Spool, spec: JobSpec, kind: OutboxKind, file: Path, digest: str) -> None:
+    participant_id = spec.assignment.participant_id
+    spool.post(
+        run_id=spec.assignment.run_id,
+        participant_id=participant_id,
+        kind=kind,
+        attempt=spec.attempt,
+        body=SegmentUpload(participant_id=participant_id, attempt=spec.attempt, sha256=digest),
+        file=file,
+    )
 
 
 def _shutting_down() -> bool:

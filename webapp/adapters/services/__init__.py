@@ -5,6 +5,7 @@ from webapp.adapters.services.downloading import adapter_download, adapter_for_w
 from webapp.adapters.services.joining import adapter_join
 from webapp.adapters.services.packaging import adapter_package
 from webapp.adapters.services.segments import segment_store
+from webapp.adapters.services.tokenizer import tokenizer_store
 
 __all__ = [
     "adapter_download",
@@ -14,4 +15,5 @@ __all__ = [
     "adapter_verified",
     "checks_open",
     "segment_store",
+    "tokenizer_store",
 ]

@@ -14,6 +14,7 @@ from splitcore.errors import AppError
 from webapp.adapters.models import Adapter, AdapterState, Segment
 from webapp.adapters.services.archives import file_sha256, write_zip
 from webapp.adapters.services.segments import media_path, read_metadata
+from webapp.adapters.services.tokenizer import tokenizer_files, tokenizer_stands_alone
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.runs.lifecycle.failing import run_fail
@@ -107,6 +108,8 @@ def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segm
             {"party": s.participant.party, "name": s.name, "sha256": s.sha256, "attempt": s.attempt} for s in segments
         ],
         "files": {name: file_sha256(path) for name, path in files.items()},
+        "tokenizer": {name: file_sha256(path) for name, path in tokenizer_files(run.id).items()},
+        "tokenizer_stands_alone": tokenizer_stands_alone(run.id),
     }
     adapter.save()
 

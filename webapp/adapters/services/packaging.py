@@ -19,6 +19,7 @@ from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.services.archives import checksums, write_zip
 from webapp.adapters.services.checking import checks_open
 from webapp.adapters.services.segments import media_path
+from webapp.adapters.services.tokenizer import tokenizer_files
 from webapp.runs.models import DesiredState, Run, RunState
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import run_move
@@ -66,6 +67,7 @@ def provenance(adapter: Adapter) -> dict[str, Any]:
         "joined_at": adapter.created_at.isoformat(),
         "segments": adapter.provenance.get("segments", []),
         "files": adapter.provenance.get("files", {}),
+        "tokenizer": adapter.provenance.get("tokenizer", {}),
         "load_checks": list(adapter.reports.values()),
         "evaluation": adapter.evaluation,
     }
@@ -76,6 +78,8 @@ def package_entries(adapter: Adapter) -> dict[str, bytes | Path]:
     run = adapter.run
     folder = media_path(adapter.folder)
     entries: dict[str, bytes | Path] = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    stored = tokenizer_files(run.id)
+    entries |= {name: stored[name] for name in adapter.provenance.get("tokenizer", {}) if name in stored}
     entries["README.md"] = model_card(adapter).encode()
     entries["training_config.yaml"] = RunConfig.parse(run.config).to_yaml().encode()
     entries["metrics.csv"] = metrics_csv(run).encode()

@@ -33,11 +33,18 @@ def _segment(w: World, worker: SigningWorker, part: Participant, attempt: int):
     return worker.put(f"runs/{w.run.id}/segments/body?{query}", content, digest)
 
 
+def _tokenizer(w: World, worker: SigningWorker, part: Participant, attempt: int):
+    digest = hashlib.sha256(b"{}").hexdigest()
+    query = f"participant_id={part.id}&attempt={attempt}&sha256={digest}"
+    return worker.put(f"runs/{w.run.id}/tokenizer/manifest.json?{query}", b"{}", digest)
+
+
 FENCED: dict[str, Call] = {
     "ready": _post("ready", lambda w, p, n: Ready(participant_id=p.id, attempt=n, host="10.0.0.1", port=9100)),
     "telemetry": _post("telemetry", lambda w, p, n: batch(p, metric(1), attempt=n)),
     "exit": _post("exit", lambda w, p, n: Exit(participant_id=p.id, attempt=n, outcome="done")),
     "segment": _segment,
+    "tokenizer": _tokenizer,
 }
 CALLS: dict[str, Call] = FENCED | {
     "verdict": _post(

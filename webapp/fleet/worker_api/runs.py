@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store
+from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store, tokenizer_store
 from webapp.core.streaming import file_response
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
@@ -91,10 +93,23 @@ def verified(request: WorkerRequest, run_id: str) -> HttpResponse:
 @require_http_methods(["PUT"])
 def segment(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
     """An adapter segment: the stream must have the SHA-256 that the signature covers."""
-    upload = message_from(SegmentUpload, {key: request.GET[key] for key in request.GET})
-    chunks = iter(lambda: request.read(_CHUNK_BYTES), b"")
+    upload, chunks = _upload(request)
     segment_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=chunks)
     return answer()
+
+
+@signed_by_worker(announced=True)
+@require_http_methods(["PUT"])
+def tokenizer(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
+    """The base model's manifest, and then the tokenizer files that it pins."""
+    upload, chunks = _upload(request)
+    tokenizer_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=chunks)
+    return answer()
+
+
+def _upload(request: WorkerRequest) -> tuple[SegmentUpload, Iterator[bytes]]:
+    upload = message_from(SegmentUpload, {key: request.GET[key] for key in request.GET})
+    return upload, iter(lambda: request.read(_CHUNK_BYTES), b"")
 
 
 @signed_by_worker()

@@ -113,6 +113,21 @@ def test_a_segment_goes_before_the_exit(bench: Bench, tmp_path: Path) -> None:
     assert second.endswith("/exit")
 
 
+def test_a_tokenizer_file_goes_under_its_own_name_and_a_refusal_does_not_hold_back_the_exit(
+    bench: Bench, tmp_path: Path
+) -> None:
+    for name in ("manifest.json", "tokenizer.json"):
+        file = tmp_path / name
+        file.write_bytes(name.encode())
+        body = SegmentUpload(participant_id="prt_1", attempt=1, sha256="ab" * 32)
+        bench.spool.post(run_id="run_1", participant_id="prt_1", kind="tokenizer", attempt=1, body=body, file=file)
+    bench.exit()
+    bench.hub.refusals = {"/tokenizer/tokenizer.json": (422, {"code": "CL-1706", "message": "not the model's"})}
+    bench.sender.send_all()
+    assert bench.hub.bodies("/runs/run_1/tokenizer/manifest.json") == [b"manifest.json"]
+    assert len(bench.hub.bodies("/exit")) == 1
+
+
 def test_an_address_does_not_wait_for_records(bench: Bench) -> None:
     ready = Ready(participant_id="prt_1", attempt=1, host="h", port=9100)
     bench.spool.post(run_id="run_1", participant_id="prt_1", kind="ready", attempt=1, body=ready)
