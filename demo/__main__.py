@@ -83,7 +83,7 @@ def _welcome(groups: Groups, stage: Stage) -> None:
 def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
     started = time.monotonic()
     summary: dict[str, Any] = {"ok": False}
-    with demo_groups(port=options.port) as groups:
+    with demo_groups(port=options.port, root=options.folder) as groups:
         try:
             out.print("Starting the hub and three workers …")
             groups.start_hub()
@@ -129,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="end when the runs have ended")
     parser.add_argument("--json", type=Path, help="write the summary here")
     parser.add_argument("--port", type=int, default=HUB_PORT, help="port of the hub (another is taken if it is in use)")
+    parser.add_argument("--folder", type=Path, help="where everything lives while it runs (default: var/demo)")
     options = parser.parse_args(arguments)
     ending = threading.Event()
 
