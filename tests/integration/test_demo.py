@@ -1,0 +1,85 @@
+"""The demo as a stranger runs it: the main job with a checked adapter, and no process left however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from processes.redis_server import free_port
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def processes_below(folder: Path) -> list[psutil.Process]:
+    """Every process that works for the demo in `folder`, found by its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except psutil.Error:
+            continue
+        homes = (environment.get("CUTLAYER_VAR_DIR", ""), environment.get("CUTLAYER_WORKER_HOME", ""))
+        if any(home.startswith(str(folder)) for home in homes) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_the_demo_trains_together_better_than_apart_and_its_adapter_loads_anywhere(tmp_path: Path) -> None:
+    summary_file = tmp_path / "demo.json"
+    arguments = f"--once --json {summary_file} --port {free_port()} --folder {tmp_path / 'demo'}"
+    done = subprocess.run(
+        ["make", "demo", f"ARGS={arguments}"], cwd=REPO, capture_output=True, text=True, timeout=880, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    summary: dict[str, Any] = json.loads(summary_file.read_text())
+    assert summary["ok"] is True
+    assert summary["loss_after"] < 0.5 * summary["loss_before"]
+    assert summary["adapter"]["loads"] is True
+    assert summary["adapter"]["max_difference"] < 0.5
+    assert summary["bytes"]["uplink"] > 0
+    assert summary["bytes"]["downlink"] > 0
+    for domain, row in summary["domains"].items():
+        assert row["together"]["exact_match"] > row["base"]["exact_match"] + 0.3, domain
+        assert row["together"]["exact_match"] > row["other"]["exact_match"] + 0.3, domain
+        assert row["together"]["exact_match"] > row["own"]["exact_match"] - 0.2, domain
+        assert row["together"]["loss"] < 0.5 * min(row["base"]["loss"], row["other"]["loss"]), domain
+    assert processes_below(tmp_path / "demo") == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_launcher(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "demo", "--port", str(free_port()), "--folder", str(folder)]
+    launcher = subprocess.Popen(
+        command,
+        cwd=REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert launcher.stdout is not None
+    lines = []
+    for line in launcher.stdout:
+        lines.append(line)
+        if line.startswith("Together:"):
+            break
+    assert len(processes_below(folder)) >= 8, "".join(lines)
+    launcher.send_signal(number)
+    launcher.wait(60)
+    deadline = time.monotonic() + 30
+    while (left := processes_below(folder)) and time.monotonic() < deadline:
+        psutil.wait_procs(left, timeout=0.5)
+    assert left == [], [process.cmdline() for process in left]
