@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -113,9 +114,7 @@ def ask(client: Client, row: Row, method: str, actor: str, world: World) -> int:
 
 def _form(method: str, data: dict[str, object]) -> dict[str, object]:
     if method not in UNSAFE:
-        return {"QUERY_STRING": ""}
-    from urllib.parse import urlencode
-
+        return {"QUERY_STRING": urlencode(data)}
     return {"data": urlencode(data, doseq=True), "content_type": "application/x-www-form-urlencoded"}
 
 

@@ -22,6 +22,7 @@ from webapp.orgs.selectors import organisations_of
 from webapp.projects.selectors import project_get_for
 from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.models import Run
+from webapp.runs.offers import PartiesOut
 from webapp.runs.schemas import DecisionIn, EstimateIn, PartyIn, ReasonIn, RunChange, RunDetail, RunIn, RunOut, RunPage
 from webapp.runs.selectors import run_get_for, runs_visible_to
 from webapp.runs.services import (
@@ -118,6 +119,12 @@ def estimate_run(request: HttpRequest, payload: EstimateIn) -> dict[str, Any]:
     """Memory by role, bytes and time per step, adapter size, and what is missing. Nothing is stored."""
     project = project_get_for(user=_caller(request).user, project_id=payload.project)
     return estimate_of(project, _config(payload.config, payload.config_yaml), _parties(payload.parties))
+
+
+@router.get("/parties", auth=READ_AUTH, response=PartiesOut)
+def list_parties(request: HttpRequest, project: str) -> PartiesOut:
+    """Who can take part in a run of `project`: offered datasets, compute workers, base models; with their ids."""
+    return PartiesOut.of(project_get_for(user=_caller(request).user, project_id=project))
 
 
 @router.get("/{run_id}", auth=READ_AUTH, response=RunDetail)

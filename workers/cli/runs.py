@@ -36,6 +36,49 @@ def list_runs(
 
 
 @app.command()
+def parties(project: Annotated[str, typer.Option(help="The project's id.")], as_json: JsonOption = False) -> None:
+    """Who can take part in a run of a project: datasets, compute workers and base models, with their ids."""
+    found = RestClient.from_environment().get("/runs/parties", project=project)
+    if as_json:
+        show_json(found)
+        return
+    show_table(
+        ("Dataset", "Version", "Rows", "Organisation", "Worker", "Online"),
+        [
+            (
+                f"{row['dataset']}:{row['version']}",
+                row["dataset_version"],
+                f"{row['train_rows']} + {row['heldout_rows']}",
+                row["organisation_name"],
+                row["worker"],
+                "yes" if row["online"] else "no",
+            )
+            for row in found["data"]
+        ],
+    )
+    show_table(
+        ("Compute worker", "Id", "Organisation", "Hardware", "Online"),
+        [
+            (
+                row["worker_name"],
+                row["worker"],
+                row["organisation_name"],
+                row["hardware"],
+                "yes" if row["online"] else "no",
+            )
+            for row in found["compute"]
+        ],
+    )
+    show_table(
+        ("Base model", "Manifest", "Workers"),
+        [
+            (row["model"], f"{row['manifest'][:12]}…" if row["manifest"] else "differs", " ".join(row["workers"]))
+            for row in found["models"]
+        ],
+    )
+
+
+@app.command()
 def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: JsonOption = False) -> None:
     """One run."""
     found = RestClient.from_environment().get(f"/runs/{run}")

@@ -84,6 +84,7 @@ WORKER_API = [
         for name in ("verdict", "claim", "ready", "telemetry", "exit", "verified")
     ),
     Row("worker:segment", {"PUT": public(422)}, {**ROUTE, "name": "=head"}, kind="worker"),
+    Row("worker:tokenizer", {"PUT": public(422)}, {**ROUTE, "name": "=manifest.json"}, kind="worker"),
     Row("worker:adapter_archive", {"GET": UNSIGNED}, {**ROUTE, "adapter_id": "=adp_x"}, kind="worker"),
 ]
 SOCKETS = [

@@ -171,8 +171,14 @@ class ModelOption:
     model_id: str
     held_by: tuple[str, ...]
     missing: tuple[str, ...]
-    same_weights: bool
+    manifest: str  # of the weights that all of them hold; empty where they differ
+    worker_ids: tuple[str, ...]
     config: dict[str, Any]
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether all that hold the model hold the same weights."""
+        return bool(self.manifest)
 
     @property
     def fits(self) -> bool:
@@ -210,7 +216,8 @@ def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOpti
                 model_id,
                 tuple(sorted({workers[row.worker_id] for row in rows})),
                 missing if chosen else (),
-                bool(set.intersection(*manifests)),
+                min(set.intersection(*manifests), default=""),
+                tuple(sorted({row.worker_id for row in rows})),
                 rows[0].config,
             )
         )

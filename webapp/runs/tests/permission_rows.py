@@ -82,6 +82,12 @@ ROWS = [
         data={"POST": {"project": "{project}"}},
         kind="api",
     ),
+    Row(
+        "GET /api/v1/runs/parties",
+        {"GET": shared(anonymous=401)},
+        data={"GET": {"project": "{project}"}},
+        kind="api",
+    ),
     Row("GET /api/v1/runs/{run_id}", {"GET": private(anonymous=401)}, DRAFT, kind="api"),
     Row(
         "PATCH /api/v1/runs/{run_id}",

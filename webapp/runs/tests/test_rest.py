@@ -100,3 +100,20 @@ def test_an_estimate_gives_figures_and_what_is_missing_and_stores_nothing(client
     answer = _call(client, w.engineer, w.organisations[0], "POST", "/runs/estimate", body).json()
     assert "Choose a compute worker." in answer["problems"]
     assert Run.objects.count() == before
+
+
+def test_the_parties_of_a_project_are_told_with_the_ids_that_a_run_takes(client):
+    w = make.world()
+    own = w.organisations[0]
+    told = _call(client, w.engineer, own, "GET", f"/runs/parties?project={w.project.id}").json()
+    assert [row["worker_name"] for row in told["compute"]] == [w.workers[2].name]
+    assert all(row["online"] for row in told["data"] + told["compute"])
+    [model] = told["models"]
+    assert (model["model"], model["manifest"]) == (make.MODEL, make.MANIFEST)
+    assert set(model["workers"]) == {worker.id for worker in w.workers}
+    parties = [
+        {"role": "client", "worker": row["worker"], "dataset_version": row["dataset_version"]} for row in told["data"]
+    ]
+    parties.append({"role": "server", "worker": told["compute"][0]["worker"]})
+    answer = _call(client, w.engineer, own, "POST", "/runs", _body(w, parties=parties, submit=True))
+    assert (answer.status_code, len(answer.json()["participants"])) == (201, 3)

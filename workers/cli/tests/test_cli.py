@@ -170,6 +170,32 @@ def test_runs_need_a_hub_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_of(run("runs", "list")) == "CL-1444"
 
 
+def test_the_parties_of_a_project_are_listed_with_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "data": [
+            {
+                "organisation_name": "Clinic", "dataset": "notes", "version": 2, "dataset_version": "dsv_1",
+                "train_rows": 90, "heldout_rows": 10, "worker": "wrk_1", "online": True,
+            }
+        ],
+        "compute": [
+            {
+                "worker": "wrk_2", "worker_name": "gpu-1", "organisation_name": "GPU", "hardware": "8 CPU cores",
+                "online": False,
+            }
+        ],
+        "models": [{"model": "acme/tiny", "manifest": "ab" * 32, "workers": ["wrk_1", "wrk_2"]}],
+    }  # fmt: skip
+    with fake_hub() as hub:
+        hub.refusals["/runs/parties"] = (200, told)
+        monkeypatch.setenv("CUTLAYER_HUB", hub.url)
+        monkeypatch.setenv("CUTLAYER_TOKEN", "clt_x")
+        printed = run("runs", "parties", "--project", "prj_1").output
+        assert json.loads(run("runs", "parties", "--project", "prj_1", "--json").output) == told
+    for word in ("notes:2", "dsv_1", "90 + 10", "gpu-1", "wrk_2", "acme/tiny", "ab" * 6):
+        assert word in printed
+
+
 def test_an_error_is_printed_as_code_sentence_and_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
