@@ -37,9 +37,7 @@ def _media(settings, tmp_path, monkeypatch):
 
 
 def _send(w, name, content, *, place=0, attempt=1):
-    upload = SegmentUpload(
-        participant_id=w.part(place).id, attempt=attempt, sha256=hashlib.sha256(content).hexdigest()
-    )
+    upload = SegmentUpload(participant_id=w.part(place).id, attempt=attempt, sha256=hashlib.sha256(content).hexdigest())
     tokenizer_store(worker=w.workers[place], run_id=w.run.id, name=name, upload=upload, stream=[content])
 
 
