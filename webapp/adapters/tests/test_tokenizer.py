@@ -128,4 +128,4 @@ def test_the_same_file_again_changes_nothing_and_a_large_one_is_cut_off(settings
     assert {name: path.read_bytes() for name, path in tokenizer_files(w.run.id).items()} == FILES
     settings.TOKENIZER_MAX_BYTES = 4
     assert _refused(w, "tokenizer.json", FILES["tokenizer.json"]) == "CL-1801"
-    assert not [path for path in settings.MEDIA_ROOT.rglob(".incoming-*")]
+    assert list(settings.MEDIA_ROOT.rglob(".incoming-*")) == []

@@ -48,8 +48,8 @@ class Row:
     """What a route answers, by method and actor.
 
     `route` is the view's name ("orgs:people"), for REST "GET /api/v1/projects/{project_id}", for a socket
-    "ws/runs/<str:run_id>/". `data` maps a method to the body (a form, or JSON for the API; GET: the query), in which texts that name
-    an entry of `world.ids` in braces ("{member}") are filled in. `kind`: page | api | worker.
+    "ws/runs/<str:run_id>/". `data` maps a method to the body (a form, or JSON for the API; GET: the query), in which
+    texts that name an entry of `world.ids` in braces ("{member}") are filled in. `kind`: page | api | worker.
     """
 
     route: str
