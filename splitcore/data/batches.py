@@ -23,6 +23,11 @@ class Batch:
         """Number of tokens that the loss counts."""
         return int((self.labels_BL[:, 1:] != IGNORED).sum())
 
+    @property
+    def seen(self) -> int:
+        """Number of real tokens."""
+        return int(self.mask_BL.sum())
+
 
 def collate(rows: Sequence[Encoded], *, padding: int, device: str = "cpu") -> Batch:
     """Pad rows to one length."""

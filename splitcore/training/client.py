@@ -221,6 +221,7 @@ class ClientHalf:
                 self._step,
                 loss=outcome.loss,
                 tokens=outcome.tokens,
+                seen_tokens=sum(batch.seen for batch in batches),
                 grad_norm=outcome.grad_norm,
                 learning_rate=outcome.learning_rate,
                 compute_seconds=sum(value for name, value in seconds.items() if name not in apart),

@@ -34,6 +34,7 @@ class StepFinished(_Base):
     kind: ClassVar[str] = "step"
     loss: float | None = None
     tokens: int = 0
+    seen_tokens: int = 0  # all tokens that went through, those without a loss too; padding is not counted
     grad_norm: float = 0.0
     learning_rate: float = 0.0
     compute_seconds: float = 0.0

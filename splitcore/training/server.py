@@ -229,6 +229,7 @@ class ServerHalf:
                 self._step,
                 loss=outcome.loss,
                 tokens=outcome.tokens,
+                seen_tokens=outcome.seen_tokens,
                 grad_norm=outcome.grad_norm,
                 learning_rate=outcome.learning_rate,
                 compute_seconds=sum(value for name, value in seconds.items() if name not in ("send", "wait")),

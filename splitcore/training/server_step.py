@@ -34,6 +34,7 @@ class ServerOutcome:
     tokens: int
     grad_norm: float
     learning_rate: float
+    seen_tokens: int = 0
 
 
 @dataclass
@@ -47,6 +48,7 @@ class _Share:
     ends: Tensors = field(default_factory=dict)  # of head and tail, where they are summed here
     norms: torch.Tensor | None = None
     loss: float = 0.0
+    seen: torch.Tensor | int = 0  # real tokens; read at the step's end alone, so that no micro-batch waits for it
 
     @property
     def reported(self) -> bool:
@@ -146,6 +148,7 @@ class ServerStep:
         share.forwards += 1
         with self._clock.stage("body_forward"):
             hidden_BLD, mask_BL = self._received(message)
+            share.seen = share.seen + mask_BL.sum()
             hidden_BLD.requires_grad_()
             with dropout_seed(self._config, self._step, party, micro, "body"):
                 output = self._body(mask_BL, hidden_BLD=hidden_BLD)
@@ -273,9 +276,10 @@ class ServerStep:
             rate = self._optimiser.step(self._step)
         tokens = sum(self._tokens.pop(self._step).values())
         loss = sum(share.loss for share in shares) / tokens if self._body.plan.output else None
+        seen = sum(int(share.seen) for share in shares)
         self._shares = {party: _Share() for party in self._links}
         self._step += 1
-        return ServerOutcome(loss, tokens, float(norm), rate)
+        return ServerOutcome(loss, tokens, float(norm), rate, seen)
 
     def _norms(self, body: Tensors, ends: Tensors) -> list[torch.Tensor]:
         """One norm per tensor in the unsplit model's order; adapters of one's own, in the order of the parties."""

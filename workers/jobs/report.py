@@ -68,15 +68,14 @@ class Reporter:
         self._write_samples()
 
     def _step_finished(self, event: StepFinished) -> None:
-        # seen tokens and the step's wall time are the engine's where it tells them
         busy = event.compute_seconds + event.send_seconds + event.wait_seconds
         payload = MetricPayload(
             loss=event.loss,
             tokens=event.tokens,
-            seen_tokens=getattr(event, "seen_tokens", 0),
+            seen_tokens=event.seen_tokens,
             learning_rate=event.learning_rate,
             grad_norm=event.grad_norm,
-            seconds=getattr(event, "wall_seconds", busy),
+            seconds=busy,
             compute_s=event.compute_seconds,
             send_s=event.send_seconds,
             wait_s=event.wait_seconds,

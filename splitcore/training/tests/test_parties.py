@@ -105,6 +105,9 @@ def test_events_tell_steps_evaluations_and_samples(model: Model, tmp_path: Path,
         (party, step) for party in ("a", "b", "server") for step in range(1, 5)
     }
     assert all(event.uplink_bytes > 0 and event.downlink_bytes > 0 and event.grad_norm > 0 for event in steps)
+    seen = {(event.party, event.step): event.seen_tokens for event in steps}
+    assert all(seen["server", step] == seen["a", step] + seen["b", step] > 0 for step in range(1, 5))
+    assert all(event.seen_tokens > event.tokens for event in steps)
     evaluations = [event for event in events if isinstance(event, EvaluationFinished)]
     assert {(event.party, event.step) for event in evaluations} == {(p, s) for p in ("a", "b") for s in (0, 2, 4)}
     assert [step for step, _ in result.eval_losses] == [0, 2, 4]
