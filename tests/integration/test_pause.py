@@ -36,7 +36,7 @@ def test_paused_run_stands_still_goes_on_when_resumed_and_can_be_stopped(stack: 
         seen = run()
         assert (seen["state"], steps_of(seen)) == ("paused", held)
         assert {part["phase"] for part in seen["participants"]} == {"paused"}
-    assert len(set(held.values())) == 1, "every half holds after the same step"
+    assert max(held.values()) - min(held.values()) <= 1, "no half is ahead by more than the step that it is in"
 
     rest.post(f"/runs/{run_id}/resume")
     assert run()["state"] == "training"
