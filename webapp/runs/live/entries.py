@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from interface.statuses import status_look
@@ -43,9 +44,10 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the timeline."""
+    """One line of the timeline. `kind`: event, or phase, which is shown on demand alone."""
 
     seq: int
+    kind: str
     at: str
     step: int | None
     title: str
@@ -58,8 +60,46 @@ class Entry:
 
 
 def entries_of(records: list[dict[str, Any]]) -> list[Entry]:
-    """Event and phase records as entries, newest first."""
-    return [_entry(record) for record in reversed(records)]
+    """Event and phase records as entries, newest first; organisations that enter a phase together share a line."""
+    entries: list[Entry] = []
+    for entry in map(_entry, reversed(records)):
+        place = _line_of(entry, entries)
+        if place is None:
+            entries.append(entry)
+        else:
+            entries[place] = _joined(entries[place], entry)
+    return entries
+
+
+def newest(entries: Iterable[Entry], limit: int) -> list[Entry]:
+    """The newest events and, apart from them, the newest phases: many phases crowd out no event."""
+    left = {"event": limit, "phase": limit}
+    chosen = []
+    for entry in entries:
+        left[entry.kind] -= 1
+        if left[entry.kind] >= 0:
+            chosen.append(entry)
+    return chosen
+
+
+def _line_of(entry: Entry, entries: list[Entry]) -> int | None:
+    """The line of the same phase and step among the phases since the last event; None where there is none."""
+    if entry.kind != "phase" or entry.error:
+        return None
+    for place in range(len(entries) - 1, -1, -1):
+        line = entries[place]
+        if line.kind != "phase":
+            return None
+        if (line.title, line.step, line.detail) == (entry.title, entry.step, entry.detail) and not line.error:
+            return place
+    return None
+
+
+def _joined(line: Entry, entry: Entry) -> Entry:
+    names = line.organisation.split(", ")
+    if not entry.organisation or entry.organisation in names:
+        return line
+    return replace(line, organisation=", ".join([*names, entry.organisation]))
 
 
 def _entry(record: dict[str, Any]) -> Entry:
@@ -74,6 +114,7 @@ def _entry(record: dict[str, Any]) -> Entry:
     error = payload.get("error")
     return Entry(
         seq=record["seq"],
+        kind="phase" if record["kind"] == "phase" else "event",
         at=record["at"],
         step=record["step"],
         title=title,

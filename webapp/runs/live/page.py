@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webapp.accounts.models import User
-from webapp.runs.live.entries import Entry, entries_of
+from webapp.runs.live.entries import Entry, entries_of, newest
 from webapp.runs.live.eta import Progress, progress_of
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ParticipantRole, Run
@@ -56,14 +56,15 @@ def live_page(*, user: User, run: Run) -> LivePage:
     shot = snapshot(user=user, run=run)
     parts = list(run.participants.select_related("organisation", "worker"))
     entries = entries_of(shot["events"])
+    shown = newest(entries, SHOWN_ENTRIES)
     return LivePage(
         run=run,
         status=status_of(run, parts),
         progress=progress_of(run, parts),
         tiles=_tiles(run, shot["lanes"]),
         lanes=[_lane(lane) for lane in shot["lanes"]],
-        entries=entries[:SHOWN_ENTRIES],
-        more_entries=max(0, len(entries) - SHOWN_ENTRIES),
+        entries=shown,
+        more_entries=len(entries) - len(shown),
         samples=_samples(shot["samples"]),
         seq=shot["seq"],
         series=shot["series"],

@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from webapp.runs.live.entries import entries_of, newest
 from webapp.runs.live.eta import progress_of
 from webapp.runs.live.status import status_of
 from webapp.runs.models import Participant, Run, RunState
@@ -164,3 +165,35 @@ def test_the_list_filters_by_state_and_the_comparison_shows_only_differences(cli
     page = client.get(reverse("runs:compare"), {"run": [w.run.id, other.id]}).content.decode()
     assert "lora.rank" in page
     assert "training.steps" not in page
+
+
+def _record(seq, kind, organisation="", **payload):
+    return {
+        "seq": seq, "kind": kind, "step": None, "at": NOW.isoformat(), "party": organisation.lower(),
+        "organisation": organisation, "payload": payload,
+    }  # fmt: skip
+
+
+def test_organisations_that_enter_a_phase_together_share_a_line_between_two_events():
+    records = [
+        _record(1, "phase", "Alpha", phase="training"),
+        _record(2, "phase", "Beta", phase="training"),
+        _record(3, "phase", "Alpha", phase="evaluating"),
+        _record(4, "phase", "Gamma", phase="training"),
+        _record(5, "event", "", name="run.paused"),
+        _record(6, "phase", "Alpha", phase="training"),
+    ]
+    entries = entries_of(records)
+    assert [(entry.kind, entry.seq, entry.organisation) for entry in entries] == [
+        ("phase", 6, "Alpha"),
+        ("event", 5, ""),
+        ("phase", 4, "Gamma, Beta, Alpha"),
+        ("phase", 3, "Alpha"),
+    ]
+
+
+def test_many_phases_crowd_no_event_out_of_the_timeline():
+    records = [_record(1, "event", "", name="run.training")]
+    records += [_record(seq, "phase", f"O{seq}", phase="training", detail=str(seq)) for seq in range(2, 40)]
+    shown = newest(entries_of(records), 10)
+    assert [entry.kind for entry in shown] == ["phase"] * 10 + ["event"]
