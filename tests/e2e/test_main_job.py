@@ -179,8 +179,8 @@ def use_snippet(snippet: str, archive: Path, folder: Path) -> None:
     [config] = (folder / "adapter").rglob("adapter_config.json")
     names = {path.name for path in (folder / "adapter").rglob("*") if path.is_file()}
     assert {"adapter_model.safetensors", "README.md", "provenance.json", "SHA256SUMS", "metrics.csv"} <= names
-    code = snippet.replace(MODEL_ID, str(BASE_MODEL))
-    code = re.sub(r"""(PeftModel\.from_pretrained\(\s*\w+,\s*)["'][^"']+["']""", rf"\1{str(config.parent)!r}", code)
+    assert {"tokenizer.json", "tokenizer_config.json"} <= names
+    code = snippet.replace(MODEL_ID, str(BASE_MODEL)).replace("the-unpacked-folder", str(config.parent))
     code = re.sub(r""",\s*revision=["'][^"']*["']""", "", code)
     code += "\nimport sys\nassert not {'splitcore', 'workers', 'webapp'} & set(sys.modules)\nprint('it works')\n"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=180, check=False)

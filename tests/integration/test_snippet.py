@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,10 @@ def _python(code: str, *arguments: str, cwd: Path) -> str:
 def test_the_snippet_of_the_adapter_page_runs_in_a_clean_process(tmp_path: Path) -> None:
     _python(MAKE_ADAPTER, str(BASE), str(tmp_path / "adapter"), cwd=tmp_path)
     run = Run(config={"model": {"name_or_path": str(BASE)}}, public_prompts=['Note: the "quoted" word.\nSummary:'])
-    text = snippet(Adapter(run=run), "adapter")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BASE / name, tmp_path / "adapter")  # as the archive holds them, without the base's config.json
+    text = snippet(Adapter(run=run, provenance={"tokenizer_stands_alone": True}), "adapter")
+    assert 'AutoTokenizer.from_pretrained("adapter")' in text
     assert "webapp" not in text
     assert "splitcore" not in text
     printed = _python(text, cwd=tmp_path)
