@@ -24,6 +24,7 @@ from webapp.runs.models import DesiredState, Run, RunState
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import run_move
 from webapp.runs.timeline import timeline_event
+from workers.contracts import Phase
 
 CHECK_DEADLINE = timedelta(minutes=15)
 METRIC_COLUMNS = (
@@ -123,6 +124,9 @@ def _complete(run_id: str, built: dict[str, tuple[str, str, int]]) -> None:
     if missing:
         notes.append(f"No evaluation came from {', '.join(sorted(set(missing)))}.")
     run.summary = {**run.summary, **_final(run), "notes": notes}
+    run.participants.filter(phase__in=[Phase.VERIFYING, Phase.EVALUATING]).update(
+        phase=Phase.DONE.value, phase_since=timezone.now()
+    )
     run.desired = DesiredState.STOPPED
     run.save(update_fields=["summary", "desired", "updated_at"])
     for note in notes:

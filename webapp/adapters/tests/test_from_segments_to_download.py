@@ -101,9 +101,10 @@ def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered(
     assert assignments_for(w.workers[0]) == []
     adapter_package(w.run.id)
     assert w.fresh().state == RunState.FINISHING  # the other organisation is still measuring
+    Participant.objects.filter(pk=w.part(1).pk).update(phase="evaluating")
     _report(w, 1, adapter)
     adapter_package(w.run.id)
-    assert w.fresh().state == RunState.DONE
+    assert (w.fresh().state, w.part(1).phase) == (RunState.DONE, "done")
     assert w.run.summary["evaluation"]["beta-bank"]["exact_match"] == 0.6
 
 

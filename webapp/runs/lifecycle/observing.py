@@ -52,7 +52,8 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
 
 
 def _phase(participant: Participant, phase: Phase) -> None:
-    if participant.outcome and phase not in (Phase.VERIFYING, Phase.EVALUATING):
+    told_after_exit = (Phase.VERIFYING, Phase.EVALUATING, *([Phase.DONE] if participant.outcome == "done" else []))
+    if participant.outcome and phase not in told_after_exit:
         return
     phase_set(participant, phase)
 
