@@ -37,8 +37,10 @@ demo: setup  ## run the main job: three organisations, four process groups, one 
 demo-model: setup  ## pre-train the demo's base model again, from its seed
 	$(PY) -m demo.pretrain $(ARGS)
 
+# Unit tests on every core; then, one after another, those that share one real system.
 test: setup browser  ## run every test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS) splitcore processes interface workers webapp demo
+	$(PY) -m pytest $(ARGS) tests
 
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .

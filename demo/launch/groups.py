@@ -98,6 +98,7 @@ class Groups:
             "CUTLAYER_WORKER_HOME": str(self.home(key)),
             "CUTLAYER_CONSOLE_HOSTS": f"{self.consoles[key][0]},127.0.0.1,localhost",
             "OMP_NUM_THREADS": "1",
+            "CUTLAYER_WARM_HALVES": "1",  # importing torch for each of the nine halves would take a minute
             "HF_HUB_OFFLINE": "1",
         }
 
