@@ -25,6 +25,7 @@ def test_the_deployment_check_has_no_warning(tmp_path):
         "CUTLAYER_ALLOWED_HOSTS": "hub.example",
         "CUTLAYER_VAR_DIR": str(tmp_path),
     }
+    environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)  # the browser tests set it for themselves
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
