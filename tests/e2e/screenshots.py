@@ -21,7 +21,7 @@ from tests.stack import Stack, running_stack
 
 REPO = Path(__file__).resolve().parents[2]
 FOLDER = REPO / "screenshots"
-README_PAGES = ("run", "run-new", "console-add")
+README_PAGES = ("run", "console-add")
 
 
 def take(page: Page, url: str, name: str, scheme: str, width: int) -> None:
