@@ -9,3 +9,7 @@ DEBUG = env.bool("CUTLAYER_DEBUG", default=False)
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 SHOW_STYLEGUIDE = True
+
+# Without a mail server each mail becomes a file in the hub's folder, where whoever runs it can open the links.
+if not env.str("EMAIL_URL", default=""):
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"

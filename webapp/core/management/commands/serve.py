@@ -41,6 +41,9 @@ class Command(BaseCommand):
         logs.mkdir(parents=True, exist_ok=True)
         if not options["no_migrate"]:
             call_command("migrate", interactive=False, verbosity=0)
+        self.stdout.write(f"The hub: http://{options['host']}:{options['port']}   logs: {logs}")
+        if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
+            self.stdout.write(f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH}")
         with redis_url(log=logs / "redis.log") as url:
             self._supervise(self._commands(options["host"], options["port"]), {**os.environ, "REDIS_URL": url}, logs)
 
