@@ -6,6 +6,7 @@ import html
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -61,14 +62,20 @@ def test_a_silent_worker_s_lane_is_dropped_and_comes_back_with_everything_it_has
         silent_at = part_of(run_of(stack.stage, training_run), worker)["step"]
         assert halves(stack, "bank"), "the half goes on without its agent"
     wait_for(lambda: phase() == "training", seconds=PATIENCE, what="the lane's return")
-    reach_step(stack.stage, training_run, silent_at + 3)
-    records = records_of(stack.stage, training_run)
+    party = part_of(run_of(stack.stage, training_run), worker)["party"]
+
+    def caught_up() -> list[dict[str, Any]] | None:
+        found = records_of(stack.stage, training_run)
+        told = [one["step"] for one in found if one["kind"] == "metric" and one["party"] == party]
+        return found if max(told) > silent_at + 3 else None
+
+    records = wait_for(caught_up, seconds=PATIENCE, what="what the worker kept while it was silent")
     assert event_of(records, "participant.dropped")["payload"]["error"]["code"] == "CL-1510"
     assert event_of(records, "participant.returned")["seq"] > event_of(records, "participant.dropped")["seq"]
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
     steps = Counter((record["party"], record["step"]) for record in records if record["kind"] == "metric")
     assert set(steps.values()) == {1}
-    bank = sorted(step for party, step in steps if party == part_of(run_of(stack.stage, training_run), worker)["party"])
+    bank = sorted(step for one, step in steps if one == party)
     assert bank == list(range(1, bank[-1] + 1))
     assert bank[-1] > silent_at
 
