@@ -33,7 +33,7 @@ Exact match of the greedy completion on {examples} fresh examples of each task, 
 | --- | --- |
 {figures}
 
-The training took {minutes:.0f} minutes on two CPU cores that were busy with other work too.
+The training took {minutes:.0f} minutes of wall time.
 """
 
 
