@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 CARD = """---
 library_name: transformers
@@ -18,7 +21,9 @@ It knows nothing about the world and is of no use as an assistant.
 
 ## How it was made
 
-`make demo-model` makes it again. The project's own generator (`demo/text/`) writes every training example from the
+`make demo-model` makes it again: the same seed, torch {torch} and two threads gave a `model.safetensors` with the
+SHA-256 `{digest}`.
+The project's own generator (`demo/text/`) writes every training example from the
 seed: copying, repeating, looking up and rewriting fields, applying small tables given in the prompt, extracting facts
 from sentences about everyday life, plain sentences. No other text was used. The two private domains of the demo
 (clinic notes and bank tickets) are not part of it: their formats and code tables are met in fine-tuning alone.
@@ -33,7 +38,7 @@ Exact match of the greedy completion on {examples} fresh examples of each task, 
 | --- | --- |
 {figures}
 
-The training took {minutes:.0f} minutes of wall time.
+The training took {minutes:.0f} minutes of wall time; other work on the same machine is part of that.
 """
 
 
@@ -46,12 +51,14 @@ def write_card(
     parameters: int,
     seconds: float,
 ) -> None:
-    """Write README.md from what was set and what was measured."""
+    """Write README.md from what was set and what was measured; the weights are in `folder` already."""
     text = CARD.format(
         parameters=parameters,
         recipe=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in recipe.items()) + ".",
         figures="\n".join(f"| {name.replace('_', ' ')} | {value:.2f} |" for name, value in figures.items()),
         examples=examples,
         minutes=seconds / 60,
+        torch=torch.__version__.partition("+")[0],
+        digest=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
