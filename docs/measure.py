@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from demo.datasets import domain_rows
 from splitcore import RunConfig, RunResult, fine_tune, fine_tune_unsplit
+from splitcore.config import ModelSection
+from splitcore.models.loading import load_whole
+from splitcore.models.quantised import QuantisedLinear
 
 TARGET = Path(__file__).parent / "methods" / "measured.md"
 MODEL = Path(__file__).parents[1] / "demo" / "base_model"
@@ -54,7 +58,8 @@ def trial(shards: Shards, heldout: list[dict[str, str]], **sections: Any) -> Tri
     """Train split and unsplit with the same configuration."""
     training = {**TRAINING, **sections.pop("training", {})}
     wire = {"activations": "fp32", "gradients": "fp32", **sections.pop("wire", {})}
-    config = RunConfig.parse({"model": {"name_or_path": str(MODEL)}, "training": training, "wire": wire, **sections})
+    model = {"name_or_path": str(MODEL), **sections.pop("model", {})}
+    config = RunConfig.parse({"model": model, "training": training, "wire": wire, **sections})
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         split = fine_tune(config, shards, out=out / "split", eval_rows=heldout)
@@ -96,7 +101,24 @@ def page() -> str:
         lines.append(f"| {codec} | {moved['uplink']:,} | {moved['downlink']:,} | {loss:.4f} |")
     before, after = found.whole.eval_losses[0][1], found.whole.eval_losses[-1][1]
     lines.append(f"\nUnsplit, the held-out loss is {before:.4f} before the first step and {after:.4f} after the last.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *quantised_bases(one, heldout)]) + "\n"
+
+
+def quantised_bases(shards: Shards, heldout: list[dict[str, str]]) -> list[str]:
+    """What a base model in fewer bits costs in quality and takes in memory."""
+    lines = ["\n## Quantised base, one party, 2 micro-batches, fp32 adapters and wire\n"]
+    lines.append("| `model.quantisation` | linear layers, share of bfloat16 | held-out loss before | after |")
+    lines.append("| --- | ---: | ---: | ---: |")
+    for scheme in ("none", "int8", "int4"):
+        section = {"name_or_path": str(MODEL), "quantisation": scheme, "dtype": "bfloat16"}
+        base = load_whole(MODEL, ModelSection.model_validate(section))
+        matrices = [module for module in base.model.layers.modules() if isinstance(module, nn.Linear)]
+        held = [m.held.nbytes() if isinstance(m, QuantisedLinear) else m.weight.nbytes for m in matrices]
+        share = sum(held) / sum(2 * module.weight.numel() for module in matrices)
+        found = trial(shards, heldout, model={"quantisation": scheme}, training={"micro_batches": 2})
+        before, after = found.split.eval_losses[0][1], found.split.eval_losses[-1][1]
+        lines.append(f"| {scheme} | {share:.4f} | {before:.4f} | {after:.4f} |")
+    return lines
 
 
 if __name__ == "__main__":

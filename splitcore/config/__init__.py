@@ -1,5 +1,6 @@
 """RunConfig: the one definition of every field of a split fine-tuning run (torch-free)."""
 
+from splitcore.config.dtype import resolve_dtype
 from splitcore.config.run import (
     PartyOverride,
     RunConfig,
@@ -30,4 +31,5 @@ __all__ = [
     "WireSection",
     "canonical_json",
     "config_hash",
+    "resolve_dtype",
 ]

@@ -33,10 +33,22 @@ class ModelSection(Section):
         description="SHA-256 of the model's manifest (configuration, tokenizer and each tensor).",
         json_schema_extra=ui(level="advanced", label="Manifest"),
     )
-    dtype: Literal["float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "float32",
-        description="Number format in which the frozen base model is held and computed.",
+        description=(
+            "Number format in which the frozen base model is held and computed. auto: the one that the model's "
+            "configuration names, the same at every party (float16 is held as float32)."
+        ),
         json_schema_extra=ui(level="advanced", label="Compute format"),
+    )
+    quantisation: Literal["none", "int8", "int4"] = Field(
+        "none",
+        description=(
+            "Hold the linear layers of the frozen base model in fewer bits; adapters stay in fp32. int8: one scale per "
+            "output channel. int4: NF4 in blocks of 64 with 8-bit scales, about a quarter of bfloat16's memory. "
+            "Each step dequantises them, which costs time."
+        ),
+        json_schema_extra=ui(level="advanced", label="Quantised base"),
     )
 
 

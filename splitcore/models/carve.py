@@ -102,8 +102,11 @@ def carved_class(stock: type[PreTrainedModel], plan: SegmentPlan, port: Port, ar
 class Segment:
     """A carved model with its port: the head takes token ids, the others take hidden states."""
 
-    def __init__(self, model: PreTrainedModel, plan: SegmentPlan, port: Port) -> None:
+    def __init__(
+        self, model: PreTrainedModel, plan: SegmentPlan, port: Port, *, dtype: torch.dtype | None = None
+    ) -> None:
         self.model = model
+        self.dtype = dtype or model.dtype  # of its hidden states; a quantised model has no weights to ask
         self.plan = plan
         self._port = port
 
@@ -111,11 +114,6 @@ class Segment:
     def device(self) -> torch.device:
         """Where it computes."""
         return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number type of its hidden states."""
-        return self.model.dtype
 
     def __call__(
         self,

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from splitcore.config import ModelSection
+from splitcore.config import ModelSection, resolve_dtype
 from splitcore.errors import AppError
 from splitcore.models.carve import Segment, carved_class, layer_count, stock_class
-from splitcore.models.files import INDEX, check_folder, wanted_shards, weight_files
+from splitcore.models.files import INDEX, check_folder, read_json, wanted_shards, weight_files
 from splitcore.models.manifest import Manifest, verify_folder
 from splitcore.models.plan import SegmentPlan
+from splitcore.models.quantised import quantise_layers
 from splitcore.models.slots import Port
 from splitcore.models.twin import layer_arity, quiet_library
 
@@ -101,8 +102,9 @@ def load_segment(
     port = Port()
     carved = carved_class(stock_class(config), plan, port, layer_arity(config))
     with _only_wanted_shards(folder, plan, tied=tied) as reduced:
-        loaded = _load(carved, reduced, config, model)
-    return Segment(_on(device, loaded), plan, port)
+        loaded = _load(carved, reduced, config, compute_dtype(folder, model))
+    quantise_layers(loaded, plan.total, model.quantisation)
+    return Segment(_on(device, loaded), plan, port, dtype=compute_dtype(folder, model))
 
 
 def load_whole(folder: Path, model: ModelSection, *, device: str = "cpu") -> PreTrainedModel:
@@ -111,12 +113,18 @@ def load_whole(folder: Path, model: ModelSection, *, device: str = "cpu") -> Pre
     for path in weight_files(folder):
         if not path.is_file():
             raise AppError("CL-1103", f"The weight file {path.name} is missing.")
-    loaded = _load(stock_class(config), folder, config, model)
+    loaded = _load(stock_class(config), folder, config, compute_dtype(folder, model))
+    quantise_layers(loaded, layer_count(config), model.quantisation)
     return _on(device, loaded)
 
 
+def compute_dtype(folder: Path, model: ModelSection) -> torch.dtype:
+    """The number format in which the model in `folder` computes. Raises AppError CL-1103."""
+    return DTYPES[resolve_dtype(model.dtype, read_json(folder / "config.json"))]
+
+
 def _load(
-    model_class: type[PreTrainedModel], folder: Path, config: PreTrainedConfig, section: ModelSection
+    model_class: type[PreTrainedModel], folder: Path, config: PreTrainedConfig, dtype: torch.dtype
 ) -> PreTrainedModel:
     """The library's own loading; a weight that is missing is an error, never a random tensor."""
     try:
@@ -124,7 +132,7 @@ def _load(
             answer: Any = model_class.from_pretrained(
                 folder,
                 config=config,
-                dtype=DTYPES[section.dtype],
+                dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from splitcore.config import RunConfig
 from splitcore.planning.ranges import Range
-from splitcore.planning.segments import ADAPTER_BYTES, WEIGHT_BYTES, Segments, client_weights, server_weights
+from splitcore.planning.segments import ADAPTER_BYTES, Segments, client_weights, compute_width, server_weights
 from splitcore.planning.shape import ModelShape
 
 LIBRARIES = (376e6, 733e6, 733e6)  # tried on a CPU: imports alone; a small training process in all
@@ -33,7 +33,7 @@ def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: 
     return _role(
         config,
         shape,
-        weights=client_weights(shape, cut),
+        weights=client_weights(config, shape, cut),
         adapter=cut.client_adapter,
         layers=cut.client_layers,
         rows=(rows, rows, rows),
@@ -51,7 +51,7 @@ def server_memory(
     return _role(
         config,
         shape,
-        weights=server_weights(shape, cut),
+        weights=server_weights(config, shape, cut),
         adapter=cut.body_adapter,
         layers=cut.body_layers,
         rows=(micro, rows, rows),
@@ -65,7 +65,7 @@ def _role(
     config: RunConfig,
     shape: ModelShape,
     *,
-    weights: int,
+    weights: float,
     adapter: int,
     layers: int,
     rows: tuple[int, int, int],
@@ -73,9 +73,11 @@ def _role(
     lengths: tuple[int, int, int],
     words: str,
 ) -> RoleMemory:
-    width = WEIGHT_BYTES[config.model.dtype]
+    width = compute_width(config, shape)
     micro = config.training.batch_size // config.training.micro_batches
-    base = weights * width
+    # a quantised layer is dequantised one matrix at a time
+    quantised = config.model.quantisation != "none"
+    base = weights + (max(linear.inputs * linear.outputs for linear in shape.linears) * 4 if quantised else 0)
     states = adapter * ADAPTER_BYTES * STATES[config.training.optimiser]
     saved = [
         layers * rows_ * length * saved_values(shape, cut_rank=config.lora.rank) * width * factor
@@ -89,7 +91,7 @@ def _role(
     low, high = (base + states + saved[at] + output[at] for at in (0, 2))
     expected = base + states + saved[1] + output[1]
     reason = (
-        f"{words}; weights as {config.model.dtype}, rows of {lengths[0]} to {lengths[2]} tokens. "
+        f"{words}; weights as {_format(config, shape)}, rows of {lengths[0]} to {lengths[2]} tokens. "
         "High counts an attention that keeps its scores. The libraries' own memory is in it, as tried on a CPU."
     )
     if not shape.known:
@@ -104,6 +106,12 @@ def _role(
             "libraries": LIBRARIES[1],
         },
     )
+
+
+def _format(config: RunConfig, shape: ModelShape) -> str:
+    """The number formats of the base model, in words."""
+    dtype = shape.dtype if config.model.dtype == "auto" else config.model.dtype
+    return dtype if config.model.quantisation == "none" else f"{config.model.quantisation} and {dtype}"
 
 
 def saved_values(shape: ModelShape, *, cut_rank: int) -> float:

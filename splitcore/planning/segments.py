@@ -9,6 +9,7 @@ from splitcore.errors import AppError
 from splitcore.planning.shape import ModelShape
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2}
+QUANTISED_BYTES = {"int8": 1.0, "int4": 0.5 + 1 / 64 + 4 / (64 * 256)}  # a weight of a linear layer, with its scales
 ADAPTER_BYTES = 4  # adapters are held, exchanged and saved in fp32
 
 
@@ -61,12 +62,26 @@ def segments_of(config: RunConfig, shape: ModelShape) -> Segments:
     return Segments(head, body, tail, config.lora.rank, per_layer, 2 * len(adapted), u_shape)
 
 
-def client_weights(shape: ModelShape, cut: Segments) -> int:
-    """Base weights that a data party loads; a tied embedding that serves head and tail is held once."""
+def compute_width(config: RunConfig, shape: ModelShape) -> int:
+    """Bytes of a number that the base model computes with."""
+    return WEIGHT_BYTES[shape.dtype if config.model.dtype == "auto" else config.model.dtype]
+
+
+def layer_bytes(config: RunConfig, shape: ModelShape) -> float:
+    """Bytes of a decoder layer's base weights; fused experts are not quantised."""
+    width = compute_width(config, shape)
+    quantised = QUANTISED_BYTES.get(config.model.quantisation, width)
+    return sum(linear.parameters * (quantised if linear.copies == 1 else width) for linear in shape.linears)
+
+
+def client_weights(config: RunConfig, shape: ModelShape, cut: Segments) -> float:
+    """Bytes of base weights that a data party holds; a tied embedding that serves head and tail is held once."""
     output = shape.output_parameters if cut.u_shape and not shape.tied else 0
-    return cut.client_layers * shape.layer_parameters + shape.embedding_parameters + output
+    ends = (shape.embedding_parameters + output) * compute_width(config, shape)
+    return cut.client_layers * layer_bytes(config, shape) + ends
 
 
-def server_weights(shape: ModelShape, cut: Segments) -> int:
-    """Base weights that the compute party loads, once for all clients."""
-    return cut.body_layers * shape.layer_parameters + (0 if cut.u_shape else shape.output_parameters)
+def server_weights(config: RunConfig, shape: ModelShape, cut: Segments) -> float:
+    """Bytes of base weights that the compute party holds, once for all clients."""
+    output = 0 if cut.u_shape else shape.output_parameters * compute_width(config, shape)
+    return cut.body_layers * layer_bytes(config, shape) + output

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from splitcore.config import resolve_dtype
 from splitcore.errors import AppError
 
 FUSED_ATTENTION = {
@@ -75,10 +76,12 @@ class ModelShape:
     experts: int = 0
     active_experts: int = 0
     known: bool = True
+    dtype: str = "float32"  # what `model.dtype: auto` stands for
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
         """Read a parsed `config.json`. Raises AppError CL-1101 when it describes no decoder with layers."""
+        dtype = resolve_dtype("auto", config)
         text = config.get("text_config")
         if isinstance(text, Mapping):
             config = {"tie_word_embeddings": config.get("tie_word_embeddings"), **text}
@@ -113,6 +116,7 @@ class ModelShape:
             experts,
             _first(config, ("num_experts_per_tok",), 1) if experts else 0,
             family in GATED or family in PLAIN_MLP,
+            dtype,
         )
 
     @property

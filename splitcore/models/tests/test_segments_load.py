@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
-from splitcore.models.loading import load_segment, load_whole, locate, read_config
+from splitcore.models.loading import compute_dtype, load_segment, load_whole, locate, read_config
 from splitcore.models.manifest import Manifest, build_manifest, verify_folder
 from splitcore.models.plan import segment_plans
 from splitcore.models.tests.tiny import FAMILIES, LAYERS, save_model
@@ -145,6 +145,36 @@ def test_a_manifest_is_the_same_wherever_the_model_lies_and_sees_every_change(tm
         load_segment(copy, plans["body"], SECTION, manifest=manifest)
     assert caught.value.code == "CL-1104"
     assert caught.value.details["name"] == "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("fields", "dtype"),
+    [
+        ({"dtype": "bfloat16"}, torch.bfloat16),
+        ({"torch_dtype": "bfloat16"}, torch.bfloat16),
+        ({"dtype": "float32"}, torch.float32),
+        ({"dtype": "float16"}, torch.float32),
+        ({"text_config": {"dtype": "bfloat16"}}, torch.bfloat16),
+        ({}, torch.float32),
+    ],
+)
+def test_auto_is_the_format_that_the_models_configuration_names(
+    tmp_path: Path, fields: dict[str, object], dtype: torch.dtype
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    assert compute_dtype(tmp_path, SECTION.model_copy(update={"dtype": "auto"})) == dtype
+    assert compute_dtype(tmp_path, SECTION) == torch.float32
+
+
+def test_every_segment_of_an_auto_run_computes_in_the_checkpoints_format(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    section = SECTION.model_copy(update={"dtype": "auto"})
+    for plan in segment_plans("u_shape", 1, 2, LAYERS).values():
+        segment = load_segment(folder, plan, section)
+        assert segment.dtype == torch.bfloat16
+        assert {parameter.dtype for parameter in segment.model.parameters()} == {torch.bfloat16}
 
 
 def test_an_unreadable_configuration_is_an_error_with_a_code(tmp_path: Path) -> None:
