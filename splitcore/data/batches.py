@@ -12,11 +12,15 @@ from splitcore.data.tokenise import IGNORED, Encoded
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch: ids, mask (1 for real tokens) and labels (IGNORED where the loss does not count)."""
+    """One micro-batch: ids, mask (1 for real tokens) and labels (IGNORED where the loss does not count).
+
+    `rows`: the rows' numbers in the dataset, where it is a batch to train on.
+    """
 
     ids_BL: torch.Tensor
     mask_BL: torch.Tensor
     labels_BL: torch.Tensor
+    rows: tuple[int, ...] | None = None
 
     @property
     def targets(self) -> int:
@@ -29,14 +33,16 @@ class Batch:
         return int(self.mask_BL.sum())
 
 
-def collate(rows: Sequence[Encoded], *, padding: int, device: str = "cpu") -> Batch:
-    """Pad rows to one length."""
+def collate(
+    rows: Sequence[Encoded], *, padding: int, device: str = "cpu", numbers: Sequence[int] | None = None
+) -> Batch:
+    """Pad rows to one length; `numbers` are theirs in the dataset."""
     length = max(len(row.ids) for row in rows)
     ids = [[*row.ids, *[padding] * (length - len(row.ids))] for row in rows]
     mask = [[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows]
     labels = [[*row.labels, *[IGNORED] * (length - len(row.ids))] for row in rows]
     ids_BL, mask_BL, labels_BL = (torch.tensor(part, dtype=torch.int64, device=device) for part in (ids, mask, labels))
-    return Batch(ids_BL, mask_BL, labels_BL)
+    return Batch(ids_BL, mask_BL, labels_BL, None if numbers is None else tuple(numbers))
 
 
 def padding_id(tokenizer: object) -> int:

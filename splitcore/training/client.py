@@ -191,12 +191,12 @@ class ClientHalf:
         rows = self._held_out
         return [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
 
-    def _collate(self, rows: Sequence[Encoded]) -> Batch:
-        return collate(rows, padding=padding_id(self._tokenizer), device=self._plan.device)
+    def _collate(self, rows: Sequence[Encoded], numbers: Sequence[int] | None = None) -> Batch:
+        return collate(rows, padding=padding_id(self._tokenizer), device=self._plan.device, numbers=numbers)
 
     def _micro_batches(self, step: int) -> list[Batch]:
-        rows = [self._encoded[index] for index in self._sampler.batch(step)]
-        return [self._collate(part) for part in cut(rows, self._config.training.micro_batches)]
+        parts = cut(self._sampler.batch(step), self._config.training.micro_batches)
+        return [self._collate([self._encoded[index] for index in part], part) for part in parts]
 
     def _announce(self, step: int) -> None:
         """Tell the tokens of a step ahead, so that the common denominator is there when it is needed."""

@@ -14,6 +14,7 @@ from splitcore.adapters.lora import without_dropout
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.tokenise import IGNORED, Encoded, encode_prompt
 from splitcore.training.client_step import ClientStep
+from splitcore.training.crossings import Place
 from splitcore.training.events import EvaluationFinished, SampleWritten
 from splitcore.training.halves import MAX_SAMPLES, Watch
 from splitcore.training.link import number, out_of_turn
@@ -78,7 +79,7 @@ class ClientEvaluation:
             micro=index,
             phase=Phase.HEAD_UP,
             evaluation=True,
-            tensors=self._stepper.uplink(batch, hidden_BLD),
+            tensors=self._stepper.uplink(batch, Place(step, index, batch.mask_BL), hidden_BLD),
         )
 
     def _answer(self, step: int, index: int) -> Message:
@@ -91,7 +92,8 @@ class ClientEvaluation:
         tail = self._stepper.tail
         if tail is None:
             raise out_of_turn(answer)
-        return tail(batch.mask_BL, hidden_BLD=self._stepper.received(answer, batch, tail))
+        place = Place(answer.step, answer.micro, batch.mask_BL)
+        return tail(batch.mask_BL, hidden_BLD=self._stepper.received(answer, place, tail))
 
     def _loss(self, answer: Message, batch: Batch) -> float:
         if self._stepper.tail is None:

@@ -11,12 +11,12 @@ from torch import nn
 
 from splitcore.config import RunConfig
 from splitcore.data.batches import Batch
-from splitcore.errors import AppError
 from splitcore.models.carve import Segment
 from splitcore.training.clock import Clock
+from splitcore.training.crossings import Crossings, Place
 from splitcore.training.dropout import dropout_seed
 from splitcore.training.halves import Blueprint
-from splitcore.training.link import Link, TensorsIn, number, out_of_turn
+from splitcore.training.link import Encodable, Link, TensorsIn, number, out_of_turn
 from splitcore.training.loss import loss_sum
 from splitcore.training.norms import clip_coefficient, norms_vector, scale
 from splitcore.training.optim import Optimiser
@@ -48,6 +48,10 @@ class _Flight:
     finished: int = 0
     loss: float = 0.0
 
+    def place(self, micro: int) -> Place:
+        """What the crossings need to know of a micro-batch."""
+        return Place(self.step, micro, self.batches[micro].mask_BL, self.batches[micro].rows)
+
 
 class ClientStep:
     """Runs steps over a link; holds no data of its own between them."""
@@ -69,6 +73,7 @@ class ClientStep:
         self.head, self.tail = segments
         self.window = window
         self._parameters, self._optimiser = parameters, optimiser
+        self.crossings = Crossings(config, party, clock)
         self._totals: dict[int, int] = {}
         self._stash: deque[Message] = deque()
         self._since_average = 0
@@ -102,9 +107,10 @@ class ClientStep:
 
     # ---- forward and backward
 
-    def uplink(self, batch: Batch, hidden_BLD: torch.Tensor) -> TensorsIn:
+    def uplink(self, batch: Batch, place: Place, hidden_BLD: torch.Tensor) -> TensorsIn:
         """What goes up with a micro-batch; labels only where the topology sends them."""
-        tensors = {"hidden": (hidden_BLD, self.config.wire.activations), "mask": (batch.mask_BL, "u8")}
+        tensors: dict[str, Encodable] = {**self.crossings.send(Phase.HEAD_UP, place, hidden_BLD)}
+        tensors["mask"] = (batch.mask_BL, "u8")
         if self.tail is None:
             tensors["labels"] = (batch.labels_BL, "i64")
         return tensors
@@ -148,12 +154,14 @@ class ClientStep:
             hidden_BLD = self.head(batch.mask_BL, ids_BL=batch.ids_BL)
         flight.hidden_BLD[micro] = hidden_BLD
         flight.sent += 1
+        place = flight.place(micro)
         self.link.send(
             Kind.ACTIVATIONS,
             step=flight.step,
             micro=micro,
             phase=Phase.HEAD_UP,
-            tensors=self.uplink(batch, hidden_BLD),
+            body=self.crossings.body(place),
+            tensors=self.uplink(batch, place, hidden_BLD),
         )
 
     def _tail_pass(self, flight: _Flight, tail: Segment, message: Message) -> None:
@@ -161,7 +169,7 @@ class ClientStep:
         batch = flight.batches[message.micro]
         tokens = self._tokens_of(flight.step)
         with self.clock.stage("tail"):
-            received_BLD = self.received(message, batch, tail).requires_grad_()
+            received_BLD = self.received(message, flight.place(message.micro), tail).requires_grad_()
             with dropout_seed(self.config, flight.step, self.party, message.micro, "tail"):
                 logits_BLV = tail(batch.mask_BL, hidden_BLD=received_BLD)
             summed = loss_sum(logits_BLV, batch.labels_BL)
@@ -174,20 +182,17 @@ class ClientStep:
             step=flight.step,
             micro=message.micro,
             phase=Phase.TAIL_UP,
-            tensors={"hidden": (received_BLD.grad, self.config.wire.gradients)},
+            tensors=self.crossings.send(Phase.TAIL_UP, flight.place(message.micro), received_BLD.grad),
         )
 
-    def received(self, message: Message, batch: Batch, segment: Segment) -> torch.Tensor:
+    def received(self, message: Message, place: Place, segment: Segment) -> torch.Tensor:
         """The hidden states of a message, which must have the batch's own shape."""
-        hidden_BLD = decode(message.tensors["hidden"], device=segment.device, dtype=segment.dtype)
-        if hidden_BLD.shape[:2] != batch.mask_BL.shape:
-            raise AppError("CL-1309")
-        return hidden_BLD
+        return self.crossings.receive(message, place, device=segment.device, dtype=segment.dtype)
 
     def _head_backward(self, flight: _Flight, message: Message) -> None:
         hidden_BLD = flight.hidden_BLD.pop(message.micro)
         with self.clock.stage("head_backward"):
-            gradient_BLD = self.received(message, flight.batches[message.micro], self.head)
+            gradient_BLD = self.received(message, flight.place(message.micro), self.head)
             if hidden_BLD.requires_grad:
                 torch.autograd.backward(hidden_BLD, gradient_BLD)
 

@@ -214,6 +214,7 @@ def wire_limits(
         activations=config.wire.activations,
         gradients=config.wire.gradients,
         labels=config.split.topology == "vanilla",
+        padding=not config.wire.skip_padding,
     )
     rules = dict(limits.rules)
     if side == "server":

@@ -13,9 +13,10 @@ from splitcore.training.clock import Clock
 from splitcore.training.halves import SLICE, StoppedError, Watch
 from splitcore.wire.channel import Channel
 from splitcore.wire.codecs import encode
-from splitcore.wire.messages import ChannelError, Json, Kind, Message, Phase
+from splitcore.wire.messages import ChannelError, Json, Kind, Message, Payload, Phase
 
-TensorsIn = Mapping[str, tuple[torch.Tensor, str]]  # name → (tensor, codec)
+Encodable = tuple[torch.Tensor, str] | Payload  # (tensor, codec), or what is encoded already
+TensorsIn = Mapping[str, Encodable]
 
 
 class Link:
@@ -37,7 +38,9 @@ class Link:
     ) -> None:
         """Encode and queue a message. Raises StoppedError while waiting for room."""
         with self._clock.stage("encode"):
-            payloads = {name: encode(tensor, codec) for name, (tensor, codec) in (tensors or {}).items()}
+            payloads = {
+                name: entry if isinstance(entry, Payload) else encode(*entry) for name, entry in (tensors or {}).items()
+            }
         message = Message(kind, step, micro, phase, evaluation, dict(body or {}), payloads)
         with self._clock.stage("send"):
             while True:

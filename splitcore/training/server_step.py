@@ -14,6 +14,7 @@ from splitcore.errors import AppError
 from splitcore.models.carve import Segment
 from splitcore.training.client_evaluation import next_tokens
 from splitcore.training.clock import Clock
+from splitcore.training.crossings import Crossings, Place
 from splitcore.training.dropout import dropout_seed
 from splitcore.training.halves import Blueprint
 from splitcore.training.link import Link, number, out_of_turn
@@ -44,6 +45,7 @@ class _Share:
     forwards: int = 0
     backwards: int = 0
     graphs: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    places: dict[int, Place] = field(default_factory=dict)
     gradients: Tensors = field(default_factory=dict)  # of the body, summed over micro-batches
     ends: Tensors = field(default_factory=dict)  # of head and tail, where they are summed here
     norms: torch.Tensor | None = None
@@ -80,6 +82,7 @@ class ServerStep:
         self._shares = {party: _Share() for party in links}
         self._waiting: deque[tuple[str, Message]] = deque()
         self._weights: dict[str, tuple[float, Tensors]] = {}
+        self._crossings = {party: Crossings(self._config, party, clock) for party in links}
 
     # ---- messages
 
@@ -122,13 +125,12 @@ class ServerStep:
 
     # ---- forward and backward
 
-    def _received(self, message: Message) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states and mask, whose shapes must fit each other."""
-        hidden_BLD = decode(message.tensors["hidden"], device=self._body.device, dtype=self._body.dtype)
+    def _received(self, party: str, message: Message) -> tuple[torch.Tensor, Place]:
+        """Hidden states, and the micro-batch (with its mask) that they belong to."""
         mask_BL = decode(message.tensors["mask"], device=self._body.device, dtype=torch.int64)
-        if hidden_BLD.shape[:2] != mask_BL.shape:
-            raise AppError("CL-1309")
-        return hidden_BLD, mask_BL
+        crossings = self._crossings[party]
+        place = crossings.place(message, mask_BL)
+        return crossings.receive(message, place, device=self._body.device, dtype=self._body.dtype), place
 
     def _labels(self, message: Message, mask_BL: torch.Tensor) -> torch.Tensor:
         labels_BL = decode(message.tensors["labels"], device=self._body.device)
@@ -147,7 +149,8 @@ class ServerStep:
             raise out_of_turn(message)
         share.forwards += 1
         with self._clock.stage("body_forward"):
-            hidden_BLD, mask_BL = self._received(message)
+            hidden_BLD, place = self._received(party, message)
+            mask_BL, share.places[micro] = place.mask_BL, place
             share.seen = share.seen + mask_BL.sum()
             hidden_BLD.requires_grad_()
             with dropout_seed(self._config, self._step, party, micro, "body"):
@@ -161,7 +164,7 @@ class ServerStep:
             step=self._step,
             micro=micro,
             phase=Phase.BODY_DOWN,
-            tensors={"hidden": (output, self._config.wire.activations)},
+            tensors=self._crossings[party].send(Phase.BODY_DOWN, place, output),
         )
 
     def _loss_here(
@@ -189,9 +192,9 @@ class ServerStep:
         share.backwards += 1
         hidden_BLD, output_BLD = share.graphs.pop(micro)
         with self._clock.stage("body_backward"):
-            gradient_BLD = decode(message.tensors["hidden"], device=self._body.device, dtype=output_BLD.dtype)
-            if gradient_BLD.shape != output_BLD.shape:
-                raise AppError("CL-1309")
+            gradient_BLD = self._crossings[party].receive(
+                message, share.places[micro], device=self._body.device, dtype=output_BLD.dtype
+            )
             torch.autograd.backward(output_BLD, gradient_BLD)
             self._collect(share)
         self._gradient_down(party, micro, hidden_BLD)
@@ -215,7 +218,9 @@ class ServerStep:
             step=self._step,
             micro=micro,
             phase=Phase.BODY_GRAD_DOWN,
-            tensors={"hidden": (hidden_BLD.grad, self._config.wire.gradients)},
+            tensors=self._crossings[party].send(
+                Phase.BODY_GRAD_DOWN, self._shares[party].places.pop(micro), hidden_BLD.grad
+            ),
         )
 
     def _evaluate(self, party: str, message: Message) -> None:
@@ -223,7 +228,8 @@ class ServerStep:
         if self._shares[party].forwards:
             raise out_of_turn(message)
         with self._clock.stage("evaluate"), torch.no_grad(), without_dropout(self._body.model):
-            hidden_BLD, mask_BL = self._received(message)
+            hidden_BLD, place = self._received(party, message)
+            mask_BL = place.mask_BL
             output = self._body(mask_BL, hidden_BLD=hidden_BLD)
             if self._body.plan.output:
                 labels_BL = self._labels(message, mask_BL)
@@ -233,7 +239,7 @@ class ServerStep:
         if self._body.plan.output:
             self._links[party].send(Kind.LOSS, **at, body=body)  # type: ignore[arg-type]
             return
-        tensors = {"hidden": (output, self._config.wire.activations)}
+        tensors = self._crossings[party].send(Phase.BODY_DOWN, place, output)
         self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, tensors=tensors)  # type: ignore[arg-type]
 
     # ---- the barrier

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from splitcore.wire.formats import FORMATS
+from splitcore.wire.group_codec import GROUP_CODECS
 from splitcore.wire.messages import FrameError, Payload
+from splitcore.wire.packing import bytes_of, tensor_of
+from splitcore.wire.rounding import NEAREST, Draw
 
 
 class Codec(Protocol):
@@ -22,11 +24,13 @@ class Codec(Protocol):
 
     name: str
 
-    def encode(self, tensor: torch.Tensor) -> Payload:
+    def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         """The encoded form. It may share the tensor's memory: `Channel.send` copies it before it returns."""
 
-    def decode(self, payload: Payload) -> torch.Tensor:
-        """A new CPU tensor of the codec's own number type."""
+    def decode(
+        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
+    ) -> torch.Tensor:
+        """A new tensor of the codec's own number type, on `device` where the codec computes there, else on the CPU."""
 
 
 class _PlainCodec:
@@ -36,12 +40,14 @@ class _PlainCodec:
         self.name = name
         self._dtype = dtype
 
-    def encode(self, tensor: torch.Tensor) -> Payload:
+    def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         plain = tensor.detach().to(device="cpu", dtype=self._dtype).contiguous()
-        return Payload(self.name, tuple(plain.shape), (_bytes_of(plain),))
+        return Payload(self.name, tuple(plain.shape), (bytes_of(plain),))
 
-    def decode(self, payload: Payload) -> torch.Tensor:
-        return _tensor_of(payload.buffers[0], payload.shape, self._dtype)
+    def decode(
+        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
+    ) -> torch.Tensor:
+        return tensor_of(payload.buffers[0], payload.shape, self._dtype)
 
 
 class _Int8RowCodec:
@@ -49,21 +55,27 @@ class _Int8RowCodec:
 
     name = "int8"
 
-    def encode(self, tensor: torch.Tensor) -> Payload:
+    def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         values = tensor.detach().to(device="cpu", dtype=torch.float32)
         scale = values.abs().amax(dim=-1, keepdim=True) / 127
         # a NaN must stay one: it may not become an innocent integer that the receiver cannot see
-        quantised = torch.where(scale > 0, values / scale, torch.zeros_like(values)).round().clamp(-127, 127)
-        whole = quantised.nan_to_num(0).to(torch.int8).contiguous()
-        return Payload(self.name, tuple(values.shape), (_bytes_of(whole), _bytes_of(scale.squeeze(-1).contiguous())))
+        parts = torch.where(scale > 0, values / scale, torch.zeros_like(values))
+        if draw.rounding == "stochastic":
+            parts = parts.add_(draw.uniform(tuple(parts.shape), parts.device)).floor_()
+        else:
+            parts = parts.round()
+        whole = parts.clamp(-127, 127).nan_to_num(0).to(torch.int8).contiguous()
+        return Payload(self.name, tuple(values.shape), (bytes_of(whole), bytes_of(scale.squeeze(-1).contiguous())))
 
-    def decode(self, payload: Payload) -> torch.Tensor:
-        whole = _tensor_of(payload.buffers[0], payload.shape, torch.int8)
-        scale = _tensor_of(payload.buffers[1], payload.shape[:-1], torch.float32)
+    def decode(
+        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
+    ) -> torch.Tensor:
+        whole = tensor_of(payload.buffers[0], payload.shape, torch.int8)
+        scale = tensor_of(payload.buffers[1], payload.shape[:-1], torch.float32)
         return whole.to(torch.float32) * scale.unsqueeze(-1)
 
 
-CODECS: dict[str, Codec] = {
+CODECS: dict[str, Codec] = {**GROUP_CODECS} | {
     codec.name: codec
     for codec in (
         _PlainCodec("fp32", torch.float32),
@@ -75,22 +87,31 @@ CODECS: dict[str, Codec] = {
 }
 
 
-def encode(tensor: torch.Tensor, codec: str) -> Payload:
-    """Encode `tensor` with the codec of that name; gradients do not flow through. Raises FrameError CL-1308."""
+def encode(tensor: torch.Tensor, codec: str, draw: Draw = NEAREST) -> Payload:
+    """Encode `tensor` with the codec of that name; gradients do not flow through. Raises FrameError CL-1308.
+
+    `draw` says how a lossy codec rounds; the receiver of a randomly rotated tensor needs the same.
+    """
     if codec not in CODECS:
         raise FrameError("CL-1308", f"There is no codec named '{codec}'.", details={"known": sorted(CODECS)})
     if tensor.dim() == 0:
         tensor = tensor.reshape(1)
-    return CODECS[codec].encode(tensor)
+    return CODECS[codec].encode(tensor, draw)
 
 
-def decode(payload: Payload, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> torch.Tensor:
+def decode(
+    payload: Payload,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    draw: Draw = NEAREST,
+) -> torch.Tensor:
     """A new tensor with the payload's values, on `device`, as `dtype` where given. Raises FrameError CL-1308, 1310."""
     if payload.codec not in CODECS:
         raise FrameError("CL-1308", f"There is no codec named '{payload.codec}'.", details={"known": sorted(CODECS)})
     if tuple(memoryview(buffer).nbytes for buffer in payload.buffers) != FORMATS[payload.codec].sizes(payload.shape):
         raise FrameError("CL-1310")
-    return CODECS[payload.codec].decode(payload).to(device=device, dtype=dtype)
+    return CODECS[payload.codec].decode(payload, draw, device).to(device=device, dtype=dtype)
 
 
 def encode_all(tensors: Mapping[str, torch.Tensor], codec: str) -> dict[str, Payload]:
@@ -104,15 +125,3 @@ def decode_all(
     """Decode several named tensors alike, in their order."""
     return {name: decode(payload, device=device, dtype=dtype) for name, payload in payloads.items()}
 
-
-def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """The bytes of a contiguous CPU tensor, not copied."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
-
-
-def _tensor_of(buffer: bytes | bytearray | memoryview, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """A new tensor with the values in `buffer`: one copy, since a received frame is read-only and unaligned."""
-    tensor = torch.empty(shape, dtype=dtype)
-    if tensor.numel():
-        tensor.reshape(-1).view(torch.uint8).numpy()[:] = np.frombuffer(buffer, dtype=np.uint8)
-    return tensor

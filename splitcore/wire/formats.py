@@ -2,6 +2,10 @@
 
 `codecs` (torch) turns tensors into these formats and back; `frames` validates received bytes with them; `planning`
 computes traffic with them. Adding a codec means one class here and one in `codecs`.
+
+Groups (`GroupFormat`): the last dimension is cut into groups of up to 64 values, each group rotated by a Hadamard
+matrix and rounded to a few levels with a scale of its own. Three buffers: packed codes; a scale code per group; the
+message's top exponent. A group's scale is 2^((top − code) / 16), or 0 for code 255.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ import numpy as np
 from splitcore.wire.messages import Buffer
 
 CHUNK = 65_536  # values looked at together: bounds the scratch memory of a check
+GROUP = 64  # values that share a scale and a rotation
+SCALE_STEPS = 16  # scale codes an octave: a scale is rounded by at most 2.2 %
+ZERO_SCALE = 255  # the scale code of a group of zeros
+TOP_RANGE = 127 * SCALE_STEPS  # exponents beyond it have no fp32 scale; the encoder marks NaN and infinity with one
 
 
 class WireFormat(Protocol):
@@ -82,7 +90,49 @@ class _Int8RowFormat:
         return FORMATS["fp32"].within(buffers[1:], low, high / 127)
 
 
-FORMATS: dict[str, WireFormat] = {
+def group_size(width: int) -> int:
+    """Values in a group of a vector of `width`: 64, or the next power of two of a narrower vector."""
+    return min(GROUP, 1 << max(0, width - 1).bit_length())
+
+
+class GroupFormat:
+    """`levels` evenly spaced values per group: value = scale · (code − (levels − 1) / 2), then rotated back."""
+
+    integer = False
+
+    def __init__(self, name: str, levels: int, planes: Sequence[int]) -> None:
+        """`planes`: how many codes share a byte, for each part of the packed codes (3 bits are a plane of 2 and of 1)."""
+        self.name, self.levels, self.planes = name, levels, tuple(planes)
+
+    def groups(self, shape: Sequence[int]) -> int:
+        """Number of groups of a tensor of `shape`; a last group that is not full is filled up with zeros."""
+        return prod(shape[:-1]) * -(-shape[-1] // group_size(shape[-1]))
+
+    def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        groups = self.groups(shape)
+        values = groups * group_size(shape[-1])
+        return (sum(-(-values // share) for share in self.planes), groups, 4)
+
+    def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
+        """Every code means a finite value; the largest of all follows from the top exponent."""
+        top = int(np.frombuffer(buffers[2], dtype="<i4")[0])
+        if self.levels == 3 and (codes := np.frombuffer(buffers[0], np.uint8)).size and codes.max() >= 3**5:
+            return False
+        # a rotation back can pile a whole group up in one value: |x| ≤ √64 · largest level
+        return abs(top) <= TOP_RANGE and 2.0 ** (top / SCALE_STEPS) * (self.levels / 2) * GROUP**0.5 <= high
+
+
+GROUP_FORMATS: dict[str, GroupFormat] = {
+    format_.name: format_
+    for format_ in (
+        GroupFormat("int4", 16, (2,)),
+        GroupFormat("int3", 8, (4, 8)),
+        GroupFormat("int2", 4, (4,)),
+        GroupFormat("ternary", 3, (5,)),
+    )
+}
+
+FORMATS: dict[str, WireFormat] = {**GROUP_FORMATS} | {
     format_.name: format_
     for format_ in (
         _FloatFormat("fp32", 32),

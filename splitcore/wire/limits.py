@@ -75,6 +75,7 @@ def session_limits(
     activations: str = "bf16",
     gradients: str = "bf16",
     labels: bool = False,
+    padding: bool = True,
     abs_max: float = 1e9,
 ) -> FrameLimits:
     """What `side` accepts from the other half of this run.
@@ -91,17 +92,20 @@ def session_limits(
         The codec of each.
     labels
         Whether labels go to the server (vanilla topology).
+    padding
+        Whether hidden states and gradients come with their padding (B, L, D), or as real tokens alone (N, D).
     abs_max
         Largest magnitude of a value. Residual streams of real models reach some 1e5 to 1e6.
     """
-    hidden = ((1, rows), (1, length), width)
+    tokens = ((1, rows), (1, length))
+    hidden: tuple[Dimension, ...] = (*tokens, width) if padding else ((1, rows * length), width)
     acts = TensorRule(frozenset({activations}), hidden, high=abs_max)
     grads = TensorRule(frozenset({gradients}), hidden, high=abs_max)
     weights = {name: TensorRule(frozenset({"fp32"}), shape, high=abs_max) for name, shape in adapters.items()}
     norms = {"norms": TensorRule(frozenset({"fp32"}), ((1, max(1, len(adapters))),), high=abs_max)}
-    up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), hidden[:2], high=1)}
+    up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), tokens, high=1)}
     if labels:
-        up["labels"] = TensorRule(frozenset({"i64"}), hidden[:2], low=-100, high=vocabulary - 1)
+        up["labels"] = TensorRule(frozenset({"i64"}), tokens, low=-100, high=vocabulary - 1)
     both: Rules = {(kind, Phase.NONE): MessageRule() for kind in _BARE}
     both |= {(Kind.NORMS, Phase.NONE): MessageRule(norms), (Kind.ADAPTER_WEIGHTS, Phase.NONE): MessageRule(weights)}
     server: Rules = {

@@ -1,0 +1,66 @@
+"""Codes of a few levels in bytes and back (torch): chunk by chunk of the whole tensor, so that every pass is contiguous.
+
+A plane of `share` codes a byte holds code i of chunk k in digit k of byte i. Codes of 3 bits take two planes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from splitcore.wire.formats import GroupFormat
+from splitcore.wire.messages import Buffer
+
+
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous tensor, not copied where it is on the CPU."""
+    return tensor.cpu().reshape(-1).view(torch.uint8).numpy().data
+
+
+def tensor_of(buffer: Buffer, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """A new tensor with the values in `buffer`: one copy, since a received frame is read-only and unaligned."""
+    tensor = torch.empty(shape, dtype=dtype)
+    if tensor.numel():
+        tensor.reshape(-1).view(torch.uint8).numpy()[:] = np.frombuffer(buffer, dtype=np.uint8)
+    return tensor
+
+
+def pack(codes: torch.Tensor, format_: GroupFormat) -> torch.Tensor:
+    """Codes (n,) of type uint8, each below `format_.levels`, as bytes."""
+    if format_.levels == 8:
+        return torch.cat([_pack_plane(codes & 3, 4, 4), _pack_plane(codes >> 2, 8, 2)])
+    return _pack_plane(codes, format_.planes[0], format_.levels)
+
+
+def unpack(packed: torch.Tensor, count: int, format_: GroupFormat) -> torch.Tensor:
+    """The first `count` codes of packed bytes."""
+    if format_.levels == 8:
+        low = -(-count // 4)
+        return _unpack_plane(packed[:low], count, 4, 4) | _unpack_plane(packed[low:], count, 8, 2) << 2
+    return _unpack_plane(packed, count, format_.planes[0], format_.levels)
+
+
+def _pack_plane(codes: torch.Tensor, share: int, base: int) -> torch.Tensor:
+    size = -(-len(codes) // share)
+    packed = codes[:size].clone()
+    for digit in range(1, share):
+        part = codes[digit * size : (digit + 1) * size]
+        packed[: len(part)] += part * base**digit
+    return packed
+
+
+def _unpack_plane(packed: torch.Tensor, count: int, share: int, base: int) -> torch.Tensor:
+    size = -(-count // share)
+    codes = torch.empty(size * share, dtype=torch.uint8, device=packed.device)
+    if base & (base - 1) == 0:
+        width = base.bit_length() - 1
+        for digit in range(share):
+            torch.bitwise_and(packed >> width * digit, base - 1, out=codes[digit * size : (digit + 1) * size])
+        return codes[:count]
+    rest = packed
+    for digit in range(share):
+        # x // 3 for x below 256 is exact as (x · 171) >> 9
+        less = (rest.to(torch.int32) * 171 >> 9).to(torch.uint8)
+        torch.sub(rest, less * base, out=codes[digit * size : (digit + 1) * size])
+        rest = less
+    return codes[:count]
