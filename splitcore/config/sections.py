@@ -276,7 +276,7 @@ class WireSection(Section):
     gradient_rounding: Rounding = Field(
         "nearest",
         description=(
-            "How gradients are rounded to formats of 8 bits or less. nearest: least error, but the same way every time. "
+            "How gradients are rounded to formats of 8 bits or less. nearest: least error, but always the same way. "
             "stochastic: by chance, right on average, with more noise. rotated: to the nearest after a random "
             "rotation, right on average with little noise; the choice for 4 bits and less."
         ),

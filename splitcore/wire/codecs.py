@@ -27,9 +27,7 @@ class Codec(Protocol):
     def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         """The encoded form. It may share the tensor's memory: `Channel.send` copies it before it returns."""
 
-    def decode(
-        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
-    ) -> torch.Tensor:
+    def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         """A new tensor of the codec's own number type, on `device` where the codec computes there, else on the CPU."""
 
 
@@ -44,9 +42,7 @@ class _PlainCodec:
         plain = tensor.detach().to(device="cpu", dtype=self._dtype).contiguous()
         return Payload(self.name, tuple(plain.shape), (bytes_of(plain),))
 
-    def decode(
-        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
-    ) -> torch.Tensor:
+    def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         return tensor_of(payload.buffers[0], payload.shape, self._dtype)
 
 
@@ -67,9 +63,7 @@ class _Int8RowCodec:
         whole = parts.clamp(-127, 127).nan_to_num(0).to(torch.int8).contiguous()
         return Payload(self.name, tuple(values.shape), (bytes_of(whole), bytes_of(scale.squeeze(-1).contiguous())))
 
-    def decode(
-        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
-    ) -> torch.Tensor:
+    def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         whole = tensor_of(payload.buffers[0], payload.shape, torch.int8)
         scale = tensor_of(payload.buffers[1], payload.shape[:-1], torch.float32)
         return whole.to(torch.float32) * scale.unsqueeze(-1)
@@ -124,4 +118,3 @@ def decode_all(
 ) -> dict[str, torch.Tensor]:
     """Decode several named tensors alike, in their order."""
     return {name: decode(payload, device=device, dtype=dtype) for name, payload in payloads.items()}
-

@@ -47,9 +47,7 @@ class GroupCodec:
         packed = pack(codes_NG.reshape(-1), self._format)
         return Payload(self.name, shape, (bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes()))
 
-    def decode(
-        self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None
-    ) -> torch.Tensor:
+    def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         """fp32 values (…, D) on `device`, the same bits on every device."""
         whole_NG, scale_N1 = self._parts(payload, device or "cpu")
         size = whole_NG.shape[1]

@@ -1,4 +1,4 @@
-"""Codes of a few levels in bytes and back (torch): chunk by chunk of the whole tensor, so that every pass is contiguous.
+"""Codes of a few levels in bytes and back (torch): chunk by chunk of the whole tensor, each pass contiguous.
 
 A plane of `share` codes a byte holds code i of chunk k in digit k of byte i. Codes of 3 bits take two planes.
 """

@@ -1,7 +1,7 @@
 """How a codec rounds: to the nearest level, or unbiased by chance that is drawn from a seed (torch).
 
-The seed follows from the place of the message (run seed, step, micro-batch, party, phase), so that a repeated or resumed
-run draws the same, and the receiver of a randomly rotated tensor knows the rotation without being told.
+The seed follows from the place of the message (run seed, step, micro-batch, party, phase): a repeated or resumed run
+draws the same, and the receiver of a randomly rotated tensor knows the rotation without being told.
 """
 
 from __future__ import annotations
