@@ -101,7 +101,7 @@ class GroupFormat:
     integer = False
 
     def __init__(self, name: str, levels: int, planes: Sequence[int]) -> None:
-        """`planes`: how many codes share a byte, for each part of the packed codes (3 bits take two planes: 2 and 1)."""
+        """`planes`: how many codes share a byte, for each part of the packed codes (3 bits take two planes)."""
         self.name, self.levels, self.planes = name, levels, tuple(planes)
 
     def groups(self, shape: Sequence[int]) -> int:
