@@ -92,6 +92,17 @@ class ErrorInfo(Message):
 # ── Enrolment and presence ────────────────────────────────────────────────────────────────────────────────────────
 
 
+class WorkerSpeed(Message):
+    """What a worker measured of itself with a short matrix product: floating-point operations a second.
+
+    An upper bound of what training reaches; the hub's estimate before a first run starts from it.
+    """
+
+    device: Literal["cpu", "gpu"]
+    float32: float = Field(gt=0, le=1e18)
+    bfloat16: float = Field(0, ge=0, le=1e18)  # 0: not measured; the estimate then takes float32
+
+
 class WorkerFacts(Message):
     """Hardware and versions, as shown on the worker's page."""
 
@@ -103,6 +114,7 @@ class WorkerFacts(Message):
     memory_bytes: int = Field(0, ge=0)
     disk_free_bytes: int = Field(0, ge=0)
     gpus: list[dict[str, Any]] = Field(default_factory=list, max_length=64)  # name, memory_bytes, free_bytes
+    speed: WorkerSpeed | None = None  # none before the worker has examined itself
     tensor_host: Short = ""  # where client halves reach this site's server half
     tensor_ports: Annotated[list[int], Field(max_length=2)] = Field(default_factory=list)  # first, last
 

@@ -23,6 +23,7 @@ from workers.models_registry import ModelRegistry
 from workers.network import http_client, network_error
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
+from workers.speed import find_speed, human_rate
 from workers.trust import TrustBook
 
 SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0  # seconds
@@ -45,6 +46,7 @@ def run_checks(home: WorkerHome) -> list[Check]:
         _storage,
         _memory,
         _gpu,
+        _speed,
         _queue,
         _policy,
         _models,
@@ -157,6 +159,16 @@ def _gpu(home: WorkerHome, config: WorkerConfig) -> Check:
     if config.enrolment.kind == "data":
         return _ok("GPU", "None found; a data worker can do with its CPU for small models.")
     return _warning("GPU", "None found; the body is computed on the CPU.", "Check nvidia-smi if there should be one.")
+
+
+def _speed(home: WorkerHome, config: WorkerConfig) -> Check:
+    """How fast this machine multiplies matrices: measured once, then known until the machine changes."""
+    speed = find_speed(home)
+    if speed is None:
+        remedy = "The estimate of a run's time stays unknown until a first run has ended."
+        return _warning("Speed", "It could not be measured.", remedy)
+    half = f", {human_rate(speed.bfloat16)} in bfloat16" if speed.bfloat16 else ""
+    return _ok("Speed", f"{human_rate(speed.float32)} in float32{half} on the {speed.device.upper()}")
 
 
 def _queue(home: WorkerHome, config: WorkerConfig) -> Check:

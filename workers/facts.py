@@ -14,6 +14,7 @@ import psutil
 
 from workers.contracts import WorkerFacts
 from workers.settings import WorkerHome
+from workers.speed import known_speed
 
 _QUERY = "--query-gpu=name,memory.total,memory.free"
 
@@ -29,6 +30,7 @@ def gather_facts(home: WorkerHome, *, tensor_host: str, tensor_ports: tuple[int,
         memory_bytes=psutil.virtual_memory().total,
         disk_free_bytes=disk_free(home.root),
         gpus=find_gpus(),
+        speed=known_speed(home),
         tensor_host=tensor_host,
         tensor_ports=list(tensor_ports),
     )

@@ -65,6 +65,11 @@ class WorkerHome:
         return self.root / "models.json"
 
     @property
+    def speed_file(self) -> Path:
+        """How fast this machine computes, as it measured itself."""
+        return self.root / "speed.json"
+
+    @property
     def datasets(self) -> Path:
         """The rows. They stay here."""
         return self.root / "datasets"

@@ -8,6 +8,7 @@ from typing import Any
 
 from splitcore.config import RunConfig
 from splitcore.planning.memory import RoleMemory, client_memory, server_memory
+from splitcore.planning.prior import SpeedBounds, bounded
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import ADAPTER_BYTES, segments_of
 from splitcore.planning.shape import ModelShape
@@ -75,7 +76,7 @@ def estimate(
     clients: int | Sequence[str] = 1,
     *,
     lengths: tuple[int, int] | None = None,
-    speeds: Speeds | None = None,
+    speeds: Speeds | SpeedBounds | None = None,
 ) -> Plan:
     """Estimate a run.
 
@@ -86,7 +87,7 @@ def estimate(
     lengths
         Typical (median) and long (95th percentile) rows of the datasets in tokens, where known.
     speeds
-        Measured speeds, without which there is no time.
+        Measured speeds, or bounds of them before a first run (`prior_speeds`); without either there is no time.
 
     Raises
     ------
@@ -108,16 +109,24 @@ def estimate(
     widest = max(names, key=lambda name: cuts[name].body_layers)
     rows = sum(one.training.batch_size for one in configs.values())
     slowest = max(names, key=lambda name: parties[name].traffic.uplink.expected)
-    time = step_time(
-        configs[slowest],
-        shape,
-        cuts[slowest],
-        clients=len(names),
-        length=span[1],
-        uplink_bytes=parties[slowest].traffic.uplink.expected,
-        downlink_bytes=parties[slowest].traffic.downlink.expected,
-        speeds=speeds,
-    )
+
+    def time_at(known: Speeds | None) -> StepTime:
+        return step_time(
+            configs[slowest],
+            shape,
+            cuts[slowest],
+            clients=len(names),
+            length=span[1],
+            uplink_bytes=parties[slowest].traffic.uplink.expected,
+            downlink_bytes=parties[slowest].traffic.downlink.expected,
+            speeds=known,
+        )
+
+    if isinstance(speeds, SpeedBounds):
+        best, likely, worst = speeds.cases
+        time = bounded((time_at(best), time_at(likely), time_at(worst)), speeds.basis)
+    else:
+        time = time_at(speeds)
     incoming = _sum([party.traffic.uplink for party in parties.values()], "All clients together, in one step.")
     outgoing = _sum([party.traffic.downlink for party in parties.values()], "All clients together, in one step.")
     parameters = shape.layers * cuts[widest].adapter_per_layer

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from interface.formatting import human_bytes
+from interface.formatting import human_bytes, human_number
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import is_online
 
@@ -136,6 +136,7 @@ def hardware_of(worker: Worker) -> list[tuple[str, str]]:
         ("Memory", human_bytes(facts["memory_bytes"]) if facts.get("memory_bytes") else ""),
         ("Free disk", human_bytes(facts["disk_free_bytes"]) if facts.get("disk_free_bytes") else ""),
         *((f"GPU {place}", gpu_line(entry)) for place, entry in enumerate(facts.get("gpus") or [])),
+        ("Speed, as measured there", speed_line(facts.get("speed") or {})),
         ("Tensor address", facts.get("tensor_host")),
         ("Tensor ports", "–".join(str(port) for port in ports)),
     ]
@@ -146,6 +147,15 @@ def gpu_line(entry: dict[str, Any]) -> str:
     """A GPU in words."""
     free, total = human_bytes(entry.get("free_bytes")), human_bytes(entry.get("memory_bytes"))
     return f"{entry.get('name', 'GPU')}: {free} free of {total}"
+
+
+def speed_line(speed: dict[str, Any]) -> str:
+    """What the worker measured of itself with a short matrix product, in words; empty where it did not."""
+    if not speed:
+        return ""
+    formats = [(name, float(speed.get(name) or 0)) for name in ("float32", "bfloat16")]
+    rates = ", ".join(f"{human_number(rate / 1e9, 0)} GFLOP/s in {name}" for name, rate in formats if rate)
+    return f"{rates} ({str(speed.get('device', '')).upper()})"
 
 
 def policy_of(worker: Worker) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from splitcore.planning import Link, ModelShape, Speeds, estimate
+from splitcore.planning import Link, ModelShape, Speeds, estimate, prior_speeds
 from splitcore.planning.memory import SAVED_FACTOR, saved_values
 from splitcore.planning.segments import segments_of
 from splitcore.wire.codecs import encode
@@ -301,6 +301,33 @@ def test_without_measured_speeds_no_time_is_made_up() -> None:
     assert plan.time.total is None
     assert plan.run_time is None
     assert "measured" in plan.time.reason
+
+
+def test_before_a_first_run_the_time_is_a_wide_range_around_what_the_machines_measured() -> None:
+    shape, config = shape_of("llama"), config_of()
+    bounds = prior_speeds(shape, client=5e10, server=1e13)
+    guess = estimate(config, shape, speeds=bounds).time
+    exact = estimate(config, shape, speeds=bounds.likely).time
+    assert guess.total is not None
+    assert exact.total is not None
+    assert guess.total.low < exact.total.low
+    assert guess.total.expected == exact.total.expected
+    assert guess.total.high > exact.total.high
+    assert "20 Mbit/s to 1 Gbit/s" in guess.total.reason
+
+
+def test_a_known_link_replaces_the_assumption_and_a_shared_machine_is_slower() -> None:
+    shape, config = shape_of("llama"), config_of()
+    link = Link(1e6, 1e6)
+    known = prior_speeds(shape, client=5e10, server=5e10, link=link)
+    assert {case.link for case in known.cases} == {link}
+    assert "assumed" not in known.basis
+    alone, shared = (
+        prior_speeds(shape, client=5e10, server=5e10, clients=2, same_machine=same).likely.client
+        for same in (False, True)
+    )
+    assert shared == alone / 2
+    assert estimate(config, shape, speeds=known).run_time is not None
 
 
 def test_a_party_s_overrides_apply_to_it_alone() -> None:

@@ -40,6 +40,8 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         "warnings": preview.warnings,
         "steps": preview.steps,
         "memory": memory,
+        "time_source": preview.speeds.source if preview.speeds else "",
+        "time_measured": bool(preview.speeds and preview.speeds.measured),
         "plan": preview.plan.to_dict() if preview.plan else None,
     }
 

@@ -8,15 +8,14 @@ from typing import Any
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from splitcore.planning import Link, ModelShape, Plan, Speeds, estimate
-from splitcore.planning.segments import segments_of
-from splitcore.planning.timing import step_operations
+from splitcore.planning import ModelShape, Plan, estimate
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.projects.models import Project
 from webapp.runs.configure.options import ModelOption, PartyOptions, model_options
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
-from webapp.runs.models import Participant, ParticipantRole, RunState
+from webapp.runs.configure.speeds import KnownSpeeds, known_speeds, row_lengths
+from webapp.runs.models import ParticipantRole
 from webapp.runs.services import PartyChoice
 
 _TIGHT = 0.8
@@ -71,7 +70,7 @@ class Preview:
     steps: int | None = None
     matrix: dict[str, Any] = field(default_factory=dict)
     parties: list[Party] = field(default_factory=list)
-    time_source: str = ""
+    speeds: KnownSpeeds | None = None
 
     @property
     def bottleneck(self) -> str:
@@ -137,16 +136,21 @@ def _plan(
         preview.layers = layer_cells(config, shape.layers)
         clients = {workers[c.worker_id].organisation.name: workers[c.worker_id] for c in choices
                    if c.role == ParticipantRole.CLIENT}  # fmt: skip
-        speeds = measured_speeds(config, shape, [c.worker_id for c in choices])
-        preview.steps = config.training.steps or _epoch_steps(config, choices)
+        versions = _versions(choices)
+        preview.speeds = known = known_speeds(config, shape, choices, workers)
+        preview.steps = config.training.steps or _epoch_steps(config, versions)
         training = config.training.model_copy(update={"steps": preview.steps})
-        plan = estimate(config.model_copy(update={"training": training}), shape, list(clients) or 1, speeds=speeds)
+        plan = estimate(
+            config.model_copy(update={"training": training}),
+            shape,
+            list(clients) or 1,
+            lengths=row_lengths(versions),
+            speeds=known.speeds,
+        )
     except AppError as error:
         preview.problems.append(error.message)
         return
     preview.plan = plan
-    if speeds is not None:
-        preview.time_source = "From the speeds of the last finished run on these workers with this model."
     for name, party in plan.clients.items():
         if name in clients:
             total = party.memory.total
@@ -165,10 +169,15 @@ def _plan(
                          if m.verdict == "blocked"]  # fmt: skip
 
 
-def _epoch_steps(config: RunConfig, choices: list[PartyChoice]) -> int | None:
-    """Steps that the epochs come to over the largest chosen dataset."""
+def _versions(choices: list[PartyChoice]) -> list[DatasetVersion]:
+    """The chosen datasets that are trained on."""
     ids = [c.dataset_version_id for c in choices if c.role == ParticipantRole.CLIENT]
-    rows = [int(v.metadata.get("train_rows") or 0) for v in DatasetVersion.objects.filter(id__in=ids)]
+    return list(DatasetVersion.objects.filter(id__in=ids))
+
+
+def _epoch_steps(config: RunConfig, versions: list[DatasetVersion]) -> int | None:
+    """Steps that the epochs come to over the largest chosen dataset."""
+    rows = [int(version.metadata.get("train_rows") or 0) for version in versions]
     if not rows or not max(rows):
         return None
     return max(1, ceil(max(rows) / config.training.batch_size * float(config.training.epochs or 1)))
@@ -187,41 +196,3 @@ def capacity(worker: Worker) -> int:
     """Bytes of the device that a worker computes on: its largest graphics card, else its memory."""
     gpus = [int(gpu.get("memory_bytes") or 0) for gpu in worker.facts.get("gpus") or []]
     return max(gpus, default=0) or int(worker.facts.get("memory_bytes") or 0)
-
-
-def measured_speeds(config: RunConfig, shape: ModelShape, worker_ids: list[str]) -> Speeds | None:
-    """Speeds that the last finished run on exactly these workers with this model showed; None without one."""
-    lanes: dict[str, list[Participant]] = {ParticipantRole.CLIENT: [], ParticipantRole.SERVER: []}
-    for worker_id in worker_ids:
-        part = (
-            Participant.objects.filter(worker_id=worker_id, run__state=RunState.DONE, metrics__has_key="compute_s")
-            .select_related("run")
-            .order_by("-run__ended_at")
-            .first()
-        )
-        if part is not None and part.role in lanes:
-            lanes[part.role].append(part)
-    if not lanes[ParticipantRole.CLIENT] or not lanes[ParticipantRole.SERVER]:
-        return None
-    client, server = lanes[ParticipantRole.CLIENT][0], lanes[ParticipantRole.SERVER][0]
-    try:
-        old = RunConfig.parse(client.run.config)
-    except AppError:
-        return None
-    if old.model.name_or_path != config.model.name_or_path:
-        return None
-    return _speeds(old, shape, client, server)
-
-
-def _speeds(old: RunConfig, shape: ModelShape, client: Participant, server: Participant) -> Speeds | None:
-    lane, step = client.metrics, max(client.step, 1)
-    tokens = int(lane.get("seen_tokens") or 0) // step
-    length = max(1, tokens // max(old.training.batch_size, 1))
-    ours, theirs = step_operations(shape, segments_of(old, shape), tokens, length)
-    clients = client.run.participants.filter(role=ParticipantRole.CLIENT).count()
-    compute, other = float(lane.get("compute_s") or 0), float(server.metrics.get("compute_s") or 0)
-    send = float(lane.get("send_s") or 0)
-    if min(compute, other, send, tokens) <= 0:
-        return None
-    moved = (int(lane.get("bytes_up") or 0) / step) / send
-    return Speeds(ours / compute, clients * theirs / other, Link(max(moved, 1.0), max(moved, 1.0)))
