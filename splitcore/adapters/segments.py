@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return data
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder's files so that a reader sees all of them or none; replaces what was there."""
+def _nothing() -> None:
+    """Nobody listens."""
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, between: Callable[[], None] = _nothing) -> None:
+    """Write a folder's files so that a reader sees all of them or none, after a power cut too; replaces what was there.
+
+    `between` is called after each file.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -65,6 +72,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            between()
+        _sync(partial)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)  # on a full disk it would hold the last of the room
         raise
@@ -73,7 +82,17 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     if folder.exists():
         folder.rename(old)
     partial.rename(folder)
+    _sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Bring a folder's list of names to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def json_bytes(data: Any) -> bytes:

@@ -197,6 +197,30 @@ class TrainingSection(Section):
         description="Steps between evaluations on held-out rows; 0 evaluates at start and end only.",
         json_schema_extra=ui(unit="steps", label="Evaluate every"),
     )
+    checkpoint_every: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "Steps between two checkpoints of every half; what a crash can cost. 0 saves at a pause or stop only."
+        ),
+        json_schema_extra=ui(unit="steps", level="advanced", label="Checkpoint every"),
+    )
+    checkpoints_kept: int = Field(
+        3,
+        ge=2,
+        le=100,
+        description="Newest checkpoints that each half keeps; two, since the halves save one after the other.",
+        json_schema_extra=ui(unit="checkpoints", level="advanced", label="Checkpoints kept"),
+    )
+    on_non_finite: Literal["skip", "pause"] = Field(
+        "skip",
+        description=(
+            "What follows a loss or gradient that is NaN or infinite. skip: no party applies that step. "
+            "pause: neither, and the run pauses for a person to look. Ten such steps in a row end the run."
+        ),
+        json_schema_extra=ui(level="advanced", label="Values that are not finite"),
+    )
 
     @model_validator(mode="after")
     def steps_or_epochs(self) -> TrainingSection:
@@ -289,6 +313,16 @@ class WireSection(Section):
             "rows' lengths in any case."
         ),
         json_schema_extra=ui(level="advanced", label="Leave padding out"),
+    )
+    patience: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description=(
+            "How long a broken connection is dialled again before the run is interrupted, to be resumed from its "
+            "checkpoints. Longer survives longer cuts; a half whose machine died is noticed later."
+        ),
+        json_schema_extra=ui(unit="seconds", level="advanced", label="Patience with the network"),
     )
 
 

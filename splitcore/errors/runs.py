@@ -80,4 +80,24 @@ HELP: dict[str, ErrorHelp] = {
         "The job's folder lacks a file or holds one of another version.",
         "Update the worker; then start the run again.",
     ),
+    "CL-1530": ErrorHelp(
+        "Another half of the run was lost",
+        "Its process ended, or its connection stayed away for longer than the run waits; this half stopped in order.",
+        "Nothing that was saved is lost: start the halves again, and they go on from their newest common checkpoint.",
+    ),
+    "CL-1531": ErrorHelp(
+        "Too many steps in a row had values that are not finite",
+        "A loss or gradient was NaN or infinite again and again, so training no longer moves; none was applied.",
+        "Lower the learning rate, switch on gradient clipping, or compute in another number format; see which party.",
+    ),
+    "CL-1532": ErrorHelp(
+        "The run paused because a value was not finite",
+        "A loss or gradient was NaN or infinite. The step was applied nowhere, and every half saved its state.",
+        "Look at the named party's data and the learning rate; resume to go on with the next step.",
+    ),
+    "CL-1533": ErrorHelp(
+        "The halves were started again too often without progress",
+        "A half's process ended again and again before a new checkpoint was complete on every side.",
+        "See why that process ends (memory, a kill by the system); then resume from the checkpoints.",
+    ),
 }

@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.config import config_hash
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import read_tokenizer
-from splitcore.training.checkpoint import CheckpointState, load_checkpoint, save_checkpoint
 from splitcore.training.client_evaluation import ClientEvaluation
 from splitcore.training.client_step import ClientStep
 from splitcore.training.clock import Clock
-from splitcore.training.events import StepFinished
+from splitcore.training.events import SERVER, StepFinished
 from splitcore.training.halves import (
     HalfResult,
     HalfSettings,
@@ -38,7 +34,8 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
-from splitcore.training.link import Link, number, out_of_turn
+from splitcore.training.keeper import Keeper, fingerprint, held_json, parts_of
+from splitcore.training.link import Link, LostError, number, out_of_turn, text
 from splitcore.training.optim import Optimiser
 from splitcore.wire.channel import Channel
 from splitcore.wire.limits import FrameLimits
@@ -67,7 +64,7 @@ class ClientHalf:
         self._config = settings.config.for_party(party)
         self._rows, self._eval_rows, self._connect = rows, eval_rows, connect
         self._prompts, self._sample_tokens = list(sample_prompts), sample_tokens
-        self._watch, self._clock = Watch(settings, party), Clock()
+        self._watch, self._clock = Watch(settings, party), Clock(lambda name: settings.observe(name, self._step))
         self._step = 0
 
     def run(self) -> HalfResult:
@@ -82,6 +79,8 @@ class ClientHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
+            if isinstance(error, LostError):
+                self._keeper.save_if_possible(self._step)
             self._link.channel.abort(error.code if isinstance(error, AppError) else "CL-1999")
             raise
         return self._finish()
@@ -100,10 +99,18 @@ class ClientHalf:
             self._watch.phase("loading_model")
             self._load()
         self._watch.gate()
+        self._keeper = Keeper(
+            self._settings,
+            self._party,
+            self._watch,
+            self._clock,
+            attempt=self._attempt,
+            data=fingerprint([*self._encoded, *self._held_out]),
+        )
         self._watch.phase("connecting")
         body = set(self._layout.shapes) - set(self._parameters)
         limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
-        self._link = Link(self._connect(limits), self._watch, self._clock)
+        self._link = Link(self._connect(limits), self._watch, self._clock, peer=SERVER)
 
     def _read_rows(self) -> None:
         """Rows to tokens. Raises AppError CL-12xx."""
@@ -128,41 +135,40 @@ class ClientHalf:
         self._segments = [segment for segment in (self._head, self._tail) if segment is not None]
         own = named_adapter(*self._segments)
         self._parameters = {name: own[name] for name in self._layout.order(set(own))}
-        if self._settings.resume_from is not None:
-            self._resume()
-        else:
-            self._write("initial", 0)
-
-    def _resume(self) -> None:
-        folder = self._settings.resume_from
-        if folder is None:
-            return
-        saved = load_checkpoint(folder, party=self._party, config_hash=config_hash(self._settings.config))
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(saved.adapter[name])
-        self._step, self._saved_optimiser = saved.state.step, saved.optimiser
+        self._write("initial", 0)
 
     # ---- the conversation
 
     def _converse(self) -> None:
         """From hello to bye."""
-        self._link.send(Kind.HELLO, body=dict(hello_body(self._plan, rows=len(self._encoded), step=self._step)))
+        hello = {"rows": len(self._encoded), "held": held_json(self._keeper.held())}
+        self._link.send(Kind.HELLO, body={**hello_body(self._plan), **hello})
         welcome = self._link.receive()
         if welcome.kind is not Kind.WELCOME:
             raise out_of_turn(welcome)
         self._total = int(number(welcome, "steps"))
-        self._optimiser = Optimiser(self._parameters, self._config.training, self._total)
-        if self._settings.resume_from is not None:
-            self._optimiser.restore(self._saved_optimiser)
+        self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._build_stages()
-        self._announce(self._step)
+        self._begin(int(number(welcome, "step")), text(welcome, "branch"))
+        if self._step < self._total:
+            self._announce(self._step)
         while self._step < self._total:
             self._evaluate_when_due()
             self._watch.phase("training")
             self._train_step()
         self._evaluate_when_due()
         self._link.send(Kind.BYE, step=self._step)
+
+    def _begin(self, step: int, branch: str) -> None:
+        """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""
+        self._keeper.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper))
+        self._step = self._watch.step = step
+        self._watch.on_pause = lambda: self._keeper.save(self._step)
+
+    def _optimising(self, point: str) -> None:
+        """The optimiser is about to change the weights, or has."""
+        self._keeper.updating()
+        self._clock.point(point)
 
     def _build_stages(self) -> None:
         width = hidden_width(self._plan.model_config)
@@ -213,6 +219,7 @@ class ClientHalf:
         outcome = self._stepper.run(self._step, self._total, batches)
         self._step += 1
         self._watch.step = self._step
+        self._keeper.complete(self._step, self._total)
         seconds = self._clock.take_step()
         apart = ("send", "wait")
         self._watch.emit(
@@ -268,10 +275,7 @@ class ClientHalf:
     def _stopped(self) -> HalfResult:
         """Save what is complete; the unfinished step's gradients are dropped."""
         self._link.tell_stop()
-        folder = self._settings.out / "checkpoint"
-        state = CheckpointState(self._step, self._party, config_hash(self._settings.config), self._settings.contract)
-        optimiser = self._optimiser.state() if hasattr(self, "_optimiser") else {}
-        save_checkpoint(folder, state, self._parameters, optimiser)
+        folder = self._keeper.save(self._step)
         self._watch.phase("stopped")
         return self._result("stopped", checkpoint=folder)
 

@@ -78,6 +78,16 @@ class ClientStep:
         self._stash: deque[Message] = deque()
         self._since_average = 0
 
+    # ---- what outlives the process
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """See `checkpoint.Part.state`."""
+        return {"since_average": torch.tensor(self._since_average)}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `checkpoint.Part.restore`."""
+        self._since_average = int(state["since_average"])
+
     # ---- messages
 
     def next(self, *, grace: float = 0.0) -> Message:

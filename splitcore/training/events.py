@@ -65,12 +65,32 @@ class SampleWritten(_Base):
     text: str = ""
 
 
-Event: TypeAlias = PhaseChanged | StepFinished | EvaluationFinished | SampleWritten
-_KINDS: dict[str, type[PhaseChanged | StepFinished | EvaluationFinished | SampleWritten]] = {
+@dataclass(frozen=True)
+class CheckpointChanged(_Base):
+    """This half's state after `step` steps was saved, is what training resumes from, or is ignored as damaged."""
+
+    kind: ClassVar[str] = "checkpoint"
+    action: str = "saved"  # saved | resumed | ignored
+
+
+@dataclass(frozen=True)
+class NonFinite(_Base):
+    """Step number `step` was applied nowhere, since a value of `source` was NaN, infinite or beyond the bound."""
+
+    kind: ClassVar[str] = "non_finite"
+    source: str = ""  # the party it came from, or "server"
+    where: str = ""  # head, tail, body, loss, gradient: what was computed there
+    pauses: bool = False
+
+
+Event: TypeAlias = PhaseChanged | StepFinished | EvaluationFinished | SampleWritten | CheckpointChanged | NonFinite
+_KINDS: dict[str, type[Event]] = {
     "phase": PhaseChanged,
     "step": StepFinished,
     "evaluation": EvaluationFinished,
     "sample": SampleWritten,
+    "checkpoint": CheckpointChanged,
+    "non_finite": NonFinite,
 }
 
 

@@ -48,6 +48,10 @@ def _ignore(_event: Event) -> None:
     """Nobody listens."""
 
 
+def _unseen(_stage: str, _step: int) -> None:
+    """Nobody watches."""
+
+
 def _run() -> Desired:
     """Nobody interferes."""
     return "run"
@@ -67,7 +71,8 @@ class HalfSettings:
     device: str | None = None  # None: cuda where there is one
     emit: Callable[[Event], None] = _ignore
     control: Callable[[], Desired] = _run
-    resume_from: Path | None = None
+    checkpoints: Path | None = None  # this half's own folder, which outlives the attempt; see training/keeper.py
+    observe: Callable[[str, int], None] = _unseen  # stage or point, step: for drills
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class HalfResult:
     downlink_bytes: int
     seconds: dict[str, float]
     segments: list[Path] = field(default_factory=list)
-    checkpoint: Path | None = None
+    checkpoint: Path | None = None  # the newest, where it was stopped
 
 
 @dataclass(frozen=True)
@@ -231,6 +236,7 @@ class Watch:
     def __init__(self, settings: HalfSettings, party: str) -> None:
         self._settings, self.party = settings, party
         self.step = 0
+        self.on_pause: Callable[[], object] = lambda: None
         self._phase = ""
 
     def emit(self, event: Event) -> None:
@@ -246,26 +252,27 @@ class Watch:
     def gate(self) -> None:
         """Go on, wait while a pause is wanted, or raise StoppedError."""
         before = self._phase
-        while True:
-            wanted = self._settings.control()
-            if wanted == "stop":
-                raise StoppedError
-            if wanted != "pause":
-                break
-            self.phase("paused")
+        while (wanted := self.wanted()) == "pause":
+            if self._phase != "paused":
+                self.phase("paused")
+                self.on_pause()
             sleep(SLICE / 2)
+        if wanted == "stop":
+            raise StoppedError
         self.phase(before)
 
+    def wanted(self) -> Desired:
+        """What the site or the hub wants of this half now."""
+        return self._settings.control()
 
-def hello_body(plan: Blueprint, *, rows: int, step: int) -> Mapping[str, str | int | None]:
-    """What a client shows of itself; all but the rows must equal the server's."""
+
+def hello_body(plan: Blueprint) -> Mapping[str, str | int | None]:
+    """What a client shows of itself and the server must show too; its rows and checkpoints come on top."""
     settings = plan.settings
     return {
-        "protocol": 1,
+        "protocol": 2,
         "contract": settings.contract,
         "config": config_hash(settings.config),
         "manifest": settings.manifest.hash() if settings.manifest else None,
         "parties": ",".join(settings.parties),
-        "rows": rows,
-        "step": step,
     }

@@ -13,17 +13,25 @@ from splitcore.training.clock import Clock
 from splitcore.training.halves import SLICE, StoppedError, Watch
 from splitcore.wire.channel import Channel
 from splitcore.wire.codecs import encode
-from splitcore.wire.messages import ChannelError, Json, Kind, Message, Payload, Phase
+from splitcore.wire.messages import ChannelError, Json, Kind, Message, Payload, PeerError, Phase
 
 Encodable = tuple[torch.Tensor, str] | Payload  # (tensor, codec), or what is encoded already
 TensorsIn = Mapping[str, Encodable]
 
 
+LOST = frozenset({"CL-1326", "CL-1328", "CL-1530"})  # how a conversation ends when a half of the run is gone
+
+
+class LostError(AppError):
+    """Another half of the run is gone; everything that was saved is whole, and the run can be resumed."""
+
+
 class Link:
     """Sends and receives for one half's compute thread."""
 
-    def __init__(self, channel: Channel, watch: Watch, clock: Clock) -> None:
-        self.channel, self._watch, self._clock = channel, watch, clock
+    def __init__(self, channel: Channel, watch: Watch, clock: Clock, *, peer: str) -> None:
+        """`peer` is the party at the other end, or "server"."""
+        self.channel, self._watch, self._clock, self.peer = channel, watch, clock, peer
 
     def send(
         self,
@@ -36,7 +44,8 @@ class Link:
         body: Mapping[str, Json] | None = None,
         tensors: TensorsIn | None = None,
     ) -> None:
-        """Encode and queue a message. Raises StoppedError while waiting for room."""
+        """Encode and queue a message. Raises StoppedError while waiting for room, LostError CL-1530."""
+        self._clock.point(f"send:{kind}:{phase}" if phase else f"send:{kind}")
         with self._clock.stage("encode"):
             payloads = {
                 name: entry if isinstance(entry, Payload) else encode(*entry) for name, entry in (tensors or {}).items()
@@ -51,40 +60,54 @@ class Link:
                     if error.code == "CL-1328":
                         self._look_for_stop()
                     if error.code != "CL-1331":
-                        raise
+                        raise self._lost(error) from None
                     self._watch.gate()
+                except PeerError as error:
+                    raise self._lost(error) from None
 
     def _look_for_stop(self) -> None:
         """The other half is gone: raise StoppedError where it said before that it stops."""
-        with suppress(ChannelError):
+        with suppress(ChannelError, PeerError):
             while True:
                 self.checked(self.channel.receive(timeout=0.0))
 
     def receive(self, *, timeout: float | None = None, grace: float = 0.0) -> Message:
-        """The next message. Raises StoppedError when either half is to stop, ChannelError CL-1327 after `timeout`.
+        """The next message. Raises StoppedError when either half is to stop, ChannelError CL-1327 after `timeout`,
+        LostError CL-1530.
 
-        For `grace` seconds after a stop is wanted here it still waits: the other half may be about to step.
+        For `grace` seconds after a stop or pause is wanted here it still waits: the other half may be about to step.
         """
         deadline = None if timeout is None else monotonic() + timeout
         leave: float | None = None
         with self._clock.stage("wait"):
             while True:
-                try:
-                    self._watch.gate()
-                except StoppedError:
+                if self._watch.wanted() != "run":
                     leave = leave or monotonic() + grace
                     if monotonic() >= leave:
-                        raise
+                        self._watch.gate()
                 try:
                     return self.checked(self.channel.receive(timeout=SLICE))
                 except ChannelError as error:
                     if error.code != "CL-1327" or (deadline is not None and monotonic() > deadline):
-                        raise
+                        raise self._lost(error) from None
+                except PeerError as error:
+                    raise self._lost(error) from None
 
     def take_ready(self) -> Message | None:
         """A message that is already there."""
         self._watch.gate()
-        return self.checked(self.channel.receive(timeout=SLICE)) if self.channel.ready() else None
+        try:
+            return self.checked(self.channel.receive(timeout=SLICE)) if self.channel.ready() else None
+        except (ChannelError, PeerError) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: AppError) -> AppError:
+        """The same error, or that a half was lost: which one, the half that noticed first has said."""
+        if error.code not in LOST:
+            return error
+        return LostError(
+            "CL-1530", details={"party": self.peer if error.code != "CL-1530" else "", "cause": error.code}
+        )
 
     @staticmethod
     def checked(message: Message) -> Message:
@@ -115,5 +138,13 @@ def number(message: Message, key: str) -> float:
     """A number in a message's body. Raises AppError CL-1505."""
     value = message.body.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
+        raise out_of_turn(message)
+    return value
+
+
+def text(message: Message, key: str) -> str:
+    """A text in a message's body. Raises AppError CL-1505."""
+    value = message.body.get(key)
+    if not isinstance(value, str):
         raise out_of_turn(message)
     return value

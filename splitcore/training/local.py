@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
 
@@ -80,7 +81,7 @@ def run_in_threads(
             door.closed.set()
 
     control = settings.control
-    watched = HalfSettings(**{**vars(settings), "control": lambda: "stop" if failed.is_set() else control()})
+    watched = replace(settings, control=lambda: "stop" if failed.is_set() else control())
     halves: dict[str, Callable[[], HalfResult]] = {
         "server": ServerHalf(_folder(watched, "server"), listen=door.listen).run
     }
@@ -110,8 +111,9 @@ def run_in_threads(
 
 
 def _folder(settings: HalfSettings, name: str) -> HalfSettings:
-    """The settings of one half, which writes into a folder of its own."""
-    return HalfSettings(**{**vars(settings), "out": settings.out / name})
+    """The settings of one half, which writes into folders of its own."""
+    checkpoints = settings.checkpoints / name if settings.checkpoints else None
+    return replace(settings, out=settings.out / name, checkpoints=checkpoints)
 
 
 def _cause(errors: list[BaseException]) -> BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -27,10 +27,23 @@ def learning_rate(training: TrainingSection, step: int, total: int) -> float:
             return training.learning_rate
 
 
+def _nobody(_name: str) -> None:
+    """Nobody watches."""
+
+
 class Optimiser:
     """AdamW or SGD over named parameters, stepping at given step numbers."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], training: TrainingSection, total: int) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        training: TrainingSection,
+        total: int,
+        *,
+        at: Callable[[str], None] = _nobody,
+    ) -> None:
+        """`at` is told "before_step" and "after_step"."""
+        self._at = at
         self._parameters, self._training, self._total = dict(parameters), training, total
         values = list(self._parameters.values())
         self._inner: torch.optim.Optimizer | None = None
@@ -47,15 +60,17 @@ class Optimiser:
     def step(self, step: int) -> float:
         """Apply the gradients at step `step` (from 0) and drop them; returns the learning rate."""
         rate = learning_rate(self._training, step, self._total)
+        self._at("before_step")
         if self._inner is not None:
             for group in self._inner.param_groups:
                 group["lr"] = rate
             self._inner.step()
             self._inner.zero_grad(set_to_none=True)
+        self._at("after_step")
         return rate
 
     def drop_gradients(self) -> None:
-        """Forget an unfinished step."""
+        """Forget a step that is not applied."""
         for parameter in self._parameters.values():
             parameter.grad = None
 

@@ -5,17 +5,15 @@ Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-import torch
-
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.config import config_hash
 from splitcore.data.sampling import step_count
 from splitcore.errors import AppError
-from splitcore.training.checkpoint import CheckpointState, load_checkpoint, save_checkpoint
+from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
 from splitcore.training.halves import (
@@ -32,7 +30,8 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
-from splitcore.training.link import Link, number, out_of_turn
+from splitcore.training.keeper import Keeper, held_from_json, parts_of
+from splitcore.training.link import Link, LostError, number, out_of_turn
 from splitcore.training.optim import Optimiser
 from splitcore.training.server_step import ServerStep
 from splitcore.wire.channel import Channel, Listener, wait_any
@@ -48,18 +47,24 @@ class ServerHalf:
         settings: HalfSettings,
         *,
         listen: Callable[[Mapping[str, FrameLimits]], Listener],
+        attempt: int = 1,
         attempts: Mapping[str, int] | None = None,
         ready: Callable[[tuple[str, int]], None] | None = None,
         wait_for_clients: float = 3600.0,
     ) -> None:
-        """`listen` opens the door before the weights are loaded; `ready` is told its address at once."""
+        """`listen` opens the door before the weights are loaded; `ready` is told its address at once.
+
+        attempt: this half's own, the fence of its checkpoints. attempts: the least that each party is let in with.
+        """
+        self._attempt = attempt
         self._settings, self._config = settings, settings.config
         self._listen, self._attempts, self._ready = listen, dict(attempts or {}), ready
         self._wait_for_clients = wait_for_clients
-        self._watch, self._clock = Watch(settings, SERVER), Clock()
+        self._watch, self._clock = Watch(settings, SERVER), Clock(lambda name: settings.observe(name, self._step))
         self._links: dict[str, Link] = {}
         self._listener: Listener | None = None
         self._step = 0
+        self._branch = secrets.token_hex(8)  # marks the checkpoints of this attempt, see `newest_common`
 
     def run(self) -> HalfResult:
         """Serve one run. Raises AppError; a stop is no error but a result whose status is "stopped"."""
@@ -72,6 +77,8 @@ class ServerHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
+            if isinstance(error, LostError):
+                self._keeper.save_if_possible(self._step)
             code = error.code if isinstance(error, AppError) else "CL-1999"
             for link in self._links.values():
                 link.channel.abort(code)
@@ -91,14 +98,12 @@ class ServerHalf:
             self._layout: AdapterLayout = self._plan.layout(self._config.lora)
             self._open()
             self._watch.gate()
+            self._keeper = Keeper(self._settings, SERVER, self._watch, self._clock, attempt=self._attempt)
             self._watch.phase("loading_model")
             self._body = load_with_adapter(self._plan, "body", self._layout, self._config.lora)
             own = named_adapter(self._body)
             self._parameters = {name: own[name] for name in self._layout.order(set(own))}
-            if self._settings.resume_from is not None:
-                self._resume()
-            else:
-                self._write("initial", 0)
+            self._write("initial", 0)
 
     def _open(self) -> None:
         """Listen, each party held to what follows from its configuration."""
@@ -118,16 +123,6 @@ class ServerHalf:
         plan = self._plan.plans["body"]
         return {name for name in self._layout.shapes if self._layout.held_by(name, plan)}
 
-    def _resume(self) -> None:
-        folder = self._settings.resume_from
-        if folder is None:
-            return
-        self._saved = load_checkpoint(folder, party=SERVER, config_hash=config_hash(self._config))
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(self._saved.adapter[name])
-        self._step = self._saved.state.step
-
     def _meet_clients(self) -> None:
         """Wait for every party's hello, check that all mean the same run, and welcome them."""
         self._watch.phase("connecting")
@@ -135,6 +130,7 @@ class ServerHalf:
             raise RuntimeError("not listening")
         deadline = monotonic() + self._wait_for_clients
         rows: dict[str, int] = {}
+        held = [self._keeper.held()]
         while len(rows) < len(self._settings.parties):
             self._watch.gate()
             try:
@@ -146,20 +142,22 @@ class ServerHalf:
             party, link, hello = self._greet(channel)
             self._links[party] = link
             rows[party] = int(number(hello, "rows"))
+            held.append(held_from_json(hello.body.get("held")))
         sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
         self._total = step_count(self._config.training, [rows[party] for party in self._settings.parties], sizes)
+        self._step = self._watch.step = newest_common(held)
         for link in self._ordered():
-            link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step})
+            link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})
 
     def _greet(self, channel: Channel) -> tuple[str, Link, Message]:
-        """Read a client's hello. Raises AppError CL-1505 when it means another run, step or model."""
+        """Read a client's hello. Raises AppError CL-1505 when it means another run or model."""
         party = channel.session.participant
-        link = Link(channel, self._watch, self._clock)
+        link = Link(channel, self._watch, self._clock, peer=party)
         hello = link.receive(timeout=60.0)
         if hello.kind is not Kind.HELLO:
             raise out_of_turn(hello)
-        expected = dict(hello_body(self._plan, rows=0, step=self._step))
-        for key in expected.keys() - {"rows"}:
+        expected = hello_body(self._plan)
+        for key in expected:
             mine, theirs = expected[key], hello.body.get(key)
             if mine != theirs and not (key == "manifest" and None in (mine, theirs)):
                 channel.abort("CL-1505")
@@ -175,9 +173,7 @@ class ServerHalf:
     def _serve(self) -> None:
         """Answer messages as they come until every client has said goodbye."""
         self._watch.phase("training")
-        self._optimiser = Optimiser(self._parameters, self._config.training, self._total)
-        if self._settings.resume_from is not None:
-            self._optimiser.restore(self._saved.optimiser)
+        self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._stepper = ServerStep(
             plan=self._plan,
             links={party: self._links[party] for party in self._settings.parties},
@@ -189,6 +185,9 @@ class ServerHalf:
             first=self._step,
             total=self._total,
         )
+        parts = parts_of(self._parameters, self._optimiser, self._stepper)
+        self._keeper.begin(self._step, self._branch, parts)
+        self._watch.on_pause = lambda: self._keeper.save(self._step)
         gone: set[str] = set()
         before = self._traffic()
         while len(gone) < len(self._links):
@@ -203,6 +202,11 @@ class ServerHalf:
                 self._stepper.handle(party, message)
             if self._stepper.complete():
                 before = self._end_step(before)
+
+    def _optimising(self, point: str) -> None:
+        """The optimiser is about to change the weights, or has."""
+        self._keeper.updating()
+        self._clock.point(point)
 
     def _wait(self, links: Mapping[str, Link]) -> list[str]:
         """Parties with something to read, in the contract's order."""
@@ -221,6 +225,7 @@ class ServerHalf:
         outcome = self._stepper.finish()
         self._step += 1
         self._watch.step = self._step
+        self._keeper.complete(self._step, self._total)
         now = self._traffic()
         seconds = self._clock.take_step()
         self._watch.emit(
@@ -265,12 +270,7 @@ class ServerHalf:
         """Save what is complete; the unfinished step's gradients are dropped."""
         for link in self._links.values():
             link.tell_stop()
-        folder = None
-        if hasattr(self, "_parameters"):
-            folder = self._settings.out / "checkpoint"
-            state = CheckpointState(self._step, SERVER, config_hash(self._config), self._settings.contract)
-            optimiser = self._optimiser.state() if hasattr(self, "_optimiser") else {}
-            save_checkpoint(folder, state, self._parameters, optimiser)
+        folder = self._keeper.save(self._step) if hasattr(self, "_keeper") else None
         self._watch.phase("stopped")
         return self._result("stopped", checkpoint=folder)
 

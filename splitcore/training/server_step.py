@@ -84,6 +84,15 @@ class ServerStep:
         self._weights: dict[str, tuple[float, Tensors]] = {}
         self._crossings = {party: Crossings(self._config, party, clock) for party in links}
 
+    # ---- what outlives the process
+
+    def state(self) -> Tensors:
+        """See `checkpoint.Part.state`: between steps the server half remembers nothing beside weights and moments."""
+        return {}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `checkpoint.Part.restore`."""
+
     # ---- messages
 
     def handle(self, party: str, message: Message) -> None:

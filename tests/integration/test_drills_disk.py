@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from splitcore.errors import AppError
-from splitcore.training.checkpoint import CheckpointState, load_checkpoint, save_checkpoint
+from splitcore.training.checkpoint import Checkpoints, Owner
 from workers.agent.spool import Spool
 from workers.contracts import LogPayload
 from workers.jobs.errors import code_of
@@ -34,15 +34,15 @@ def files_end_at(size: int) -> Iterator[None]:
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_previous_one_as_it_was(tmp_path: Path) -> None:
-    folder, weights = tmp_path / "checkpoint", {"a": torch.arange(64.0)}
-    save_checkpoint(folder, CheckpointState(7, "a", "hash", "contract"), weights, {})
+    checkpoints = Checkpoints(tmp_path, Owner("a", "hash", "contract"))
+    weights = {"a": torch.arange(64.0)}
+    checkpoints.save(7, "branch", {"adapter": weights})
     with files_end_at(4096), pytest.raises(OSError, match="File too large") as caught:
-        save_checkpoint(folder, CheckpointState(8, "a", "hash", "contract"), {"a": torch.zeros(100_000)}, {})
+        checkpoints.save(8, "branch", {"adapter": {"a": torch.zeros(100_000)}})
     assert code_of(caught.value) == "CL-1821"
-    kept = load_checkpoint(folder, party="a", config_hash="hash")
-    assert kept.state.step == 7
-    assert torch.equal(kept.adapter["a"], weights["a"])
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert checkpoints.held() == {7: "branch"}
+    assert torch.equal(checkpoints.load(7)["adapter"]["a"], weights["a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attempt", "step-00000007"]
 
 
 def test_a_spool_that_finds_no_room_keeps_what_it_has_and_goes_on_afterwards(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
         identity=setting.identity,
         server_certificate=peer.certificate_pem,
         limits=limits,
+        patience=setting.config.wire.patience,
         proxy=proxy_for(peer.host),
     )
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from splitcore.training.events import EvaluationFinished, Event, PhaseChanged, SampleWritten, StepFinished
+from splitcore.training.events import (
+    CheckpointChanged,
+    EvaluationFinished,
+    Event,
+    NonFinite,
+    PhaseChanged,
+    SampleWritten,
+    StepFinished,
+)
 from workers.agent.spool import Spool
 from workers.contracts import (
     ErrorInfo,
@@ -46,8 +54,12 @@ class Reporter:
                 self.phase(Phase(event.phase), step=event.step)
         elif isinstance(event, StepFinished):
             self._step_finished(event)
-        else:
+        elif isinstance(event, EvaluationFinished):
             self._evaluated(event)
+        elif isinstance(event, NonFinite):
+            self.event("values.not_finite", f"{event.source}: {event.where}", step=event.step)
+        elif isinstance(event, CheckpointChanged):
+            self.event(f"checkpoint.{event.action}", step=event.step)
 
     def phase(self, phase: Phase, detail: str = "", *, step: int | None = None) -> None:
         """The party entered a phase."""

@@ -43,6 +43,7 @@ def listen(setting: JobSetting, limits: Mapping[str, FrameLimits]) -> Listener:
         limits=limits,
         host=setting.worker.tensor_bind,
         ports=setting.worker.tensor_ports,
+        patience=setting.config.wire.patience,
     )
 
 

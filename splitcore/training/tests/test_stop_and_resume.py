@@ -46,7 +46,7 @@ class Pair:
                 contract=shown,
                 emit=self._emit,
                 control=lambda: self.wanted[name],
-                resume_from=resume / name / "checkpoint" if resume else None,
+                checkpoints=(resume or out) / name / "checkpoints",
             )
 
         self.halves = {
