@@ -49,8 +49,8 @@ assert RunConfig.from_yaml(config.to_yaml()) == config
 PARTIES = """
 ## `parties`
 
-A mapping from a data party's name to what it sets for itself. In the mode `parallel`, the only one that is built,
-every party needs the same cut, and the same rank unless each keeps its own adapter (`schedule.aggregate_every: 0`).
+A mapping from a data party's name to what it sets for itself. Every party needs the same cut, and the same rank unless
+each keeps its own head and tail (`schedule.mode: personalised`, or `sequential` without `relay`).
 `batch_size` may differ freely. Anything else is refused with `CL-1001` before a run starts.
 """
 

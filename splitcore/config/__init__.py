@@ -1,6 +1,7 @@
 """RunConfig: the one definition of every field of a split fine-tuning run (torch-free)."""
 
 from splitcore.config.dtype import resolve_dtype
+from splitcore.config.exchange import Exchange, exchange_of
 from splitcore.config.run import (
     PartyOverride,
     RunConfig,
@@ -20,6 +21,7 @@ from splitcore.config.sections import (
 
 __all__ = [
     "DataSection",
+    "Exchange",
     "LoraSection",
     "ModelSection",
     "PartyOverride",
@@ -31,5 +33,6 @@ __all__ = [
     "WireSection",
     "canonical_json",
     "config_hash",
+    "exchange_of",
     "resolve_dtype",
 ]

@@ -237,9 +237,13 @@ class TrainingSection(Section):
 class ScheduleSection(Section):
     """How several data organisations train together."""
 
-    mode: Literal["parallel"] = Field(
+    mode: Literal["parallel", "sequential", "personalised"] = Field(
         "parallel",
-        description="parallel: every organisation takes part in every step.",
+        description=(
+            "parallel: every organisation takes part in every step, on one shared adapter. sequential: one after the "
+            "other, in the contract's order. personalised: a shared body, and a head and tail of its own for each "
+            "organisation."
+        ),
         json_schema_extra=ui(level="advanced", label="Mode"),
     )
     aggregate_every: int = Field(
@@ -247,10 +251,26 @@ class ScheduleSection(Section):
         ge=0,
         le=1_000_000,
         description=(
-            "How head and tail adapters are kept together. 1: gradients are summed in every step (equals central "
-            "training). k > 1: weights are averaged every k steps (approximate). 0: each organisation keeps its own."
+            "parallel: how head and tail adapters are kept together. 1: gradients are summed in every step (equals "
+            "central training). k > 1: weights are averaged every k steps (approximate). 0: as personalised. "
+            "No effect in other modes."
         ),
         json_schema_extra=ui(unit="steps", level="advanced", label="Aggregate every"),
+    )
+    turn_steps: int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description="sequential: steps that one organisation trains before the next one's turn.",
+        json_schema_extra=ui(unit="steps", level="advanced", label="Steps of a turn"),
+    )
+    relay: bool = Field(
+        True,
+        description=(
+            "sequential: hand the head and tail adapters on, through the compute organisation, to the one whose turn "
+            "is next. Off: each organisation keeps its own, and one adapter for each comes out."
+        ),
+        json_schema_extra=ui(level="advanced", label="Hand head and tail on"),
     )
 
 

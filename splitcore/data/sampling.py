@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import random
 from collections.abc import Sequence
 from typing import TypeVar
-
-from splitcore.config import TrainingSection
 
 T = TypeVar("T")
 
@@ -51,14 +48,6 @@ def cut(batch: Sequence[T], parts: int) -> list[list[T]]:
     """A batch in `parts` equal micro-batches, in order."""
     size = len(batch) // parts
     return [list(batch[index * size : (index + 1) * size]) for index in range(parts)]
-
-
-def step_count(training: TrainingSection, rows: Sequence[int], batch_sizes: Sequence[int]) -> int:
-    """Optimiser steps of a run: as given, or as many as the largest dataset needs for the epochs."""
-    if training.steps is not None:
-        return training.steps
-    epochs = training.epochs or 1.0
-    return max(1, max(math.ceil(epochs * count / size) for count, size in zip(rows, batch_sizes, strict=True)))
 
 
 def hold_out(rows: Sequence[T], fraction: float, seed: int) -> tuple[list[T], list[T]]:

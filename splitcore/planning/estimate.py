@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
 from splitcore.planning.memory import RoleMemory, client_memory, server_memory
 from splitcore.planning.prior import SpeedBounds, bounded
 from splitcore.planning.ranges import Range
@@ -107,7 +107,9 @@ def estimate(
         for name in names
     }
     widest = max(names, key=lambda name: cuts[name].body_layers)
-    rows = sum(one.training.batch_size for one in configs.values())
+    in_turn = exchange_of(config.schedule, len(names)).in_turn
+    sizes = [one.training.batch_size for one in configs.values()]
+    rows = max(sizes) if in_turn else sum(sizes)
     slowest = max(names, key=lambda name: parties[name].traffic.uplink.expected)
 
     def time_at(known: Speeds | None) -> StepTime:
@@ -115,10 +117,11 @@ def estimate(
             configs[slowest],
             shape,
             cuts[slowest],
-            clients=len(names),
+            clients=1 if in_turn else len(names),
             length=span[1],
-            uplink_bytes=parties[slowest].traffic.uplink.expected,
-            downlink_bytes=parties[slowest].traffic.downlink.expected,
+            # of a party whose turn it is, not the mean over the turns of all
+            uplink_bytes=parties[slowest].traffic.uplink.expected * (len(names) if in_turn else 1),
+            downlink_bytes=parties[slowest].traffic.downlink.expected * (len(names) if in_turn else 1),
             speeds=known,
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
+from splitcore.planning.memory import STATES
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import ADAPTER_BYTES, Segments
 from splitcore.planning.shape import ModelShape
@@ -28,12 +29,16 @@ class Traffic:
 def step_traffic(
     config: RunConfig, shape: ModelShape, cut: Segments, *, clients: int, lengths: tuple[int, int, int]
 ) -> Traffic:
-    """Traffic of one client. `lengths`: low, expected and high number of tokens of a padded row."""
+    """Traffic of one client. `lengths`: low, expected and high number of tokens of a padded row.
+
+    Of a sequential run, the mean over the steps of all clients, since only one of them sends in each.
+    """
+    turn = 1 / clients if exchange_of(config.schedule, clients).in_turn else 1.0
     ups: list[float] = []
     downs: list[float] = []
     parts: dict[int, dict[str, float]] = {}
     for length in lengths:
-        activations, gradients, labels = _crossings(config, shape, length)
+        activations, gradients, labels = (turn * nbytes for nbytes in _crossings(config, shape, length))
         adapter, norms = _exchange(config, cut, clients)
         up_messages = config.training.micro_batches * (2 if cut.u_shape else 1) + 2
         down_messages = up_messages
@@ -41,9 +46,9 @@ def step_traffic(
         names = cut.client_matrices * (ENTRY_BYTES + ADAPTER_NAME_BYTES) if adapter else 0
         own = (activations + gradients if cut.u_shape else activations + labels) + adapter + norms
         back = (activations + gradients if cut.u_shape else gradients) + adapter
-        mask = config.training.batch_size * length
-        ups.append(own + mask + up_messages * around + names)
-        downs.append(back + down_messages * around + names)
+        mask = turn * config.training.batch_size * length
+        ups.append(own + mask + turn * (up_messages * around + names))
+        downs.append(back + turn * (down_messages * around + names))
         parts[length] = {
             "activations": activations * (2 if cut.u_shape else 1),
             "gradients": gradients * (2 if cut.u_shape else 1),
@@ -72,18 +77,25 @@ def _crossings(config: RunConfig, shape: ModelShape, length: int) -> tuple[float
 
 
 def _exchange(config: RunConfig, cut: Segments, clients: int) -> tuple[float, float]:
-    """Bytes, one way and per step on average, of head and tail adapters, and of the norms that clipping needs."""
-    every = config.schedule.aggregate_every
-    norms = 4.0 * cut.client_matrices if config.training.clip_norm is not None else 0.0
-    if clients < 2 or every == 0:
-        return 0.0, norms
-    return cut.client_adapter * ADAPTER_BYTES / every, 0.0 if every == 1 else norms
+    """Bytes, one way and per step on average, of head and tail adapters, and of their norms."""
+    exchange, schedule = exchange_of(config.schedule, clients), config.schedule
+    norms = 4.0 * cut.client_matrices
+    adapter = float(cut.client_adapter * ADAPTER_BYTES)
+    if exchange.gradients:
+        return adapter, 0.0
+    if exchange.relays:  # weights and the optimiser's moments, once a turn
+        return adapter * (STATES[config.training.optimiser] - 1) / (schedule.turn_steps * clients), norms / clients
+    if exchange.in_turn:
+        return 0.0, norms / clients
+    return adapter / exchange.average_every if exchange.average_every else 0.0, norms
 
 
 def _aggregation_words(config: RunConfig, clients: int) -> str:
-    every = config.schedule.aggregate_every
-    if clients < 2 or every == 0:
-        return ""
-    if every == 1:
+    exchange = exchange_of(config.schedule, clients)
+    if exchange.gradients:
         return "; the gradients of head and tail adapters in every step"
-    return f"; the head and tail adapters every {every} steps"
+    if exchange.relays:
+        return "; the head and tail adapters handed on after each turn; a mean over the clients, who train in turn"
+    if exchange.average_every:
+        return f"; the head and tail adapters every {exchange.average_every} steps"
+    return "; a mean over the clients, who train in turn" if exchange.in_turn else ""

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from splitcore.adapters.join import join_segments
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
 from splitcore.errors import AppError
 from splitcore.training.events import EvaluationFinished, Event, StepFinished
 from splitcore.training.halves import HalfResult, HalfSettings, check_parties
@@ -57,8 +57,9 @@ def fine_tune(
         Data party → its rows: prompt and completion, messages, or text. All of them are trained on;
         `data.eval_fraction` is for workers, which hold rows out before they train.
     out
-        Folder for `adapter/` (a PEFT folder), `initial_adapter/` and `segments/`. With `schedule.aggregate_every` 0
-        and several parties, one adapter a party comes out: `adapters/<party>/`, and `adapter/` is the first party's.
+        Folder for `adapter/` (a PEFT folder), `initial_adapter/` and `segments/`. Where several parties never exchange
+        their ends (`personalised`, `sequential` without relay, `aggregate_every` 0), one adapter a party comes out:
+        `adapters/<party>/`, and `adapter/` is the first party's.
     transport
         memory: every half in a thread of this process. grpc: a process for each, over mutual TLS on loopback.
     eval_rows
@@ -124,13 +125,13 @@ def _held_out(
     if isinstance(eval_rows, Mapping):
         return {party: list(rows) for party, rows in eval_rows.items()}
     every = list(eval_rows)
-    alike = len(parties) == 1 or config.schedule.aggregate_every == 1
+    alike = exchange_of(config.schedule, len(parties)).alike
     return {parties[0]: every} if alike else dict.fromkeys(parties, every)
 
 
 def _join_all(config: RunConfig, parties: Sequence[str], scratch: Path, out: Path) -> None:
     """Join the segments of every adapter that came out, trained and initial."""
-    separate = len(parties) > 1 and config.schedule.aggregate_every == 0
+    separate = exchange_of(config.schedule, len(parties)).own_ends
     for folder, target, several in (("segments", "adapter", "adapters"), ("initial", "initial_adapter", "")):
         body = scratch / "server" / folder / "body"
         for party in parties if separate and several else parties[:1]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from splitcore.adapters.lora import AdapterLayout
+from splitcore.config.exchange import evaluates_at
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
@@ -201,13 +202,18 @@ class ClientHalf:
         return collate(rows, padding=padding_id(self._tokenizer), device=self._plan.device, numbers=numbers)
 
     def _micro_batches(self, step: int) -> list[Batch]:
-        parts = cut(self._sampler.batch(step), self._config.training.micro_batches)
+        """This party's part of a step; empty where it is another's turn."""
+        if self._party not in self._plan.active(step):
+            return []
+        indices = self._sampler.batch(self._plan.own_step(self._party, step))
+        parts = cut(indices, self._config.training.micro_batches)
         return [self._collate([self._encoded[index] for index in part], part) for part in parts]
 
     def _announce(self, step: int) -> None:
         """Tell the tokens of a step ahead, so that the common denominator is there when it is needed."""
         self._next = self._micro_batches(step)
-        self._link.send(Kind.STEP_BEGIN, step=step, body={"tokens": sum(batch.targets for batch in self._next)})
+        if self._next:
+            self._link.send(Kind.STEP_BEGIN, step=step, body={"tokens": sum(batch.targets for batch in self._next)})
 
     def _train_step(self) -> None:
         sent, received = self._link.channel.sent, self._link.channel.received
@@ -242,8 +248,7 @@ class ClientHalf:
 
     def _evaluate_when_due(self) -> None:
         """At the start, every `eval_every` steps, and at the end."""
-        every = self._config.training.eval_every
-        if self._step in (0, self._total) or (every and self._step % every == 0):
+        if evaluates_at(self._config, self._step, self._total):
             with self._clock.stage("evaluate"):
                 self._evaluation.run(self._step)
 

@@ -19,7 +19,8 @@ from splitcore.training.halves import Blueprint
 from splitcore.training.link import Encodable, Link, TensorsIn, number, out_of_turn
 from splitcore.training.loss import loss_sum
 from splitcore.training.norms import clip_coefficient, norms_vector, scale
-from splitcore.training.optim import Optimiser
+from splitcore.training.optim import Optimiser, learning_rate
+from splitcore.training.schedules.relay import baggage, take_over
 from splitcore.wire.codecs import decode
 from splitcore.wire.messages import Kind, Message, Phase
 
@@ -28,9 +29,9 @@ STOP_GRACE = 0.7  # seconds in which a step that the other halves may apply is s
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step was: mean loss over this party's tokens, global norm, rate."""
+    """What a step was: mean loss over this party's tokens (None where it sat out), global norm, rate."""
 
-    loss: float
+    loss: float | None
     tokens: int
     grad_norm: float
     learning_rate: float
@@ -126,7 +127,12 @@ class ClientStep:
         return tensors
 
     def run(self, step: int, total: int, batches: list[Batch]) -> StepOutcome:
-        """Every micro-batch forward and backward, then the update; in flight at most `window`."""
+        """Every micro-batch forward and backward, then the update; in flight at most `window`.
+
+        Without batches, it is another party's turn.
+        """
+        if not batches:
+            return self._sit_out(step, total)
         flight = _Flight(step, batches)
         while flight.finished < len(batches):
             if flight.sent < len(batches) and flight.sent - flight.answered < self.window:
@@ -213,7 +219,7 @@ class ClientStep:
         parameters = self._parameters
         with self.clock.stage("update"):
             denominator = self._totals.pop(step)
-            if len(self.plan.settings.parties) > 1 and not self.plan.shared:
+            if tokens != denominator and not self.plan.shared:
                 # an adapter of one's own follows the mean over one's own tokens
                 own = torch.tensor(denominator / tokens)
                 scale([parameter.grad for parameter in parameters.values()], own)
@@ -237,6 +243,7 @@ class ClientStep:
             self._since_average += tokens
             if self.plan.averages_after(step, total):
                 self._average(step)
+            self._hand_on(step, total)
         return float(norm), rate
 
     def _average(self, step: int) -> None:
@@ -250,3 +257,27 @@ class ClientStep:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(decode(answer.tensors[name], device=parameter.device))
+
+    # ---- other parties' turns
+
+    def _sit_out(self, step: int, total: int) -> StepOutcome:
+        """Tell that all before this step is done here, and wait until the others have completed it."""
+        self.link.send(Kind.STEP_DONE, step=step)
+        answer = self.next(grace=STOP_GRACE)
+        if answer.kind is not Kind.STEP_DONE or answer.step != step:
+            raise out_of_turn(answer)
+        norm = number(answer, "norm")
+        relay = self.plan.relay_after(step, total)
+        if relay is not None and self.party in relay.takers:
+            answer = self.next(grace=STOP_GRACE)
+            if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
+                raise out_of_turn(answer)
+            take_over(self._parameters, self._optimiser, answer, done=step + 1, moments=self.party == relay.heir)
+        return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total))
+
+    def _hand_on(self, step: int, total: int) -> None:
+        """Give head and tail to whoever needs them after this step."""
+        relay = self.plan.relay_after(step, total)
+        if relay is not None and relay.giver == self.party:
+            tensors = baggage(self._parameters, self._optimiser, moments=relay.heir is not None)
+            self.link.send(Kind.ADAPTER_WEIGHTS, step=step, tensors=tensors)

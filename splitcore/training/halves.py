@@ -23,7 +23,8 @@ from splitcore.adapters.lora import (
     weights_bytes,
 )
 from splitcore.adapters.segments import SegmentInfo, segment_files, write_folder
-from splitcore.config import LoraSection, RunConfig, config_hash
+from splitcore.config import Exchange, LoraSection, RunConfig, config_hash, exchange_of
+from splitcore.config.exchange import evaluates_at, own_steps, whose_turn
 from splitcore.errors import AppError
 from splitcore.models.admission import admit
 from splitcore.models.carve import Segment, hidden_width, layer_count
@@ -31,6 +32,7 @@ from splitcore.models.loading import load_segment, locate, read_config
 from splitcore.models.manifest import Manifest
 from splitcore.models.plan import Role, SegmentPlan, segment_plans
 from splitcore.training.events import Event, PhaseChanged
+from splitcore.training.optim import moment_shapes
 from splitcore.wire.limits import FrameLimits, MessageRule, TensorRule, session_limits
 from splitcore.wire.messages import Kind, Phase, SessionIds
 
@@ -89,6 +91,15 @@ class HalfResult:
 
 
 @dataclass(frozen=True)
+class Relay:
+    """Head and tail adapters on their way from client to client."""
+
+    giver: str
+    heir: str | None  # whose turn is next, where it is another's
+    takers: list[str]
+
+
+@dataclass(frozen=True)
 class Blueprint:
     """Everything that follows from configuration and model before a weight is loaded."""
 
@@ -103,30 +114,57 @@ class Blueprint:
         return adapter_layout(self.model_config, lora)
 
     @property
-    def shared(self) -> bool:
-        """Whether head and tail gradients of several parties are summed in every step."""
-        return len(self.settings.parties) > 1 and self.settings.config.schedule.aggregate_every == 1
+    def exchange(self) -> Exchange:
+        """What the parties' adapters have to do with each other."""
+        return exchange_of(self.settings.config.schedule, len(self.settings.parties))
 
     @property
-    def averaged(self) -> bool:
-        """Whether head and tail weights of several parties are averaged now and then."""
-        return len(self.settings.parties) > 1 and self.settings.config.schedule.aggregate_every > 1
+    def shared(self) -> bool:
+        """Whether head and tail gradients of several parties are summed in every step."""
+        return self.exchange.gradients
 
     def averages_after(self, step: int, total: int) -> bool:
         """Whether weights are averaged after step `step` (from 0)."""
-        return self.averaged and ((step + 1) % self.settings.config.schedule.aggregate_every == 0 or step + 1 == total)
+        every = self.exchange.average_every
+        return every > 0 and ((step + 1) % every == 0 or step + 1 == total)
+
+    def active(self, step: int) -> list[str]:
+        """The parties that train in step `step`, in the contract's order."""
+        parties = list(self.settings.parties)
+        if not self.exchange.in_turn:
+            return parties
+        return [parties[whose_turn(self.settings.config.schedule, len(parties), step)]]
+
+    def own_step(self, party: str, step: int) -> int:
+        """Steps that `party` has trained in before `step`."""
+        parties = list(self.settings.parties)
+        return own_steps(self.settings.config.schedule, len(parties), parties.index(party), step)
+
+    def relay_after(self, step: int, total: int) -> Relay | None:
+        """Who hands head and tail on after step `step`, and to whom; None where nothing is handed on.
+
+        The next one gets them with the optimiser's moments; where an evaluation follows, everyone gets the weights.
+        """
+        if not self.exchange.relays:
+            return None
+        giver, done = self.active(step)[0], step + 1
+        heir = self.active(done)[0] if done < total else giver
+        everyone = evaluates_at(self.settings.config, done, total)
+        takers = [p for p in self.settings.parties if p != giver and (everyone or p == heir)]
+        return Relay(giver, heir if heir != giver else None, takers) if takers else None
 
 
 def check_parties(config: RunConfig, parties: Sequence[str]) -> None:
     """Refuse overrides that this schedule cannot honour. Raises AppError CL-1001."""
     if not parties or len(set(parties)) != len(parties):
         raise AppError("CL-1001", "A run needs data parties, each with a name of its own.")
+    kept_together = len(parties) > 1 and not exchange_of(config.schedule, len(parties)).own_ends
     for name, override in config.parties.items():
         if name not in parties:
             raise AppError("CL-1001", f"parties: '{name}' is no data party of this run.")
         if config.for_party(name).split != config.split:
-            raise AppError("CL-1001", f"parties.{name}: every party of a parallel run needs the same cut.")
-        if override.rank and override.rank != config.lora.rank and config.schedule.aggregate_every and len(parties) > 1:
+            raise AppError("CL-1001", f"parties.{name}: every party of a run needs the same cut.")
+        if override.rank and override.rank != config.lora.rank and kept_together:
             raise AppError("CL-1001", f"parties.{name}.rank: adapters that are kept together need the same rank.")
         if config.for_party(name).training.batch_size % config.training.micro_batches:
             raise AppError("CL-1001", f"parties.{name}.batch_size cannot be cut into equal micro_batches.")
@@ -207,6 +245,7 @@ def wire_limits(
     """What `side` accepts in the conversation with `party`; `body` names the adapter tensors of the body."""
     config = plan.settings.config
     ends = {name: shape for name, shape in layout.shapes.items() if name not in body}
+    moments = moment_shapes(ends, config.training) if plan.exchange.relays else {}
     text = plan.model_config.get_text_config(decoder=True)
     limits = session_limits(
         SessionIds(plan.settings.run, party, attempt),
@@ -215,18 +254,24 @@ def wire_limits(
         length=config.training.max_length,
         width=hidden_width(plan.model_config),
         vocabulary=text.vocab_size,
-        adapters=ends if plan.shared or plan.averaged else {},
+        adapters=ends | moments if plan.exchange.ends_cross else {},
         activations=config.wire.activations,
         gradients=config.wire.gradients,
         labels=config.split.topology == "vanilla",
         padding=not config.wire.skip_padding,
     )
     rules = dict(limits.rules)
-    if side == "server":
+    weights = rules.pop((Kind.ADAPTER_WEIGHTS, Phase.NONE))
+    if plan.exchange.relays or plan.exchange.average_every:
+        optional = {n: replace(rule, required=n not in moments) for n, rule in weights.tensors.items()}
+        rules[Kind.ADAPTER_WEIGHTS, Phase.NONE] = MessageRule(optional)
+    del rules[Kind.NORMS, Phase.NONE]
+    if side == "client" and not plan.shared:
+        rules[Kind.AGGREGATE, Phase.NONE] = MessageRule()
+    elif side == "server" and not plan.shared:
+        del rules[Kind.ADAPTER_GRADIENTS, Phase.NONE]
         norms = TensorRule(frozenset({"fp32"}), ((0, len(ends)),))
         rules[Kind.NORMS, Phase.NONE] = MessageRule({"norms": norms})
-    elif not plan.shared:
-        rules[Kind.AGGREGATE, Phase.NONE] = MessageRule()
     return replace(limits, rules=rules, max_frame_bytes=limits.max_frame_bytes + 4 * len(ends))
 
 

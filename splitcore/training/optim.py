@@ -10,7 +10,13 @@ from torch import nn
 
 from splitcore.config import TrainingSection
 
-_SEPARATOR = "::"
+SEPARATOR = "::"  # between a parameter's name and the kind of its moment
+MOMENTS: dict[str, tuple[str, ...]] = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ()}  # each of its parameter's shape
+
+
+def moment_shapes(shapes: Mapping[str, tuple[int, ...]], training: TrainingSection) -> dict[str, tuple[int, ...]]:
+    """Name (as in `Optimiser.state`) and shape of the moments of parameters of these shapes."""
+    return {f"{name}{SEPARATOR}{kind}": shape for name, shape in shapes.items() for kind in MOMENTS[training.optimiser]}
 
 
 def learning_rate(training: TrainingSection, step: int, total: int) -> float:
@@ -79,7 +85,7 @@ class Optimiser:
         if self._inner is None:
             return {}
         return {
-            f"{name}{_SEPARATOR}{kind}": value.detach().cpu().clone()
+            f"{name}{SEPARATOR}{kind}": value.detach().cpu().clone()
             for name, parameter in self._parameters.items()
             for kind, value in self._inner.state.get(parameter, {}).items()
             if isinstance(value, torch.Tensor)
@@ -88,7 +94,7 @@ class Optimiser:
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take back what `state` gave."""
         for key, value in state.items():
-            name, _, kind = key.partition(_SEPARATOR)
+            name, _, kind = key.partition(SEPARATOR)
             if self._inner is not None and name in self._parameters:
                 parameter = self._parameters[name]
                 home = "cpu" if kind == "step" else parameter.device

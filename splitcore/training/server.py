@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.data.sampling import step_count
+from splitcore.config.exchange import total_steps
 from splitcore.errors import AppError
 from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
@@ -144,7 +144,7 @@ class ServerHalf:
             rows[party] = int(number(hello, "rows"))
             held.append(held_from_json(hello.body.get("held")))
         sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
-        self._total = step_count(self._config.training, [rows[party] for party in self._settings.parties], sizes)
+        self._total = total_steps(self._config, [rows[party] for party in self._settings.parties], sizes)
         self._step = self._watch.step = newest_common(held)
         for link in self._ordered():
             link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})

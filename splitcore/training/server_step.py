@@ -51,10 +51,7 @@ class _Share:
     norms: torch.Tensor | None = None
     loss: float = 0.0
     seen: torch.Tensor | int = 0  # real tokens; read at the step's end alone, so that no micro-batch waits for it
-
-    @property
-    def reported(self) -> bool:
-        return self.norms is not None
+    reported: bool = False  # its part is complete, or it sits out
 
 
 class ServerStep:
@@ -108,29 +105,36 @@ class ServerStep:
                 self._backward(party, message)
             case Kind.NORMS | Kind.ADAPTER_GRADIENTS:
                 self._report(party, message)
+            case Kind.STEP_DONE:
+                self._sits_out(party, message)
+            case Kind.ADAPTER_WEIGHTS if self._plan.exchange.relays:
+                self._pass_on(party, message)
             case Kind.ADAPTER_WEIGHTS:
                 self._average(party, message)
             case _:
                 raise out_of_turn(message)
 
     def _note_tokens(self, party: str, message: Message) -> None:
-        """When every party has told its tokens of a step, tell all the sum."""
+        """When every party that takes part has told its tokens of a step, tell each the sum."""
+        if message.step not in (self._step, self._step + 1) or party not in self._plan.active(message.step):
+            raise out_of_turn(message)
         counts = self._tokens.setdefault(message.step, {})
-        if message.step not in (self._step, self._step + 1) or party in counts:
+        if party in counts:
             raise out_of_turn(message)
         counts[party] = int(number(message, "tokens"))
         if counts[party] < 1:
             raise out_of_turn(message)
-        if len(counts) == len(self._links):
-            for link in self._links.values():
-                link.send(Kind.STEP_TOTAL, step=message.step, body={"tokens": sum(counts.values())})
+        taking_part = self._plan.active(message.step)
+        if len(counts) == len(taking_part):
+            for name in taking_part:
+                self._links[name].send(Kind.STEP_TOTAL, step=message.step, body={"tokens": sum(counts.values())})
             waiting, self._waiting = self._waiting, deque()
             for other, held in waiting:
                 self._forward(other, held)
 
     def _tokens_known(self) -> int | None:
         counts = self._tokens.get(self._step, {})
-        return sum(counts.values()) if len(counts) == len(self._links) else None
+        return sum(counts.values()) if len(counts) == len(self._plan.active(self._step)) else None
 
     # ---- forward and backward
 
@@ -150,6 +154,8 @@ class ServerStep:
     def _forward(self, party: str, message: Message) -> None:
         share, micro = self._shares[party], message.micro
         if message.step != self._step or micro >= self._config.training.micro_batches:
+            raise out_of_turn(message)
+        if party not in self._plan.active(self._step):
             raise out_of_turn(message)
         if self._body.plan.output and self._tokens_known() is None:
             self._waiting.append((party, message))
@@ -260,14 +266,21 @@ class ServerStep:
         done = share.backwards == self._config.training.micro_batches
         if message.kind is not expected or message.step != self._step or share.reported or not done:
             raise out_of_turn(message)
+        share.reported = True
         if self._plan.shared:
             share.ends = decode_all(message.tensors)
-            share.norms = torch.zeros(0)
             return
         norms = decode(message.tensors["norms"])
         if norms.shape != (len(self._ends[party]),):
             raise AppError("CL-1309")
         share.norms = norms
+
+    def _sits_out(self, party: str, message: Message) -> None:
+        """A party whose turn it is not has done all before this step, its evaluation too."""
+        share = self._shares[party]
+        if message.step != self._step or share.reported or party in self._plan.active(self._step):
+            raise out_of_turn(message)
+        share.reported = True
 
     def complete(self) -> bool:
         """Whether every party has brought all of the current step."""
@@ -276,15 +289,17 @@ class ServerStep:
     def finish(self) -> ServerOutcome:
         """Sum in the contract's order, take the exact global norm, tell it, clip and step."""
         with self._clock.stage("update"):
-            shares = list(self._shares.values())
+            taking_part = self._plan.active(self._step)
+            shares = [self._shares[party] for party in taking_part]
             body = _summed([share.gradients for share in shares])
             ends = _summed([share.ends for share in shares]) if self._plan.shared else {}
             norm = total_norm(self._norms(body, ends))
             if not torch.isfinite(norm):
                 raise AppError("CL-1311", "The gradient of this step is not finite; no weight was changed.")
-            for link in self._links.values():
+            for party, link in self._links.items():
                 tensors = {name: (value, "fp32") for name, value in ends.items()}
-                link.send(Kind.AGGREGATE, step=self._step, body={"norm": float(norm)}, tensors=tensors)
+                kind = Kind.AGGREGATE if party in taking_part else Kind.STEP_DONE
+                link.send(kind, step=self._step, body={"norm": float(norm)}, tensors=tensors)
             scale(body.values(), clip_coefficient(norm, self._config.training.clip_norm))
             for name, parameter in self._parameters.items():
                 parameter.grad = body.get(name)
@@ -312,6 +327,17 @@ class ServerStep:
             else:
                 norms += [own[party][name] for party in own if name in own[party]]
         return norms
+
+    def _pass_on(self, party: str, message: Message) -> None:
+        """Sequential: head and tail go on to the next in turn, or to everyone where an evaluation is due."""
+        relay = self._plan.relay_after(message.step, self._total)
+        if message.step != self._step - 1 or relay is None or party != relay.giver:
+            raise out_of_turn(message)
+        tensors = {name: (value, "fp32") for name, value in decode_all(message.tensors).items()}
+        weights = {name: tensors[name] for name in self._ends[party]}
+        for taker in relay.takers:
+            given = tensors if taker == relay.heir else weights
+            self._links[taker].send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=given)
 
     def _average(self, party: str, message: Message) -> None:
         """FedAvg of head and tail: the mean weighted by tokens, once every party has sent its weights."""

@@ -24,8 +24,9 @@ from splitcore.adapters.lora import (
 )
 from splitcore.adapters.segments import CONFIG, WEIGHTS, json_bytes, write_folder
 from splitcore.config import RunConfig
+from splitcore.config.exchange import evaluates_at, exchange_of, own_steps, total_steps, whose_turn
 from splitcore.data.batches import Batch, collate, padding_id
-from splitcore.data.sampling import Sampler, cut, step_count
+from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
@@ -37,7 +38,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class UnsplitRun:
-    """Central training on every party's rows: each step holds all parties' micro-batches, party by party."""
+    """Central training on every party's rows: each step holds all parties' micro-batches, party by party.
+
+    Of a sequential run, each step holds those of the party whose turn it is.
+    """
 
     def __init__(self, config: RunConfig, shards: Mapping[str, Rows], out: Path, eval_rows: Rows) -> None:
         check_parties(config, list(shards))
@@ -71,7 +75,7 @@ class UnsplitRun:
         start = perf_counter()
         training = self._config.training
         sizes = {party: self._config.for_party(party).training.batch_size for party in self._parties}
-        total = step_count(training, [len(self._encoded[p]) for p in self._parties], list(sizes.values()))
+        total = total_steps(self._config, [len(self._encoded[p]) for p in self._parties], list(sizes.values()))
         samplers = {
             party: Sampler(len(rows), sizes[party], seed=training.seed, party=party, shuffle=training.shuffle)
             for party, rows in self._encoded.items()
@@ -88,8 +92,8 @@ class UnsplitRun:
     def _step(self, step: int, samplers: Mapping[str, Sampler], optimiser: Optimiser) -> None:
         parts = self._config.training.micro_batches
         batches = {
-            party: [self._collate(part) for part in cut([self._encoded[party][i] for i in sampler.batch(step)], parts)]
-            for party, sampler in samplers.items()
+            party: [self._collate(part) for part in cut(self._rows_of(party, samplers[party], step), parts)]
+            for party in self._taking_part(step)
         }
         tokens = sum(batch.targets for share in batches.values() for batch in share)
         for party, share in batches.items():
@@ -98,6 +102,16 @@ class UnsplitRun:
         if self._config.training.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.training.clip_norm)
         optimiser.step(step)
+
+    def _taking_part(self, step: int) -> list[str]:
+        """The parties of one step: all, or the one whose turn it is."""
+        schedule, count = self._config.schedule, len(self._parties)
+        in_turn = exchange_of(schedule, count).in_turn
+        return [self._parties[whose_turn(schedule, count, step)]] if in_turn else self._parties
+
+    def _rows_of(self, party: str, sampler: Sampler, step: int) -> list[Encoded]:
+        own = own_steps(self._config.schedule, len(self._parties), self._parties.index(party), step)
+        return [self._encoded[party][index] for index in sampler.batch(own)]
 
     def _forward(self, batch: Batch) -> torch.Tensor:
         logits_BLV = self._model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL, use_cache=False).logits
@@ -109,8 +123,7 @@ class UnsplitRun:
         return summed.item()
 
     def _evaluate(self, step: int, total: int) -> None:
-        every = self._config.training.eval_every
-        if not self._held_out or not (step in (0, total) or (every and step % every == 0)):
+        if not self._held_out or not evaluates_at(self._config, step, total):
             return
         size = micro_rows(self._config, self._parties[0])
         rows = self._held_out

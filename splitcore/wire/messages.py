@@ -28,7 +28,7 @@ class Kind(StrEnum):
     NORMS = "norms"  # both ways: {norms}, one fp32 norm per adapter parameter
     AGGREGATE = "aggregate"  # server → client: {coefficient} and the summed adapter gradients
     ADAPTER_WEIGHTS = "adapter_weights"  # both ways: one tensor per adapter parameter
-    STEP_DONE = "step_done"  # both ways: the optimiser has stepped
+    STEP_DONE = "step_done"  # up: this party sits the step out; down, to such a party: it is complete {norm}
     CHECKPOINT = "checkpoint"  # both ways: {action: prepare | prepared | commit | committed}
     CONTROL = "control"  # both ways: {action: pause | resume | stop}
     BYE = "bye"  # both ways: the sender is finished (an error is `Channel.abort`, no message)

@@ -109,6 +109,18 @@ def _privacy(config: RunConfig) -> str:
     )
 
 
+def _schedule(config: RunConfig) -> str:
+    schedule = config.schedule
+    match schedule.mode:
+        case "sequential":
+            ends = "handed on" if schedule.relay else "kept by each organisation"
+            return f"sequential turns of {schedule.turn_steps} steps, head and tail {ends}"
+        case "personalised":
+            return "personalised heads and tails"
+        case _:
+            return f"aggregate_every {schedule.aggregate_every}"
+
+
 def model_card(adapter: Adapter) -> str:
     """README.md of the archive."""
     run = adapter.run
@@ -117,7 +129,6 @@ def model_card(adapter: Adapter) -> str:
     moved = run.summary.get("bytes") or {}
     started, ended = run.training_at or run.started_at, adapter.created_at
     revision = f" at revision `{config.model.revision}`" if config.model.revision else ""
-    every = config.schedule.aggregate_every
     loss = [run.summary.get(name) for name in ("loss_before", "loss_after")]
     losses = f"Held-out loss {loss[0]:.4f} before and {loss[1]:.4f} after training." if None not in loss else ""
     return f"""{_front_matter(config)}
@@ -140,7 +151,7 @@ with Cutlayer. Project: {run.project.name}. Run: `{run.id}`. Contract: `{run.con
 
 {human_number(run.step)} optimiser steps, LoRA rank {config.lora.rank}, alpha {config.lora.alpha:g}, learning rate
 {config.training.learning_rate:g}; topology {config.split.topology}, {config.split.head_layers} head layers,
-{config.split.tail_layers} tail layers, aggregate_every {every}.
+{config.split.tail_layers} tail layers, {_schedule(config)}.
 {f"It took {human_duration((ended - started).total_seconds())}. " if started else ""}{losses}
 On the wire: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
 as {config.wire.activations} activations and {config.wire.gradients} gradients. All settings: `training_config.yaml`;

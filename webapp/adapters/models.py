@@ -41,7 +41,7 @@ class AdapterState(models.TextChoices):
 class Adapter(PublicModel):
     """A standard PEFT adapter, joined from the segments and verified by a recipient's worker.
 
-    With aggregate_every = 0 there is one per data party (`party`); else one for the run (`party` empty).
+    Where the data parties keep ends of their own there is one for each (`party`); else one for the run (`party` empty).
     """
 
     id_prefix: ClassVar[str] = "adp"

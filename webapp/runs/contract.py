@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from splitcore.config import RunConfig, canonical_json
+from splitcore.config import RunConfig, canonical_json, exchange_of
 from webapp.runs.estimate import message_limit
 from webapp.runs.models import Participant, ParticipantRole, Run
 from workers.contracts import ContractDocument, ContractParticipant, Role
@@ -37,15 +37,28 @@ def traffic_sentences(config: RunConfig, participants: list[Participant]) -> lis
     else:
         lines.append(f"{server} → {names}: activations for the last {config.split.tail_layers} layers.")
         lines.append(f"{names} → {server}: gradients of those activations. Labels are not sent, but may be inferred.")
-    every = config.schedule.aggregate_every
-    if len(clients) > 1 and every == 1:
-        lines.append(f"{names} ⇄ {server}: gradients of the head and tail adapters, summed in every step.")
-    elif len(clients) > 1 and every > 1:
-        lines.append(f"{names} ⇄ {server}: weights of the head and tail adapters, averaged every {every} steps.")
+    lines += [f"{names} ⇄ {server}: {what}." for what in adapter_traffic(config, len(clients))]
     lines.append("Each worker → hub: losses, token counts, times and byte counts; at the end its adapter segment.")
     if clients and config.model.manifest:
         lines.append(f"{clients[0]} → hub: the base model's tokenizer, for the adapter's archive.")
     return lines
+
+
+def adapter_traffic(config: RunConfig, clients: int) -> list[str]:
+    """What crosses of the adapters of head and tail while a run trains, in words."""
+    exchange = exchange_of(config.schedule, clients)
+    if exchange.gradients:
+        return ["gradients of the head and tail adapters, summed in every step"]
+    if exchange.relays:
+        turn = config.schedule.turn_steps
+        moments = " and the optimiser's state of them" if config.training.optimiser == "adamw" else ""
+        return [
+            f"weights of the head and tail adapters{moments}, handed to the next data organisation every {turn} steps",
+            "weights of the head and tail adapters, handed to every data organisation before each evaluation",
+        ]
+    if exchange.average_every:
+        return [f"weights of the head and tail adapters, averaged every {exchange.average_every} steps"]
+    return []
 
 
 def _participant(row: Participant) -> ContractParticipant:

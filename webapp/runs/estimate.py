@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
+from splitcore.config.exchange import total_steps
 from webapp.fleet.models import WorkerModel
 from webapp.runs.models import Participant, ParticipantRole
 
@@ -54,10 +55,9 @@ def train_rows(participants: Iterable[Participant]) -> int:
 
 def step_count(config: RunConfig, participants: Iterable[Participant]) -> int:
     """Optimiser steps: as configured, or from the epochs over the largest dataset."""
-    if config.training.steps is not None:
-        return config.training.steps
-    steps = train_rows(participants) / config.training.batch_size * float(config.training.epochs or 1)
-    return max(1, ceil(steps))
+    clients = [p for p in participants if p.role == ParticipantRole.CLIENT]
+    rows = [train_rows([client]) for client in clients] or [0]
+    return total_steps(config, rows, [config.for_party(client.party).training.batch_size for client in clients] or [1])
 
 
 def message_limit(config: RunConfig, participants: list[Participant]) -> int:
@@ -75,4 +75,7 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
     )
     layers = max(p.split.head_layers + p.split.tail_layers for p in parties)
     adapters = layers * max(p.lora.rank for p in parties) * 4 * (8 * width + 3 * (width + inner))
+    clients = sum(p.role == ParticipantRole.CLIENT for p in participants)
+    if exchange_of(config.schedule, clients).relays and config.training.optimiser == "adamw":
+        adapters *= 3  # with the optimiser's two moments of each weight
     return ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES

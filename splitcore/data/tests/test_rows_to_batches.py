@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from splitcore.config import DataSection, TrainingSection
+from splitcore.config import DataSection
 from splitcore.data.batches import collate
 from splitcore.data.rows import RowError, check_row
-from splitcore.data.sampling import Sampler, cut, hold_out, step_count
+from splitcore.data.sampling import Sampler, cut, hold_out
 from splitcore.data.tokenise import IGNORED, encode_row, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_tokenizer
@@ -95,10 +95,6 @@ def test_the_sampler_depends_on_seed_and_party_alone_and_can_be_entered_anywhere
     assert Sampler(7, 3, seed=1, party="b", shuffle=True).batch(0) != whole[0]
     assert sorted(row for batch in whole for row in batch) == sorted(list(range(7)) * 6)
     assert Sampler(4, 3, seed=1, party="a", shuffle=False).batch(1) == [3, 0, 1]
-
-
-def test_epochs_count_the_largest_dataset() -> None:
-    assert step_count(TrainingSection(steps=None, epochs=2, batch_size=4), [10, 30], [4, 4]) == 15
 
 
 def test_held_out_rows_are_neither_all_nor_trained_on() -> None:

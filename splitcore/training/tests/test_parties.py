@@ -80,6 +80,10 @@ def test_averaging_every_step_with_sgd_equals_summing_gradients(model: Model, tm
 def test_without_aggregation_every_party_keeps_its_own_ends_and_rank(model: Model, tmp_path: Path) -> None:
     config = run_config(model("llama"), schedule={"aggregate_every": 0}, parties={"b": {"rank": 3}})
     splitcore.fine_tune(config, SHARDS, out=tmp_path, eval_rows=rows(2))
+    config = run_config(model("llama"), schedule={"mode": "personalised"}, parties={"b": {"rank": 3}})
+    splitcore.fine_tune(config, SHARDS, out=tmp_path / "named")
+    for party in SHARDS:
+        assert difference(tmp_path / "adapters" / party, tmp_path / "named" / "adapters" / party) == 0.0
     ours, theirs = (load_file(tmp_path / "adapters" / party / "adapter_model.safetensors") for party in SHARDS)
     body = [name for name in ours if ".layers.1." in name or ".layers.2." in name]
     assert all(torch.equal(ours[name], theirs[name]) for name in body)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.segments import CONFIG, SEGMENT, WEIGHTS
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
 from splitcore.errors import AppError
 from webapp.adapters.models import Adapter, AdapterState, Segment
 from webapp.adapters.services.archives import file_sha256, write_zip
@@ -26,16 +26,17 @@ from webapp.runs.timeline import error_info, timeline_event
 def segment_groups(run: Run, config: RunConfig) -> dict[str, list[Segment]]:
     """Which segments make which adapter: party ("" for the run's one) → head, body, tail.
 
-    With aggregate_every > 0 every client holds the same head and tail; the first party's are taken.
+    Unless each client keeps ends of its own, all hold the same head and tail; the first party's are taken.
     """
     segments = list(run.segments.select_related("participant").order_by("participant__party", "name"))
     body = [s for s in segments if s.participant.role == ParticipantRole.SERVER]
     clients = [p.party for p in run.participants.all() if p.role == ParticipantRole.CLIENT]
-    chosen = sorted(clients) if config.schedule.aggregate_every == 0 else sorted(clients)[:1]
+    own_ends = exchange_of(config.schedule, len(clients)).own_ends
+    chosen = sorted(clients) if own_ends else sorted(clients)[:1]
     groups: dict[str, list[Segment]] = {}
     for party in chosen:
         mine = [s for s in segments if s.participant.party == party]
-        groups[party if len(clients) > 1 and config.schedule.aggregate_every == 0 else ""] = [*mine, *body]
+        groups[party if own_ends else ""] = [*mine, *body]
     _check_complete(groups, config)
     return groups
 

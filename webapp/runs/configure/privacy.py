@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from splitcore.config import RunConfig
+from splitcore.config import Exchange, RunConfig, exchange_of
 
 U_SHAPE = (
     "U-shape: the data organisation keeps the first and the last layers. Its text and labels are not sent. It does not"
@@ -54,7 +54,7 @@ def _cell(level: str, note: str = "") -> dict[str, str]:
 
 def who_sees_what(config: RunConfig, parties: list[Party]) -> dict[str, Any]:
     """The matrix of the component `who_sees_what`, for these parties and the hub."""
-    several = sum(party.role == "client" for party in parties) > 1
+    exchange = exchange_of(config.schedule, sum(party.role == "client" for party in parties))
     rows = [
         ("Rows of text", "prompts and completions", _rows),
         ("Labels", "the tokens to be predicted", _labels),
@@ -69,18 +69,18 @@ def who_sees_what(config: RunConfig, parties: list[Party]) -> dict[str, Any]:
     return {
         "parties": [party.name for party in columns],
         "rows": [
-            {"label": label, "hint": hint, "cells": [cell(config, party, several) for party in columns]}
+            {"label": label, "hint": hint, "cells": [cell(config, party, exchange) for party in columns]}
             for label, hint, cell in rows
         ],
         "notes": [ACTIVATIONS, VANILLA if config.split.topology == "vanilla" else U_SHAPE],
     }
 
 
-def _rows(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _rows(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     return _cell("own") if party.role in ("client", "evaluator") else _cell("no")
 
 
-def _labels(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _labels(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     if party.role in ("client", "evaluator"):
         return _cell("own")
     if party.role == "server":
@@ -92,38 +92,42 @@ def _labels(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
     return _cell("no")
 
 
-def _activations(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _activations(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     if party.role == "server":
         return _cell("yes", "of every data organisation; invertible")
     return _cell("own") if party.role == "client" else _cell("no")
 
 
-def _gradients(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _gradients(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     if party.role == "server":
         return _cell("yes", "of every data organisation")
     return _cell("own") if party.role == "client" else _cell("no")
 
 
-def _client_adapter(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
-    every = config.schedule.aggregate_every
+def _client_adapter(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     if party.role == "client":
-        return _cell("aggregate", "summed over the organisations") if several and every else _cell("own")
+        if exchange.relays:
+            return _cell("yes", "each gets the one before's")
+        return _cell("aggregate", "summed over the organisations") if exchange.ends_cross else _cell("own")
     if party.role == "server":
-        if several and every:
-            return _cell("yes", "gradients in every step" if every == 1 else f"weights every {every} steps")
+        if exchange.relays:
+            return _cell("yes", f"weights every {config.schedule.turn_steps} steps, handed on")
+        if exchange.ends_cross:
+            every = exchange.average_every
+            return _cell("yes", f"weights every {every} steps" if every else "gradients in every step")
         return _cell("no", "until the end")
     return _cell("yes", "at the end, to join them") if party.role == "hub" else _cell("no", "until the end")
 
 
-def _server_adapter(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _server_adapter(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     if party.role == "server":
         return _cell("own")
     return _cell("yes", "at the end, to join them") if party.role == "hub" else _cell("no", "until the end")
 
 
-def _metrics(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _metrics(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     return _cell("yes", "numbers only; logs of its own worker alone" if party.role != "hub" else "numbers only")
 
 
-def _result(config: RunConfig, party: Party, several: bool) -> dict[str, str]:
+def _result(config: RunConfig, party: Party, exchange: Exchange) -> dict[str, str]:
     return _cell("yes", "it joins and keeps it") if party.role == "hub" else _cell("yes", "if named a recipient")

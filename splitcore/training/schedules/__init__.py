@@ -1,0 +1,1 @@
+"""How several data parties train together: what the modes need beside the common step."""
