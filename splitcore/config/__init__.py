@@ -2,6 +2,7 @@
 
 from splitcore.config.dtype import resolve_dtype
 from splitcore.config.exchange import Exchange, exchange_of
+from splitcore.config.overrides import override_problems
 from splitcore.config.run import (
     PartyOverride,
     RunConfig,
@@ -34,5 +35,6 @@ __all__ = [
     "canonical_json",
     "config_hash",
     "exchange_of",
+    "override_problems",
     "resolve_dtype",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from splitcore.config.base import Section
+from splitcore.config.base import Section, ui
 from splitcore.config.sections import (
     DataSection,
     LoraSection,
@@ -26,10 +26,34 @@ from splitcore.errors import AppError
 class PartyOverride(Section):
     """What one data party may set for itself where the method allows it."""
 
-    head_layers: int | None = Field(None, ge=0, le=512, description="Head layers of this party.")
-    tail_layers: int | None = Field(None, ge=0, le=512, description="Tail layers of this party.")
-    rank: int | None = Field(None, ge=1, le=1024, description="Adapter rank of this party's segments.")
-    batch_size: int | None = Field(None, ge=1, le=65_536, description="Rows of this party in one step.")
+    head_layers: int | None = Field(
+        None,
+        ge=0,
+        le=512,
+        description="Head layers of this party.",
+        json_schema_extra=ui(unit="layers", level="advanced", label="Head layers"),
+    )
+    tail_layers: int | None = Field(
+        None,
+        ge=0,
+        le=512,
+        description="Tail layers of this party.",
+        json_schema_extra=ui(unit="layers", level="advanced", label="Tail layers"),
+    )
+    rank: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Adapter rank of this party's segments.",
+        json_schema_extra=ui(unit="", level="advanced", label="Rank"),
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Rows of this party in one step.",
+        json_schema_extra=ui(unit="rows", level="advanced", label="Batch size"),
+    )
 
 
 class RunConfig(Section):

@@ -23,7 +23,7 @@ from splitcore.adapters.lora import (
     weights_bytes,
 )
 from splitcore.adapters.segments import SegmentInfo, segment_files, write_folder
-from splitcore.config import Exchange, LoraSection, RunConfig, config_hash, exchange_of
+from splitcore.config import Exchange, LoraSection, RunConfig, config_hash, exchange_of, override_problems
 from splitcore.config.exchange import evaluates_at, own_steps, whose_turn
 from splitcore.errors import AppError
 from splitcore.models.admission import admit
@@ -158,16 +158,8 @@ def check_parties(config: RunConfig, parties: Sequence[str]) -> None:
     """Refuse overrides that this schedule cannot honour. Raises AppError CL-1001."""
     if not parties or len(set(parties)) != len(parties):
         raise AppError("CL-1001", "A run needs data parties, each with a name of its own.")
-    kept_together = len(parties) > 1 and not exchange_of(config.schedule, len(parties)).own_ends
-    for name, override in config.parties.items():
-        if name not in parties:
-            raise AppError("CL-1001", f"parties: '{name}' is no data party of this run.")
-        if config.for_party(name).split != config.split:
-            raise AppError("CL-1001", f"parties.{name}: every party of a run needs the same cut.")
-        if override.rank and override.rank != config.lora.rank and kept_together:
-            raise AppError("CL-1001", f"parties.{name}.rank: adapters that are kept together need the same rank.")
-        if config.for_party(name).training.batch_size % config.training.micro_batches:
-            raise AppError("CL-1001", f"parties.{name}.batch_size cannot be cut into equal micro_batches.")
+    for problem in override_problems(config, parties):
+        raise AppError("CL-1001", f"{problem['field']}: {problem['message']}")
 
 
 def blueprint(settings: HalfSettings) -> Blueprint:

@@ -21,6 +21,11 @@ if (advanced) {
   advanced.addEventListener("change", () => window.localStorage.setItem("cl-run-advanced", advanced.checked ? "yes" : "no"));
 }
 
+// An organisation's own field shows in grey what it takes over as long as it is empty.
+document.addEventListener("input", (event) => {
+  for (const own of document.querySelectorAll(`[data-inherits="${event.target.id}"]`)) own.placeholder = event.target.value;
+});
+
 // A message that an htmx answer has put beside a field is tied to its control.
 document.addEventListener("htmx:oobAfterSwap", () => {
   for (const message of document.querySelectorAll(".cl-cfg-error[id$='-error']")) {

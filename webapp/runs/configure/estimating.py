@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.projects.models import Project
 from webapp.runs.configure.options import PartyOptions, party_options
@@ -17,12 +17,15 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
     """Problems, warnings and the plan as JSON."""
     options = party_options(project, None, data={})
     choose(options, parties)
+    options.name_parties(None)
     problems: dict[str, str] = {}
     parsed: RunConfig | None = None
     try:
         parsed = RunConfig.parse(config)
     except AppError as error:
-        problems = {item["field"]: f"{item['field']}: {item['message']}" for item in error.details.get("fields", [])}
+        problems = _sentences(error.details.get("fields", []))
+    else:
+        problems = _sentences(override_problems(parsed, [party.party for party in options.trainers]))
     preview = preview_build(project, parsed, options, problems)
     memory = [
         {
@@ -44,6 +47,10 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         "time_measured": bool(preview.speeds and preview.speeds.measured),
         "plan": preview.plan.to_dict() if preview.plan else None,
     }
+
+
+def _sentences(problems: list[dict[str, str]]) -> dict[str, str]:
+    return {item["field"]: f"{item['field']}: {item['message']}" for item in problems}
 
 
 def choose(options: PartyOptions, parties: list[PartyChoice]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from django import forms
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
+from webapp.runs.configure.overrides import INHERITED, DataParty, Overrides
 from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, value_at
 
 
@@ -111,20 +112,29 @@ class ConfigForm(forms.Form):
     """RunConfig as a form. Field names are the dotted paths; `typed()` is the nested configuration as it stands."""
 
     def __init__(
-        self, data: Mapping[str, Any] | None = None, *, config: Mapping[str, Any], models: list[tuple[str, str]]
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        config: Mapping[str, Any],
+        models: list[tuple[str, str]],
+        parties: Sequence[DataParty] = (),
     ) -> None:
         self.stored = dict(config)
+        self.parties = list(parties)
+        self.overrides = Overrides(data, self.stored.get("parties"), parties)
         initial = {s.path: to_text(s, value_at(config, s.path, s.default)) for s in field_specs()}
         super().__init__(data=data, initial=initial)  # type: ignore[arg-type]
         for spec in field_specs():
             self.fields[spec.path] = _control(spec, models)
         self.problems: dict[str, str] = {}
+        self.overrides.inherit({path: str(self[path].value() or "") for path in INHERITED.values()})
 
     def typed(self) -> dict[str, Any]:
         """The configuration as typed (bound) or as stored; defaults that were not touched are left out."""
         if not self.is_bound:
             return self.stored
-        config: dict[str, Any] = {"parties": self.stored["parties"]} if self.stored.get("parties") else {}
+        own = self.overrides.typed()
+        config: dict[str, Any] = {"parties": own} if own else {}
         for spec in field_specs():
             if spec.kind != "flag" and spec.path not in self.data:
                 value = value_at(self.stored, spec.path, spec.default)
@@ -137,11 +147,21 @@ class ConfigForm(forms.Form):
     def check(self) -> RunConfig | None:
         """Validate by RunConfig itself; the problems stand in `problems` by path ("" for the whole)."""
         try:
-            return RunConfig.parse(self.typed())
+            config = RunConfig.parse(self.typed())
         except AppError as error:
-            for item in error.details.get("fields", [{"field": "", "message": error.message}]):
-                self.problems.setdefault(self._place(item["field"]), readable(item["message"]))
+            self.take_problems(error.details.get("fields", [{"field": "", "message": error.message}]))
             return None
+        self.take_problems(override_problems(config, [one.party for one in self.parties]))
+        return config
+
+    def take_problems(self, problems: Iterable[Mapping[str, str]]) -> None:
+        """Put messages beside their fields; what has no field of its own stands for the whole."""
+        for item in problems:
+            message = readable(item["message"])
+            if item["field"].startswith("parties.") and self.overrides.place_problem(item["field"], message):
+                self.problems.setdefault(item["field"], message)
+            else:
+                self.problems.setdefault(self._place(item["field"]), message)
 
     def _place(self, field: str) -> str:
         parts = field.split(".")

@@ -14,8 +14,9 @@ from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
+from webapp.runs.configure.overrides import DataParty
 from webapp.runs.models import ParticipantRole, Run
-from webapp.runs.services import PartyChoice
+from webapp.runs.services import PartyChoice, party_names
 
 
 @dataclass
@@ -45,6 +46,7 @@ class OrganisationOption:
     chosen_version: str = ""
     role: str = ParticipantRole.CLIENT
     receives: bool = True
+    party: str = ""  # its name in the run, once a dataset is chosen
 
 
 @dataclass
@@ -83,6 +85,34 @@ class PartyOptions:
             PartyChoice(ParticipantRole.SERVER, c.worker.id, "", self.server_receives) for c in self.compute if c.chosen
         ]
         return found
+
+    def name_parties(self, run: Run | None) -> None:
+        """Give each chosen data organisation the name that it has, or will have, in the run."""
+        choices = self.choices()
+        names = {
+            choice.dataset_version_id: name for choice, name in zip(choices, party_names(run, choices), strict=True)
+        }
+        for option in self.data:
+            option.party = names.get(option.chosen_version, "") if option.chosen_version else ""
+
+    @property
+    def trainers(self) -> list[DataParty]:
+        """The organisations that train on a dataset."""
+        return [
+            DataParty(option.organisation.id, option.party, option.organisation.name, option.place)
+            for option in self.data
+            if option.party and option.role == ParticipantRole.CLIENT
+        ]
+
+    @property
+    def trainers_workers(self) -> dict[str, str]:
+        """Each training party's name and its worker's id."""
+        workers = {d.version.id: d.worker.id for option in self.data for d in option.datasets}
+        return {
+            option.party: workers[option.chosen_version]
+            for option in self.data
+            if option.party and option.role == ParticipantRole.CLIENT
+        }
 
     @property
     def worker_ids(self) -> list[str]:
@@ -132,6 +162,7 @@ def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | N
         ],
     )
     _choose_from_form(options, data) if data is not None else _choose_from_run(options, run)
+    options.name_parties(run)
     return options
 
 

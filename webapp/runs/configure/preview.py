@@ -8,7 +8,7 @@ from typing import Any
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from splitcore.planning import ModelShape, Plan, estimate
+from splitcore.planning import ModelShape, Plan, Range, estimate
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.projects.models import Project
@@ -115,7 +115,7 @@ def preview_build(
         return preview
     if choices and preview.model.explanation:
         preview.problems.append(f"{config.model.name_or_path}: {preview.model.explanation}")
-    _plan(preview, config, preview.model, choices, workers)
+    _plan(preview, config, preview.model, options, workers)
     return preview
 
 
@@ -129,44 +129,37 @@ def _party_problems(choices: list[PartyChoice]) -> list[str]:
 
 
 def _plan(
-    preview: Preview, config: RunConfig, model: ModelOption, choices: list[PartyChoice], workers: dict[str, Worker]
+    preview: Preview, config: RunConfig, model: ModelOption, options: PartyOptions, workers: dict[str, Worker]
 ) -> None:
+    choices = options.choices()
+    clients = {name: workers[worker_id] for name, worker_id in options.trainers_workers.items()}
+    versions = _versions(choices)
     try:
         shape = ModelShape.from_config(model.config)
         preview.layers = layer_cells(config, shape.layers)
-        clients = {workers[c.worker_id].organisation.name: workers[c.worker_id] for c in choices
-                   if c.role == ParticipantRole.CLIENT}  # fmt: skip
-        versions = _versions(choices)
-        preview.speeds = known = known_speeds(config, shape, choices, workers)
+        preview.speeds = known_speeds(config, shape, choices, workers)
         preview.steps = config.training.steps or _epoch_steps(config, versions)
         training = config.training.model_copy(update={"steps": preview.steps})
-        plan = estimate(
+        preview.plan = estimate(
             config.model_copy(update={"training": training}),
             shape,
             list(clients) or 1,
             lengths=row_lengths(versions),
-            speeds=known.speeds,
+            speeds=preview.speeds.speeds,
         )
     except AppError as error:
         preview.problems.append(error.message)
         return
-    preview.plan = plan
-    for name, party in plan.clients.items():
-        if name in clients:
-            total = party.memory.total
-            preview.memory.append(
-                MemoryLine(name, clients[name].name, total.expected, total.high, capacity(clients[name]), total.reason)
-            )
-    for choice in choices:
-        if choice.role == ParticipantRole.SERVER:
-            worker, total = workers[choice.worker_id], plan.server_memory.total
-            preview.memory.append(
-                MemoryLine(
-                    worker.organisation.name, worker.name, total.expected, total.high, capacity(worker), total.reason
-                )
-            )
+    servers = [workers[choice.worker_id] for choice in choices if choice.role == ParticipantRole.SERVER]
+    plans = preview.plan.clients
+    preview.memory = [_memory_line(worker, plans[name].memory.total) for name, worker in clients.items()]
+    preview.memory += [_memory_line(worker, preview.plan.server_memory.total) for worker in servers]
     preview.warnings += [f"{m.name}: the estimate exceeds the memory of {m.worker}." for m in preview.memory
                          if m.verdict == "blocked"]  # fmt: skip
+
+
+def _memory_line(worker: Worker, total: Range) -> MemoryLine:
+    return MemoryLine(worker.organisation.name, worker.name, total.expected, total.high, capacity(worker), total.reason)
 
 
 def _versions(choices: list[PartyChoice]) -> list[DatasetVersion]:

@@ -2,11 +2,12 @@
 
 from webapp.runs.services.approvals import approval_decide, run_submit
 from webapp.runs.services.control import run_archive, run_pause, run_resume, run_start, run_stop
-from webapp.runs.services.drafts import PartyChoice, run_clone, run_draft_save
+from webapp.runs.services.drafts import PartyChoice, party_names, run_clone, run_draft_save
 
 __all__ = [
     "PartyChoice",
     "approval_decide",
+    "party_names",
     "run_archive",
     "run_clone",
     "run_draft_save",

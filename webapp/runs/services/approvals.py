@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
@@ -85,10 +85,10 @@ def run_check(run: Run) -> RunConfig:
     participants = list(run.participants.select_related("worker", "organisation", "dataset_version__dataset"))
     config = RunConfig.parse(run.config)
     check_parties(participants)
-    clients = {p.party for p in participants if p.role == ParticipantRole.CLIENT}
-    unknown = set(config.parties) - clients
-    if unknown:
-        raise AppError("CL-1001", f"parties: {', '.join(sorted(unknown))} is no data party of this run.")
+    problems = override_problems(config, [p.party for p in participants if p.role == ParticipantRole.CLIENT])
+    if problems:
+        first = problems[0]
+        raise AppError("CL-1001", f"{first['field']}: {first['message']}", details={"fields": problems})
     config, model = _pin_model(config, participants)
     check_cut(config, layer_count(model.config))
     return config

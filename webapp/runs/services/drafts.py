@@ -38,6 +38,21 @@ def _party_name(organisation: Organisation, role: str, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
+def party_names(run: Run | None, choices: Sequence[PartyChoice]) -> list[str]:
+    """The names that the chosen workers have in the run, or will get when it is saved; "" for one that is gone."""
+    rows = {(row.worker_id, row.role): row.party for row in run.participants.all()} if run is not None else {}
+    ids = [choice.worker_id for choice in choices]
+    homes = {w.id: w.organisation for w in Worker.objects.filter(id__in=ids).select_related("organisation")}
+    taken, names = set(rows.values()), []
+    for choice in choices:
+        name = rows.get((choice.worker_id, choice.role), "")
+        if not name and choice.worker_id in homes:
+            name = _party_name(homes[choice.worker_id], choice.role, taken)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
 def _version(choice: PartyChoice, project: Project, worker: Worker) -> DatasetVersion | None:
     if choice.role == ParticipantRole.SERVER:
         return None

@@ -18,7 +18,7 @@ from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for, projects_visible_to
-from webapp.runs.configure.forms import ConfigForm, readable, yaml_of
+from webapp.runs.configure.forms import ConfigForm, yaml_of
 from webapp.runs.configure.options import PartyOptions, model_options, party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import Preview, preview_build
@@ -55,7 +55,7 @@ class Setup:
     @property
     def changed(self) -> int:
         """How many fields differ from their defaults."""
-        return len(changed_paths(self.form.typed()))
+        return len(changed_paths(self.form.typed())) + self.form.overrides.count
 
 
 def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> Setup:
@@ -69,7 +69,7 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
         choices.append((name, f"{name} (not registered on the chosen workers)"))
     if not stored and models:
         stored = {"model": {"name_or_path": models[0].model_id}}
-    form = ConfigForm(data, config=stored, models=choices)
+    form = ConfigForm(data, config=stored, models=choices, parties=options.trainers)
     config = form.check()
     source = data or QueryDict()
     return Setup(
@@ -183,9 +183,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
         if error.code == "CL-1601":
             raise
         state.error = error
-        for item in error.details.get("fields", []):
-            if item["field"] in state.form.fields:
-                state.form.problems.setdefault(item["field"], readable(item["message"]))
+        state.form.take_problems(error.details.get("fields", []))
         return _page(request, state, status=422)
     messages.success(request, "The draft is saved.")
     return redirect("runs:edit", run.id)

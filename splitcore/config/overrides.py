@@ -1,0 +1,35 @@
+"""Which of a party's own values a run can honour: checked before anything is loaded (torch-free)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from splitcore.config.exchange import exchange_of
+from splitcore.config.run import RunConfig
+
+SAME_CUT = "Every organisation of a run needs the same cut. Leave it empty, or change it for all under Split."
+SAME_RANK = (
+    "Adapters that are kept together need the same rank. Leave it empty, or let each organisation keep its own "
+    "head and tail (mode personalised)."
+)
+
+
+def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[str, str]]:
+    """What is wrong with `config.parties` for these data parties: field (dotted) and message; empty if nothing is."""
+    kept_together = len(parties) > 1 and not exchange_of(config.schedule, len(parties)).own_ends
+    found = []
+    for name, override in config.parties.items():
+        own = config.for_party(name)
+        where = f"parties.{name}"
+        if name not in parties:
+            found.append((where, f"'{name}' is no data party of this run."))
+            continue
+        for cut in ("head_layers", "tail_layers"):
+            if getattr(override, cut) is not None and getattr(own.split, cut) != getattr(config.split, cut):
+                found.append((f"{where}.{cut}", SAME_CUT))
+        if own.lora.rank != config.lora.rank and kept_together:
+            found.append((f"{where}.rank", SAME_RANK))
+        if own.training.batch_size % config.training.micro_batches:
+            sentence = f"{own.training.batch_size} rows cannot be cut into {config.training.micro_batches} equal parts"
+            found.append((f"{where}.batch_size", f"{sentence} (Micro-batches, under Training)."))
+    return [{"field": field, "message": message} for field, message in found]
