@@ -9,10 +9,9 @@ from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from splitcore.errors import AppError
+from splitcore.models.files import FINAL_NORMS
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.slots import Port, Slot, SlotRole, inject_at, slot_for, tap_at
-
-FINAL_NORMS = frozenset({"norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm", "ln_out"})
 
 
 def stock_class(config: PreTrainedConfig) -> type[PreTrainedModel]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,10 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_HEADER = 100_000_000
 EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings"})
+FINAL_NORMS = frozenset({"norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm", "ln_out"})
 OUTPUTS = frozenset({"lm_head", "embed_out", "output"})
+# The norm beside the list of layers: model.norm.weight, transformer.ln_f.bias.
+_FINAL_NORM = re.compile(rf"^[^\d]*\b(?:{'|'.join(sorted(FINAL_NORMS))})\.(?:weight|bias)$")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|decoder_layers)\.(\d+)\.")
 
 
@@ -37,12 +39,17 @@ def check_folder(folder: Path) -> None:
     """Raise AppError CL-1103 unless `folder` holds a configuration and safetensors weights."""
     if not folder.is_dir():
         raise AppError("CL-1103", "The folder of the base model does not exist on this machine.")
-    if not (folder / "config.json").is_file():
-        raise AppError("CL-1103", "The base model has no config.json.")
+    check_configuration(folder)
     if not list(folder.glob("*.safetensors")):
         if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
             raise AppError("CL-1103", "The base model's weights are pickled (.bin), which could run code: refused.")
         raise AppError("CL-1103", "The base model has no *.safetensors weights.")
+
+
+def check_configuration(folder: Path) -> None:
+    """Raise AppError CL-1103 unless `folder` holds a configuration of a model that brings no code."""
+    if not (folder / "config.json").is_file():
+        raise AppError("CL-1103", "The base model has no config.json.")
     if "auto_map" in read_json(folder / "config.json"):
         raise AppError("CL-1103", "The base model brings its own code (auto_map), which is never run.")
 
@@ -56,6 +63,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise AppError("CL-1103", f"{path.name} does not hold a JSON object.")
     return data
+
+
+def weight_map(folder: Path) -> dict[str, str] | None:
+    """Tensor name → shard file, where the model is sharded. Raises AppError CL-1103."""
+    return _weight_map(folder) if (folder / INDEX).is_file() else None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -86,22 +98,42 @@ def tensors_of(path: Path) -> Iterator[TensorEntry]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise ValueError("header length")
-            header = json.loads(file.read(length))
-        for name, entry in header.items():
+            length = header_length(file.read(8), size, path)
+            header = file.read(length)
+    except FileNotFoundError:
+        raise AppError("CL-1103", f"The weight file {path.name} is missing.") from None
+    except OSError:
+        raise _damaged(path) from None
+    yield from read_header(header, size, path)
+
+
+def header_length(first: bytes, size: int, path: Path) -> int:
+    """Length of the header of a safetensors file of `size` bytes, from its first eight. Raises AppError CL-1103."""
+    length = int.from_bytes(first, "little")
+    if len(first) != 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
+        raise _damaged(path)
+    return length
+
+
+def read_header(header: bytes, size: int, path: Path) -> list[TensorEntry]:
+    """The tensors that the header of a safetensors file of `size` bytes names. Raises AppError CL-1103."""
+    entries = []
+    try:
+        for name, entry in json.loads(header).items():
             if name == "__metadata__":
                 continue
             begin, end = entry["data_offsets"]
-            if not 0 <= begin <= end <= size - 8 - length:
+            if not 0 <= begin <= end <= size - 8 - len(header):
                 raise ValueError("offsets")
             shape = tuple(int(dim) for dim in entry["shape"])
-            yield TensorEntry(name, path, str(entry["dtype"]), shape, 8 + length + begin, end - begin)
-    except FileNotFoundError:
-        raise AppError("CL-1103", f"The weight file {path.name} is missing.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        raise AppError("CL-1103", f"The weight file {path.name} is damaged.") from None
+            entries.append(TensorEntry(name, path, str(entry["dtype"]), shape, 8 + len(header) + begin, end - begin))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
+    return entries
+
+
+def _damaged(path: Path) -> AppError:
+    return AppError("CL-1103", f"The weight file {path.name} is damaged.")
 
 
 def wanted_by(tensor: str, plan: SegmentPlan, *, tied: bool) -> bool:
@@ -114,6 +146,8 @@ def wanted_by(tensor: str, plan: SegmentPlan, *, tied: bool) -> bool:
         return plan.output
     if parts & EMBEDDINGS:
         return plan.embedding or (plan.output and tied)
+    if _FINAL_NORM.search(tensor):
+        return plan.output
     return True
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from splitcore.config import ModelSection, resolve_dtype
 from splitcore.errors import AppError
 from splitcore.models.carve import Segment, carved_class, layer_count, stock_class
-from splitcore.models.files import INDEX, check_folder, read_json, wanted_shards, weight_files
+from splitcore.models.files import (
+    INDEX,
+    SINGLE,
+    check_configuration,
+    check_folder,
+    read_json,
+    wanted_shards,
+    weight_files,
+)
 from splitcore.models.manifest import Manifest, verify_folder
+from splitcore.models.partial import Wanted, fetch_partial
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.quantised import quantise_layers
 from splitcore.models.slots import Port
@@ -26,41 +38,72 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
-def locate(source: str | Path, *, revision: str | None = None, plans: list[SegmentPlan] | None = None) -> Path:
-    """The folder of a base model: as given, or fetched from the hub, only the shards that `plans` need.
+def locate(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    plans: Sequence[SegmentPlan] | None = None,
+    manifest: Manifest | None = None,
+) -> Path:
+    """The folder of a base model: as given, or fetched from the model hub, only the tensors that `plans` need.
 
-    Raises AppError CL-1103.
+    Without `plans` the whole model. What is fetched in part is compared with `manifest`.
+    Raises AppError CL-1103, CL-1104, CL-1121.
     """
+    folder = _given(source)
+    if folder is not None:
+        check_folder(folder)
+        return folder
+    with _fetching(source):
+        if plans is None:
+            folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=SMALL_FILES))
+            weights = ["*.safetensors"] if (folder / INDEX).is_file() else [SINGLE]
+            folder = Path(snapshot_download(str(source), revision=folder.name, allow_patterns=SMALL_FILES + weights))
+        else:
+            folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=SMALL_FILES))
+            check_configuration(folder)
+            tied = bool(getattr(read_config(folder), "tie_word_embeddings", False))
+            folder = fetch_partial(folder, Wanted(str(source), folder.name, plans, tied, manifest))
+    check_folder(folder)
+    return folder
+
+
+def locate_configuration(source: str | Path, *, revision: str | None = None) -> Path:
+    """The folder with a base model's configuration and tokenizer; weights are there only where they lay already.
+
+    Raises AppError CL-1103, CL-1121.
+    """
+    folder = _given(source)
+    if folder is not None:
+        check_folder(folder)
+        return folder
+    with _fetching(source):
+        folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=SMALL_FILES))
+    check_configuration(folder)
+    return folder
+
+
+def _given(source: str | Path) -> Path | None:
+    """The folder that `source` names, or None for an id of the model hub. Raises AppError CL-1103."""
     folder = Path(source)
     if folder.is_dir():
-        check_folder(folder)
         return folder
     if folder.is_absolute() or str(source).startswith("."):
         raise AppError("CL-1103", "The folder of the base model does not exist on this machine.")
-    return _fetch(str(source), revision, plans)
+    return None
 
 
-def _fetch(model: str, revision: str | None, plans: list[SegmentPlan] | None) -> Path:
-    """Download a model's files through the hub's client."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+@contextmanager
+def _fetching(source: str | Path) -> Iterator[None]:
+    """Turn what the hub's client raises into AppError CL-1121."""
     try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))
-        wanted = ["model.safetensors"]
-        if (folder / INDEX).is_file():
-            tied = read_config(folder).tie_word_embeddings
-            shards = [wanted_shards(folder, plan, tied=tied) for plan in plans] if plans else None
-            wanted = sorted({f for part in shards for f in part.values()}) if shards else ["*.safetensors"]
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES + wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        yield
+    except (httpx2.HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise AppError(
-            "CL-1103",
-            f"The base model '{model}' could not be fetched ({type(error).__name__}).",
+            "CL-1121",
+            f"The base model '{source}' could not be fetched ({type(error).__name__}).",
             "Check the id and the network, or register a local folder with: cutlayer worker model add FOLDER.",
         ) from None
-    check_folder(folder)
-    return folder
 
 
 def read_config(folder: Path) -> PreTrainedConfig:

@@ -96,6 +96,12 @@ def verify_folder(folder: Path, manifest: Manifest, plans: list[SegmentPlan] | N
                 _verify_tensor(entry, manifest)
 
 
+def verify_tensors(path: Path, manifest: Manifest) -> None:
+    """Check every tensor of one file. Raises AppError CL-1104 naming the first that differs."""
+    for entry in tensors_of(path):
+        _verify_tensor(entry, manifest)
+
+
 def _verify_tensor(entry: TensorEntry, manifest: Manifest) -> None:
     pin = manifest.tensors.get(entry.name)
     if pin is None or pin != TensorPin(entry.dtype, entry.shape, _tensor_hash(entry)):

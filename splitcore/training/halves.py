@@ -28,7 +28,7 @@ from splitcore.config.exchange import evaluates_at, own_steps, whose_turn
 from splitcore.errors import AppError
 from splitcore.models.admission import admit
 from splitcore.models.carve import Segment, hidden_width, layer_count
-from splitcore.models.loading import load_segment, locate, read_config
+from splitcore.models.loading import load_segment, locate, locate_configuration, read_config
 from splitcore.models.manifest import Manifest
 from splitcore.models.plan import Role, SegmentPlan, segment_plans
 from splitcore.training.events import Event, PhaseChanged
@@ -104,7 +104,7 @@ class Blueprint:
     """Everything that follows from configuration and model before a weight is loaded."""
 
     settings: HalfSettings
-    folder: Path
+    folder: Path  # configuration and tokenizer; the weights too, where they were here before
     model_config: PreTrainedConfig
     plans: dict[Role, SegmentPlan]
     device: str
@@ -169,7 +169,7 @@ def blueprint(settings: HalfSettings) -> Blueprint:
     pinned = config.model.manifest
     if pinned and settings.manifest is not None and settings.manifest.hash() != pinned:
         raise AppError("CL-1104", "The manifest of this site's base model is not the one of the contract.")
-    folder = locate(settings.model_source, revision=config.model.revision)
+    folder = locate_configuration(settings.model_source, revision=config.model.revision)
     model_config = read_config(folder)
     split = config.split
     plans = segment_plans(split.topology, split.head_layers, split.tail_layers, layer_count(model_config))
@@ -184,10 +184,10 @@ def admit_model(plan: Blueprint) -> None:
 
 def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: LoraSection) -> Segment:
     """A segment with its initial adapter."""
-    config = plan.settings.config
-    segment = load_segment(
-        plan.folder, plan.plans[role], config.model, device=plan.device, manifest=plan.settings.manifest
-    )
+    settings, config = plan.settings, plan.settings.config
+    own = [cut for name, cut in plan.plans.items() if (name == "body") == (role == "body")]  # of this role's party
+    folder = locate(settings.model_source, revision=plan.folder.name, plans=own, manifest=settings.manifest)
+    segment = load_segment(folder, plan.plans[role], config.model, device=plan.device, manifest=settings.manifest)
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
     return segment
