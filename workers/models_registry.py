@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from splitcore.errors import AppError
 from splitcore.models.files import read_json
-from splitcore.models.manifest import Manifest, TensorPin, build_manifest
+from splitcore.models.manifest import Manifest, build_manifest, verify_files
 from workers.contracts import ModelRegistration
 from workers.settings import WorkerHome, write_private
 
@@ -27,6 +27,12 @@ class RegisteredModel(BaseModel):
     folder: Path
     parameters: int
     bytes: int
+    partial: bool = False  # only configuration and tokenizer lie here: a half fetches the tensors of its own layers
+
+    @property
+    def source(self) -> Path | str:
+        """Where a half loads from: the folder, or the id of the repository."""
+        return self.model_id if self.partial else self.folder
 
 
 class ModelRegistry:
@@ -74,17 +80,28 @@ class ModelRegistry:
         """Hash a folder and remember it; returns what the hub is told. Raises AppError CL-1103."""
         folder = folder.expanduser().resolve()
         manifest = build_manifest(folder, model=model_id, revision=revision or None)
+        return self._register(folder, manifest)
+
+    def add_partial(self, folder: Path, manifest: Manifest) -> ModelRegistration:
+        """Remember a model of which only configuration and tokenizer lie in `folder`; tensors are pinned by `manifest`.
+
+        Raises AppError CL-1103, CL-1104 where a file differs from the manifest.
+        """
+        verify_files(folder, manifest)
+        return self._register(folder, manifest, partial=True)
+
+    def _register(self, folder: Path, manifest: Manifest, *, partial: bool = False) -> ModelRegistration:
         registration = ModelRegistration(
-            model_id=model_id,
-            revision=revision,
+            model_id=manifest.model,
+            revision=manifest.revision or "",
             manifest_hash=manifest.hash(),
             config=_model_config(folder),
-            parameters=sum(_elements(pin) for pin in manifest.tensors.values()),
-            bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+            parameters=manifest.parameters,
+            bytes=manifest.bytes,
         )
         self._manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._manifests / f"{registration.manifest_hash}.json", json.dumps(manifest.to_dict()))
-        entry = RegisteredModel(folder=folder, **registration.model_dump(exclude={"config"}))
+        entry = RegisteredModel(folder=folder, partial=partial, **registration.model_dump(exclude={"config"}))
         kept = [model for model in self.all() if model.manifest_hash != entry.manifest_hash]
         write_private(self._file, TypeAdapter(list[RegisteredModel]).dump_json([*kept, entry], indent=2).decode())
         return registration
@@ -95,10 +112,3 @@ def _model_config(folder: Path) -> dict[str, object]:
     if len(json.dumps(config)) > MAX_CONFIG_BYTES:
         raise AppError("CL-1103", "The base model's config.json is larger than 64 KiB.")
     return config
-
-
-def _elements(pin: TensorPin) -> int:
-    count = 1
-    for size in pin.shape:
-        count *= size
-    return count

@@ -14,6 +14,7 @@ from splitcore.models.plan import SegmentPlan
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]  # configuration and tokenizer, as patterns
 MAX_HEADER = 100_000_000
 EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings"})
 FINAL_NORMS = frozenset({"norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm", "ln_out"})

@@ -21,6 +21,7 @@ from splitcore.models.carve import Segment, carved_class, layer_count, stock_cla
 from splitcore.models.files import (
     INDEX,
     SINGLE,
+    SMALL_FILES,
     check_configuration,
     check_folder,
     read_json,
@@ -35,7 +36,6 @@ from splitcore.models.slots import Port
 from splitcore.models.twin import layer_arity, quiet_library
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
 def locate(

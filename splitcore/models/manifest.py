@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,16 @@ class Manifest:
         """The form that is hashed and stored."""
         return json.loads(json.dumps(asdict(self)))
 
+    @property
+    def parameters(self) -> int:
+        """Numbers in all tensors."""
+        return sum(math.prod(pin.shape) for pin in self.tensors.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(math.prod(pin.shape) * _bits(pin.dtype) // 8 for pin in self.tensors.values())
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Manifest:
         """Read what `to_dict` wrote. Raises AppError CL-1104."""
@@ -84,16 +96,21 @@ def build_manifest(folder: Path, *, model: str, revision: str | None = None) -> 
 
 def verify_folder(folder: Path, manifest: Manifest, plans: list[SegmentPlan] | None = None) -> None:
     """Check the files and the tensors that `plans` load (all, where None). Raises AppError CL-1104 naming the first."""
-    for name in PINNED:
-        there = _file_hash(folder / name) if (folder / name).is_file() else None
-        if there != manifest.files.get(name):
-            raise _differs(f"The file {name}", name)
+    verify_files(folder, manifest)
     for path in weight_files(folder):
         if not path.is_file() and plans is not None:
             continue  # a shard that these segments do not need was not fetched
         for entry in tensors_of(path):
             if plans is None or any(wanted_by(entry.name, plan, tied=True) for plan in plans):
                 _verify_tensor(entry, manifest)
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check configuration and tokenizer. Raises AppError CL-1104 naming the first that differs."""
+    for name in PINNED:
+        there = _file_hash(folder / name) if (folder / name).is_file() else None
+        if there != manifest.files.get(name):
+            raise _differs(f"The file {name}", name)
 
 
 def verify_tensors(path: Path, manifest: Manifest) -> None:
@@ -110,6 +127,12 @@ def _verify_tensor(entry: TensorEntry, manifest: Manifest) -> None:
 
 def _differs(what: str, name: str) -> AppError:
     return AppError("CL-1104", f"{what} differs from the manifest of the base model.", details={"name": name})
+
+
+def _bits(dtype: str) -> int:
+    """Bits of a number, from safetensors' name of its format: BF16, F8_E4M3, BOOL."""
+    found = re.search(r"\d+", dtype)
+    return int(found[0]) if found else 8
 
 
 def _file_hash(path: Path) -> str:

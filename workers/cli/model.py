@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from splitcore.config import canonical_json
 from splitcore.errors import AppError
+from splitcore.models.files import SMALL_FILES, read_json
+from splitcore.models.manifest import Manifest
+from splitcore.models.plan import segment_plans
 from workers.cli.console import out, show_json, show_table
+from workers.contracts import ModelRegistration
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
 from workers.policy_review import MODEL_ID
@@ -21,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Base models of this site.")
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")]
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # What is fetched of a repository: safetensors, never pickled weights, and no code.
-WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer.model", "merges.txt", "*.jinja"]
+WANTED = ["*.safetensors", *SMALL_FILES]
 
 
 @app.command()
@@ -29,6 +35,12 @@ def add(
     source: Annotated[str, typer.Argument(help="An id of a model repository, or a folder.")],
     name: Annotated[str, typer.Option("--as", help="The model's public id, for a folder.")] = "",
     revision: Annotated[str, typer.Option(help="Commit of the repository, or any mark for a folder.")] = "",
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Another site's manifest: fetch only this worker's own layers, when a run needs them."),
+    ] = None,
+    head_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) at once.")] = -1,
+    tail_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) at once.")] = -1,
     home: HomeOption = None,
 ) -> None:
     """Fetch or register a base model: every tensor is hashed, and the hub learns id, manifest and configuration.
@@ -36,7 +48,16 @@ def add(
     Downloads use this site's own HF_TOKEN; only safetensors are taken, and no code of a repository ever runs.
     """
     folder = WorkerHome.find(home)
-    WorkerConfig.load(folder)
+    kind = WorkerConfig.load(folder).enrolment.kind
+    if manifest is not None:
+        if name or revision:
+            raise typer.BadParameter("--manifest brings the model's id and revision: leave out --as and --revision.")
+        partial = PartialModel.of(source, manifest)
+        registration = ModelRegistry(folder).add_partial(partial.folder, partial.manifest)
+        if head_layers >= 0 and tail_layers >= 0:
+            partial.fetch(kind, head_layers, tail_layers)
+        _tell(folder, registration)
+        return
     path = Path(source).expanduser()
     if path.is_dir():
         if not MODEL_ID.fullmatch(name):
@@ -47,15 +68,35 @@ def add(
             raise AppError("CL-1103", f"{source} is neither a folder here nor the id of a model.")
         location, revision = fetch(source, revision)
         model_id = name or source
-    registration = ModelRegistry(folder).add(location, model_id=model_id, revision=revision)
-    client = HubClient.of(folder)
+    _tell(folder, ModelRegistry(folder).add(location, model_id=model_id, revision=revision))
+
+
+def _tell(home: WorkerHome, registration: ModelRegistration) -> None:
+    """Tell the hub and the person."""
+    client = HubClient.of(home)
     try:
         client.post("/models", registration, patience=10.0)
     finally:
         client.close()
     size = f"{registration.parameters / 1e6:.1f} M parameters, {registration.bytes / 1e6:.1f} MB"
-    out.print(Text(f"Registered {model_id}{f' @ {revision}' if revision else ''}: {size}"))
+    at = f" @ {registration.revision}" if registration.revision else ""
+    out.print(Text(f"Registered {registration.model_id}{at}: {size}"))
     out.print(Text(f"Manifest {registration.manifest_hash}"))
+
+
+@app.command("manifest")
+def write_manifest(
+    model: Annotated[str, typer.Argument(help="The model's public id, or its manifest's hash.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    home: HomeOption = None,
+) -> None:
+    """Write a registered model's manifest, for sites that fetch only their own layers of it."""
+    registry = ModelRegistry(WorkerHome.find(home))
+    known = next((m for m in reversed(registry.all()) if model in (m.model_id, m.manifest_hash)), None)
+    if known is None:
+        raise AppError("CL-1120", f"{model} is not registered at this worker.")
+    output.write_text(canonical_json(registry.manifest(known.manifest_hash).to_dict()), encoding="utf-8")
+    out.print(Text(f"{output}  {known.manifest_hash}"))
 
 
 @app.command("list")
@@ -71,8 +112,37 @@ def list_models(home: HomeOption = None, as_json: Annotated[bool, typer.Option("
     )
 
 
-def fetch(model_id: str, revision: str) -> tuple[Path, str]:
-    """Download a model's snapshot; returns its folder and its commit. Raises AppError CL-1121."""
+@dataclass(frozen=True)
+class PartialModel:
+    """A model of a repository whose tensors are pinned by another site's manifest."""
+
+    folder: Path  # configuration and tokenizer
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, model_id: str, file: Path) -> PartialModel:
+        """Read the manifest and fetch the small files. Raises AppError CL-1103, CL-1104, CL-1121."""
+        manifest = Manifest.from_dict(read_json(file))
+        if manifest.model != model_id or not COMMIT.fullmatch(manifest.revision or ""):
+            raise AppError("CL-1104", f"The manifest pins no commit of the repository {model_id}.")
+        return cls(fetch(model_id, manifest.revision or "", SMALL_FILES)[0], manifest)
+
+    def fetch(self, kind: str, head_layers: int, tail_layers: int) -> None:
+        """Fetch what a worker of this kind holds with this cut. Raises AppError CL-1002, CL-1121."""
+        from splitcore.models.carve import layer_count  # loads torch
+        from splitcore.models.loading import locate, read_config
+
+        plans = segment_plans("u_shape", head_layers, tail_layers, layer_count(read_config(self.folder)))
+        parts = {
+            "data": [plan for role, plan in plans.items() if role != "body"],
+            "compute": [plans["body"]],
+        }
+        for own in [part for side, part in parts.items() if kind in (side, "both")]:
+            locate(self.manifest.model, revision=self.manifest.revision, plans=own, manifest=self.manifest)
+
+
+def fetch(model_id: str, revision: str, wanted: list[str] = WANTED) -> tuple[Path, str]:
+    """Download a model's files that match `wanted`; returns folder and commit. Raises AppError CL-1121."""
     from huggingface_hub import HfApi, snapshot_download
 
     token = os.environ.get("HF_TOKEN") or None
@@ -82,7 +152,7 @@ def fetch(model_id: str, revision: str) -> tuple[Path, str]:
             if COMMIT.fullmatch(revision)
             else HfApi(token=token).model_info(model_id, revision=revision or None).sha
         )
-        folder = snapshot_download(model_id, revision=commit, allow_patterns=WANTED, token=token)
+        folder = snapshot_download(model_id, revision=commit, allow_patterns=wanted, token=token)
     except Exception as error:  # network, permission and repository errors are of many unrelated classes
         raise AppError("CL-1121", f"{model_id} could not be downloaded ({type(error).__name__}).") from error
     return Path(folder), str(commit)

@@ -32,7 +32,7 @@ def run_client(setting: JobSetting) -> HalfResult:
         HalfSettings(
             config=setting.config,
             parties=[part.party for part in setting.clients],
-            model_source=model.folder,
+            model_source=model.source,
             out=setting.folder.out,
             run=setting.contract.run_id,
             contract=setting.spec.assignment.contract_hash,

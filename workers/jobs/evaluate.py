@@ -27,14 +27,14 @@ from splitcore.data.tokenise import IGNORED, Encoded, encode_row
 from splitcore.errors import AppError
 from splitcore.evaluate.generate import generate_batch
 from splitcore.models.loading import load_whole, read_tokenizer
-from splitcore.models.manifest import verify_folder
+from splitcore.models.manifest import Manifest, verify_files, verify_folder
 from splitcore.training.loss import loss_sum
 from workers.contracts import Check, EvaluationResult, Phase, VerifyReport
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
 from workers.jobs.client_half import rows_of
 from workers.jobs.setting import JobSetting
-from workers.models_registry import ModelRegistry
+from workers.models_registry import ModelRegistry, RegisteredModel
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 BATCH = 16
@@ -60,14 +60,13 @@ def run_check(setting: JobSetting) -> None:
     assignment = setting.spec.assignment
     model = setting.base_model()
     adapter = fetch_adapter(setting)
-    verify_folder(model.folder, ModelRegistry(setting.home).manifest(model.manifest_hash))
-    checks = [
-        _ok("Base model", "Every tensor of the local base model has the contract's hash."),
-        _keys(model.folder, adapter),
-    ]
+    checks = [_base(model, ModelRegistry(setting.home).manifest(model.manifest_hash)), _keys(model.folder, adapter)]
     evaluation = None
     if all(check.status != "failed" for check in checks) and setting.own.dataset_digest:
-        if psutil.virtual_memory().available < MEMORY_FACTOR * model.bytes:
+        if model.partial:
+            detail = "This machine has only its own part of the base model."
+            checks.append(Check(name="Evaluation", status="warning", detail=detail))
+        elif psutil.virtual_memory().available < MEMORY_FACTOR * model.bytes:
             checks.append(Check(name="Evaluation", status="warning", detail="This machine cannot hold the full model."))
         else:
             setting.reporter.phase(Phase.EVALUATING)
@@ -86,6 +85,15 @@ def run_check(setting: JobSetting) -> None:
             evaluation=evaluation,
         ),
     )
+
+
+def _base(model: RegisteredModel, manifest: Manifest) -> Check:
+    """Configuration, tokenizer and the tensors that lie here are the contract's. Raises AppError CL-1103, CL-1104."""
+    if model.partial:
+        verify_files(model.folder, manifest)
+        return _ok("Base model", "Configuration and tokenizer of the base model have the contract's hashes.")
+    verify_folder(model.folder, manifest)
+    return _ok("Base model", "Every tensor of the local base model has the contract's hash.")
 
 
 def fetch_adapter(setting: JobSetting) -> Path:

@@ -11,7 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from splitcore.errors import AppError
+from splitcore.models.tests.model_hub import MODEL, serve_models
+from splitcore.models.tests.tiny import save_model
 from workers.cli import app, main
+from workers.hub import HubClient
+from workers.models_registry import ModelRegistry
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import FakeHub, enrolled_home, fake_hub
 
@@ -163,6 +167,37 @@ def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_p
     assert run("worker", "model", "add", str(folder), "--home", str(home.root)).exit_code == 2
     result = run("worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root))
     assert code_of(result) == "CL-1103"
+
+
+def test_a_site_with_anothers_manifest_fetches_its_own_layers_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save_model(tmp_path / "source", "llama")
+    homes = [enrolled_home(tmp_path / name) for name in ("first", "second")]
+    pinned = tmp_path / "manifest.json"
+    with fake_hub() as hub:
+        monkeypatch.setattr(HubClient, "post", lambda _self, path, body, **_: hub.calls.append(("POST", path, body)))
+        with serve_models(source, tmp_path / "cache-1", monkeypatch):
+            assert run("worker", "model", "add", MODEL, "--home", str(homes[0].root)).exit_code == 0
+            written = run("worker", "model", "manifest", MODEL, "-o", str(pinned), "--home", str(homes[0].root))
+            assert written.exit_code == 0, written.output
+        with serve_models(source, tmp_path / "cache-2", monkeypatch) as models:
+            add = ("worker", "model", "add", MODEL, "--manifest", str(pinned), "--home", str(homes[1].root))
+            assert run(*add).exit_code == 0
+            assert models.weight_bytes == 0
+            result = run(*add, "--head-layers", "1", "--tail-layers", "1")
+            assert result.exit_code == 0, result.output
+            assert 0 < models.weight_bytes < 0.75 * (source / "model.safetensors").stat().st_size
+    first, *others = [body for _, path, body in hub.calls if path == "/models"]
+    assert all(body == first for body in others)
+    known = ModelRegistry(homes[1]).get(first.manifest_hash)
+    assert known.source == MODEL
+    assert ModelRegistry(homes[0]).get(first.manifest_hash).source == ModelRegistry(homes[0]).all()[0].folder
+    changed = json.loads(pinned.read_text())
+    changed["files"]["config.json"] = "0" * 64
+    pinned.write_text(json.dumps(changed))
+    with serve_models(source, tmp_path / "cache-3", monkeypatch):
+        assert code_of(run(*add)) == "CL-1104"
 
 
 def test_runs_need_a_hub_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
