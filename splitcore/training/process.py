@@ -1,14 +1,16 @@
 """One half as a process of its own: `python -m splitcore.training.process SPEC`, over gRPC with mutual TLS.
 
-Everything it needs is in its folder: spec.json, the rows, its identity. It writes events.jsonl as it goes, and at the
-end result.json, with the result or the error.
+Its home holds the rows and its identity, the same in every attempt; its folder the attempt's own files: spec.json,
+events.jsonl, which it writes as it goes, and at the end result.json, with the result or the error.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -31,11 +33,15 @@ class ProcessSpec:
     config: dict[str, Any]
     model_source: str
     run: str
-    folder: str  # its own
+    home: str  # its own
+    folder: str  # its own in this attempt
     certificates: dict[str, str]  # participant (or "server") → PEM that is pinned
     server_folder: str  # where the server half tells its address
     sample_prompts: list[str]
     threads: int
+    attempt: int = 1
+    checkpoints: str = ""
+    dies_at: str = ""  # a drill: "stage@step", where the process kills itself
 
     @classmethod
     def read(cls, path: Path) -> ProcessSpec:
@@ -89,41 +95,62 @@ def _run_half(spec: ProcessSpec, folder: Path) -> Any:
     from splitcore.wire.grpc_channel import dial
     from splitcore.wire.grpc_listener import serve
 
-    identity = load_identity(folder)
+    home = Path(spec.home)
+    identity, config = load_identity(home), RunConfig.parse(spec.config)
+    patience = float(config.wire.patience)
     with (folder / EVENTS).open("a", encoding="utf-8", buffering=1) as events:
 
         def emit(event: Event) -> None:
             events.write(json.dumps(event.to_dict()) + "\n")
 
         settings = HalfSettings(
-            config=RunConfig.parse(spec.config),
+            config=config,
             parties=spec.parties,
             model_source=spec.model_source,
             out=folder,
             run=spec.run,
             emit=emit,
             control=lambda: "stop" if (folder / STOP).exists() else "run",
+            checkpoints=Path(spec.checkpoints) if spec.checkpoints else None,
+            observe=_drill(spec.dies_at),
         )
         if spec.role == "server":
             clients = {party: spec.certificates[party] for party in spec.parties}
             return ServerHalf(
                 settings,
-                listen=lambda limits: serve(identity=identity, clients=clients, limits=limits, host="127.0.0.1"),
+                listen=lambda limits: serve(
+                    identity=identity, clients=clients, limits=limits, host="127.0.0.1", patience=patience
+                ),
+                attempt=spec.attempt,
+                attempts=dict.fromkeys(spec.parties, spec.attempt),
                 ready=lambda address: _tell(folder, address),
             ).run()
 
         def connect(limits: Any) -> Any:
             host, port = _address(Path(spec.server_folder), folder)
-            return dial(host, port, identity=identity, server_certificate=spec.certificates["server"], limits=limits)
+            pinned = spec.certificates["server"]
+            return dial(host, port, identity=identity, server_certificate=pinned, limits=limits, patience=patience)
 
         return ClientHalf(
             settings,
             party=spec.party,
-            rows=_rows(folder / "rows.jsonl"),
-            eval_rows=_rows(folder / "eval.jsonl"),
+            rows=_rows(home / "rows.jsonl"),
+            eval_rows=_rows(home / "eval.jsonl"),
             connect=connect,
+            attempt=spec.attempt,
             sample_prompts=spec.sample_prompts,
         ).run()
+
+
+def _drill(dies_at: str) -> Callable[[str, int], None]:
+    """What ends this process as a crash would, at once and without a word, at the named place."""
+    place, _, when = dies_at.partition("@")
+
+    def observe(stage: str, step: int) -> None:
+        if dies_at and (stage, str(step)) == (place, when):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return observe
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

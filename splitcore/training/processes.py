@@ -1,4 +1,8 @@
-"""All halves as real processes on this machine, over gRPC with mutual TLS on loopback."""
+"""All halves as real processes on this machine, over gRPC with mutual TLS on loopback.
+
+When one of them is killed, all are ended and started anew as the next attempt: they go on from the newest step of
+which every half has a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Lock, Thread
 from time import monotonic
 from typing import Any
 
 from splitcore.errors import AppError
+from splitcore.training.checkpoint import checkpoint_steps, claimed_attempt
 from splitcore.training.events import event_from_dict
 from splitcore.training.halves import HalfResult, HalfSettings
 from splitcore.training.process import EVENTS, RESULT, STOP, ProcessSpec
@@ -65,6 +71,17 @@ class _Nursery:
         """Whether a half's process is gone."""
         with self._state:
             return pid in self._ended or not self.alive
+
+    def wait(self, pid: int) -> None:
+        """Wait until a half's process is gone. Raises AppError CL-1999."""
+        with self._state:
+            if not self._state.wait_for(lambda: pid in self._ended or not self.alive, timeout=30.0):
+                raise AppError("CL-1999", "A half's process does not end.")
+
+    def status(self, pid: int) -> int | None:
+        """How a half's process ended: its exit status, or the signal's number below zero."""
+        with self._state:
+            return self._ended.get(pid)
 
     def close(self) -> None:
         """End it and every half that it runs."""
@@ -126,12 +143,20 @@ class _Half:
         return [json.loads(line) for line in whole.splitlines()]
 
     def outcome(self) -> dict[str, Any]:
-        """The result or the error that it left."""
+        """The result or the error that it left; empty where it was killed before."""
         try:
             found: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
         except OSError:
-            return {"error": {"kind": "", "code": "CL-1999", "message": "A half's process ended without a result."}}
+            return {}
         return found
+
+
+class _KilledError(Exception):
+    """A half's process is gone without a result."""
+
+    def __init__(self, party: str, status: int | None) -> None:
+        super().__init__(party)
+        self.party, self.status = party, status
 
 
 def run_in_processes(
@@ -139,31 +164,88 @@ def run_in_processes(
     shards: Mapping[str, Rows],
     eval_rows: Mapping[str, Rows],
     sample_prompts: Sequence[str],
+    *,
+    restarts: int = 0,
+    drills: Mapping[str, str] | None = None,
 ) -> dict[str, HalfResult]:
     """Run the server half and every client half in a process each; results by party, the server's under "server".
 
-    Raises the AppError of the half that failed first; the others are ended.
+    restarts: how often all may be started again without a new common checkpoint since the last time.
+    drills: party or "server" → place at which its process kills itself in the first attempt, see `ProcessSpec`.
+
+    Raises the AppError of the half that failed first; the others are ended. CL-1520 where a half's process was killed,
+    CL-1533 where that went on without progress.
     """
-    nursery = _the_nursery()
     specs = _specs(settings, shards, eval_rows, sample_prompts)
+    folders = [Path(spec.checkpoints) for spec in specs.values() if spec.checkpoints]
+    attempt = 1 + max((claimed_attempt(folder) for folder in folders), default=0)
+    reached, left = _common_step(folders), restarts
+    while True:
+        try:
+            return _attempt(settings, {name: _of_attempt(spec, attempt, drills) for name, spec in specs.items()})
+        except _KilledError as killed:
+            details = {"party": killed.party, "status": killed.status, "step": _common_step(folders)}
+            if _common_step(folders) > reached:
+                reached, left = _common_step(folders), restarts
+            if left == 0:
+                raise AppError("CL-1533" if restarts else "CL-1520", details=details) from None
+            left, attempt, drills = left - 1, attempt + 1, None
+
+
+def _common_step(folders: Sequence[Path]) -> int:
+    """The newest step of which every half has a checkpoint."""
+    steps = [set(checkpoint_steps(folder)) for folder in folders]
+    return max(set.intersection(*steps), default=0) if steps else 0
+
+
+def _of_attempt(spec: ProcessSpec, attempt: int, drills: Mapping[str, str] | None) -> ProcessSpec:
+    """A half's spec for one attempt, with a folder of that attempt's own."""
+    folder = Path(spec.home) / f"attempt-{attempt}"
+    server_folder = Path(spec.server_folder) / f"attempt-{attempt}"
+    return replace(
+        spec,
+        folder=str(folder),
+        server_folder=str(server_folder),
+        attempt=attempt,
+        dies_at=(drills or {}).get(spec.party, ""),
+    )
+
+
+def _attempt(settings: HalfSettings, specs: Mapping[str, ProcessSpec]) -> dict[str, HalfResult]:
+    """Run every half once. Raises AppError, or _KilledError where a half's process was killed."""
+    nursery = _the_nursery()
     halves: list[_Half] = []
     try:
         for name, spec in specs.items():
+            Path(spec.folder).mkdir(mode=0o700)
             halves.append(_Half(name, Path(spec.folder), nursery.start(spec.write())))
         _follow(nursery, halves, settings)
     finally:
         for half in halves:
             if not nursery.ended(half.pid):
                 nursery.kill(half.pid)
+    for half in halves:
+        nursery.wait(half.pid)  # nothing of this attempt may be at work when the next one begins
     outcomes = {half.name: half.outcome() for half in halves}
     _raise_first(outcomes)
-    return {name: _result(outcome["result"]) for name, outcome in outcomes.items()}
+    for half in halves:
+        if not outcomes[half.name]:
+            raise _KilledError(half.name, nursery.status(half.pid))
+    return {name: _take_home(specs[name], outcome["result"]) for name, outcome in outcomes.items()}
+
+
+def _take_home(spec: ProcessSpec, data: dict[str, Any]) -> HalfResult:
+    """The result of a half, and its files from the attempt's folder to the half's own."""
+    for kind in ("initial", "segments"):
+        (Path(spec.folder) / kind).rename(Path(spec.home) / kind)
+    segments = [Path(spec.home) / Path(path).relative_to(spec.folder) for path in data["segments"]]
+    return HalfResult(**{**data, "segments": segments, "checkpoint": None})
 
 
 def _specs(
     settings: HalfSettings, shards: Mapping[str, Rows], eval_rows: Mapping[str, Rows], sample_prompts: Sequence[str]
 ) -> dict[str, ProcessSpec]:
-    """A folder, an identity and a spec for each half."""
+    """A home, an identity and a spec for each half."""
     import torch
 
     identities = {name: create_identity(f"half-{number}") for number, name in enumerate(["server", *shards])}
@@ -174,12 +256,12 @@ def _specs(
     if Path(source).is_dir():
         source = str(Path(source).resolve())  # the processes may stand in another folder
     for name, identity in identities.items():
-        folder = settings.out / name
-        folder.mkdir(parents=True, mode=0o700)
-        identity.save(folder)
+        home = settings.out / name
+        home.mkdir(parents=True, mode=0o700)
+        identity.save(home)
         if name != "server":
-            _write_rows(folder / "rows.jsonl", shards[name])
-            _write_rows(folder / "eval.jsonl", eval_rows.get(name, ()))
+            _write_rows(home / "rows.jsonl", shards[name])
+            _write_rows(home / "eval.jsonl", eval_rows.get(name, ()))
         specs[name] = ProcessSpec(
             role="server" if name == "server" else "client",
             party=name,
@@ -187,11 +269,13 @@ def _specs(
             config=settings.config.model_dump(mode="json"),
             model_source=source,
             run=run,
-            folder=str(folder),
+            home=str(home),
+            folder=str(home),
             certificates=certificates,
             server_folder=str(settings.out / "server"),
             sample_prompts=list(sample_prompts) if name == next(iter(shards)) else [],
             threads=torch.get_num_threads(),
+            checkpoints=str((settings.checkpoints / name).resolve()) if settings.checkpoints else "",
         )
     return specs
 
@@ -203,7 +287,10 @@ def _write_rows(path: Path, rows: Rows) -> None:
 
 
 def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) -> None:
-    """Pass events on until every process has ended; when one fails, ask the others to stop, then end them."""
+    """Pass events on until every process has ended.
+
+    When one fails, the others are asked to stop, then ended; when one was killed, they are ended at once.
+    """
     deadline: float | None = None
     waiting = Condition()
     while not all(half.over for half in halves):
@@ -212,7 +299,12 @@ def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) 
             for event in half.new_events():
                 settings.emit(event_from_dict(event))
             half.over = half.over or gone
-            if half.over and deadline is None and "error" in half.outcome():
+            if not half.over or deadline is not None:
+                continue
+            outcome = half.outcome()
+            if not outcome:
+                return
+            if "error" in outcome:
                 deadline = monotonic() + GRACE
                 for other in halves:
                     (other.folder / STOP).touch()
@@ -225,15 +317,10 @@ def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) 
 def _raise_first(outcomes: Mapping[str, dict[str, Any]]) -> None:
     """Raise the error that the others follow from: not the report of another half's end."""
     errors = [outcome["error"] for outcome in outcomes.values() if "error" in outcome]
-    if not errors:
-        return
-    causes = [error for error in errors if error["kind"] not in ("PeerError", "ChannelError", "")]
-    first = (causes or errors)[0]
-    raise AppError(
-        first["code"], first.get("message") or None, first.get("remedy") or None, details=first.get("details")
-    )
-
-
-def _result(data: dict[str, Any]) -> HalfResult:
-    segments = [Path(path) for path in data["segments"]]
-    return HalfResult(**{**data, "segments": segments, "checkpoint": None})
+    causes = [error for error in errors if error["kind"] not in ("PeerError", "ChannelError", "LostError")]
+    if not causes and not all(outcomes.values()):
+        return  # they follow from a process that was killed
+    for first in (causes or errors)[:1]:
+        raise AppError(
+            first["code"], first.get("message") or None, first.get("remedy") or None, details=first.get("details")
+        )
