@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections import defaultdict
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from splitcore.adapters.join import join_segments
 from splitcore.config import RunConfig, exchange_of
 from splitcore.errors import AppError
-from splitcore.training.events import EvaluationFinished, Event, StepFinished
+from splitcore.training.events import EvaluationFinished, Event, StepFinished, event_from_dict
 from splitcore.training.halves import HalfResult, HalfSettings, check_parties
 from splitcore.training.local import run_in_threads
 from splitcore.training.unsplit import UnsplitRun
@@ -46,6 +47,8 @@ def fine_tune(
     eval_rows: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     on_event: Callable[[Event], None] | None = None,
     sample_prompts: Sequence[str] = (),
+    restarts: int = 0,
+    resume: bool = False,
 ) -> RunResult:
     """Fine-tune one model over the parties of `shards` without joining their rows.
 
@@ -69,17 +72,26 @@ def fine_tune(
         Called with each event, from the thread of a half, one at a time.
     sample_prompts
         Public prompts that the model answers at each evaluation (SampleWritten).
+    restarts
+        With grpc: how often killed processes may be started again in a row without a new common checkpoint.
+    resume
+        Go on from the newest checkpoints in `out`/checkpoints, which a run that failed, was interrupted or paused has
+        left there, to the same adapter as if nothing had happened. Without any, training begins at the beginning.
 
     Raises
     ------
     AppError
-        With its code: CL-1001, 1002 (configuration, cut), 11xx (model, adapter), 12xx (rows), 13xx (wire).
+        With its code: CL-1001, 1002 (configuration, cut), 11xx (model, adapter), 12xx (rows), 13xx (wire),
+        CL-1520, 1530, 1533 (a process was killed), CL-1531, 1532 (values that are not finite).
     """
     rows = {party: list(shard) for party, shard in shards.items()}
     check_parties(config, list(rows))
     target = Path(out)
     start = perf_counter()
-    record = _Record(list(rows), on_event)
+    checkpoints = target / "checkpoints"
+    if not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    record = _Record(list(rows), on_event, checkpoints / "history.jsonl")
     with tempfile.TemporaryDirectory(prefix="cutlayer-run-") as scratch:
         settings = HalfSettings(
             config=config,
@@ -87,6 +99,7 @@ def fine_tune(
             model_source=config.model.name_or_path,
             out=Path(scratch),
             emit=record,
+            checkpoints=checkpoints,
         )
         held_out = _held_out(config, list(rows), eval_rows)
         if transport == "memory":
@@ -94,10 +107,11 @@ def fine_tune(
         elif transport == "grpc":
             from splitcore.training.processes import run_in_processes
 
-            results = run_in_processes(settings, rows, held_out, sample_prompts)
+            results = run_in_processes(settings, rows, held_out, sample_prompts, restarts=restarts)
         else:
             raise AppError("CL-1001", f"transport: '{transport}' is neither memory nor grpc.")
         _join_all(config, list(rows), Path(scratch), target)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return record.result(results, perf_counter() - start)
 
 
@@ -146,33 +160,50 @@ def _join_all(config: RunConfig, parties: Sequence[str], scratch: Path, out: Pat
 
 
 class _Record:
-    """Collects the events of all halves and passes them on, one at a time."""
+    """Collects the events of all halves and passes them on, one at a time.
 
-    def __init__(self, parties: Sequence[str], listener: Callable[[Event], None] | None) -> None:
-        self._lock, self._listener = Lock(), listener
-        self._train: dict[str, list[float]] = {party: [] for party in parties}
-        self._evaluations: dict[int, list[EvaluationFinished]] = defaultdict(list)
+    A step that is trained again after a resumption counts once. What a resumed run needs of its past is in `history`.
+    """
+
+    def __init__(self, parties: Sequence[str], listener: Callable[[Event], None] | None, history: Path) -> None:
+        self._lock, self._listener, self._history = Lock(), listener, history
+        self._train: dict[str, dict[int, float]] = {party: {} for party in parties}
+        self._evaluations: dict[int, dict[str, EvaluationFinished]] = defaultdict(dict)
+        history.parent.mkdir(parents=True, exist_ok=True)
+        if history.exists():
+            for line in history.read_text(encoding="utf-8").splitlines():
+                self._note(event_from_dict(json.loads(line)))
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
         with self._lock:
-            if isinstance(event, StepFinished) and event.party in self._train and event.loss is not None:
-                self._train[event.party].append(event.loss)
-            elif isinstance(event, EvaluationFinished):
-                self._evaluations[event.step].append(event)
+            if self._note(event):
+                with self._history.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(event.to_dict()) + "\n")
             if self._listener is not None:
                 self._listener(event)
 
+    def _note(self, event: Event) -> bool:
+        """Whether the event belongs into the result."""
+        if isinstance(event, StepFinished) and event.party in self._train and event.loss is not None:
+            self._train[event.party][event.step] = event.loss
+        elif isinstance(event, EvaluationFinished):
+            self._evaluations[event.step][event.party] = event
+        else:
+            return False
+        return True
+
     def result(self, results: Mapping[str, HalfResult], total: float) -> RunResult:
         """Everything together; evaluations of several parties are weighted by their tokens."""
-        evaluations = [(step, _mean(events)) for step, events in sorted(self._evaluations.items())]
+        evaluations = [(step, _mean(list(by.values()))) for step, by in sorted(self._evaluations.items())]
+        train = {party: [losses[step] for step in sorted(losses)] for party, losses in self._train.items()}
         server = results["server"]
         seconds: dict[str, float] = defaultdict(float)
         for half in results.values():
             for stage, value in half.seconds.items():
                 seconds[stage] += value
         traffic = {"uplink": server.uplink_bytes, "downlink": server.downlink_bytes}
-        return RunResult(self._train, evaluations, traffic, {**seconds, "total": total})
+        return RunResult(train, evaluations, traffic, {**seconds, "total": total})
 
 
 def _mean(events: Sequence[EvaluationFinished]) -> float:

@@ -20,6 +20,7 @@ from splitcore.training.client_evaluation import ClientEvaluation
 from splitcore.training.client_step import ClientStep
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
+from splitcore.training.finite import Skips
 from splitcore.training.halves import (
     HalfResult,
     HalfSettings,
@@ -67,6 +68,7 @@ class ClientHalf:
         self._prompts, self._sample_tokens = list(sample_prompts), sample_tokens
         self._watch, self._clock = Watch(settings, party), Clock(lambda name: settings.observe(name, self._step))
         self._step = 0
+        self._skips = Skips(self._watch, settings.config)
 
     def run(self) -> HalfResult:
         """Train. Raises AppError; a stop is no error but a result whose status is "stopped"."""
@@ -153,16 +155,21 @@ class ClientHalf:
         self._begin(int(number(welcome, "step")), text(welcome, "branch"))
         if self._step < self._total:
             self._announce(self._step)
-        while self._step < self._total:
+        while self._step < self._total and self._skips.ending is None:
             self._evaluate_when_due()
             self._watch.phase("training")
             self._train_step()
-        self._evaluate_when_due()
+        if self._skips.ending is None:
+            self._evaluate_when_due()
         self._link.send(Kind.BYE, step=self._step)
+        if self._skips.ending is not None:
+            self._keeper.save(self._step)
+            self._link.channel.close(timeout=10.0)
+            raise self._skips.ending
 
     def _begin(self, step: int, branch: str) -> None:
         """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""
-        self._keeper.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper))
+        self._keeper.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper, self._skips))
         self._step = self._watch.step = step
         self._watch.on_pause = lambda: self._keeper.save(self._step)
 
@@ -224,6 +231,7 @@ class ClientHalf:
             self._announce(self._step + 1)
         outcome = self._stepper.run(self._step, self._total, batches)
         self._step += 1
+        self._skips.note(self._step, outcome.fault)
         self._watch.step = self._step
         self._keeper.complete(self._step, self._total)
         seconds = self._clock.take_step()

@@ -42,7 +42,7 @@ class ClientEvaluation:
         self._canary: dict[str, torch.Tensor] = {}
 
     def run(self, step: int) -> None:
-        """Evaluate after `step` optimiser steps; does nothing without rows and prompts."""
+        """Evaluate after `step` optimiser steps; does nothing without rows and prompts. Raises AppError CL-1311."""
         if not self._batches and not self._prompts:
             return
         self._watch.phase("evaluating")
@@ -52,6 +52,7 @@ class ClientEvaluation:
                 self._measure(step)
             if self._prompts:
                 self._sample(step)
+        self._stepper.crossings.finite.require()
 
     def _measure(self, step: int) -> None:
         start = perf_counter()
@@ -99,7 +100,8 @@ class ClientEvaluation:
         if self._stepper.tail is None:
             return number(answer, "loss")
         with self._stepper.clock.stage("tail"):
-            return loss_sum(self._logits(answer, batch), batch.labels_BL).item()
+            summed = loss_sum(self._logits(answer, batch), batch.labels_BL).item()
+            return self._stepper.crossings.finite.number(summed, "loss")
 
     # ---- samples
 

@@ -15,6 +15,7 @@ from splitcore.models.carve import Segment
 from splitcore.training.clock import Clock
 from splitcore.training.crossings import Crossings, Place
 from splitcore.training.dropout import dropout_seed
+from splitcore.training.finite import Fault
 from splitcore.training.halves import Blueprint
 from splitcore.training.link import Encodable, Link, TensorsIn, number, out_of_turn
 from splitcore.training.loss import loss_sum
@@ -35,6 +36,7 @@ class StepOutcome:
     tokens: int
     grad_norm: float
     learning_rate: float
+    fault: Fault | None = None  # where it was applied nowhere
 
 
 @dataclass
@@ -142,8 +144,8 @@ class ClientStep:
             else:
                 self._handle(flight, self._stash.popleft() if self._stash else self.link.receive())
         tokens = sum(batch.targets for batch in batches)
-        norm, rate = self._update(step, total, tokens)
-        return StepOutcome(flight.loss / tokens, tokens, norm, rate)
+        norm, rate, fault = self._update(step, total, tokens)
+        return StepOutcome(flight.loss / tokens if fault is None else None, tokens, norm, rate, fault)
 
     def _handle(self, flight: _Flight, message: Message) -> None:
         """Answer one message of this step; those of one kind come in the order of the micro-batches."""
@@ -190,7 +192,7 @@ class ClientStep:
                 logits_BLV = tail(batch.mask_BL, hidden_BLD=received_BLD)
             summed = loss_sum(logits_BLV, batch.labels_BL)
             torch.autograd.backward(summed / tokens)
-            flight.loss += summed.item()
+            flight.loss += self.crossings.finite.number(summed.item(), "loss")
         if received_BLD.grad is None:
             raise RuntimeError("the tail gave no gradient")
         self.link.send(
@@ -214,9 +216,9 @@ class ClientStep:
 
     # ---- the update
 
-    def _update(self, step: int, total: int, tokens: int) -> tuple[float, float]:
+    def _update(self, step: int, total: int, tokens: int) -> tuple[float, float, Fault | None]:
         """Exchange norms (or gradients), clip by the global norm, step, and average weights when it is time."""
-        parameters = self._parameters
+        parameters, finite = self._parameters, self.crossings.finite
         with self.clock.stage("update"):
             denominator = self._totals.pop(step)
             if tokens != denominator and not self.plan.shared:
@@ -225,26 +227,33 @@ class ClientStep:
                 scale([parameter.grad for parameter in parameters.values()], own)
             gradients = {name: parameter.grad for name, parameter in parameters.items()}
             if self.plan.shared:
-                filled = {n: (torch.zeros_like(p) if p.grad is None else p.grad, "fp32") for n, p in parameters.items()}
-                self.link.send(Kind.ADAPTER_GRADIENTS, step=step, tensors=filled)
+                filled = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in parameters.items()}
+                sound = {name: (finite.checked(value, "gradient"), "fp32") for name, value in filled.items()}
+                self.link.send(Kind.ADAPTER_GRADIENTS, step=step, body={"fault": finite.where}, tensors=sound)
             else:
                 norms = norms_vector(gradients, parameters) if parameters else torch.zeros(0)
-                self.link.send(Kind.NORMS, step=step, tensors={"norms": (norms, "fp32")})
+                norms = finite.checked(norms, "gradient")
+                self.link.send(Kind.NORMS, step=step, body={"fault": finite.where}, tensors={"norms": (norms, "fp32")})
+            finite.clear()
             answer = self.next(grace=STOP_GRACE)
             if answer.kind is not Kind.AGGREGATE or answer.step != step:
                 raise out_of_turn(answer)
-            if self.plan.shared:
-                for name, parameter in parameters.items():
-                    parameter.grad = decode(answer.tensors[name], device=parameter.device)
+            fault = Fault.read(answer)
             norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
-            coefficient = clip_coefficient(norm, self.config.training.clip_norm)
-            scale([parameter.grad for parameter in parameters.values()], coefficient)
-            rate = self._optimiser.step(step)
+            if fault is None:
+                if self.plan.shared:
+                    for name, parameter in parameters.items():
+                        parameter.grad = decode(answer.tensors[name], device=parameter.device)
+                coefficient = clip_coefficient(norm, self.config.training.clip_norm)
+                scale([parameter.grad for parameter in parameters.values()], coefficient)
+                rate = self._optimiser.step(step)
+            else:
+                rate = self._optimiser.skip(step)
             self._since_average += tokens
             if self.plan.averages_after(step, total):
                 self._average(step)
             self._hand_on(step, total)
-        return float(norm), rate
+        return float(norm), rate, fault
 
     def _average(self, step: int) -> None:
         """Replace the weights of head and tail by their average over the parties, weighted by tokens."""
@@ -266,14 +275,14 @@ class ClientStep:
         answer = self.next(grace=STOP_GRACE)
         if answer.kind is not Kind.STEP_DONE or answer.step != step:
             raise out_of_turn(answer)
-        norm = number(answer, "norm")
+        norm, fault = number(answer, "norm"), Fault.read(answer)
         relay = self.plan.relay_after(step, total)
         if relay is not None and self.party in relay.takers:
             answer = self.next(grace=STOP_GRACE)
             if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
                 raise out_of_turn(answer)
             take_over(self._parameters, self._optimiser, answer, done=step + 1, moments=self.party == relay.heir)
-        return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total))
+        return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total), fault)
 
     def _hand_on(self, step: int, total: int) -> None:
         """Give head and tail to whoever needs them after this step."""

@@ -15,11 +15,13 @@ import torch
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.training.clock import Clock
+from splitcore.training.finite import Finite
 from splitcore.wire.codecs import decode, encode
 from splitcore.wire.messages import Json, Message, Payload, Phase
 from splitcore.wire.rounding import NEAREST, Draw, seed_of
 
 GRADIENTS = (Phase.TAIL_UP, Phase.BODY_GRAD_DOWN)
+MADE_BY = {Phase.HEAD_UP: "head", Phase.BODY_DOWN: "body", Phase.TAIL_UP: "tail", Phase.BODY_GRAD_DOWN: "body"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Crossings:
 
     def __init__(self, config: RunConfig, party: str, clock: Clock) -> None:
         self._wire, self._seed, self._party, self._clock = config.wire, config.training.seed, party, clock
+        self.finite = Finite()
 
     def body(self, place: Place) -> dict[str, Json]:
         """What the message of a micro-batch's first crossing says of it beside the tensors."""
@@ -50,6 +53,7 @@ class Crossings:
         """The encoded form of a tensor (B, L, D), by name."""
         with self._clock.stage("encode"):
             tensor = tensor_BLD[place.mask_BL.bool()] if self._wire.skip_padding else tensor_BLD
+            tensor = self.finite.checked(tensor, MADE_BY[phase])
             return {"hidden": encode(tensor, self._format_of(phase), self._draw(phase, place))}
 
     def receive(

@@ -80,6 +80,7 @@ class NonFinite(_Base):
     kind: ClassVar[str] = "non_finite"
     source: str = ""  # the party it came from, or "server"
     where: str = ""  # head, tail, body, loss, gradient: what was computed there
+    rows: str = ""  # the data party whose micro-batch it was; none where it is a sum over several
     pauses: bool = False
 
 

@@ -95,9 +95,9 @@ class Keeper:
         self._complete = -1
 
 
-def parts_of(parameters: Mapping[str, nn.Parameter], optimiser: Part, schedule: Part) -> dict[str, Part]:
+def parts_of(parameters: Mapping[str, nn.Parameter], optimiser: Part, schedule: Part, skips: Part) -> dict[str, Part]:
     """The parts of either half."""
-    return {"adapter": AdapterPart(parameters), "optimiser": optimiser, "schedule": schedule}
+    return {"adapter": AdapterPart(parameters), "optimiser": optimiser, "schedule": schedule, "skips": skips}
 
 
 class AdapterPart:

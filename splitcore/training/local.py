@@ -9,8 +9,10 @@ from threading import Event, Thread
 from typing import Any
 
 from splitcore.errors import AppError
+from splitcore.training.checkpoint import claimed_attempt
 from splitcore.training.client import ClientHalf
 from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.training.link import LostError
 from splitcore.training.server import ServerHalf
 from splitcore.wire.channel import Channel, Listener
 from splitcore.wire.limits import FrameLimits
@@ -82,8 +84,13 @@ def run_in_threads(
 
     control = settings.control
     watched = replace(settings, control=lambda: "stop" if failed.is_set() else control())
+    attempt = 1
+    if settings.checkpoints is not None:
+        attempt += max(claimed_attempt(settings.checkpoints / name) for name in ("server", *shards))
     halves: dict[str, Callable[[], HalfResult]] = {
-        "server": ServerHalf(_folder(watched, "server"), listen=door.listen).run
+        "server": ServerHalf(
+            _folder(watched, "server"), listen=door.listen, attempt=attempt, attempts=dict.fromkeys(shards, attempt)
+        ).run
     }
     halves |= {
         party: ClientHalf(
@@ -92,6 +99,7 @@ def run_in_threads(
             rows=rows,
             eval_rows=eval_rows.get(party, ()),
             connect=door.connect,
+            attempt=attempt,
             sample_prompts=sample_prompts if number == 0 else (),
         ).run
         for number, (party, rows) in enumerate(shards.items())
@@ -118,6 +126,6 @@ def _folder(settings: HalfSettings, name: str) -> HalfSettings:
 
 def _cause(errors: list[BaseException]) -> BaseException:
     """The error that the others follow from: not the report of another half's end."""
-    first = [error for error in errors if not isinstance(error, PeerError | ChannelError)]
+    first = [error for error in errors if not isinstance(error, PeerError | ChannelError | LostError)]
     coded = [error for error in first if isinstance(error, AppError)]
     return (coded or first or errors)[0]

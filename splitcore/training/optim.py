@@ -75,10 +75,11 @@ class Optimiser:
         self._at("after_step")
         return rate
 
-    def drop_gradients(self) -> None:
-        """Forget a step that is not applied."""
+    def skip(self, step: int) -> float:
+        """Drop the gradients of step `step` (from 0) unapplied; returns the learning rate that it would have had."""
         for parameter in self._parameters.values():
             parameter.grad = None
+        return learning_rate(self._training, step, self._total)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The optimiser's tensors, by parameter and kind."""

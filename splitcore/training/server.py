@@ -16,6 +16,7 @@ from splitcore.errors import AppError
 from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
+from splitcore.training.finite import Skips
 from splitcore.training.halves import (
     SLICE,
     HalfResult,
@@ -64,6 +65,7 @@ class ServerHalf:
         self._links: dict[str, Link] = {}
         self._listener: Listener | None = None
         self._step = 0
+        self._skips = Skips(self._watch, settings.config)
         self._branch = secrets.token_hex(8)  # marks the checkpoints of this attempt, see `newest_common`
 
     def run(self) -> HalfResult:
@@ -185,7 +187,7 @@ class ServerHalf:
             first=self._step,
             total=self._total,
         )
-        parts = parts_of(self._parameters, self._optimiser, self._stepper)
+        parts = parts_of(self._parameters, self._optimiser, self._stepper, self._skips)
         self._keeper.begin(self._step, self._branch, parts)
         self._watch.on_pause = lambda: self._keeper.save(self._step)
         gone: set[str] = set()
@@ -202,6 +204,9 @@ class ServerHalf:
                 self._stepper.handle(party, message)
             if self._stepper.complete():
                 before = self._end_step(before)
+        if self._skips.ending is not None:
+            self._keeper.save(self._step)
+            raise self._skips.ending
 
     def _optimising(self, point: str) -> None:
         """The optimiser is about to change the weights, or has."""
@@ -224,6 +229,7 @@ class ServerHalf:
         """The common update, and what is told of the step."""
         outcome = self._stepper.finish()
         self._step += 1
+        self._skips.note(self._step, outcome.fault)
         self._watch.step = self._step
         self._keeper.complete(self._step, self._total)
         now = self._traffic()

@@ -16,6 +16,8 @@ from splitcore.training.client_evaluation import next_tokens
 from splitcore.training.clock import Clock
 from splitcore.training.crossings import Crossings, Place
 from splitcore.training.dropout import dropout_seed
+from splitcore.training.events import SERVER
+from splitcore.training.finite import PLACES, Fault
 from splitcore.training.halves import Blueprint
 from splitcore.training.link import Link, number, out_of_turn
 from splitcore.training.loss import loss_sum
@@ -36,6 +38,7 @@ class ServerOutcome:
     grad_norm: float
     learning_rate: float
     seen_tokens: int = 0
+    fault: Fault | None = None  # where it was applied nowhere
 
 
 @dataclass
@@ -51,6 +54,7 @@ class _Share:
     norms: torch.Tensor | None = None
     loss: float = 0.0
     seen: torch.Tensor | int = 0  # real tokens; read at the step's end alone, so that no micro-batch waits for it
+    fault: str | None = None  # where this party made a value that is not finite
     reported: bool = False  # its part is complete, or it sits out
 
 
@@ -194,7 +198,7 @@ class ServerStep:
             summed = loss_sum(logits_BLV, labels_BL)
             torch.autograd.backward(summed / tokens)
             self._collect(share)
-        loss = summed.item()
+        loss = self._crossings[party].finite.number(summed.item(), "loss")
         share.loss += loss
         share.backwards += 1
         self._links[party].send(Kind.LOSS, step=self._step, micro=message.micro, body={"loss": loss})
@@ -248,13 +252,15 @@ class ServerStep:
             output = self._body(mask_BL, hidden_BLD=hidden_BLD)
             if self._body.plan.output:
                 labels_BL = self._labels(message, mask_BL)
-                loss = loss_sum(output, labels_BL).item()
+                loss = self._crossings[party].finite.number(loss_sum(output, labels_BL).item(), "loss")
+                self._crossings[party].finite.require()
                 body = {"loss": loss, "next": [*next_tokens(output, mask_BL)]}
         at = {"step": message.step, "micro": message.micro, "evaluation": True}
         if self._body.plan.output:
             self._links[party].send(Kind.LOSS, **at, body=body)  # type: ignore[arg-type]
             return
         tensors = self._crossings[party].send(Phase.BODY_DOWN, place, output)
+        self._crossings[party].finite.require()
         self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, tensors=tensors)  # type: ignore[arg-type]
 
     # ---- the barrier
@@ -267,6 +273,8 @@ class ServerStep:
         if message.kind is not expected or message.step != self._step or share.reported or not done:
             raise out_of_turn(message)
         share.reported = True
+        where = message.body.get("fault")
+        share.fault = where if isinstance(where, str) and where in PLACES else None
         if self._plan.shared:
             share.ends = decode_all(message.tensors)
             return
@@ -294,22 +302,36 @@ class ServerStep:
             body = _summed([share.gradients for share in shares])
             ends = _summed([share.ends for share in shares]) if self._plan.shared else {}
             norm = total_norm(self._norms(body, ends))
-            if not torch.isfinite(norm):
-                raise AppError("CL-1311", "The gradient of this step is not finite; no weight was changed.")
+            fault = self._fault(taking_part, norm)
+            if fault is not None:
+                norm, ends = torch.tensor(0.0), {name: torch.zeros_like(value) for name, value in ends.items()}
             for party, link in self._links.items():
                 tensors = {name: (value, "fp32") for name, value in ends.items()}
                 kind = Kind.AGGREGATE if party in taking_part else Kind.STEP_DONE
-                link.send(kind, step=self._step, body={"norm": float(norm)}, tensors=tensors)
-            scale(body.values(), clip_coefficient(norm, self._config.training.clip_norm))
-            for name, parameter in self._parameters.items():
-                parameter.grad = body.get(name)
-            rate = self._optimiser.step(self._step)
+                told = {"norm": float(norm), **(fault.body() if fault else {})}
+                link.send(kind, step=self._step, body=told, tensors=tensors)
+            if fault is None:
+                scale(body.values(), clip_coefficient(norm, self._config.training.clip_norm))
+                for name, parameter in self._parameters.items():
+                    parameter.grad = body.get(name)
+                rate = self._optimiser.step(self._step)
+            else:
+                rate = self._optimiser.skip(self._step)
         tokens = sum(self._tokens.pop(self._step).values())
         loss = sum(share.loss for share in shares) / tokens if self._body.plan.output else None
         seen = sum(int(share.seen) for share in shares)
         self._shares = {party: _Share() for party in self._links}
         self._step += 1
-        return ServerOutcome(loss, tokens, float(norm), rate, seen)
+        return ServerOutcome(loss if fault is None else None, tokens, float(norm), rate, seen, fault)
+
+    def _fault(self, parties: list[str], norm: torch.Tensor) -> Fault | None:
+        """Why this step is to be applied nowhere: the first cause in the order of the parties, this half's own last."""
+        found = [Fault(party, where, party) for party in parties if (where := self._shares[party].fault)]
+        found += [Fault(SERVER, where, party) for party in parties if (where := self._crossings[party].finite.where)]
+        found += [] if torch.isfinite(norm) else [Fault(SERVER, "gradient")]
+        for crossings in self._crossings.values():
+            crossings.finite.clear()
+        return found[0] if found else None
 
     def _norms(self, body: Tensors, ends: Tensors) -> list[torch.Tensor]:
         """One norm per tensor in the unsplit model's order; adapters of one's own, in the order of the parties."""

@@ -15,6 +15,7 @@ Rules: TypeAlias = "dict[tuple[Kind, Phase], MessageRule]"
 BASE_HEADER = 16_384  # ids, body
 TENSOR_HEADER = 128  # codec, shape and sizes of one tensor, beside its name
 FRAME_OVERHEAD = 64  # the prefix, rounded up
+ABS_MAX = 1e9  # of a value; residual streams of real models reach some 1e5 to 1e6
 _BARE = (Kind.STEP_BEGIN, Kind.STEP_DONE, Kind.CHECKPOINT, Kind.CONTROL, Kind.BYE)
 
 
@@ -76,7 +77,7 @@ def session_limits(
     gradients: str = "bf16",
     labels: bool = False,
     padding: bool = True,
-    abs_max: float = 1e9,
+    abs_max: float = ABS_MAX,
 ) -> FrameLimits:
     """What `side` accepts from the other half of this run.
 
@@ -95,7 +96,7 @@ def session_limits(
     padding
         Whether hidden states and gradients come with their padding (B, L, D), or as real tokens alone (N, D).
     abs_max
-        Largest magnitude of a value. Residual streams of real models reach some 1e5 to 1e6.
+        Largest magnitude of a value.
     """
     tokens = ((1, rows), (1, length))
     hidden: tuple[Dimension, ...] = (*tokens, width) if padding else ((1, rows * length), width)
