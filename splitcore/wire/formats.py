@@ -18,7 +18,7 @@ import numpy as np
 
 from splitcore.wire.messages import Buffer
 
-CHUNK = 65_536  # values looked at together: bounds the scratch memory of a check
+CHUNK = 65_536  # values looked at together: a check's second pass finds them in the cache
 GROUP = 64  # values that share a scale and a rotation
 SCALE_STEPS = 16  # scale codes an octave: a scale is rounded by at most 2.2 %
 ZERO_SCALE = 255  # the scale code of a group of zeros
@@ -46,18 +46,21 @@ class _FloatFormat:
     def __init__(self, name: str, bits: int) -> None:
         self.name = name
         self._width = bits // 8
-        self._dtype: Any = np.dtype(f"<u{self._width}")
-        self._mask = self._dtype.type((1 << (bits - 1)) - 1)
+        self._signed: Any = np.dtype(f"<i{self._width}")
+        self._unsigned: Any = np.dtype(f"<u{self._width}")
+        self._mask = (1 << (bits - 1)) - 1
 
     def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
         return (prod(shape) * self._width,)
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
         bits = int(np.array([high], dtype="<f4").view("<u4")[0]) >> (32 - 8 * self._width)
-        values = np.frombuffer(buffers[0], dtype=self._dtype)
-        return all(
-            int((values[start : start + CHUNK] & self._mask).max()) <= bits for start in range(0, len(values), CHUNK)
-        )
+        values = np.frombuffer(buffers[0], dtype=self._signed)
+        return all(self._largest(values[start : start + CHUNK]) <= bits for start in range(0, len(values), CHUNK))
+
+    def _largest(self, values: Any) -> int:
+        """The largest magnitude's bits: read as signed, the largest is the largest positive; as unsigned, negative."""
+        return max(int(values.max()), int(values.view(self._unsigned).max()) & self._mask)
 
 
 class _IntegerFormat:

@@ -87,7 +87,7 @@ def dial(
             if error.code not in RETRYABLE or monotonic() + pause >= deadline:
                 raise
             Event().wait(pause)
-    session = Session(limits, window=window, patience=patience)
+    session = Session(limits, window=window, patience=patience, authentic=True)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     dialler = _Dialler(session, target, identity, server_certificate, limits, proxy)
     Thread(target=dialler.run, name=f"tensors-{limits.session.participant}", daemon=True).start()

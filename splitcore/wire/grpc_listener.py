@@ -166,7 +166,7 @@ class _Desk:
                 if known[1].over:
                     raise _RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "CL-1328")
                 return known[1], int(arrived)
-            session = Session(limits.for_session(ids), window=self._window, patience=self._patience)
+            session = Session(limits.for_session(ids), window=self._window, patience=self._patience, authentic=True)
             self._sessions[participant] = (nonce, session)
         if known is not None:
             known[1].fail(ChannelError("CL-1306", details={"newer": ids.attempt}), tell="CL-1306")

@@ -3,7 +3,8 @@
 A session outlives its connections. A transport attaches, asks `next_frame` for what to send, gives `deliver` what
 arrived, and detaches; the next one goes on where it stopped. Sent frames are kept until the other end has them.
 The window counts what the other *application* has not taken yet, so a slow half holds its sender back without
-ever blocking the thread that reads acknowledgements.
+ever blocking the thread that reads acknowledgements. An answer tells what was taken; a frame of its own does so only
+where no answer comes before this end waits again, or where half of the window is used up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Condition, Event, Lock
+from threading import Condition, Event, Lock, RLock
 from time import monotonic
 
 from splitcore.errors import CATALOGUE, AppError
@@ -42,14 +43,21 @@ class Session(Closing):
         window: Window | None = None,
         patience: float = 120.0,
         probe_after: float = 1.0,
+        authentic: bool = False,
     ) -> None:
-        """`patience`: seconds without a connection until the session is lost. `probe_after`: see `_nudge`."""
+        """`patience`: seconds without a connection until the session is lost. `probe_after`: see `_nudge`.
+
+        `authentic`: the transport proves every byte (TLS), so the checksum spares the tensors.
+        """
         self.sent, self.received = Traffic(), Traffic()
         self.waited = {"send": 0.0, "receive": 0.0}
         self.on_output: Callable[[], None] = lambda: None  # called, without locks held, when `next_frame` has something
         self._limits, self._window = limits, window or Window()
         self._patience, self._probe_after = patience, probe_after
-        self._state, self._sending = Condition(), Lock()
+        lock = RLock()
+        # one lock, and each side of it woken by its own news: the application, and the thread that transmits
+        self._state, self._output, self._sending = Condition(lock), Condition(lock), Lock()
+        self._whole = not authentic
         self._listeners: set[Event] = set()
         self._generation, self._attached, self._since = 0, False, monotonic()
         self._failure: AppError | None = None
@@ -62,6 +70,7 @@ class Session(Closing):
         self._due: dict[FrameType, bytes] = {}
         # receiving
         self._arrived, self._consumed, self._reported_gap, self._damaged = 0, 0, 0, 0
+        self._told, self._untold_bytes = 0, 0
         self._held: dict[int, Message] = {}
         self._inbox: deque[Message] = deque()
         self._last: int | None = None
@@ -87,7 +96,10 @@ class Session(Closing):
         """See `Channel.send`."""
         with self._sending:
             stamped = replace(message, session=self.session)
-            frame = frames.encode(stamped, self._next, max_frame_bytes=self._limits.max_frame_bytes)
+            with self._state:
+                credit = self._tell_taken()
+            most = self._limits.max_frame_bytes
+            frame = frames.encode(stamped, self._next, max_frame_bytes=most, credit=credit, whole=self._whole)
             with self._state:
                 self._wait(lambda: self._has_room(len(frame)), timeout, "send", "CL-1331")
                 if not self._kept:
@@ -96,19 +108,24 @@ class Session(Closing):
                 self._under_way[self._next] = len(frame)
                 self._next += 1
                 self.sent.count_message(message, len(frame))
-                self._state.notify_all()
+                self._output.notify_all()
         self.on_output()
         return len(frame)
 
     def receive(self, *, timeout: float | None = None) -> Message:
         """See `Channel.receive`."""
         with self._state:
+            idle = not self._inbox and self._owe_acknowledgement(1)
+        if idle:
+            self.on_output()
+        with self._state:
             self._wait(lambda: bool(self._inbox), timeout, "receive", "CL-1327")
             message = self._inbox.popleft()
             self._consumed += 1
-            self._due[FrameType.ACK] = b""
-            self._state.notify_all()
-        self.on_output()
+            self._untold_bytes += message.nbytes
+            owed = self._owe_acknowledgement(max(1, self._window.messages // 2))
+        if owed:
+            self.on_output()
         return message
 
     def ready(self) -> bool:
@@ -116,7 +133,7 @@ class Session(Closing):
         with self._state:
             self._check_patience()
             ready = bool(self._inbox) or self._failure is not None or self._over or self._peer_is_done()
-            nudged = not ready and self._nudge()
+            nudged = not ready and (self._owe_acknowledgement(1) or self._nudge())
         if nudged:
             self.on_output()
         return ready
@@ -139,13 +156,11 @@ class Session(Closing):
                 self._finish()
                 return
             if self._kept:  # ask what arrived, since acknowledgements wait for the application
-                self._due[FrameType.PROBE] = b""
-                self._state.notify_all()
+                self._owe(FrameType.PROBE)
         self.on_output()
         self._drain(lambda: not self._kept or self._last is not None, deadline)
         with self._state:
-            self._due[FrameType.FIN] = b""
-            self._state.notify_all()
+            self._owe(FrameType.FIN)
         self.on_output()
         self._drain(lambda: FrameType.FIN not in self._due, deadline)
         self._leave(deadline)
@@ -171,8 +186,7 @@ class Session(Closing):
             self._attached = True
             self._acknowledge(peer_arrived, self._taken)
             self._cursor = peer_arrived + 1
-            self._due[FrameType.ACK] = b""
-            self._state.notify_all()
+            self._owe(FrameType.ACK)
             return self._generation, self._arrived
 
     def detach(self, generation: int) -> None:
@@ -180,7 +194,7 @@ class Session(Closing):
         with self._state:
             if generation == self._generation and self._attached:
                 self._attached, self._since = False, monotonic()
-                self._state.notify_all()
+                self._announce()
 
     def fail(self, error: AppError, *, tell: str = "") -> None:
         """End the conversation with an error that every caller meets; `tell` the other end that code."""
@@ -189,7 +203,7 @@ class Session(Closing):
                 return
             self._failure = error
             if tell and self._attached:
-                self._due[FrameType.ABORT] = tell.encode()
+                self._owe(FrameType.ABORT, tell.encode())
             self._announce()
         self.on_output()
 
@@ -208,16 +222,15 @@ class Session(Closing):
                 frame = self._pick()
                 if frame is not None:
                     self.sent.count_frame(len(frame))
-                    self._state.notify_all()
                     return frame
                 if self._failure is not None or not wait:
                     return None
-                self._state.wait()
+                self._output.wait()
 
     def deliver(self, generation: int, data: Buffer) -> None:
         """Take in a frame; whatever is wrong with it ends up in `receive`, never here."""
         try:
-            prefix = frames.read_prefix(data, self._limits.max_frame_bytes)
+            prefix = frames.read_prefix(data, self._limits.max_frame_bytes, whole=self._whole)
         except FrameError as error:
             self._on_damage(generation, error)
             return
@@ -231,22 +244,34 @@ class Session(Closing):
                 self._damaged = 0
                 self.received.count_frame(memoryview(data).nbytes)
                 self._on_frame(prefix, data, message)
-                self._state.notify_all()
         except FrameError as error:
             self.fail(error, tell=error.code)
         self.on_output()
 
     # ---- inside, the lock held
 
+    def _tell_taken(self) -> int:
+        """What the application has taken, for a frame that is about to tell it."""
+        self._told, self._untold_bytes = self._consumed, 0
+        return self._consumed
+
+    def _owe_acknowledgement(self, messages: int) -> bool:
+        """Whether a frame must tell what was taken: `messages` or half of the window's bytes are untold."""
+        if self._consumed - self._told < messages and self._untold_bytes * 2 < self._window.bytes:
+            return False
+        self._owe(FrameType.ACK)
+        return True
+
     def _pick(self) -> bytes | None:
         if FrameType.ABORT in self._due:
+            self._state.notify_all()
             return frames.encode_bare(FrameType.ABORT, 0, header=self._due.pop(FrameType.ABORT))
         if self._failure is not None:
             return None
         for type_ in (FrameType.RESEND, FrameType.ACK):
             if self._due.pop(type_, None) is not None:
                 self._due.pop(FrameType.ACK, None)
-                return frames.encode_bare(type_, self._arrived, self._consumed)
+                return frames.encode_bare(type_, self._arrived, self._tell_taken())
         while self._cursor < self._next:
             self._cursor += 1
             frame = self._kept.get(self._cursor - 1)
@@ -254,11 +279,15 @@ class Session(Closing):
                 return frame
         for type_ in (FrameType.PROBE, FrameType.FIN):
             if self._due.pop(type_, None) is not None:
+                self._state.notify_all()  # whoever closes waits for it to be out
                 return frames.encode_bare(type_, self._next - 1)
         return None
 
     def _on_frame(self, prefix: Prefix, data: Buffer, message: Message | None) -> None:
         if prefix.type is FrameType.DATA:
+            if prefix.credit >= self._next:
+                raise FrameError("CL-1312")
+            self._acknowledge(prefix.credit, prefix.credit)
             self._on_data(prefix.sequence, message, memoryview(data).nbytes)
         elif prefix.type in (FrameType.ACK, FrameType.RESEND):
             if prefix.credit > prefix.sequence or prefix.sequence >= self._next:
@@ -267,7 +296,7 @@ class Session(Closing):
             if prefix.type is FrameType.RESEND:
                 self._cursor = min(self._cursor, prefix.sequence + 1)
         elif prefix.type is FrameType.PROBE:
-            self._due[FrameType.RESEND if prefix.sequence > self._arrived else FrameType.ACK] = b""
+            self._owe(FrameType.RESEND if prefix.sequence > self._arrived else FrameType.ACK)
         elif prefix.type is FrameType.FIN:
             self._last = prefix.sequence
             self._announce()
@@ -278,7 +307,7 @@ class Session(Closing):
 
     def _on_data(self, sequence: int, message: Message | None, nbytes: int) -> None:
         if message is None or sequence <= self._arrived or sequence in self._held:
-            self._due[FrameType.ACK] = b""  # a repetition: the other end missed our acknowledgement
+            self._owe(FrameType.ACK)  # a repetition: the other end missed our acknowledgement
             return
         if sequence > self._consumed + self._window.messages + 1:
             raise FrameError("CL-1312")
@@ -289,7 +318,7 @@ class Session(Closing):
             self._inbox.append(self._held.pop(self._arrived))
         if self._held and self._reported_gap != self._arrived:
             self._reported_gap = self._arrived
-            self._due[FrameType.RESEND] = b""
+            self._owe(FrameType.RESEND)
         self._announce()
 
     def _acknowledge(self, arrived: int, taken: int) -> None:
@@ -299,6 +328,7 @@ class Session(Closing):
             del self._under_way[sequence]
         self._taken, self._progress = max(self._taken, taken), monotonic()
         self._cursor = max(self._cursor, arrived + 1)
+        self._state.notify_all()
 
     def _on_damage(self, generation: int, error: FrameError) -> None:
         """Damage is a loss: ask again. Too much of it, or another version, is a failure."""
@@ -308,8 +338,7 @@ class Session(Closing):
             self._damaged += 1
             fatal = error.code in ("CL-1302", "CL-1304") or self._damaged > DAMAGE_IN_A_ROW
             if not fatal:
-                self._due[FrameType.RESEND] = b""
-                self._state.notify_all()
+                self._owe(FrameType.RESEND)
         if fatal:
             self.fail(error, tell=error.code)
         self.on_output()
@@ -327,8 +356,15 @@ class Session(Closing):
     def _peer_is_done(self) -> bool:
         return self._last is not None and self._arrived >= self._last
 
+    def _owe(self, type_: FrameType, text: bytes = b"") -> None:
+        """Have a frame of that type sent as soon as the connection is free."""
+        self._due[type_] = text
+        self._output.notify_all()
+
     def _announce(self) -> None:
+        """Wake whoever waits for anything of this conversation."""
         self._state.notify_all()
+        self._output.notify_all()
         for event in self._listeners:
             event.set()
 
@@ -354,8 +390,7 @@ class Session(Closing):
         if not self._kept or not self._attached or monotonic() - self._progress < self._probe_after:
             return False
         self._progress = monotonic()
-        self._due[FrameType.PROBE] = b""
-        self._state.notify_all()
+        self._owe(FrameType.PROBE)
         return True
 
     def _wait(self, done: Callable[[], bool], timeout: float | None, what: str, code: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import tracemalloc
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -36,7 +35,7 @@ def sealed(prefix: list[Any], header: bytes, body: bytes) -> bytes:
     """A frame whose lengths and checksum are right, whatever its parts are."""
     prefix[3], prefix[4] = len(header), len(body)
     start = PREFIX.pack(*prefix, 0)[:-4]
-    return start + zlib.crc32(body, zlib.crc32(header, zlib.crc32(start))).to_bytes(4, "big") + header + body
+    return start + frames.checksum(start, header, [body]).to_bytes(4, "big") + header + body
 
 
 def parts(data: bytes) -> tuple[list[Any], bytes, bytes]:
@@ -102,7 +101,7 @@ NAMED: dict[str, tuple[str, bytes]] = {
     "a web request": ("CL-1301", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n" * 3),
     "a pickle": ("CL-1301", b"\x80\x04\x95" + b"\0" * 80),
     "a flipped bit in the body": ("CL-1303", GOOD[:-5] + bytes([GOOD[-5] ^ 1]) + GOOD[-4:]),
-    "a newer version": ("CL-1302", with_prefix(1, 2)),
+    "a newer version": ("CL-1302", with_prefix(1, frames.VERSION + 1)),
     "unknown frame type": ("CL-1307", with_prefix(2, 99)),
     "larger than allowed": ("CL-1304", GOOD + b"\0" * (1 << 20)),
     "length that claims 2^63 bytes": ("CL-1303", GOOD[:10] + b"\x7f" + GOOD[11:]),

@@ -251,6 +251,7 @@ def test_a_peer_that_forgot_the_conversation_is_not_taken_for_the_old_one() -> N
     client, server = memory_pair(limits("client"), limits("server"))
     client.send(head_up(0))
     server.receive()
+    assert not server.ready()  # it has nothing more, and says what it took
     with pytest.raises(FrameError, match="CL-1305"):
         client.attach(0)
     with pytest.raises(FrameError, match="CL-1305"):
@@ -298,3 +299,19 @@ def test_two_busy_threads_lose_no_wake_up() -> None:
                 client.send(head_up(step, codec="bf16", rows=1, length=2), timeout=10)
             assert [client.receive(timeout=10).step for _ in range(8)] == list(range(first, first + 8))
     assert errors == []
+
+
+def test_an_answer_acknowledges_so_that_no_frame_of_its_own_does() -> None:
+    client, server = memory_pair(limits("client"), limits("server"))
+    for step in range(3):
+        client.send(head_up(step))
+        server.receive()
+        server.send(body_down(step, torch.zeros(1, 2, 16)))
+        client.receive()
+    greetings = 1  # what each end says of itself when it is attached
+    assert client.sent.frames == client.sent.messages + greetings == 4
+    assert server.sent.frames == server.sent.messages + greetings == 4
+    assert not client._kept  # the answers said what had arrived
+    assert not client.ready()
+    assert client.sent.frames == 5  # now idle, it says what it took
+    assert not server._kept
