@@ -112,7 +112,7 @@ def checksum(prefix: Buffer, header: Buffer, buffers: Iterable[Buffer]) -> int:
             folded ^= np.bitwise_xor.reduce(values[:whole].reshape(-1, FOLD), axis=0)
         folded[: len(values) - whole] ^= values[whole:]
         at += len(values)
-    return zlib.crc32(folded[: min(at, FOLD)], zlib.crc32(header, zlib.crc32(prefix)))
+    return zlib.crc32(folded[: min(at, FOLD)].tobytes(), zlib.crc32(header, zlib.crc32(prefix)))
 
 
 def read_prefix(data: Buffer, max_frame_bytes: int, *, whole: bool = True) -> Prefix:
