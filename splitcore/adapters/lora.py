@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,6 +35,13 @@ class AdapterLayout:
     shapes: dict[str, tuple[int, ...]]
     fan_in_fan_out: bool
     layers: str  # name of the list of decoder layers
+    frozen: int = 0  # so many first layers have no adapter
+
+    @property
+    def excluded(self) -> str | None:
+        """What PEFT calls exclude_modules: an expression for every module of the frozen layers."""
+        numbers = "|".join(str(number) for number in range(self.frozen))
+        return rf"{re.escape(self.layers)}\.({numbers})\..*" if self.frozen else None
 
     def held_by(self, name: str, plan: SegmentPlan) -> bool:
         """Whether a segment holds the tensor `name`: by its layer, else by the output head."""
@@ -46,8 +54,10 @@ class AdapterLayout:
         return [name for name in self.shapes if name in names]
 
 
-def adapter_layout(config: PreTrainedConfig, lora: LoraSection) -> AdapterLayout:
+def adapter_layout(config: PreTrainedConfig, lora: LoraSection, frozen: int = 0) -> AdapterLayout:
     """Place the adapter on the whole model on the meta device, where it takes no memory. Raises AppError CL-1105.
+
+    frozen: so many first layers get none.
 
     all-linear means the linear modules of the decoder layers: what stands outside them belongs to no one segment.
     """
@@ -67,9 +77,9 @@ def adapter_layout(config: PreTrainedConfig, lora: LoraSection) -> AdapterLayout
     if any(name not in inside and module is not output for name, module in chosen.items()):
         raise AppError("CL-1105", "A target module is no linear module of the decoder layers.")
     fan_in_fan_out = any(isinstance(module, Conv1D) for module in chosen.values())
-    layout = AdapterLayout(targets, {}, fan_in_fan_out, layers)
+    layout = AdapterLayout(targets, {}, fan_in_fan_out, layers, frozen)
     place(model, layout, lora)
-    return AdapterLayout(targets, {n: tuple(p.shape) for n, p in adapter_parameters(model)}, fan_in_fan_out, layers)
+    return replace(layout, shapes={n: tuple(p.shape) for n, p in adapter_parameters(model)})
 
 
 def _short_names(chosen: set[str], every: set[str]) -> tuple[str, ...]:
@@ -89,6 +99,7 @@ def lora_config(layout: AdapterLayout, lora: LoraSection, model: ModelSection | 
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
         target_modules=list(layout.targets),
+        exclude_modules=layout.excluded,
         fan_in_fan_out=layout.fan_in_fan_out,
         bias="none",
         task_type="CAUSAL_LM",
@@ -110,6 +121,8 @@ def place(model: nn.Module, layout: AdapterLayout, lora: LoraSection) -> bool:
         for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D)) and _targeted(name, layout.targets)
     ]
+    if layout.excluded is not None:
+        own = [name for name in own if not re.fullmatch(layout.excluded, name)]
     if own:
         settings = lora_config(layout, lora)
         settings.target_modules = own

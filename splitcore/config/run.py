@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from splitcore.config.base import Section, ui
 from splitcore.config.sections import (
@@ -68,6 +68,13 @@ class RunConfig(Section):
     wire: WireSection = WireSection()
     privacy: PrivacySection = PrivacySection()
     parties: dict[str, PartyOverride] = Field(default_factory=dict, description="Overrides by party name.")
+
+    @model_validator(mode="after")
+    def only_constant_activations_are_kept(self) -> RunConfig:
+        """What a trained head gives is another thing in every step."""
+        if self.training.cache_activations and self.lora.train_head:
+            raise ValueError("training.cache_activations needs an untrained head: set lora.train_head to false.")
+        return self
 
     @classmethod
     def parse(cls, data: Any) -> RunConfig:

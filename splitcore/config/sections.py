@@ -9,8 +9,9 @@ from pydantic import Field, StringConstraints, model_validator
 from splitcore.config.base import Section, ui
 
 Topology = Literal["u_shape", "vanilla"]
+ChangeName = Literal["int4", "int3", "int2", "ternary"]
 Rounding = Literal["nearest", "stochastic", "rotated"]
-CodecName = Literal["fp32", "bf16", "int8", "int4", "int3", "int2"]
+CodecName = Literal["fp32", "bf16", "int8", "int6", "int5", "int4", "int3", "int2"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -105,6 +106,14 @@ class LoraSection(Section):
         "all-linear",
         description="Names of the modules that get an adapter, or all-linear.",
         json_schema_extra=ui(level="advanced", label="Target modules"),
+    )
+    train_head: bool = Field(
+        True,
+        description=(
+            "Whether the head's layers get an adapter too. Off: they stay as they are, no gradient is sent "
+            "down, and the data organisation computes less; the adapter learns less."
+        ),
+        json_schema_extra=ui(level="advanced", label="Train the head"),
     )
 
 
@@ -222,6 +231,16 @@ class TrainingSection(Section):
         json_schema_extra=ui(level="advanced", label="Values that are not finite"),
     )
 
+    cache_activations: bool = Field(
+        False,
+        description=(
+            "With a head that is not trained: the compute organisation keeps each row's activations, so that every row "
+            "crosses once and the head computes only in the first epoch. What is kept can be turned back into text; "
+            "it is deleted when the run ends."
+        ),
+        json_schema_extra=ui(level="advanced", label="Keep activations"),
+    )
+
     @model_validator(mode="after")
     def steps_or_epochs(self) -> TrainingSection:
         """Exactly one of steps and epochs, and micro-batches that divide the batch."""
@@ -333,6 +352,28 @@ class WireSection(Section):
             "rows' lengths in any case."
         ),
         json_schema_extra=ui(level="advanced", label="Leave padding out"),
+    )
+    changes: ChangeName | None = Field(
+        None,
+        description=(
+            "From a row's second visit on, send only how its activations have changed since the last one, in this "
+            "format (ternary: 1.6 bits). Both sides keep the activations of every row in a cache. Padding is left out."
+        ),
+        json_schema_extra=ui(level="advanced", label="Changes of activations"),
+    )
+    cache_mb: int = Field(
+        2_000,
+        ge=1,
+        le=10_000_000,
+        description=(
+            "Room for each cache of activations at a party. Rows for which none is left are sent in full at each visit."
+        ),
+        json_schema_extra=ui(unit="MB", level="advanced", label="Cache limit"),
+    )
+    cache_on: Literal["memory", "disk"] = Field(
+        "memory",
+        description="Where caches of activations lie. On disk they have no name and end with the run's process.",
+        json_schema_extra=ui(level="advanced", label="Caches"),
     )
     patience: int = Field(
         60,

@@ -65,6 +65,11 @@ HELP: dict[str, ErrorHelp] = {
         "More messages were in flight than the flow control allows.",
         "Install the same version at both sites; if it happens again, the other site's worker is not to be trusted.",
     ),
+    "CL-1313": ErrorHelp(
+        "The two sides remember different activations",
+        "A message builds on what both sides keep of earlier activations, and the two copies are not the same.",
+        "Start the run again from its last checkpoint; report it if it happens again.",
+    ),
     "CL-1320": ErrorHelp(
         "The compute site refused the connection",
         "Nothing listens at the address and port that the compute worker reported, or a firewall rejects it.",

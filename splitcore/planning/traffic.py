@@ -15,6 +15,17 @@ FRAME_BYTES = 34  # the prefix of a frame; each message is answered by a bare on
 HEADER_BYTES = 190  # a message's header, some tens of bytes more or less with the names in it
 ENTRY_BYTES = 40  # a tensor's entry in the header, its name aside
 ADAPTER_NAME_BYTES = 75  # a typical name of an adapter tensor
+LEAST, MEAN, MOST = 0.0, None, 1.0  # shares of rows on their first visit; the mean follows from the epochs
+
+
+@dataclass(frozen=True)
+class _Crossings:
+    """Bytes of a batch over each crossing."""
+
+    activations_up: float
+    activations_down: float
+    gradients_up: float
+    gradients_down: float
 
 
 @dataclass(frozen=True)
@@ -37,42 +48,51 @@ def step_traffic(
     ups: list[float] = []
     downs: list[float] = []
     parts: dict[int, dict[str, float]] = {}
-    for length in lengths:
-        activations, gradients, labels = (turn * nbytes for nbytes in _crossings(config, shape, length))
+    for part, length in zip((LEAST, MEAN, MOST), lengths, strict=True):
+        cross = _crossings(config, shape, length, part)
+        labels = 0.0 if cut.u_shape else float(payload_bytes("i64", (config.training.batch_size, length)))
         adapter, norms = _exchange(config, cut, clients)
-        up_messages = config.training.micro_batches * (2 if cut.u_shape else 1) + 2
-        down_messages = up_messages
-        around = FRAME_BYTES * 2 + HEADER_BYTES + 2 * ENTRY_BYTES
-        names = cut.client_matrices * (ENTRY_BYTES + ADAPTER_NAME_BYTES) if adapter else 0
-        own = (activations + gradients if cut.u_shape else activations + labels) + adapter + norms
-        back = (activations + gradients if cut.u_shape else gradients) + adapter
-        mask = turn * config.training.batch_size * length
-        ups.append(own + mask + turn * (up_messages * around + names))
-        downs.append(back + turn * (down_messages * around + names))
+        messages = config.training.micro_batches * (2 if cut.u_shape else 1) + 2
+        around = messages * (FRAME_BYTES * 2 + HEADER_BYTES + 2 * ENTRY_BYTES)
+        around += cut.client_matrices * (ENTRY_BYTES + ADAPTER_NAME_BYTES) if adapter else 0
+        mask = config.training.batch_size * length
+        tail_up, body_down = (cross.gradients_up, cross.activations_down) if cut.u_shape else (0.0, 0.0)
+        ups.append(turn * (cross.activations_up + tail_up + labels + mask + around) + adapter + norms)
+        downs.append(turn * (body_down + cross.gradients_down + around) + adapter)
         parts[length] = {
-            "activations": activations * (2 if cut.u_shape else 1),
-            "gradients": gradients * (2 if cut.u_shape else 1),
-            "labels": 0.0 if cut.u_shape else labels,
+            "activations": turn * (cross.activations_up + body_down),
+            "gradients": turn * (tail_up + cross.gradients_down),
+            "labels": turn * labels,
             "adapters": 2 * adapter + norms,
         }
     exchanged = _aggregation_words(config, clients)
     reason = (
         f"{config.training.batch_size} rows of {lengths[0]} to {lengths[2]} tokens, {shape.hidden} wide; "
         f"activations as {config.wire.activations}, gradients as {config.wire.gradients}{exchanged}. "
-        "Shorter rows take proportionally less."
+        f"Shorter rows take proportionally less.{_memory_words(config)}"
     )
     return Traffic(
         Range(ups[0], ups[1], ups[2], "B", reason), Range(downs[0], downs[1], downs[2], "B", reason), parts[lengths[1]]
     )
 
 
-def _crossings(config: RunConfig, shape: ModelShape, length: int) -> tuple[float, float, float]:
-    """Bytes of one crossing of a whole batch: activations, gradients, labels."""
+def _crossings(config: RunConfig, shape: ModelShape, length: int, part: float | None) -> _Crossings:
+    """Bytes of a whole batch; `part` is the share of rows that are on their first visit, None: as many as in the run.
+
+    Where the number of epochs is not given, all are taken for first visits.
+    """
     hidden = (config.training.batch_size, length, shape.hidden)
-    return (
-        payload_bytes(config.wire.activations, hidden),
-        payload_bytes(config.wire.gradients, hidden),
-        payload_bytes("i64", hidden[:2]),
+    epochs = config.training.epochs
+    first = part if part is not None else min(1.0, 1 / epochs) if epochs else 1.0
+    full = payload_bytes(config.wire.activations, hidden)
+    later = full if config.wire.changes is None else payload_bytes(config.wire.changes, hidden)
+    gradients = payload_bytes(config.wire.gradients, hidden)
+    mean = first * full + (1 - first) * later
+    return _Crossings(
+        activations_up=first * full if config.training.cache_activations else mean,
+        activations_down=mean,
+        gradients_up=gradients,
+        gradients_down=gradients if config.lora.train_head else 0.0,
     )
 
 
@@ -88,6 +108,15 @@ def _exchange(config: RunConfig, cut: Segments, clients: int) -> tuple[float, fl
     if exchange.in_turn:
         return 0.0, norms / clients
     return adapter / exchange.average_every if exchange.average_every else 0.0, norms
+
+
+def _memory_words(config: RunConfig) -> str:
+    """What a second visit of a row saves."""
+    if config.training.cache_activations:
+        return " Each row's hidden states go up once; the low figure is that of later epochs."
+    if config.wire.changes is not None:
+        return f" From a row's second visit on, activations go as {config.wire.changes} changes: the low figure."
+    return ""
 
 
 def _aggregation_words(config: RunConfig, clients: int) -> str:

@@ -73,7 +73,7 @@ class ClientEvaluation:
 
     def _send(self, step: int, index: int, batch: Batch) -> None:
         with self._stepper.clock.stage("head_forward"):
-            hidden_BLD = self._stepper.head(batch.mask_BL, ids_BL=batch.ids_BL)
+            hidden_BLD = self._stepper.head_states(batch)
         self._stepper.link.send(
             Kind.ACTIVATIONS,
             step=step,

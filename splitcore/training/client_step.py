@@ -11,7 +11,7 @@ from torch import nn
 
 from splitcore.config import RunConfig
 from splitcore.data.batches import Batch
-from splitcore.models.carve import Segment
+from splitcore.models.carve import Segment, hidden_width
 from splitcore.training.clock import Clock
 from splitcore.training.crossings import Crossings, Place
 from splitcore.training.dropout import dropout_seed
@@ -76,7 +76,8 @@ class ClientStep:
         self.head, self.tail = segments
         self.window = window
         self._parameters, self._optimiser = parameters, optimiser
-        self.crossings = Crossings(config, party, clock)
+        width, scratch = hidden_width(plan.model_config), plan.settings.out / "caches"
+        self.crossings = Crossings(config, party, clock, width=width, holds=False, folder=scratch)
         self._totals: dict[int, int] = {}
         self._stash: deque[Message] = deque()
         self._since_average = 0
@@ -85,11 +86,12 @@ class ClientStep:
 
     def state(self) -> dict[str, torch.Tensor]:
         """See `checkpoint.Part.state`."""
-        return {"since_average": torch.tensor(self._since_average)}
+        return {"since_average": torch.tensor(self._since_average), **self.crossings.state()}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """See `checkpoint.Part.restore`."""
         self._since_average = int(state["since_average"])
+        self.crossings.restore(state)
 
     # ---- messages
 
@@ -122,8 +124,8 @@ class ClientStep:
 
     def uplink(self, batch: Batch, place: Place, hidden_BLD: torch.Tensor) -> TensorsIn:
         """What goes up with a micro-batch; labels only where the topology sends them."""
-        tensors: dict[str, Encodable] = {**self.crossings.send(Phase.HEAD_UP, place, hidden_BLD)}
-        tensors["mask"] = (batch.mask_BL, "u8")
+        told = self.crossings.told(place)
+        tensors: dict[str, Encodable] = {**self.crossings.send(Phase.HEAD_UP, place, hidden_BLD), **told}
         if self.tail is None:
             tensors["labels"] = (batch.labels_BL, "i64")
         return tensors
@@ -145,6 +147,7 @@ class ClientStep:
                 self._handle(flight, self._stash.popleft() if self._stash else self.link.receive())
         tokens = sum(batch.targets for batch in batches)
         norm, rate, fault = self._update(step, total, tokens)
+        self.crossings.settle()
         return StepOutcome(flight.loss / tokens if fault is None else None, tokens, norm, rate, fault)
 
     def _handle(self, flight: _Flight, message: Message) -> None:
@@ -157,9 +160,11 @@ class ClientStep:
         if phase is Phase.BODY_DOWN and micro == flight.answered and self.tail is not None:
             flight.answered += 1
             self._tail_pass(flight, self.tail, message)
+            flight.finished += not self.config.lora.train_head
         elif message.kind is Kind.LOSS and micro == flight.answered and self.tail is None:
             flight.answered += 1
             flight.loss += number(message, "loss")
+            flight.finished += not self.config.lora.train_head
         elif phase is Phase.BODY_GRAD_DOWN and micro == flight.finished and micro < flight.answered:
             flight.finished += 1
             self._head_backward(flight, message)
@@ -168,19 +173,37 @@ class ClientStep:
 
     def _head_forward(self, flight: _Flight) -> None:
         micro, batch = flight.sent, flight.batches[flight.sent]
-        with self.clock.stage("head_forward"), dropout_seed(self.config, flight.step, self.party, micro, "head"):
-            hidden_BLD = self.head(batch.mask_BL, ids_BL=batch.ids_BL)
-        flight.hidden_BLD[micro] = hidden_BLD
-        flight.sent += 1
         place = flight.place(micro)
+        with self.clock.stage("head_forward"), dropout_seed(self.config, flight.step, self.party, micro, "head"):
+            hidden_BLD = self.head_states(batch, self.crossings.needed(place))
+        if self.config.lora.train_head:
+            flight.hidden_BLD[micro] = hidden_BLD
+        flight.sent += 1
         self.link.send(
             Kind.ACTIVATIONS,
             step=flight.step,
             micro=micro,
             phase=Phase.HEAD_UP,
-            body=self.crossings.body(place),
             tensors=self.uplink(batch, place, hidden_BLD),
         )
+
+    def head_states(self, batch: Batch, needed: list[bool] | None = None) -> torch.Tensor:
+        """The head's output (B, L, D). Of a head that is not trained row by row, zeros where it is not `needed`.
+
+        A row alone has the same bits whatever stands beside it in a batch, so that it may be kept for the next epoch.
+        """
+        if self.config.lora.train_head:
+            return self.head(batch.mask_BL, ids_BL=batch.ids_BL)
+        hidden_BLD = torch.zeros(
+            *batch.mask_BL.shape, hidden_width(self.plan.model_config), device=self.head.device, dtype=self.head.dtype
+        )
+        with torch.no_grad():
+            for row, mask_L in enumerate(batch.mask_BL):
+                real_L = mask_L.bool()
+                if needed is None or needed[row]:
+                    ids_1L = batch.ids_BL[row : row + 1, real_L]
+                    hidden_BLD[row, real_L] = self.head(torch.ones_like(ids_1L), ids_BL=ids_1L)[0]
+        return hidden_BLD
 
     def _tail_pass(self, flight: _Flight, tail: Segment, message: Message) -> None:
         """Tail forward, loss, tail backward; the gradient of what came in goes back up."""

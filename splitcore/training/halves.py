@@ -111,7 +111,7 @@ class Blueprint:
 
     def layout(self, lora: LoraSection) -> AdapterLayout:
         """The adapter's layout on the unsplit model."""
-        return adapter_layout(self.model_config, lora)
+        return adapter_layout(self.model_config, lora, frozen_layers(self.settings.config))
 
     @property
     def exchange(self) -> Exchange:
@@ -152,6 +152,11 @@ class Blueprint:
         everyone = evaluates_at(self.settings.config, done, total)
         takers = [p for p in self.settings.parties if p != giver and (everyone or p == heir)]
         return Relay(giver, heir if heir != giver else None, takers) if takers else None
+
+
+def frozen_layers(config: RunConfig) -> int:
+    """How many first layers have no adapter."""
+    return 0 if config.lora.train_head else config.split.head_layers
 
 
 def check_parties(config: RunConfig, parties: Sequence[str]) -> None:
@@ -250,7 +255,9 @@ def wire_limits(
         activations=config.wire.activations,
         gradients=config.wire.gradients,
         labels=config.split.topology == "vanilla",
-        padding=not config.wire.skip_padding,
+        padding=not (config.wire.skip_padding or config.wire.changes or config.training.cache_activations),
+        changes=config.wire.changes,
+        kept=config.training.cache_activations,
     )
     rules = dict(limits.rules)
     weights = rules.pop((Kind.ADAPTER_WEIGHTS, Phase.NONE))

@@ -88,6 +88,8 @@ class ServerHalf:
         finally:
             if self._listener is not None:
                 self._listener.close()
+            if hasattr(self, "_stepper"):
+                self._stepper.close()
 
     # ---- before the first step
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from splitcore.adapters.lora import AdapterLayout, without_dropout
 from splitcore.errors import AppError
-from splitcore.models.carve import Segment
+from splitcore.models.carve import Segment, hidden_width
 from splitcore.training.client_evaluation import next_tokens
 from splitcore.training.clock import Clock
 from splitcore.training.crossings import Crossings, Place
@@ -83,16 +83,31 @@ class ServerStep:
         self._shares = {party: _Share() for party in links}
         self._waiting: deque[tuple[str, Message]] = deque()
         self._weights: dict[str, tuple[float, Tensors]] = {}
-        self._crossings = {party: Crossings(self._config, party, clock) for party in links}
+        width, scratch = hidden_width(plan.model_config), plan.settings.out / "caches"
+        self._crossings = {
+            party: Crossings(self._config, party, clock, width=width, holds=True, folder=scratch) for party in links
+        }
 
     # ---- what outlives the process
 
     def state(self) -> Tensors:
-        """See `checkpoint.Part.state`: between steps the server half remembers nothing beside weights and moments."""
-        return {}
+        """See `checkpoint.Part.state`: the caches of the parties' activations, by the party's place in the contract."""
+        return {
+            f"{place}.{name}": tensor
+            for place, crossings in enumerate(self._crossings.values())
+            for name, tensor in crossings.state().items()
+        }
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """See `checkpoint.Part.restore`."""
+        for place, crossings in enumerate(self._crossings.values()):
+            own = f"{place}."
+            crossings.restore({name.removeprefix(own): value for name, value in state.items() if name.startswith(own)})
+
+    def close(self) -> None:
+        """Delete what was kept of the parties' activations."""
+        for crossings in self._crossings.values():
+            crossings.close()
 
     # ---- messages
 
@@ -144,9 +159,8 @@ class ServerStep:
 
     def _received(self, party: str, message: Message) -> tuple[torch.Tensor, Place]:
         """Hidden states, and the micro-batch (with its mask) that they belong to."""
-        mask_BL = decode(message.tensors["mask"], device=self._body.device, dtype=torch.int64)
         crossings = self._crossings[party]
-        place = crossings.place(message, mask_BL)
+        place = crossings.place(message, self._body.device)
         return crossings.receive(message, place, device=self._body.device, dtype=self._body.dtype), place
 
     def _labels(self, message: Message, mask_BL: torch.Tensor) -> torch.Tensor:
@@ -171,7 +185,7 @@ class ServerStep:
             hidden_BLD, place = self._received(party, message)
             mask_BL, share.places[micro] = place.mask_BL, place
             share.seen = share.seen + mask_BL.sum()
-            hidden_BLD.requires_grad_()
+            hidden_BLD.requires_grad_(self._config.lora.train_head)
             with dropout_seed(self._config, self._step, party, micro, "body"):
                 output = self._body(mask_BL, hidden_BLD=hidden_BLD)
         if self._body.plan.output:
@@ -230,6 +244,8 @@ class ServerStep:
                 share.gradients[name] = gradient
 
     def _gradient_down(self, party: str, micro: int, hidden_BLD: torch.Tensor) -> None:
+        if not self._config.lora.train_head:
+            return
         if hidden_BLD.grad is None:
             raise RuntimeError("the body gave no gradient")
         self._links[party].send(
@@ -321,6 +337,8 @@ class ServerStep:
         loss = sum(share.loss for share in shares) / tokens if self._body.plan.output else None
         seen = sum(int(share.seen) for share in shares)
         self._shares = {party: _Share() for party in self._links}
+        for crossings in self._crossings.values():
+            crossings.settle()
         self._step += 1
         return ServerOutcome(loss if fault is None else None, tokens, float(norm), rate, seen, fault)
 

@@ -30,7 +30,7 @@ from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
-from splitcore.training.halves import check_parties, micro_rows, public_name
+from splitcore.training.halves import check_parties, frozen_layers, micro_rows, public_name
 from splitcore.training.loss import loss_sum
 from splitcore.training.optim import Optimiser
 
@@ -52,7 +52,7 @@ class UnsplitRun:
         if not all(self._encoded.values()):
             raise AppError("CL-1205")
         self._held_out = self._encode(eval_rows)
-        self._layout = adapter_layout(read_config(folder), config.lora)
+        self._layout = adapter_layout(read_config(folder), config.lora, frozen_layers(config))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             settings = lora_config(self._layout, config.lora, config.model)

@@ -104,7 +104,10 @@ class GroupFormat:
     integer = False
 
     def __init__(self, name: str, levels: int, planes: Sequence[int]) -> None:
-        """`planes`: how many codes share a byte, for each part of the packed codes (3 bits take two planes)."""
+        """`planes`: how many codes share a byte, for each part of the packed codes, low digits first.
+
+        Five bits are a plane of four bits (two codes a byte) and one of one bit (eight codes a byte).
+        """
         self.name, self.levels, self.planes = name, levels, tuple(planes)
 
     def groups(self, shape: Sequence[int]) -> int:
@@ -128,6 +131,8 @@ class GroupFormat:
 GROUP_FORMATS: dict[str, GroupFormat] = {
     format_.name: format_
     for format_ in (
+        GroupFormat("int6", 64, (2, 4)),
+        GroupFormat("int5", 32, (2, 8)),
         GroupFormat("int4", 16, (2,)),
         GroupFormat("int3", 8, (4, 8)),
         GroupFormat("int2", 4, (4,)),

@@ -1,4 +1,4 @@
-"""Low-bit codecs (torch): groups of up to 64 values, rotated by a Hadamard matrix, rounded to 16, 8, 4 or 3 levels.
+"""Low-bit codecs (torch): groups of up to 64 values, rotated by a Hadamard matrix, rounded to 64 levels or fewer.
 
 Shapes: N groups, G values of a group. Everything runs on the tensor's own device; the packed bytes alone leave it.
 
@@ -20,7 +20,8 @@ from splitcore.wire.messages import Payload
 from splitcore.wire.packing import bytes_of, pack, tensor_of, unpack
 from splitcore.wire.rounding import NEAREST, Draw, hadamard
 
-STEPS = {16: 0.3352, 8: 0.5860, 4: 0.9957, 3: 1.2240}  # best step of a uniform quantiser of N(0, 1), by levels
+# best step of a uniform quantiser of N(0, 1), by number of levels
+STEPS = {64: 0.1041, 32: 0.1881, 16: 0.3352, 8: 0.5860, 4: 0.9957, 3: 1.2240}
 NOT_FINITE = TOP_RANGE + 1  # the top exponent of a tensor with a NaN or an infinity: every receiver refuses it
 TINY = 1e-37  # scales up to it count as zero
 FLOOR = -1967  # the exponent of TINY, rounded up

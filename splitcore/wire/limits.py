@@ -16,6 +16,7 @@ BASE_HEADER = 16_384  # ids, body
 TENSOR_HEADER = 128  # codec, shape and sizes of one tensor, beside its name
 FRAME_OVERHEAD = 64  # the prefix, rounded up
 ABS_MAX = 1e9  # of a value; residual streams of real models reach some 1e5 to 1e6
+MAX_ROW = (1 << 31) - 1  # largest number of a row
 _BARE = (Kind.STEP_BEGIN, Kind.STEP_DONE, Kind.CHECKPOINT, Kind.CONTROL, Kind.BYE)
 
 
@@ -77,6 +78,8 @@ def session_limits(
     gradients: str = "bf16",
     labels: bool = False,
     padding: bool = True,
+    changes: str | None = None,
+    kept: bool = False,
     abs_max: float = ABS_MAX,
 ) -> FrameLimits:
     """What `side` accepts from the other half of this run.
@@ -95,6 +98,10 @@ def session_limits(
         Whether labels go to the server (vanilla topology).
     padding
         Whether hidden states and gradients come with their padding (B, L, D), or as real tokens alone (N, D).
+    changes
+        The codec of activations' changes since a row's last visit, where they are sent; then each row may come so.
+    kept
+        Whether the server keeps what it received of a row, so that hidden states and mask may be missing.
     abs_max
         Largest magnitude of a value.
     """
@@ -104,7 +111,20 @@ def session_limits(
     grads = TensorRule(frozenset({gradients}), hidden, high=abs_max)
     weights = {name: TensorRule(frozenset({"fp32"}), shape, high=abs_max) for name, shape in adapters.items()}
     norms = {"norms": TensorRule(frozenset({"fp32"}), ((1, max(1, len(adapters))),), high=abs_max)}
-    up = {"hidden": acts, "mask": TensorRule(frozenset({"u8"}), tokens, high=1)}
+    remembers = changes is not None or kept
+    optional = replace(acts, required=False) if remembers else acts
+    up = {"hidden": optional, "mask": TensorRule(frozenset({"u8"}), tokens, high=1, required=not kept)}
+    down = {"hidden": optional}
+    if remembers:
+        up["rows"] = TensorRule(frozenset({"i64"}), tokens[:1], low=0, high=MAX_ROW, required=False)
+    if changes is not None:
+        change = {
+            "changes": TensorRule(frozenset({changes}), hidden, high=abs_max, required=False),
+            "check": TensorRule(frozenset({"u8"}), (4,), high=255, required=False),
+        }
+        down |= change
+        if not kept:
+            up |= change
     if labels:
         up["labels"] = TensorRule(frozenset({"i64"}), tokens, low=-100, high=vocabulary - 1)
     both: Rules = {(kind, Phase.NONE): MessageRule() for kind in _BARE}
@@ -116,7 +136,7 @@ def session_limits(
         (Kind.ADAPTER_GRADIENTS, Phase.NONE): MessageRule(weights),
     }
     client: Rules = {(kind, Phase.NONE): MessageRule() for kind in (Kind.WELCOME, Kind.STEP_TOTAL, Kind.LOSS)} | {
-        (Kind.ACTIVATIONS, Phase.BODY_DOWN): MessageRule({"hidden": acts}),
+        (Kind.ACTIVATIONS, Phase.BODY_DOWN): MessageRule(down),
         (Kind.GRADIENTS, Phase.BODY_GRAD_DOWN): MessageRule({"hidden": grads}),
         (Kind.AGGREGATE, Phase.NONE): MessageRule(weights),
     }

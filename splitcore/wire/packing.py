@@ -27,17 +27,23 @@ def tensor_of(buffer: Buffer, shape: tuple[int, ...], dtype: torch.dtype) -> tor
 
 def pack(codes: torch.Tensor, format_: GroupFormat) -> torch.Tensor:
     """Codes (n,) of type uint8, each below `format_.levels`, as bytes."""
-    if format_.levels == 8:
-        return torch.cat([_pack_plane(codes & 3, 4, 4), _pack_plane(codes >> 2, 8, 2)])
-    return _pack_plane(codes, format_.planes[0], format_.levels)
+    if len(format_.planes) == 1:
+        return _pack_plane(codes, format_.planes[0], format_.levels)
+    low, high = format_.planes
+    bits = 8 // low
+    return torch.cat(
+        [_pack_plane(codes & ((1 << bits) - 1), low, 1 << bits), _pack_plane(codes >> bits, high, 1 << 8 // high)]
+    )
 
 
 def unpack(packed: torch.Tensor, count: int, format_: GroupFormat) -> torch.Tensor:
     """The first `count` codes of packed bytes."""
-    if format_.levels == 8:
-        low = -(-count // 4)
-        return _unpack_plane(packed[:low], count, 4, 4) | _unpack_plane(packed[low:], count, 8, 2) << 2
-    return _unpack_plane(packed, count, format_.planes[0], format_.levels)
+    if len(format_.planes) == 1:
+        return _unpack_plane(packed, count, format_.planes[0], format_.levels)
+    low, high = format_.planes
+    edge = -(-count // low)
+    upper = _unpack_plane(packed[edge:], count, high, 1 << 8 // high)
+    return _unpack_plane(packed[:edge], count, low, 1 << 8 // low) | upper << 8 // low
 
 
 def _pack_plane(codes: torch.Tensor, share: int, base: int) -> torch.Tensor:
