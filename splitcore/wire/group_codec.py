@@ -24,7 +24,7 @@ from splitcore.wire.rounding import NEAREST, Draw, hadamard
 STEPS = {64: 0.1041, 32: 0.1881, 16: 0.3352, 8: 0.5860, 4: 0.9957, 3: 1.2240}
 NOT_FINITE = TOP_RANGE + 1  # the top exponent of a tensor with a NaN or an infinity: every receiver refuses it
 TINY = 1e-37  # scales up to it count as zero
-FLOOR = -1967  # the exponent of TINY, rounded up
+FLOOR = -1966  # the exponent of TINY
 
 
 class GroupCodec:
