@@ -47,7 +47,7 @@ def step_traffic(
     turn = 1 / clients if exchange_of(config.schedule, clients).in_turn else 1.0
     ups: list[float] = []
     downs: list[float] = []
-    parts: dict[int, dict[str, float]] = {}
+    parts: list[dict[str, float]] = []
     for part, length in zip((LEAST, MEAN, MOST), lengths, strict=True):
         cross = _crossings(config, shape, length, part)
         labels = 0.0 if cut.u_shape else float(payload_bytes("i64", (config.training.batch_size, length)))
@@ -59,12 +59,14 @@ def step_traffic(
         tail_up, body_down = (cross.gradients_up, cross.activations_down) if cut.u_shape else (0.0, 0.0)
         ups.append(turn * (cross.activations_up + tail_up + labels + mask + around) + adapter + norms)
         downs.append(turn * (body_down + cross.gradients_down + around) + adapter)
-        parts[length] = {
-            "activations": turn * (cross.activations_up + body_down),
-            "gradients": turn * (tail_up + cross.gradients_down),
-            "labels": turn * labels,
-            "adapters": 2 * adapter + norms,
-        }
+        parts.append(
+            {
+                "activations": turn * (cross.activations_up + body_down),
+                "gradients": turn * (tail_up + cross.gradients_down),
+                "labels": turn * labels,
+                "adapters": 2 * adapter + norms,
+            }
+        )
     exchanged = _aggregation_words(config, clients)
     reason = (
         f"{config.training.batch_size} rows of {lengths[0]} to {lengths[2]} tokens, {shape.hidden} wide; "
@@ -72,7 +74,7 @@ def step_traffic(
         f"Shorter rows take proportionally less.{_memory_words(config)}"
     )
     return Traffic(
-        Range(ups[0], ups[1], ups[2], "B", reason), Range(downs[0], downs[1], downs[2], "B", reason), parts[lengths[1]]
+        Range(ups[0], ups[1], ups[2], "B", reason), Range(downs[0], downs[1], downs[2], "B", reason), parts[1]
     )
 
 

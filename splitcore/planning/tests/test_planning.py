@@ -17,7 +17,9 @@ from splitcore.errors import AppError
 from splitcore.planning import Link, ModelShape, Speeds, estimate, prior_speeds
 from splitcore.planning.memory import SAVED_FACTOR, saved_values
 from splitcore.planning.segments import segments_of
+from splitcore.planning.traffic import Traffic, step_traffic
 from splitcore.wire.codecs import encode
+from splitcore.wire.formats import payload_bytes
 from splitcore.wire.limits import session_limits
 from splitcore.wire.memory import memory_pair
 from splitcore.wire.messages import Kind, Message, Phase, SessionIds
@@ -358,3 +360,24 @@ def test_an_unknown_family_is_planned_with_a_warning() -> None:
 def test_planning_loads_no_torch() -> None:
     code = "import sys, splitcore.planning; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_later_epochs_and_a_frozen_head_take_less_traffic() -> None:
+    shape = shape_of("llama")
+    training = {"steps": None, "epochs": 10, "max_length": 40}
+
+    def traffic(**changes: Any) -> Traffic:
+        config = config_of(**{"training": training, "wire": {"activations": "int4"}, **changes})
+        return step_traffic(config, shape, segments_of(config, shape), clients=1, lengths=(40, 40, 40))
+
+    plain = traffic()
+    changes = traffic(wire={"activations": "int4", "changes": "int2"})
+    kept = traffic(lora={"train_head": False}, training={**training, "cache_activations": True})
+    assert plain.uplink.low == plain.uplink.expected == plain.uplink.high == changes.uplink.high
+    assert changes.uplink.low < changes.uplink.expected < plain.uplink.expected
+    hidden = payload_bytes("int4", (8, 40, shape.hidden))
+    assert plain.parts["activations"] - changes.parts["activations"] == pytest.approx(
+        2 * 0.9 * (hidden - payload_bytes("int2", (8, 40, shape.hidden)))
+    )
+    assert plain.uplink.high - kept.uplink.low == pytest.approx(hidden)
+    assert plain.downlink.high - kept.downlink.high == payload_bytes("bf16", (8, 40, shape.hidden))
