@@ -30,6 +30,11 @@ HELP: dict[str, ErrorHelp] = {
         "A part is missing, overlaps another, has a wrong shape, or holds a value that is not finite.",
         "Nothing was released. Look at the run's events for the first failure and run again.",
     ),
+    "CL-1107": ErrorHelp(
+        "The folder for the merged model is taken",
+        "The merged model is written into a new or empty folder, so that nothing is overwritten.",
+        "Name another folder, or empty this one.",
+    ),
     "CL-1120": ErrorHelp(
         "The base model is not registered at this worker",
         "The contract names a model manifest that this worker has not mapped to a folder of its own.",

@@ -11,12 +11,12 @@ from rich.text import Text
 from workers.cli.console import out
 from workers.rest import RestClient
 
-app = typer.Typer(no_args_is_help=True, help="Adapters, over the hub's REST API (CUTLAYER_HUB, CUTLAYER_TOKEN).")
+app = typer.Typer(no_args_is_help=True, help="Adapters: download over the hub's REST API, merge here.")
 
 
 @app.callback()
 def group() -> None:
-    """Adapters, over the hub's REST API (CUTLAYER_HUB, CUTLAYER_TOKEN)."""
+    """Adapters: download over the hub's REST API (CUTLAYER_HUB, CUTLAYER_TOKEN), merge here."""
 
 
 @app.command()
@@ -29,3 +29,20 @@ def download(
     path = f"/adapters/{run}/download" if run.startswith("adp_") else f"/runs/{run}/adapter"
     size = client.download(path, output)
     out.print(Text(f"{output}  {size / 1e6:.1f} MB"))
+
+
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="The adapter: a PEFT folder, or the zip that was downloaded.")],
+    base: Annotated[Path, typer.Argument(help="The folder of its base model.")],
+    output: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
+    dtype: Annotated[str, typer.Option(help="auto (as the base model), float32 or bfloat16.")] = "auto",
+) -> None:
+    """Write base model and adapter as one model folder (safetensors, configuration, tokenizer), on this machine."""
+    if dtype not in ("auto", "float32", "bfloat16"):
+        raise typer.BadParameter("auto, float32 or bfloat16", param_hint="--dtype")
+    from splitcore.adapters.merge import merge_adapter  # loads torch
+
+    report = merge_adapter(adapter, base, output, dtype=dtype)
+    text = f"{report.parameters / 1e6:.1f} M parameters in {report.dtype}, {report.adapted} matrices adapted"
+    out.print(Text(f"{output}  {text}"))

@@ -69,10 +69,13 @@ def save_tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def save_model(folder: Path, family: str, *, shard_size: str | None = None) -> Path:
-    """A model of `family` with random weights, in `folder`."""
+def save_model(folder: Path, family: str, *, shard_size: str | None = None, tied: bool | None = None) -> Path:
+    """A model of `family` with random weights, in `folder`; `tied` says whether embedding and output head are one."""
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(FAMILIES[family]())
+    config = FAMILIES[family]()
+    if tied is not None:
+        config.tie_word_embeddings = tied
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():  # large enough that the layers matter
             parameter.mul_(3.0) if parameter.dim() > 1 else None
