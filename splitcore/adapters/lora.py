@@ -26,6 +26,10 @@ from splitcore.models.carve import find_layers, layer_count, stock_class
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.twin import quiet_library
 
+# PEFT refuses this module in these types: their kernels read its weight and pass its forward by
+FUSED_OUTPUTS = frozenset({"out_proj"})
+FUSED_TYPES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+
 
 @dataclass(frozen=True)
 class AdapterLayout:
@@ -65,10 +69,13 @@ def adapter_layout(config: PreTrainedConfig, lora: LoraSection, frozen: int = 0)
         model = stock_class(config)(config)
     layers, _ = find_layers(model, layer_count(config))
     output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
+    linear = {name for name, module in model.named_modules() if _adaptable(module)}
     inside = {name for name in linear if name.startswith(f"{layers}.")}
     if lora.target_modules == "all-linear":
-        targets = _short_names(inside, set(linear))
+        fused = FUSED_OUTPUTS if config.model_type in FUSED_TYPES else frozenset[str]()
+        targets = _short_names(
+            {name for name in inside if name.rpartition(".")[2] not in fused}, set(dict(model.named_modules()))
+        )
     else:
         targets = tuple(sorted(set(lora.target_modules)))
     chosen = {name: module for name, module in model.named_modules() if _targeted(name, targets)}
@@ -80,6 +87,11 @@ def adapter_layout(config: PreTrainedConfig, lora: LoraSection, frozen: int = 0)
     layout = AdapterLayout(targets, {}, fan_in_fan_out, layers, frozen)
     place(model, layout, lora)
     return replace(layout, shapes={n: tuple(p.shape) for n, p in adapter_parameters(model)})
+
+
+def _adaptable(module: nn.Module) -> bool:
+    """Whether LoRA fits: a linear module, but no router, some of which inherit from one and answer a tuple."""
+    return isinstance(module, (nn.Linear, Conv1D)) and "Router" not in type(module).__name__
 
 
 def _short_names(chosen: set[str], every: set[str]) -> tuple[str, ...]:
@@ -116,11 +128,7 @@ def config_dict(config: LoraConfig) -> dict[str, Any]:
 
 def place(model: nn.Module, layout: AdapterLayout, lora: LoraSection) -> bool:
     """Put the adapter on `model`'s own target modules; False where it has none. Only the adapter is trainable."""
-    own = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and _targeted(name, layout.targets)
-    ]
+    own = [name for name, module in model.named_modules() if _adaptable(module) and _targeted(name, layout.targets)]
     if layout.excluded is not None:
         own = [name for name in own if not re.fullmatch(layout.excluded, name)]
     if own:

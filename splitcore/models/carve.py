@@ -11,28 +11,43 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrain
 from splitcore.errors import AppError
 from splitcore.models.files import FINAL_NORMS
 from splitcore.models.plan import SegmentPlan
-from splitcore.models.slots import Port, Slot, SlotRole, inject_at, slot_for, tap_at
+from splitcore.models.slots import Port, SlotRole, inject_at, slot_for, tap_at
 
 
 def stock_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The library's own causal-LM class of a configuration. Raises AppError CL-1101."""
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise AppError("CL-1101", f"The model type '{config.model_type}' has no decoder that predicts the next token.")
-    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return cast("type[PreTrainedModel]", found[0] if isinstance(found, tuple) else found)
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        return cast("type[PreTrainedModel]", found[0] if isinstance(found, tuple) else found)
+    for whole in MODEL_FOR_CAUSAL_LM_MAPPING:  # the text part of a composite configuration that alone is registered
+        if whole.__module__ == type(config).__module__:
+            found = MODEL_FOR_CAUSAL_LM_MAPPING[whole]
+            if getattr(found, "config_class", None) is type(config):
+                return cast("type[PreTrainedModel]", found)
+    raise AppError("CL-1101", f"The model type '{config.model_type}' has no decoder that predicts the next token.")
+
+
+def causal_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """What the causal-LM class takes: of a composite configuration often the text part (the library's own rule)."""
+    text = config.sub_configs.get("text_config")
+    if text is not None and getattr(stock_class(config), "config_class", None) is text:
+        return config.get_text_config()
+    return config
 
 
 def layer_count(config: PreTrainedConfig) -> int:
     """Number of decoder layers. Raises AppError CL-1101."""
-    count = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
+    text = config.get_text_config(decoder=True)
+    count = vars(text).get("num_layers") or getattr(text, "num_hidden_layers", None)
     if not isinstance(count, int) or count < 1:
         raise AppError("CL-1101", f"The configuration of '{config.model_type}' names no number of decoder layers.")
     return count
 
 
 def hidden_width(config: PreTrainedConfig) -> int:
-    """Width D of the hidden states between layers."""
-    return int(config.get_text_config(decoder=True).hidden_size)
+    """Width D of the hidden states between layers: several streams of hyper-connections lie side by side."""
+    text = config.get_text_config(decoder=True)
+    return int(text.hidden_size) * int(getattr(text, "hc_count", 1))
 
 
 def find_layers(model: nn.Module, total: int) -> tuple[str, nn.ModuleList]:
@@ -46,7 +61,6 @@ def find_layers(model: nn.Module, total: int) -> tuple[str, nn.ModuleList]:
 def carve(model: PreTrainedModel, plan: SegmentPlan, port: Port, arity: int) -> None:
     """Put slots into every position of `model` that `plan` does not own."""
     name, layers = find_layers(model, plan.total)
-    parent = model.get_submodule(name.rpartition(".")[0])
     embeddings = model.get_input_embeddings()
     port.embedding_width = int(getattr(embeddings, "embedding_dim", hidden_width(model.config)))
     for index in range(plan.total):
@@ -57,9 +71,9 @@ def carve(model: PreTrainedModel, plan: SegmentPlan, port: Port, arity: int) -> 
     if not plan.output:
         if plan.end == plan.total:
             tap_at(layers[-1], port)
-        _drop_output(model, parent, port)
+        _drop_output(model, name, port)
     if not plan.embedding and not (plan.output and getattr(model.config, "tie_word_embeddings", False)):
-        model.set_input_embeddings(Slot(SlotRole.THROUGH, port))
+        model.set_input_embeddings(slot_for(embeddings, SlotRole.THROUGH, port))
     _forget_missing_ties(model)
 
 
@@ -72,12 +86,30 @@ def _role(index: int, plan: SegmentPlan) -> SlotRole:
     return SlotRole.THROUGH
 
 
-def _drop_output(model: PreTrainedModel, parent: nn.Module, port: Port) -> None:
-    """Replace the final norm and the output head."""
-    for child in FINAL_NORMS & {name for name, module in parent.named_children() if module is not None}:
-        setattr(parent, child, Slot(SlotRole.THROUGH, port))
-    if model.get_output_embeddings() is not None:
-        model.set_output_embeddings(Slot(SlotRole.THROUGH, port))
+def _drop_output(model: PreTrainedModel, layers: str, port: Port) -> None:
+    """Replace the final norm, beside the list named `layers`, and the output head."""
+    parent = model.get_submodule(layers.rpartition(".")[0])
+    for name, child in list(parent.named_children()):
+        if name in FINAL_NORMS and _own_parameters(child):  # one without weights may also serve before the layers
+            setattr(parent, name, slot_for(child, SlotRole.THROUGH, port))
+    for name, child in list(model.named_children()):
+        if name != layers.partition(".")[0]:
+            _empty(model, name, child, port)
+
+
+def _own_parameters(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def _empty(parent: nn.Module, name: str, module: nn.Module, port: Port) -> None:
+    """Take the weights out of what stands behind the base model: an output head, with whatever leads to it."""
+    if next(module.parameters(recurse=False), None) is not None and not list(module.children()):
+        setattr(parent, name, slot_for(module, SlotRole.THROUGH, port))
+        return
+    for own, _ in list(module.named_parameters(recurse=False)):
+        setattr(module, own, None)
+    for inner, child in list(module.named_children()):
+        _empty(module, inner, child, port)
 
 
 def _forget_missing_ties(model: PreTrainedModel) -> None:

@@ -56,12 +56,17 @@ class Slot(nn.Module):
         return (hidden_states, *([None] * (self.slot_arity - 1))) if self.slot_arity else hidden_states
 
 
-def slot_for(layer: nn.Module, role: SlotRole, port: Port, arity: int) -> Slot:
+def slot_for(layer: nn.Module, role: SlotRole, port: Port, arity: int = 0) -> Slot:
     """A slot with the plain attributes of the layer it replaces: a stock forward may ask for them (attention_type)."""
     slot = Slot(role, port, arity)
     for name, value in vars(layer).items():
         if isinstance(value, _PLAIN) and not hasattr(slot, name):
             setattr(slot, name, value)
+    for name in ("attention_type", "layer_type"):  # some classes keep them as class attributes
+        if not hasattr(slot, name) and isinstance(value := getattr(layer, name, None), str):
+            setattr(slot, name, value)
+    if isinstance(weight := getattr(layer, "weight", None), torch.Tensor):  # a stock forward may look at it
+        slot.__dict__["weight"] = torch.zeros((), dtype=weight.dtype, device=weight.device).expand(weight.shape)
     return slot
 
 
@@ -81,7 +86,7 @@ def tap_at(layer: nn.Module, port: Port) -> None:
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         output = stock.forward(self, *args, **kwargs)
-        port.tapped_BLD = output[0] if isinstance(output, tuple) else output
+        port.tapped_BLD = output[0] if isinstance(output, (tuple, list)) else output
         return output
 
     layer.__class__ = type(stock.__name__, (stock,), {"forward": forward, "__module__": stock.__module__})

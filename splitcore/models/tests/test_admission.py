@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from transformers import (
+    BertConfig,
     BloomConfig,
     DeepseekV3Config,
     FalconConfig,
     Gemma3nTextConfig,
+    Gemma4TextConfig,
     GPTNeoXConfig,
     GptOssConfig,
     MixtralConfig,
@@ -47,6 +49,20 @@ def test_a_model_that_is_no_decoder_is_refused() -> None:
     with pytest.raises(AppError) as caught:
         admit(T5Config())
     assert caught.value.code == "CL-1101"
+
+
+def test_a_model_that_sees_the_tokens_it_should_predict_is_refused() -> None:
+    with pytest.raises(AppError) as caught:
+        admit(BertConfig())
+    assert "sees the tokens" in caught.value.details["reason"]
+    admit(BertConfig(is_decoder=True))
+
+
+def test_a_type_is_refused_only_as_it_is_configured() -> None:
+    with pytest.raises(AppError) as caught:
+        admit(Gemma4TextConfig())
+    assert "embedding of the token" in caught.value.details["reason"]
+    admit(Gemma4TextConfig(hidden_size_per_layer_input=0))
 
 
 def test_a_twin_keeps_every_kind_of_layer() -> None:
