@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch.nn import Parameter
+
 from splitcore.adapters.lora import AdapterLayout
 from splitcore.config.exchange import evaluates_at
 from splitcore.data.batches import Batch, collate, padding_id
@@ -302,6 +304,6 @@ class ClientHalf:
 def _share_embedding(head: Segment, tail: Segment) -> None:
     """Hold the embedding of a tied model once for head and tail."""
     ours, theirs = head.model.get_input_embeddings(), tail.model.get_input_embeddings()
-    weight = getattr(theirs, "weight", None)
-    if weight is not None and getattr(ours, "weight", None) is not None and weight.shape == ours.weight.shape:
-        ours.weight.data = weight.data
+    tied, own = getattr(theirs, "weight", None), getattr(ours, "weight", None)
+    if isinstance(tied, Parameter) and isinstance(own, Parameter) and tied.shape == own.shape:  # a slot's is none
+        own.data = tied.data
