@@ -30,4 +30,19 @@ HELP: dict[str, ErrorHelp] = {
         "Each worker of a run must have registered the same base model, with the same manifest.",
         "Run `cutlayer worker model add` with the same model and revision on each worker, then choose it again.",
     ),
+    "CL-1010": ErrorHelp(
+        "A file of rows was not understood",
+        "`--data` wants NAME=FILE, each name once: small letters, digits and hyphens, and a file that can be read.",
+        "For example: --data clinic=clinic.jsonl --data bank=bank.csv",
+    ),
+    "CL-1011": ErrorHelp(
+        "The output folder is taken",
+        "It holds the adapter or the checkpoints of an earlier training, which is not overwritten.",
+        "Give another folder with --out, or go on from its checkpoints with --resume.",
+    ),
+    "CL-1012": ErrorHelp(
+        "There is nothing to resume",
+        "The output folder holds no checkpoint that all halves have.",
+        "Start without --resume, or name the folder of the interrupted training with --out.",
+    ),
 }

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -17,7 +17,7 @@ from splitcore.adapters.join import join_segments
 from splitcore.config import RunConfig, exchange_of
 from splitcore.errors import AppError
 from splitcore.training.events import EvaluationFinished, Event, StepFinished, event_from_dict
-from splitcore.training.halves import HalfResult, HalfSettings, check_parties
+from splitcore.training.halves import Desired, HalfResult, HalfSettings, check_parties
 from splitcore.training.local import run_in_threads
 from splitcore.training.unsplit import UnsplitRun
 
@@ -30,12 +30,19 @@ class RunResult:
 
     train_losses: party → mean loss per target token, one a step. eval_losses: (completed steps, mean token loss over
     the evaluation rows). bytes: uplink (client to server) and downlink. seconds: stage → seconds, over all halves.
+    status: stopped where `control` asked for it; there is no adapter then, and `resume` goes on.
     """
 
     train_losses: dict[str, list[float]]
     eval_losses: list[tuple[int, float]] = field(default_factory=list)
     bytes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    status: Literal["done", "stopped"] = "done"
+
+
+def _run() -> Desired:
+    """Nobody interferes."""
+    return "run"
 
 
 def fine_tune(
@@ -49,6 +56,7 @@ def fine_tune(
     sample_prompts: Sequence[str] = (),
     restarts: int = 0,
     resume: bool = False,
+    control: Callable[[], Desired] = _run,
 ) -> RunResult:
     """Fine-tune one model over the parties of `shards` without joining their rows.
 
@@ -77,6 +85,8 @@ def fine_tune(
     resume
         Go on from the newest checkpoints in `out`/checkpoints, which a run that failed, was interrupted or paused has
         left there, to the same adapter as if nothing had happened. Without any, training begins at the beginning.
+    control
+        Asked often, from several threads: run, or stop, which saves a checkpoint on every side and ends the training.
 
     Raises
     ------
@@ -99,6 +109,7 @@ def fine_tune(
             model_source=config.model.name_or_path,
             out=Path(scratch),
             emit=record,
+            control=control,
             checkpoints=checkpoints,
         )
         held_out = _held_out(config, list(rows), eval_rows)
@@ -110,6 +121,8 @@ def fine_tune(
             results = run_in_processes(settings, rows, held_out, sample_prompts, restarts=restarts)
         else:
             raise AppError("CL-1001", f"transport: '{transport}' is neither memory nor grpc.")
+        if any(half.status == "stopped" for half in results.values()):
+            return replace(record.result(results, perf_counter() - start), status="stopped")
         _join_all(config, list(rows), Path(scratch), target)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return record.result(results, perf_counter() - start)

@@ -237,7 +237,8 @@ def _attempt(settings: HalfSettings, specs: Mapping[str, ProcessSpec]) -> dict[s
 def _take_home(spec: ProcessSpec, data: dict[str, Any]) -> HalfResult:
     """The result of a half, and its files from the attempt's folder to the half's own."""
     for kind in ("initial", "segments"):
-        (Path(spec.folder) / kind).rename(Path(spec.home) / kind)
+        if (Path(spec.folder) / kind).exists():  # not where it was stopped
+            (Path(spec.folder) / kind).rename(Path(spec.home) / kind)
     segments = [Path(spec.home) / Path(path).relative_to(spec.folder) for path in data["segments"]]
     return HalfResult(**{**data, "segments": segments, "checkpoint": None})
 
@@ -294,6 +295,9 @@ def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) 
     deadline: float | None = None
     waiting = Condition()
     while not all(half.over for half in halves):
+        if settings.control() == "stop":
+            for half in halves:
+                (half.folder / STOP).touch()
         for half in halves:
             gone = nursery.ended(half.pid)  # asked before the events are read, so that none is missed
             for event in half.new_events():

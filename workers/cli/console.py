@@ -19,8 +19,10 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", 
 
 
 def show_error(error: AppError) -> None:
-    """Code, what happened, what to do."""
+    """Code, what happened, what to do; further fields of a configuration that are wrong, one a line."""
     err.print(Text(f"{error.code}  {error.message}", style="bold red"))
+    for item in error.details.get("fields", [])[1:]:
+        err.print(Text(f"         {item['field']}: {item['message']}", style="red"))
     if error.remedy:
         err.print(Text(f"         {error.remedy}"))
 

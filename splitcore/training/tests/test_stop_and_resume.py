@@ -7,11 +7,13 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
+from typing import Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from splitcore import fine_tune
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
@@ -140,3 +142,31 @@ def test_halves_of_different_contracts_refuse_each_other(config: RunConfig, tmp_
     assert set(pair.errors) == {"a", "server"}
     assert all(isinstance(error, AppError) for error in pair.errors.values())
     assert {getattr(error, "code", "") for error in pair.errors.values()} == {"CL-1505"}
+
+
+@pytest.mark.parametrize("transport", ["memory", "grpc"])
+def test_a_training_that_is_asked_to_stop_goes_on_later_to_the_same_adapter(
+    model: Model, tmp_path: Path, transport: Literal["memory", "grpc"]
+) -> None:
+    config, shards = run_config(model("llama"), training={"steps": 8, "eval_every": 0}), {"a": rows(10)}
+    whole = fine_tune(config, shards, out=tmp_path / "whole")
+    begun = Flag()
+
+    def notice(event: Event) -> None:
+        if isinstance(event, StepFinished):
+            begun.set()
+
+    stopped = fine_tune(
+        config,
+        shards,
+        out=tmp_path / "parts",
+        transport=transport,
+        on_event=notice,
+        control=lambda: "stop" if begun.is_set() else "run",
+    )
+    assert stopped.status == "stopped"
+    assert not (tmp_path / "parts" / "adapter").exists()
+    rest = fine_tune(config, shards, out=tmp_path / "parts", transport=transport, resume=True)
+    assert (rest.status, rest.train_losses) == ("done", whole.train_losses)
+    one, other = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
