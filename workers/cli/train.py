@@ -150,12 +150,13 @@ class _Wanted:
 @contextmanager
 def _interrupts() -> Iterator[_Wanted]:
     """The first Ctrl-C or TERM asks for a stop; a second one ends the process as usual."""
-    wanted, old = _Wanted(), {}
+    wanted = _Wanted()
+    old: dict[signal.Signals, Any] = {}
 
     def ask(number: int, _frame: object) -> None:
         wanted.stop = True
         err.print("Stopping; once more ends it at once.")
-        signal.signal(number, old[number])
+        signal.signal(number, old[signal.Signals(number)])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         old[number] = signal.signal(number, ask)
