@@ -22,11 +22,12 @@ class Exchange:
     relays: bool = False  # head and tail go from client to client, with the optimiser's moments
     in_turn: bool = False  # one client trains in a step
     own_ends: bool = False  # head and tail are never exchanged: one adapter a party comes out
+    own_body: bool = False  # the server half keeps a body adapter for each party
 
     @property
     def alike(self) -> bool:
         """Whether every party holds the same model whenever it is evaluated."""
-        return not (self.own_ends or self.average_every)
+        return not (self.own_ends or self.own_body or self.average_every)
 
     @property
     def ends_cross(self) -> bool:
@@ -42,6 +43,8 @@ def exchange_of(schedule: ScheduleSection, clients: int) -> Exchange:
     match schedule.mode:
         case "sequential":
             return Exchange(in_turn=True, relays=schedule.relay, own_ends=not schedule.relay)
+        case "splitfed_v1":
+            return Exchange(average_every=every, own_body=True)
         case "personalised":
             return Exchange(own_ends=True)
         case _:

@@ -256,12 +256,12 @@ class TrainingSection(Section):
 class ScheduleSection(Section):
     """How several data organisations train together."""
 
-    mode: Literal["parallel", "sequential", "personalised"] = Field(
+    mode: Literal["parallel", "sequential", "splitfed_v1", "personalised"] = Field(
         "parallel",
         description=(
             "parallel: every organisation takes part in every step, on one shared adapter. sequential: one after the "
-            "other, in the contract's order. personalised: a shared body, and a head and tail of its own for each "
-            "organisation."
+            "other, in the contract's order. splitfed_v1: each organisation trains a model of its own, and all of "
+            "them are averaged in rounds. personalised: a shared body, and a head and tail of its own for each."
         ),
         json_schema_extra=ui(level="advanced", label="Mode"),
     )
@@ -272,7 +272,7 @@ class ScheduleSection(Section):
         description=(
             "parallel: how head and tail adapters are kept together. 1: gradients are summed in every step (equals "
             "central training). k > 1: weights are averaged every k steps (approximate). 0: as personalised. "
-            "No effect in other modes."
+            "splitfed_v1: steps of a round, after which all adapters are averaged. No effect in other modes."
         ),
         json_schema_extra=ui(unit="steps", level="advanced", label="Aggregate every"),
     )
@@ -291,6 +291,21 @@ class ScheduleSection(Section):
         ),
         json_schema_extra=ui(level="advanced", label="Hand head and tail on"),
     )
+    group_clients: bool = Field(
+        False,
+        description=(
+            "Compute the same micro-batch of all organisations as one batch in the body. Faster where micro-batches "
+            "are small; the server half then waits for every organisation's part. No effect in sequential."
+        ),
+        json_schema_extra=ui(level="advanced", label="Group micro-batches"),
+    )
+
+    @model_validator(mode="after")
+    def rounds_have_an_end(self) -> ScheduleSection:
+        """Adapters that are never averaged would be as many separate runs."""
+        if self.mode == "splitfed_v1" and self.aggregate_every == 0:
+            raise ValueError("splitfed_v1 averages: give aggregate_every, the steps of a round, as 1 or more.")
+        return self
 
 
 class DataSection(Section):

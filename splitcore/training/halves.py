@@ -123,6 +123,12 @@ class Blueprint:
         """Whether head and tail gradients of several parties are summed in every step."""
         return self.exchange.gradients
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the body computes a micro-batch of all parties at once."""
+        parties, schedule = self.settings.parties, self.settings.config.schedule
+        return schedule.group_clients and len(parties) > 1 and not self.exchange.in_turn
+
     def averages_after(self, step: int, total: int) -> bool:
         """Whether weights are averaged after step `step` (from 0)."""
         every = self.exchange.average_every

@@ -63,6 +63,10 @@ class Optimiser:
                 values, lr=training.learning_rate, weight_decay=training.weight_decay, foreach=False
             )
 
+    def like(self, parameters: Mapping[str, nn.Parameter]) -> Optimiser:
+        """Another one of the same kind, over other parameters."""
+        return Optimiser(parameters, self._training, self._total)
+
     def step(self, step: int) -> float:
         """Apply the gradients at step `step` (from 0) and drop them; returns the learning rate."""
         rate = learning_rate(self._training, step, self._total)

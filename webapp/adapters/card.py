@@ -115,6 +115,8 @@ def _schedule(config: RunConfig) -> str:
         case "sequential":
             ends = "handed on" if schedule.relay else "kept by each organisation"
             return f"sequential turns of {schedule.turn_steps} steps, head and tail {ends}"
+        case "splitfed_v1":
+            return f"splitfed_v1 in rounds of {schedule.aggregate_every} steps"
         case "personalised":
             return "personalised heads and tails"
         case _:

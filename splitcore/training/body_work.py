@@ -1,0 +1,237 @@
+"""What the server half computes in a step: the body's forward and backward for each micro-batch, alone or in groups.
+
+Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from splitcore.adapters.lora import without_dropout
+from splitcore.errors import AppError
+from splitcore.models.carve import Segment, hidden_width
+from splitcore.training.client_evaluation import next_tokens
+from splitcore.training.clock import Clock
+from splitcore.training.crossings import Crossings
+from splitcore.training.halves import Blueprint
+from splitcore.training.link import Link, out_of_turn
+from splitcore.training.loss import loss_sum
+from splitcore.training.schedules.bodies import Bodies
+from splitcore.training.schedules.passes import BodyPass, Parcel
+from splitcore.wire.codecs import decode
+from splitcore.wire.messages import Kind, Message, Phase
+
+Tensors = dict[str, torch.Tensor]
+GROUP = ""  # whose sum it is where parties were computed together
+
+
+@dataclass
+class Progress:
+    """How far one party has come in the current step."""
+
+    forwards: int = 0
+    backwards: int = 0
+    passes: dict[int, BodyPass] = field(default_factory=dict)
+    loss: float = 0.0
+    seen: torch.Tensor | int = 0  # real tokens; read at the step's end alone, so that no micro-batch waits for it
+
+
+class BodyWork:
+    """Answers activations with activations (or a loss), and gradients with gradients; sums the body's own.
+
+    In groups, micro-batch m of all parties is computed once all of them are there, in the contract's order.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Blueprint,
+        links: Mapping[str, Link],
+        clock: Clock,
+        body: Segment,
+        bodies: Bodies,
+        tokens_of: Callable[[str], int | None],
+    ) -> None:
+        """`tokens_of`: the denominator of a party's loss in the current step, where it is known."""
+        self._plan, self._config, self._links, self._clock = plan, plan.settings.config, links, clock
+        self._body, self._bodies, self._tokens_of = body, bodies, tokens_of
+        width, scratch = hidden_width(plan.model_config), plan.settings.out / "caches"
+        self.crossings = {
+            party: Crossings(self._config, party, clock, width=width, holds=True, folder=scratch) for party in links
+        }
+        self.begin(0)
+
+    # ---- what outlives the process
+
+    def state(self) -> Tensors:
+        """The caches of the parties' activations, by the party's place in the contract."""
+        return {
+            f"{place}.{name}": tensor
+            for place, crossings in enumerate(self.crossings.values())
+            for name, tensor in crossings.state().items()
+        }
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what `state` gave."""
+        for place, crossings in enumerate(self.crossings.values()):
+            own = f"{place}."
+            crossings.restore({name.removeprefix(own): value for name, value in state.items() if name.startswith(own)})
+
+    def close(self) -> None:
+        """Delete what was kept of the parties' activations."""
+        for crossings in self.crossings.values():
+            crossings.close()
+
+    def settle(self) -> None:
+        """The step is complete."""
+        for crossings in self.crossings.values():
+            crossings.settle()
+
+    def begin(self, step: int) -> None:
+        """A new step."""
+        self._step = step
+        self.progress = {party: Progress() for party in self._links}
+        self.sums: dict[str, Tensors] = {}  # party (or GROUP) → the body's gradients, summed over micro-batches
+        self._forming: dict[tuple[Phase, int], dict[str, Message]] = {}
+
+    # ---- forward
+
+    def forward(self, party: str, message: Message) -> None:
+        """Take a micro-batch. Raises AppError CL-1505, 1309."""
+        progress = self.progress[party]
+        if message.micro != progress.forwards or message.micro >= self._config.training.micro_batches:
+            raise out_of_turn(message)
+        progress.forwards += 1
+        group = self._group(party, message)
+        if not group:
+            return
+        with self._clock.stage("body_forward"):
+            parcels = [self._open(name, one) for name, one in group.items()]
+            for parcel in parcels:
+                self.progress[parcel.party].seen += parcel.place.mask_BL.sum()
+            done = BodyPass(parcels, body=self._body, bodies=self._bodies, config=self._config, micro=message.micro)
+        if self._body.plan.output:
+            self._loss_here(done, message.micro)
+            return
+        for parcel, output_BLD in done.outputs():
+            self.progress[parcel.party].passes[message.micro] = done
+            self._send(parcel, Kind.ACTIVATIONS, Phase.BODY_DOWN, output_BLD)
+
+    def _group(self, party: str, message: Message) -> dict[str, Message]:
+        """The messages to be computed together with this one, in the contract's order; none while one is missing."""
+        if not self._plan.grouped:
+            return {party: message}
+        forming = self._forming.setdefault((message.phase, message.micro), {})
+        forming[party] = message
+        together = self._plan.active(self._step)
+        if len(forming) < len(together):
+            return {}
+        del self._forming[message.phase, message.micro]
+        return {name: forming[name] for name in together}
+
+    def _open(self, party: str, message: Message) -> Parcel:
+        """Hidden states and mask (and labels) of a message. Raises AppError CL-1309 where they do not fit."""
+        device, crossings = self._body.device, self.crossings[party]
+        place = crossings.place(message, device)
+        hidden_BLD = crossings.receive(message, place, device=device, dtype=self._body.dtype)
+        labels_BL = decode(message.tensors["labels"], device=device) if "labels" in message.tensors else None
+        if labels_BL is not None and labels_BL.shape != place.mask_BL.shape:
+            raise AppError("CL-1309")
+        return Parcel(party, hidden_BLD, place, labels_BL)
+
+    # ---- backward
+
+    def _loss_here(self, done: BodyPass, micro: int) -> None:
+        """Vanilla: the loss is computed on this side, at once with its gradient."""
+        with self._clock.stage("body_backward"):
+            losses = done.losses()
+            shares = [loss / self._denominator(party) for party, loss in zip(done.parties, losses, strict=True)]
+            done.backward_from(shares[0] if len(shares) == 1 else torch.stack(shares).sum())
+            self._collect(done.parties)
+        for party, summed in zip(done.parties, losses, strict=True):
+            loss = self.crossings[party].finite.number(summed.item(), "loss")
+            self.progress[party].loss += loss
+            self.progress[party].backwards += 1
+            self._links[party].send(Kind.LOSS, step=self._step, micro=micro, body={"loss": loss})
+        self._gradients_down(done)
+
+    def _denominator(self, party: str) -> int:
+        tokens = self._tokens_of(party)
+        if tokens is None:
+            raise RuntimeError("a micro-batch was computed before its denominator was known")
+        return tokens
+
+    def backward(self, party: str, message: Message) -> None:
+        """Take the gradient of what left the body. Raises AppError CL-1505, 1309."""
+        progress = self.progress[party]
+        if message.micro != progress.backwards or message.micro not in progress.passes:
+            raise out_of_turn(message)
+        progress.backwards += 1
+        group = self._group(party, message)
+        if not group:
+            return
+        done = progress.passes[message.micro]
+        for name in group:
+            del self.progress[name].passes[message.micro]
+        with self._clock.stage("body_backward"):
+            done.backward(
+                [
+                    self.crossings[parcel.party].receive(
+                        group[parcel.party], parcel.place, device=self._body.device, dtype=output_BLD.dtype
+                    )
+                    for parcel, output_BLD in done.outputs()
+                ]
+            )
+            self._collect(done.parties)
+        self._gradients_down(done)
+
+    def _collect(self, parties: Sequence[str]) -> None:
+        """Move the parameters' gradients to sums of their own: parties' backwards come in any order."""
+        for party in parties if self._bodies.own else parties[:1]:
+            key = party if self._bodies.own or not self._plan.grouped else GROUP
+            sums = self.sums.setdefault(key, {})
+            for name, gradient in self._bodies.of(party).take_gradients():
+                if name in sums:
+                    sums[name].add_(gradient)
+                else:
+                    sums[name] = gradient
+
+    def _gradients_down(self, done: BodyPass) -> None:
+        if not self._config.lora.train_head:
+            return
+        for parcel, gradient_BLD in done.input_gradients():
+            self._send(parcel, Kind.GRADIENTS, Phase.BODY_GRAD_DOWN, gradient_BLD)
+
+    def _send(self, parcel: Parcel, kind: Kind, phase: Phase, tensor_BLD: torch.Tensor) -> None:
+        place = parcel.place
+        tensors = self.crossings[parcel.party].send(phase, place, tensor_BLD)
+        self._links[parcel.party].send(kind, step=place.step, micro=place.micro, phase=phase, tensors=tensors)
+
+    # ---- evaluation
+
+    def evaluate(self, party: str, message: Message) -> None:
+        """Forward only; between steps no party is in the middle of one of its own. Raises AppError CL-1505, 1309."""
+        if self.progress[party].forwards:
+            raise out_of_turn(message)
+        with (
+            self._clock.stage("evaluate"),
+            torch.no_grad(),
+            without_dropout(self._body.model),
+            self._bodies.worn([party]),
+        ):
+            parcel = self._open(party, message)
+            output = self._body(parcel.place.mask_BL, hidden_BLD=parcel.hidden_BLD)
+        at = {"step": message.step, "micro": message.micro, "evaluation": True}
+        if parcel.labels_BL is not None:
+            finite = self.crossings[party].finite
+            loss = finite.number(loss_sum(output, parcel.labels_BL).item(), "loss")
+            finite.require()
+            body = {"loss": loss, "next": [*next_tokens(output, parcel.place.mask_BL)]}
+            self._links[party].send(Kind.LOSS, **at, body=body)  # type: ignore[arg-type]
+            return
+        tensors = self.crossings[party].send(Phase.BODY_DOWN, parcel.place, output)
+        self.crossings[party].finite.require()
+        self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, tensors=tensors)  # type: ignore[arg-type]
