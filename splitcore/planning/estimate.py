@@ -107,7 +107,8 @@ def estimate(
         for name in names
     }
     widest = max(names, key=lambda name: cuts[name].body_layers)
-    in_turn = exchange_of(config.schedule, len(names)).in_turn
+    exchange = exchange_of(config.schedule, len(names))
+    in_turn, own_body = exchange.in_turn, exchange.own_body
     sizes = [one.training.batch_size for one in configs.values()]
     rows = max(sizes) if in_turn else sum(sizes)
     slowest = max(names, key=lambda name: parties[name].traffic.uplink.expected)
@@ -137,7 +138,7 @@ def estimate(
     both = _sum([incoming, outgoing], "Training alone; evaluations come on top.")
     return Plan(
         parties,
-        server_memory(configs[widest], shape, cuts[widest], span, rows),
+        server_memory(configs[widest], shape, cuts[widest], span, rows, len(names) if own_body else 1),
         (incoming, outgoing),
         _times(both, steps),
         time,

@@ -44,15 +44,15 @@ def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: 
 
 
 def server_memory(
-    config: RunConfig, shape: ModelShape, cut: Segments, lengths: tuple[int, int, int], rows: int
+    config: RunConfig, shape: ModelShape, cut: Segments, lengths: tuple[int, int, int], rows: int, adapters: int = 1
 ) -> RoleMemory:
-    """Memory of the compute party's half; `rows` of all clients together. The base is held once."""
+    """Memory of the compute party's half; `rows` of all clients together. The base is held once, beside `adapters`."""
     micro = config.training.batch_size // config.training.micro_batches
     return _role(
         config,
         shape,
         weights=server_weights(config, shape, cut),
-        adapter=cut.body_adapter,
+        adapter=cut.body_adapter * adapters,
         layers=cut.body_layers,
         rows=(micro, rows, rows),
         logits=not cut.u_shape,
