@@ -105,4 +105,14 @@ HELP: dict[str, ErrorHelp] = {
         "The CSV or Parquet file is damaged or uses a layout that cannot be read.",
         "Export the table again and add the new file.",
     ),
+    "CL-1225": ErrorHelp(
+        "The file would grow beyond all bounds",
+        "Unpacked, the file is more than a hundred times as large as it is on the disk.",
+        "If this is meant, save the rows as JSON lines or CSV and add that file.",
+    ),
+    "CL-1226": ErrorHelp(
+        "A column's name cannot be used",
+        "A column's name begins like a spreadsheet's formula (=, +, -, @), and names are shown to other organisations.",
+        "Rename the column and add the file again.",
+    ),
 }

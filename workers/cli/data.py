@@ -52,7 +52,8 @@ def add(
     site = WorkerHome.find(home)
     store, registry = DatasetStore(site.root), ModelRegistry(site)
     size = sum(path.stat().st_size for path in (file, heldout) if path is not None)
-    store.check_quota(size, WorkerEnvironment().dataset_quota_bytes)
+    quota = WorkerEnvironment().dataset_quota_bytes
+    store.check_quota(size, quota)
     known = registry.all()
     model = model or (known[0].model_id if len(known) == 1 else "")
     with out.status("Checking every row"):
@@ -63,6 +64,7 @@ def add(
             eval_fraction=eval_fraction,
             model_folder=registry.folder_of(model) if model else None,
             tokenizer=model,
+            quota=quota,
         )
     _print_report(report)
     metadata = store.propose(report.staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)

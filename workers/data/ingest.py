@@ -19,11 +19,13 @@ from typing import Any, TextIO
 from splitcore.errors import CATALOGUE, AppError
 from workers.contracts import Histogram
 from workers.data.lengths import LengthMeter
-from workers.data.readers import Source, detect_source, read_lines
+from workers.data.readers import MAX_RATIO, MAX_ROW_BYTES, Source, detect_source, read_lines
 from workers.data.rows import Form, check_mapping, guess_mapping, normalise
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}")
 _REPORTED = 200
+_SMALL_BYTES = 1 << 26  # below this no file is taken for one that grows beyond all bounds
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,45 @@ def columns_of(path: Path, source: Source) -> list[str]:
     raise AppError("CL-1216", "No row of the file can be read.")
 
 
+def checked_columns(path: Path, source: Source) -> list[str]:
+    """The columns, whose names go to the hub and into tables there. Raises CL-1216, CL-1226."""
+    columns = columns_of(path, source)
+    if any(column.startswith(_FORMULA) for column in columns):
+        raise AppError("CL-1226")
+    return columns
+
+
+@dataclass
+class Room:
+    """How many bytes of rows a file may become. What it takes is counted here."""
+
+    ratio_bytes: int  # a hundred times the file's own size
+    quota_bytes: int | None = None  # what the operator still allows
+
+    @classmethod
+    def for_files(cls, *paths: Path | None, quota_bytes: int | None) -> Room:
+        """The room for the rows of some files."""
+        size = sum(path.stat().st_size for path in paths if path is not None)
+        return cls(max(_SMALL_BYTES, MAX_RATIO * size), quota_bytes)
+
+    def take(self, count: int) -> None:
+        """Note `count` more bytes. Raises AppError CL-1220 or CL-1225."""
+        self.ratio_bytes -= count
+        if self.ratio_bytes < 0:
+            raise AppError("CL-1225")
+        if self.quota_bytes is not None:
+            self.quota_bytes -= count
+            if self.quota_bytes < 0:
+                raise AppError("CL-1220")
+
+
 class _Stage:
     """Writes canonical rows, tells duplicates and splits off the held-out part."""
 
     def __init__(
-        self, folder: Path, report: Report, key: bytes, eval_fraction: float, meter: LengthMeter | None
+        self, folder: Path, report: Report, key: bytes, eval_fraction: float, meter: LengthMeter | None, room: Room
     ) -> None:
-        self.report, self.meter = report, meter
+        self.report, self.meter, self.room = report, meter, room
         self.on_rows: Callable[[int], None] | None = None
         self.threshold = int(eval_fraction * 2**32)
         self.key = key
@@ -107,7 +141,9 @@ class _Stage:
     def add(self, row: dict[str, Any], part: str | None) -> None:
         """Store one row; without a part, a keyed hash of the row decides, so that a repeat splits alike."""
         text = json.dumps(row, ensure_ascii=False, sort_keys=True)
-        mark = hashlib.blake2b(text.encode(), key=self.key, digest_size=16).digest()
+        encoded = text.encode()
+        self.room.take(len(encoded) + 1)
+        mark = hashlib.blake2b(encoded, key=self.key, digest_size=16).digest()
         if mark in self.seen:
             self.report.duplicates += 1
         self.seen.add(mark)
@@ -148,14 +184,15 @@ def stage(
     model_folder: Path | None = None,
     tokenizer: str = "",
     on_rows: Callable[[int], None] | None = None,
+    quota_bytes: int | None = None,
 ) -> Report:
     """Check `path` (and a held-out file) row by row and write the canonical rows into a new folder of `staging`.
 
-    `key` is the site's own 32 bytes; `on_rows` is told how far the check is.
+    `key` is the site's own 32 bytes; `on_rows` is told how far the check is; the rows may take `quota_bytes`.
     Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
     """
     source = detect_source(path, name)
-    columns = columns_of(path, source)
+    columns = checked_columns(path, source)
     mapping = mapping or guess_mapping(columns)
     if mapping is None:
         raise AppError("CL-1215", details={"columns": columns})
@@ -167,7 +204,8 @@ def stage(
     try:
         with disk_errors():
             folder.mkdir(parents=True)
-            writer = _Stage(folder, report, key, 0.0 if heldout else eval_fraction, meter)
+            room = Room.for_files(path, heldout, quota_bytes=quota_bytes)
+            writer = _Stage(folder, report, key, 0.0 if heldout else eval_fraction, meter, room)
             writer.on_rows = on_rows
             try:
                 _take(writer, path, source, "train", None if not heldout else "train")
@@ -201,6 +239,8 @@ def _take(writer: _Stage, path: Path, source: Source, file: str, part: str | Non
         row, problem = (
             (None, line.problem) if line.values is None else normalise(line.values, report.mapping, report.form)
         )
+        if row is not None and sum(len(str(value)) for value in row.values()) > MAX_ROW_BYTES:
+            row, problem = None, "CL-1212"  # a table's row has no line whose length was looked at
         if row is not None:
             writer.add(row, part)
             continue

@@ -13,6 +13,8 @@ from splitcore.errors import AppError
 
 Source = Literal["jsonl", "csv", "parquet"]
 MAX_ROW_BYTES = 8 * 1024 * 1024
+MAX_RATIO = 100  # of what a compressed table unpacks to and its size on the disk
+BATCH_ROWS = 64
 SUFFIXES: dict[str, Source] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -144,10 +146,19 @@ def _read_parquet(path: Path) -> Iterator[Line]:
 
     try:
         with parquet.ParquetFile(path) as file:
+            _check_ratio(file.metadata, path.stat().st_size)
             number = 0
-            for batch in file.iter_batches(batch_size=256):
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 for values in batch.to_pylist():
                     number += 1
                     yield Line(number, values)
     except (pyarrow.ArrowException, OSError):
         raise AppError("CL-1224", "The Parquet file is damaged or cannot be read.") from None
+
+
+def _check_ratio(metadata: Any, size: int) -> None:
+    """A table that unpacks to far more than it holds is met before it is unpacked. Raises AppError CL-1225."""
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    unpacked = sum(group.total_byte_size for group in groups)
+    if unpacked > MAX_RATIO * size:
+        raise AppError("CL-1225")

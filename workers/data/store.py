@@ -56,9 +56,10 @@ class DatasetStore:
                 file.write(secrets.token_bytes(32))
         return self.key_file.read_bytes()
 
-    def stage(self, path: Path, **options: Any) -> Report:
-        """Check a file; see `workers.data.ingest.stage`."""
-        return stage(self.staging, path, key=self.key, **options)
+    def stage(self, path: Path, *, quota: int | None = None, **options: Any) -> Report:
+        """Check a file; see `workers.data.ingest.stage`. `quota` bounds what all datasets take together."""
+        left = None if quota is None else max(0, quota - self.used_bytes())
+        return stage(self.staging, path, key=self.key, quota_bytes=left, **options)
 
     def staged_report(self, staged_id: str) -> dict[str, Any]:
         """The report of a staged dataset. Raises CL-1223."""

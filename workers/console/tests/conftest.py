@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,8 +82,15 @@ class Visitor:
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[RunningConsole]:
+    with running_console(tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def running_console(folder: Path, **variables: str) -> Iterator[RunningConsole]:
+    """A console of its own below `folder`; `variables` go into its environment."""
     key = Ed25519PrivateKey.generate()
-    home = WorkerHome(tmp_path / "home")
+    home = WorkerHome(folder / "home")
     home.create()
     create_identity("wrk_1").save(home.keys)
     reply = EnrolReply(
@@ -98,16 +106,16 @@ def console(tmp_path: Path) -> Iterator[RunningConsole]:
     )
     WorkerConfig(hub_url="http://127.0.0.1:9", enrolment=reply).save(home)
     port = free_port()
-    environment = {**os.environ, "CUTLAYER_WORKER_HOME": str(home.root)}
+    environment = {**os.environ, "CUTLAYER_WORKER_HOME": str(home.root), **variables}
     environment["DJANGO_SETTINGS_MODULE"] = "workers.console.settings"
     code = (
         "import workers.console.asgi as a, uvicorn; a.prepare();"
         f"uvicorn.run(a.application, host='127.0.0.1', port={port}, log_level='warning')"
     )
-    log = (tmp_path / "console.log").open("wb")
+    log = (folder / "console.log").open("wb")
     process = start_child([sys.executable, "-c", code], env=environment, cwd=REPO, output=log)
     try:
-        wait_for(f"http://127.0.0.1:{port}/", process, tmp_path / "console.log")
+        wait_for(f"http://127.0.0.1:{port}/", process, folder / "console.log")
         yield RunningConsole(f"http://127.0.0.1:{port}", home, key)
     finally:
         end_child(process)
