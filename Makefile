@@ -37,10 +37,10 @@ demo: setup  ## run the main job: three organisations, four process groups, one 
 demo-model: setup  ## pre-train the demo's base model again, from its seed
 	$(PY) -m demo.pretrain $(ARGS)
 
-# Unit tests on every core; then, one after another, those that share one real system.
+# Side by side, one process more than cores; tests of the one real system stay together (conftest.py). One thread of
+# torch in each, since the cores are taken.
 test: setup browser  ## run every test
-	$(PY) -m pytest -n auto --dist loadfile $(ARGS) splitcore processes interface workers webapp demo
-	$(PY) -m pytest $(ARGS) tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.stack import Stack
 
 KEY = "canary"
 SPOILER = Path(__file__).parent / "spoiler"
+REPO = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def canary_site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
             hub_url=relay.url,
             rows=write_rows(folder / "rows.jsonl", rows[:16]),
             heldout=write_rows(folder / "heldout.jsonl", rows[16:]),
-            variables={"PYTHONPATH": str(SPOILER)},
+            variables={"PYTHONPATH": os.pathsep.join([str(SPOILER), str(REPO)])},
         )
         yield CanarySite(stage, relay, rows, queue)
         ended.set()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from processes.redis_server import free_port
 
 REPO = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("demo")]  # the root conftest lets it begin first
 
 
 def processes_below(folder: Path) -> list[psutil.Process]:
@@ -33,7 +35,6 @@ def processes_below(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_the_demo_trains_together_better_than_apart_and_its_adapter_loads_anywhere(tmp_path: Path) -> None:
     summary_file = tmp_path / "demo.json"
@@ -57,12 +58,10 @@ def test_the_demo_trains_together_better_than_apart_and_its_adapter_loads_anywhe
     assert processes_below(tmp_path / "demo") == []
 
 
-@pytest.mark.integration
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_outlives_the_launcher(tmp_path: Path, number: signal.Signals) -> None:
-    folder = tmp_path / "demo"
+def start_demo(folder: Path) -> subprocess.Popen[str]:
+    """The launcher, as `make demo` starts it."""
     command = [sys.executable, "-m", "demo", "--port", str(free_port()), "--folder", str(folder)]
-    launcher = subprocess.Popen(
+    return subprocess.Popen(
         command,
         cwd=REPO,
         stdout=subprocess.PIPE,
@@ -70,16 +69,27 @@ def test_no_process_outlives_the_launcher(tmp_path: Path, number: signal.Signals
         text=True,
         env={**os.environ, "COLUMNS": "200"},
     )
-    assert launcher.stdout is not None
-    lines = []
-    for line in launcher.stdout:
-        lines.append(line)
-        if line.startswith("Together:"):
-            break
-    assert len(processes_below(folder)) >= 8, "".join(lines)
-    launcher.send_signal(number)
-    launcher.wait(60)
-    deadline = time.monotonic() + 30
-    while (left := processes_below(folder)) and time.monotonic() < deadline:
-        psutil.wait_procs(left, timeout=0.5)
-    assert left == [], [process.cmdline() for process in left]
+
+
+def test_no_process_outlives_the_launcher_whether_it_is_killed_or_told_to_end(tmp_path: Path) -> None:
+    ways = {signal.SIGKILL: tmp_path / "killed", signal.SIGTERM: tmp_path / "ended"}
+    launchers = {number: start_demo(folder) for number, folder in ways.items()}  # side by side
+    for number, launcher in launchers.items():
+        assert launcher.stdout is not None
+        lines = list(iter_until(launcher.stdout, "Together:"))
+        assert len(processes_below(ways[number])) >= 8, "".join(lines)
+        launcher.send_signal(number)
+    for number, launcher in launchers.items():
+        launcher.wait(60)
+        deadline = time.monotonic() + 30
+        while (left := processes_below(ways[number])) and time.monotonic() < deadline:
+            psutil.wait_procs(left, timeout=0.5)
+        assert left == [], [process.cmdline() for process in left]
+
+
+def iter_until(lines: Iterable[str], start: str) -> Iterator[str]:
+    """Lines up to the one that begins so."""
+    for line in lines:
+        yield line
+        if line.startswith(start):
+            return

@@ -1,4 +1,4 @@
-"""Promise 37: every named kind of hostile file is refused with its code; nothing is written outside, nothing is lost."""
+"""Promise 37: each named kind of hostile file is refused with its code; nothing is written outside, nothing lost."""
 
 from __future__ import annotations
 

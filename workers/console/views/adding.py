@@ -103,7 +103,8 @@ def check(request: HttpRequest, upload_id: str) -> HttpResponse:
         return JsonResponse(job.to_dict() if job else {"done": False, "rows": 0, "staged_id": "", "error": None})
     body = _body(request)
     store = site().uploads
-    options: dict[str, Any] = {"name": store.get(upload_id).name, "eval_fraction": _fraction(body), "quota": store.quota}
+    options: dict[str, Any] = {"name": store.get(upload_id).name, "eval_fraction": _fraction(body)}
+    options["quota"] = store.quota
     if mapping := body.get("mapping"):
         options["mapping"] = {str(role): str(column) for role, column in dict(mapping).items() if column}
     if heldout := str(body.get("heldout_upload") or ""):
