@@ -58,6 +58,7 @@ STATUS_LOOKS: dict[str, StatusLook] = {
         "exporting",
     ),
     **_same("attention", "player-pause", "paused"),
+    **_same("attention", "refresh", "recovering"),
     **_same("attention", "player-stop", "stopping", "cancelling"),
     **_same("attention", "droplet-half-2", "draining"),
     **_same("attention", "alert-triangle", "warning", "warn", "stale", "tight", "voided", "void"),

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 API_PREFIX = "/api/worker/v1"
 SOCKET_PATH = "/ws/worker/"
+
+CHECKPOINT_DAYS = 7  # for so long a worker keeps the checkpoints of a run that has failed or was stopped
 
 # Site-local Celery: one queue, two tasks, the run's and participant's ids as the only arguments (a doorbell).
 QUEUE = "cutlayer"
@@ -200,6 +202,7 @@ class Assignment(Message):
     party: Party
     role: Role
     attempt: int  # the highest handed out so far
+    wanted_attempt: int = 1  # what runs under a lower one is to end; then the part is taken up again
     kind: Literal["review", "train", "evaluate", "verify"]  # review: check the policy only; nothing is started
     desired: Desired
     contract: str

@@ -55,6 +55,11 @@ HELP: dict[str, ErrorHelp] = {
         "No beat came from the worker for more than three intervals: its machine, process or network is down.",
         "Check at its site that the worker runs and reaches the hub; it takes up its part by itself when it is back.",
     ),
+    "CL-1511": ErrorHelp(
+        "Another run is before this one at the worker",
+        "A worker takes up its runs in the order in which they were started.",
+        "Nothing is to be done: the worker takes this run up when its turn comes.",
+    ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
         "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",

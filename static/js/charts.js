@@ -46,18 +46,20 @@ export class SeriesChart {
     this.#later();
   }
 
-  /** Add points to a series, in the order of their steps; a step that is there already is replaced if it is the last. */
+  /** Add points to a series, in the order of their steps. A step that is there already was done again, by a newer
+   * attempt or as a correction: it and what followed it make way. */
   append(key, points) {
     const series = this.series.get(key);
     if (!series) return;
     for (const { step, value, time = null } of points) {
-      const last = series.steps.length - 1;
-      if (last >= 0 && step < series.steps[last]) continue;
-      const at = last >= 0 && step === series.steps[last] ? last : last + 1;
-      if (at === last) series.smoother = null; // a corrected value: average anew
-      series.steps[at] = step;
-      series.values[at] = Number.isFinite(value) ? value : null;
-      series.times[at] = time ?? step;
+      if (step <= series.steps.at(-1)) {
+        const length = lowerBound(series.steps, step);
+        for (const list of [series.steps, series.values, series.times]) list.length = length;
+        series.smoother = null; // average anew
+      }
+      series.steps.push(step);
+      series.values.push(Number.isFinite(value) ? value : null);
+      series.times.push(time ?? step);
     }
     this.#later();
   }

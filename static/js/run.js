@@ -11,6 +11,7 @@ const MARKED = {
   "participant.dropped": "went silent",
   "participant.returned": "back again",
   "run.paused": "paused",
+  "run.recovering": "recovering",
   "run.failing": "failure",
 };
 

@@ -15,7 +15,7 @@ from webapp.projects.models import Participation, Project
 if TYPE_CHECKING:
     from webapp.accounts.models import User
 
-LIVE_STATES = ("starting", "training", "paused", "finishing", "stopping")
+LIVE_STATES = ("starting", "training", "recovering", "paused", "finishing", "stopping")
 
 
 @transaction.atomic

@@ -32,8 +32,9 @@ from webapp.projects.selectors import base_models_of, participations_of, project
 from webapp.projects.services import participation_end, project_archive, project_create, project_update
 from webapp.runs.models import RunState
 from webapp.runs.selectors import domain_table, inbox_for, runs_visible_to
+from webapp.runs.states import LIVE
 
-LIVE_STATES = (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING, RunState.STOPPING)
+LIVE_STATES = tuple(LIVE)
 TABS = ("overview", "organisations", "datasets", "runs", "adapters", "activity")
 TAB_ICONS = ("info-circle", "building", "database", "activity", "package", "history")
 

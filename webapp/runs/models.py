@@ -18,6 +18,7 @@ class RunState(models.TextChoices):
     APPROVED = "approved", "Approved"
     STARTING = "starting", "Starting"
     TRAINING = "training", "Training"
+    RECOVERING = "recovering", "Recovering"
     PAUSED = "paused", "Paused"
     FINISHING = "finishing", "Finishing"
     DONE = "done", "Done"
@@ -60,6 +61,9 @@ class Run(PublicModel):
     started_at = models.DateTimeField(null=True, blank=True)
     training_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    recoveries = models.PositiveIntegerField(default=0)  # how often its parts were started again from a checkpoint
+    recoveries_in_vain = models.PositiveIntegerField(default=0)  # of them the last ones, with no new step between them
+    recovered_at_step = models.PositiveIntegerField(default=0)  # the run's step at the last of them
     record_count = models.BigIntegerField(default=0)  # the last `seq` handed out for this run's records
     failure = models.JSONField(null=True, blank=True)  # code, message, remedy, organisation, worker, phase, at
     summary = models.JSONField(default=dict)  # losses, bytes, evaluation table: filled as it becomes known
@@ -95,6 +99,7 @@ class Participant(PublicModel):
     )
     receives_adapter = models.BooleanField(default=True)
     attempt = models.PositiveIntegerField(default=0)  # the fence: a message of an older attempt is refused
+    wanted_attempt = models.PositiveIntegerField(default=1)  # a lower attempt's process is over, or is to end
     phase = models.CharField(max_length=20, default="waiting")  # workers.contracts.Phase
     phase_since = models.DateTimeField(auto_now_add=True)
     step = models.PositiveIntegerField(default=0)
@@ -116,6 +121,11 @@ class Participant(PublicModel):
 
     def __str__(self) -> str:
         return f"{self.party} ({self.get_role_display()})"
+
+    @property
+    def awaits_claim(self) -> bool:
+        """Whether the attempt that is wanted has not been taken up yet."""
+        return self.attempt < self.wanted_attempt
 
 
 class ApprovalState(models.TextChoices):

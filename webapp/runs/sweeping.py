@@ -16,10 +16,11 @@ from webapp.core.live import wake_worker
 from webapp.runs.lifecycle.assignments import checkers
 from webapp.runs.lifecycle.failing import failure_of, run_fail
 from webapp.runs.lifecycle.participation import phase_set
+from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
 from webapp.runs.services.locking import run_lock
-from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import Phase
 
@@ -43,9 +44,10 @@ def _sweep_run(run: Run) -> None:
     parts = list(run.participants.select_related("worker", "organisation"))
     _mark_silent(run, parts)
     age = timezone.now() - run.state_since
-    if run.state == RunState.STARTING and age > START_DEADLINE:
+    late = run.state in (RunState.STARTING, RunState.RECOVERING) and age > START_DEADLINE
+    if late and not any(is_queued(part) for part in parts):
         _fail_late_start(run, parts)
-    elif run.state in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED):
+    elif run.state in TRAINS:
         _fail_long_silence(run, parts)
     elif run.state == RunState.STOPPING and age > STOP_DEADLINE:
         _give_up_stop(run, parts)
@@ -72,8 +74,8 @@ def _mark_silent(run: Run, parts: list[Participant]) -> None:
 
 def _fail_late_start(run: Run, parts: list[Participant]) -> None:
     training = [p for p in parts if p.role != ParticipantRole.EVALUATOR]
-    late = min(training, key=lambda p: (p.attempt > 0, p.phase_since))
-    what = "did not take up its part" if late.attempt == 0 else f"is still in the phase '{late.phase}'"
+    late = min(training, key=lambda p: (not p.awaits_claim, p.phase_since))
+    what = "did not take up its part" if late.awaits_claim else f"is still in the phase '{late.phase}'"
     error = error_info("CL-1506", f"{late.worker.name} of {late.organisation.name} {what} in time.")
     run_fail(run, error, participant=late)
 

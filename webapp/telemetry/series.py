@@ -44,6 +44,14 @@ def _values(payload: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield "tokens_per_second", float(payload.get("seen_tokens") or 0) / seconds
 
 
+def _extend(curves: dict[str, list[Point]], name: str, point: Point) -> None:
+    """Add a point. A step that was done before is done again by a newer attempt: it and what followed it make way."""
+    points = curves.setdefault(name, [])
+    while points and points[-1][0] >= point[0]:
+        points.pop()
+    points.append(point)
+
+
 def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
     """Party → name of the curve → points."""
     names = {key: part.party for key, part in parties_of(run).items()}
@@ -63,11 +71,11 @@ def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
         moment = seconds_since_start(run, at)
         if kind == "eval":
             if payload.get("loss") is not None:
-                curves[party].setdefault("eval_loss", []).append((step, float(payload["loss"]), moment))
+                _extend(curves[party], "eval_loss", (step, float(payload["loss"]), moment))
             continue
         for name, value in _values(payload):
-            curves[party].setdefault(name, []).append((step, value, moment))
+            _extend(curves[party], name, (step, value, moment))
         # With a stride the steps between are not read: their bytes are taken to be like this one's.
         moved[party] += stride * float((payload.get("bytes_up") or 0) + (payload.get("bytes_down") or 0))
-        curves[party].setdefault("bytes", []).append((step, moved[party], moment))
+        _extend(curves[party], "bytes", (step, moved[party], moment))
     return {party: {name: downsample(points) for name, points in named.items()} for party, named in curves.items()}

@@ -60,7 +60,8 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
         row.save(update_fields=["last_seq", "updated_at"])
         _observed(row, stored)
         notify_run(run.id, run.record_count)
-    return TelemetryReply(stored_through=row.last_seq, desired=Desired(run.desired))
+    desired = Desired.STOPPED if row.awaits_claim else Desired(run.desired)  # an interrupted attempt goes on in vain
+    return TelemetryReply(stored_through=row.last_seq, desired=desired)
 
 
 def _observed(participant: Participant, records: list[Record]) -> None:

@@ -19,6 +19,7 @@ from webapp.adapters.models import Segment
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.models import ParticipantRole, RunState
+from webapp.runs.states import TRAINS
 from webapp.runs.timeline import timeline_event
 from workers.contracts import SegmentUpload
 
@@ -131,6 +132,6 @@ def _check_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpload)
     fence(participant, upload.attempt)
     if name not in _NAMES.get(ParticipantRole(participant.role), ()):
         raise AppError("CL-1702", f"'{name}' is no segment of the {participant.get_role_display().lower()}.")
-    if run.state not in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING):
+    if run.state not in TRAINS | {RunState.FINISHING}:
         raise AppError("CL-1504")
     return run, participant

@@ -21,10 +21,11 @@ from webapp.fleet.models import Worker
 from webapp.runs.contract import contract_read
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.models import ParticipantRole, Run, RunState
+from webapp.runs.states import TRAINS
 from workers.contracts import SegmentUpload
 
 _VOCABULARIES = {"tokenizer.json", "tokenizer.model", "vocab.json"}
-_TAKEN_IN = (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING)
+_TAKEN_IN = TRAINS | {RunState.FINISHING}
 
 
 def tokenizer_files(run_id: str) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.fleet.models import Worker, WorkerState
+from webapp.runs.lifecycle.turns import has_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from workers.contracts import API_PREFIX, Assignment, Desired, Phase, Role
 
@@ -39,7 +40,8 @@ def _assignment(row: Participant) -> Assignment | None:
             return _train(row)
         return _check(row)
     if row.role in _TRAIN and not row.outcome and _has_process(row):
-        return _train(row)
+        may_run = row.attempt > 0 and row.stop_confirmed_at is None
+        return _train(row) if may_run or has_turn(row) else None
     return None
 
 
@@ -58,6 +60,7 @@ def _base(row: Participant, kind: str, desired: Desired) -> Assignment:
             "party": row.party,
             "role": Role(row.role),
             "attempt": row.attempt,
+            "wanted_attempt": row.wanted_attempt,
             "kind": kind,
             "desired": desired,
             "contract": row.run.contract,

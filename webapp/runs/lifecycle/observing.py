@@ -49,6 +49,8 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
     run.save(update_fields=["step", "summary", "updated_at"])
     if moved and run.state == RunState.STARTING:
         run_move(run, RunState.TRAINING, detail="The first step is done.")
+    elif moved and run.state == RunState.RECOVERING and not participant.awaits_claim:
+        run_move(run, RunState.TRAINING, detail="The run goes on.")
 
 
 def _phase(participant: Participant, phase: Phase) -> None:

@@ -10,12 +10,17 @@ from webapp.audit.services import audit_record
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
+from webapp.runs.lifecycle.recovering import RECOVERABLE, can_recover, run_recover
+from webapp.runs.lifecycle.turns import has_turn, next_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
 from webapp.runs.services.control import stop_if_all_gone, wake_participants
-from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
+
+_CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
+_EXITED = ["outcome", "error", "stop_confirmed_at", "metrics", "phase", "phase_since", "updated_at"]
 
 
 def phase_set(participant: Participant, phase: Phase) -> bool:
@@ -72,11 +77,14 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
     wanted = run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) and run.state in LIVE
     if not wanted or participant.outcome or participant.role == ParticipantRole.EVALUATOR:
         raise AppError("CL-1504")
+    if not has_turn(participant):
+        raise AppError("CL-1511")
     participant.attempt += 1
-    participant.address = ""
+    participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
     participant.last_beat_at = timezone.now()
     phase_set(participant, Phase.STARTING)
-    participant.save(update_fields=["attempt", "address", "last_beat_at", "phase", "phase_since", "updated_at"])
+    participant.save(update_fields=_CLAIMED)
+    next_turn(participant)
     timeline_event(
         run,
         "participant.claimed",
@@ -106,14 +114,18 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
     """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
     run, participant = part_lock(worker, run_id, exit_.participant_id)
     fence(participant, exit_.attempt)
-    if participant.outcome:
+    if participant.outcome or (participant.awaits_claim and participant.stop_confirmed_at):
         return participant
     phase_before = participant.phase
-    participant.outcome = exit_.outcome
-    participant.error = exit_.error.model_dump() if exit_.error else None
+    interrupted = participant.awaits_claim and run.state in TRAINS and not _is_own_failure(exit_)
     participant.stop_confirmed_at = timezone.now()
-    phase_set(participant, Phase(exit_.outcome))
-    participant.save(update_fields=["outcome", "error", "stop_confirmed_at", "phase", "phase_since", "updated_at"])
+    if exit_.checkpoint_step is not None:
+        participant.metrics = {**participant.metrics, "checkpoint_step": exit_.checkpoint_step}
+    if not interrupted:
+        participant.outcome = exit_.outcome
+        participant.error = exit_.error.model_dump() if exit_.error else None
+        phase_set(participant, Phase(exit_.outcome))
+    participant.save(update_fields=_EXITED)
     timeline_event(
         run,
         f"participant.{exit_.outcome}",
@@ -121,9 +133,16 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
         error=exit_.error,
         participant=participant,
     )
-    _after_exit(run, participant, exit_, phase_before)
+    if not interrupted:
+        _after_exit(run, participant, exit_, phase_before)
+    next_turn(participant)
     run_announce(run)
     return participant
+
+
+def _is_own_failure(exit_: Exit) -> bool:
+    """Whether a process that was to end anyway names a trouble that the next attempt would meet again."""
+    return exit_.outcome == "failed" and exit_.error is not None and exit_.error.code not in RECOVERABLE
 
 
 @transaction.atomic
@@ -147,8 +166,11 @@ def worker_shut_out(*, worker: Worker) -> None:
 
 
 def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: str) -> None:
-    if exit_.outcome == "failed" and run.state in LIVE:
-        run_fail(run, exit_.error or error_info("CL-1999"), participant=participant, phase=phase_before)
+    error = exit_.error or error_info("CL-1999")
+    if exit_.outcome == "failed" and can_recover(run, error):
+        run_recover(run, error, participant=participant)
+    elif exit_.outcome == "failed" and run.state in LIVE:
+        run_fail(run, error, participant=participant, phase=phase_before)
     elif exit_.outcome == "stopped" and run.desired != DesiredState.STOPPED and run.state in LIVE:
         run_fail(run, exit_.error or error_info("CL-1508"), participant=participant, phase=phase_before)
     elif exit_.outcome == "done":
@@ -159,7 +181,7 @@ def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: s
 def _finish_if_all_done(run: Run) -> None:
     """Go on to joining once every training part is done."""
     training = run.participants.exclude(role=ParticipantRole.EVALUATOR)
-    if run.state not in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED):
+    if run.state not in TRAINS:
         return
     if training.exclude(outcome="done").exists():
         return

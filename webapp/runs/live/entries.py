@@ -15,6 +15,7 @@ _LOOKS = {
     "run.draft": ("neutral", "pencil", "Back to draft"),
     "run.starting": ("info", "loader-2", "Starting"),
     "run.training": ("active", "player-play", "Training started"),
+    "run.recovering": ("attention", "refresh", "Recovering"),
     "run.paused": ("attention", "player-pause", "Paused"),
     "run.finishing": ("info", "package", "Training done"),
     "run.done": ("success", "circle-check", "Done"),

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from interface.statuses import status_look
+from webapp.runs.lifecycle.recovering import checkpoint_step
+from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
+from webapp.runs.states import TRAINS
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def status_of(run: Run, parts: list[Participant]) -> Status:
     if state in _WAITING:
         return _WAITING[state](run, parts)
     dropped = [part for part in parts if part.phase == "dropped"]
-    if dropped and state in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED, RunState.FINISHING):
+    if dropped and state in TRAINS | {RunState.FINISHING}:
         return Status(
             f"{_names(dropped)} went silent. The others wait; the run goes on by itself when the worker is back.",
             f"the operator of {dropped[0].organisation.name}",
@@ -72,8 +75,12 @@ def _approved(run: Run, parts: list[Participant]) -> Status:
 
 def _starting(run: Run, parts: list[Participant]) -> Status:
     training = [part for part in parts if part.role != ParticipantRole.EVALUATOR]
-    unclaimed = [part for part in training if part.attempt == 0]
+    unclaimed = [part for part in training if part.awaits_claim]
     if unclaimed:
+        queued = [part for part in unclaimed if is_queued(part)]
+        if queued:
+            text = f"Waiting for {_names(queued)}, busy with another run. This one is taken up when its turn comes."
+            return Status(text, _names(queued), run.state_since)
         return Status(f"Waiting for {_names(unclaimed)} to take up the part.", _names(unclaimed), run.state_since)
     doing: dict[str, list[str]] = {}
     for part in training:
@@ -89,6 +96,15 @@ def _training(run: Run, parts: list[Participant]) -> Status:
     if any(part.phase == "evaluating" for part in parts):
         return Status("Evaluating on held-out rows.", "the workers", run.training_at or run.state_since, "active")
     return Status(f"{where} and {server} are training.", "the workers", run.training_at or run.state_since, "active")
+
+
+def _recovering(run: Run, parts: list[Participant]) -> Status:
+    step, training = checkpoint_step(run), [part for part in parts if part.role != ParticipantRole.EVALUATOR]
+    begin = f"Recovering from step {step}" if step else "Starting again"
+    waiting = [part for part in training if part.awaits_claim]
+    doing = f"waiting for {_names(waiting)}" if waiting else "every worker has taken up its part again"
+    text = f"{begin}, attempt {run.recoveries + 1}: {doing}."
+    return Status(text, _names(waiting) or "the workers", run.state_since, "attention")
 
 
 def _paused(run: Run, parts: list[Participant]) -> Status:
@@ -145,6 +161,7 @@ _WAITING = {
 _LIVE = {
     RunState.STARTING: _starting,
     RunState.TRAINING: _training,
+    RunState.RECOVERING: _recovering,
     RunState.PAUSED: _paused,
     RunState.FINISHING: _finishing,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -10,7 +11,7 @@ from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.orgs.permissions import Action, require
-from webapp.runs.models import DesiredState, Participant, Run, RunState
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import require_stop
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import ENDED, run_move
@@ -72,20 +73,27 @@ def run_pause(*, actor: User, run: Run) -> Run:
 
 @transaction.atomic
 def run_resume(*, actor: User, run: Run) -> Run:
-    """Let a paused run go on."""
+    """Let a paused run go on, or a failed one from its checkpoints."""
     require(actor, Action.CONTROL_RUN, run.organisation)
     run = run_lock(run.id)
-    if run.state != RunState.PAUSED:
-        raise AppError("CL-1501", "Only a paused run can be resumed.")
-    run_move(run, RunState.TRAINING, detail=f"Resumed by {actor}.")
-    want(run, DesiredState.RUNNING)
+    if run.state == RunState.FAILED:
+        from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
+
+        run_continue(run, detail=f"Resumed by {actor}.")
+    elif run.state == RunState.PAUSED:
+        waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
+        run_move(run, RunState.RECOVERING if waits else RunState.TRAINING, detail=f"Resumed by {actor}.")
+        want(run, DesiredState.RUNNING)
+    else:
+        raise AppError("CL-1501", "Only a paused or failed run can be resumed.")
     _audit(actor, run, "run.resumed")
     return run
 
 
 def gone(participant: Participant) -> bool:
-    """Whether a participant surely has no process: it never claimed its part, or has reported its exit."""
-    return bool(participant.outcome) or participant.attempt == 0
+    """Whether a participant surely has no process: it has not (yet) claimed its part, or has reported its exit."""
+    waits = participant.attempt == 0 or (participant.awaits_claim and participant.stop_confirmed_at is not None)
+    return bool(participant.outcome) or waits
 
 
 def stop_if_all_gone(run: Run) -> bool:
@@ -103,9 +111,10 @@ def stop_locked(run: Run, detail: str) -> None:
     """Ask every worker of a locked run to stop; workers that never took up their part have nothing to stop."""
     run_move(run, RunState.STOPPING, detail=detail)
     want(run, DesiredState.STOPPED)
-    run.participants.filter(attempt=0, outcome="").update(
-        stop_confirmed_at=timezone.now(), phase=Phase.STOPPED.value, phase_since=timezone.now()
-    )
+    now = timezone.now()
+    waiting = run.participants.filter(outcome="", attempt__lt=F("wanted_attempt"))
+    waiting.filter(attempt=0).update(stop_confirmed_at=now)
+    waiting.filter(stop_confirmed_at__isnull=False).update(phase=Phase.STOPPED.value, phase_since=now)
     stop_if_all_gone(run)
 
 

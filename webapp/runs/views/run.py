@@ -22,6 +22,7 @@ from webapp.orgs.permissions import Action, can, why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import diff
+from webapp.runs.lifecycle.recovering import can_continue
 from webapp.runs.live.page import live_page
 from webapp.runs.models import Run, RunState
 from webapp.runs.permissions import can_edit_run, can_start_run, can_stop_run
@@ -41,8 +42,8 @@ def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
         "can_edit": run.state in EDITABLE and can_edit_run(user, run),
         "can_start": run.state == RunState.APPROVED and can_start_run(user, run),
         "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
-        "can_pause": run.state == RunState.TRAINING and can_stop_run(user, run),
-        "can_resume": run.state == RunState.PAUSED and can_start_run(user, run),
+        "can_pause": run.state in (RunState.TRAINING, RunState.RECOVERING) and can_stop_run(user, run),
+        "can_resume": (run.state == RunState.PAUSED or can_continue(run)) and can_start_run(user, run),
         "can_clone": can(user, Action.CONFIGURE_RUN, request.organisation),
         "clone_why_not": why_not(user, Action.CONFIGURE_RUN, request.organisation),
         "can_archive": run.state in ENDED | {RunState.DRAFT, RunState.DECLINED} and can_edit_run(user, run),

@@ -1,0 +1,99 @@
+"""After a lost half: every part is started again from the newest checkpoints that all hold, without failing the run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from splitcore.errors import AppError
+from webapp.fleet.models import WorkerState
+from webapp.runs.lifecycle.failing import CONSEQUENCES
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.control import want
+from webapp.runs.states import TRAINS, run_announce, run_move
+from webapp.runs.timeline import timeline_event
+from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Phase
+
+# What a new attempt may well not meet again: a killed or vanished process, a worker that was shut down, a lost link.
+RECOVERABLE = CONSEQUENCES | {"CL-1520", "CL-1522", "CL-1523"}
+MOST_IN_VAIN = 3  # recoveries with no new step between them
+
+
+def can_recover(run: Run, error: ErrorInfo) -> bool:
+    """Whether a half's end is no reason yet to give the run up."""
+    wanted = run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) and run.state in TRAINS
+    return wanted and error.code in RECOVERABLE and _in_vain(run) <= MOST_IN_VAIN
+
+
+def _in_vain(run: Run) -> int:
+    """How many recoveries without a new step the next one would make."""
+    return 1 if run.step > run.recovered_at_step else run.recoveries_in_vain + 1
+
+
+def run_recover(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
+    """Ask every worker of a locked run for a new attempt; what an older one still does or says is over."""
+    run.recoveries_in_vain, run.recovered_at_step = _in_vain(run), run.step
+    run.recoveries += 1
+    run.save(update_fields=["recoveries", "recoveries_in_vain", "recovered_at_step", "updated_at"])
+    parts_renew(run)
+    detail = (
+        f"{error.message.rstrip('.')} at {participant.organisation.name}. {_from(run)}, attempt {run.recoveries + 1}."
+    )
+    if run.state == RunState.PAUSED:
+        timeline_event(run, "run.recovering", detail, error=error, participant=participant)
+        run_announce(run)
+    elif run.state != RunState.RECOVERING:
+        run_move(run, RunState.RECOVERING, detail=detail, participant=participant, error=error)
+    else:
+        timeline_event(run, "run.recovering", detail, error=error, participant=participant)
+    want(run, DesiredState(run.desired))
+
+
+def _from(run: Run) -> str:
+    step = checkpoint_step(run)
+    return f"Every part goes on from step {step}" if step else "Every part starts again"
+
+
+def training_parts(run: Run) -> list[Participant]:
+    """The run's parts that train."""
+    return list(run.participants.exclude(role=ParticipantRole.EVALUATOR).select_related("worker", "organisation"))
+
+
+def parts_renew(run: Run) -> None:
+    """Want one more attempt of every part that was taken up. One that has said its end has nothing left to confirm."""
+    parts = run.participants.exclude(role=ParticipantRole.EVALUATOR).filter(attempt__gt=0)
+    parts.update(
+        wanted_attempt=F("attempt") + 1,
+        outcome="",
+        error=None,
+        address="",
+        phase=Phase.WAITING.value,
+        phase_since=timezone.now(),
+    )
+
+
+def checkpoint_step(run: Run) -> int:
+    """The newest step that every part has told to hold a checkpoint of; 0 where one has told none."""
+    return min((int(part.metrics.get("checkpoint_step") or 0) for part in training_parts(run)), default=0)
+
+
+def can_continue(run: Run) -> bool:
+    """Whether a failed run can be taken up again: its workers are admitted and still hold their checkpoints."""
+    if run.state != RunState.FAILED or run.ended_at is None or not checkpoint_step(run):
+        return False
+    kept = timezone.now() - run.ended_at < timedelta(days=CHECKPOINT_DAYS)
+    return kept and all(part.worker.state == WorkerState.ACTIVE for part in training_parts(run))
+
+
+def run_continue(run: Run, *, detail: str) -> None:
+    """Take a locked, failed run up again from its checkpoints. Raises CL-1501 where they are gone."""
+    if not can_continue(run):
+        raise AppError("CL-1501", "The run has no checkpoints to go on from.", "Clone the run to start it anew.")
+    run.failure, run.recoveries_in_vain, run.recovered_at_step = None, 0, run.step
+    run.recoveries += 1
+    run.save(update_fields=["failure", "recoveries", "recoveries_in_vain", "recovered_at_step", "updated_at"])
+    parts_renew(run)
+    run_move(run, RunState.RECOVERING, detail=f"{detail} {_from(run)}, attempt {run.recoveries + 1}.")
+    want(run, DesiredState.RUNNING)
