@@ -223,6 +223,8 @@ class Assignments(Message):
 
     assignments: list[Assignment]
     hub_time: datetime
+    # runs of this worker that are over for good: their checkpoints may go
+    settled: list[Short] = Field(default_factory=list, max_length=200)
 
 
 class PolicyRefusal(Message):

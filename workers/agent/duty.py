@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from splitcore.errors import AppError
@@ -19,7 +20,7 @@ from workers.contracts import Assignment, Assignments, Desired, ErrorInfo, Exit,
 from workers.data.store import DatasetStore
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
-from workers.jobs.folder import JobFolder, Peer, job_id_of
+from workers.jobs.folder import JobFolder, Peer, forget_checkpoints, job_id_of
 from workers.models_registry import ModelRegistry
 from workers.policy import SitePolicy
 from workers.policy_review import Review, Site, review
@@ -54,6 +55,8 @@ class Duty:
                 log.error("assignment %s: %s", assignment.participant_id, error)
         with self._lock:
             self._end_unwanted({job_id_of(item) for item in wanted.assignments if item.kind != "review"})
+        for run_id in wanted.settled:
+            forget_checkpoints(self._home, run_id)
 
     def forget_rings(self) -> None:
         """The queue was started anew: every doorbell on it is lost and is rung again at the next look."""
@@ -82,8 +85,11 @@ class Duty:
         folder, row = JobFolder.of(self._home, assignment.run_id, job_id), self._spool.job(job_id)
         if assignment.desired is Desired.STOPPED:
             self._stop(assignment, job_id, folder, row)
-        elif assignment.desired is not Desired.NONE and (row is None or row.state != "exited"):
-            self._keep_running(assignment, job_id, folder, row)
+        elif assignment.desired is not Desired.NONE:
+            if row is not None and row.state != "rung" and 0 < row.attempt < assignment.wanted_attempt:
+                row = self._renew(assignment, folder, row)
+            if row is None or row.state != "exited":
+                self._keep_running(assignment, job_id, folder, row)
 
     # ── contracts ──
 
@@ -131,6 +137,21 @@ class Duty:
             return
         elif row is not None or self._admit(assignment, job_id, folder):
             self._ring_for(assignment, job_id, folder)
+
+    def _renew(self, assignment: Assignment, folder: JobFolder, row: JobRow) -> JobRow:
+        """The hub wants a newer attempt: end what runs, then make the job ready to be rung for once more."""
+        if folder.is_alive():
+            folder.write_desired(Desired.STOPPED)
+            return replace(row, state="exited")
+        if row.state == "running":
+            self._lost(assignment, row)
+            return replace(row, state="exited")
+        folder.renew()
+        self._spool.job_waiting(row.job_id)
+        self._rung.pop(row.job_id, None)
+        if not self._admit(assignment, row.job_id, folder):
+            return replace(row, state="exited")
+        return replace(row, state="rung", rings=1)
 
     def _is_ring_due(self, row: JobRow) -> bool:
         rung = self._rung.get(row.job_id)

@@ -36,6 +36,7 @@ from workers.settings import WorkerConfig, WorkerHome
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
 SEND_SECONDS = 0.3  # between two looks at the spool
+NOTICE_SECONDS = 0.1  # between two looks at the messages that must arrive
 PAUSE_MOST = 10.0  # between two tries while the hub is away
 DOCTOR_SECONDS = 120.0
 CHANGE_SECONDS = 2.0  # between two looks at the files whose change calls for the doctor
@@ -135,7 +136,15 @@ class Agent:
         async def send() -> None:
             await asyncio.to_thread(self._sender.send_all)
 
-        await self._forever("telemetry", send, SEND_SECONDS, asyncio.sleep)
+        async def rest(seconds: float) -> None:
+            """Records gather for a while; a message, such as the end of a process, is on its way sooner."""
+            deadline = time.monotonic() + seconds
+            while (left := deadline - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, NOTICE_SECONDS))
+                if seconds <= SEND_SECONDS and await asyncio.to_thread(self._spool.outbox):
+                    return
+
+        await self._forever("telemetry", send, SEND_SECONDS, rest)
 
     async def _examine_loop(self) -> None:
         """Refresh the doctor's results, which go to the hub with the next hello: now and then, and after a change."""

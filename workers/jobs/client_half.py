@@ -39,6 +39,7 @@ def run_client(setting: JobSetting) -> HalfResult:
             manifest=ModelRegistry(setting.home).manifest(model.manifest_hash),
             emit=setting.reporter.emit,
             control=setting.control(),
+            checkpoints=setting.folder.checkpoints,
         ),
         party=setting.own.party,
         attempt=setting.spec.attempt,

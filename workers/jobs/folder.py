@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,12 @@ def checked_name(name: str) -> str:
     return name
 
 
+def forget_checkpoints(home: WorkerHome, run_id: str) -> None:
+    """Delete what this worker's halves have saved for a run that is over for good. Raises AppError CL-1524."""
+    for folder in (home.jobs / checked_name(run_id)).glob("*/checkpoints"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class JobFolder:
     """The paths and the small files of one job."""
@@ -95,6 +102,16 @@ class JobFolder:
     def log(self) -> Path:
         """The half's raw output."""
         return self.path / "job.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What the half has saved on its way. It outlives the attempts, so that the next one goes on from it."""
+        return self.path / "checkpoints"
+
+    def renew(self) -> None:
+        """Forget what belongs to an older attempt: where its peer was, how it ended, why it was condemned."""
+        for name in ("peer.json", "result.json", "condemned.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def create(self) -> None:
         """Make the folder, closed to other users."""

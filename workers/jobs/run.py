@@ -49,7 +49,6 @@ def _work(setting: JobSetting) -> JobResult:
     result = _half_of(setting)(setting)
     setting.reporter.close()
     if result.status == "stopped":
-        setting.reporter.event("checkpoint.saved", step=result.step)
         return JobResult(outcome="stopped", checkpoint_step=result.step if result.checkpoint else None)
     setting.reporter.phase(Phase.UPLOADING, step=result.step)
     return JobResult(outcome="done")

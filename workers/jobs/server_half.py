@@ -28,6 +28,7 @@ def run_server(setting: JobSetting) -> HalfResult:
             manifest=ModelRegistry(setting.home).manifest(model.manifest_hash),
             emit=setting.reporter.emit,
             control=setting.control(),
+            checkpoints=setting.folder.checkpoints,
         ),
         listen=lambda limits: listen(setting, limits),
         ready=lambda address: announce(setting, address),

@@ -40,7 +40,7 @@ LOOK = 0.05  # seconds between looks at the process and at what is desired
 SAVE_SECONDS = 1.3  # what a half gets to save its checkpoint before TERM
 TERM_SECONDS = 0.2  # and then, before KILL
 CLAIM_PATIENCE = 60.0
-CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329")  # what a half meets when the other one has failed
+CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329", "CL-1530")  # what a half meets when the other one has failed
 CAUSE_SECONDS = 4.0
 _warm: dict[Path, WarmProcess] = {}  # of this process, kept between jobs
 

@@ -33,8 +33,10 @@ _CHUNK_BYTES = 1 << 20
 @require_GET
 def assignments(request: WorkerRequest) -> HttpResponse:
     """Everything that the worker has to do now; nothing before it is confirmed."""
-    parts = lifecycle.assignments_for(request.worker) if request.worker.state == "active" else []
-    return answer(Assignments(assignments=parts, hub_time=timezone.now()))
+    if request.worker.state != "active":
+        return answer(Assignments(assignments=[], hub_time=timezone.now()))
+    parts, settled = lifecycle.assignments_for(request.worker), lifecycle.settled_for(request.worker)
+    return answer(Assignments(assignments=parts, settled=settled, hub_time=timezone.now()))
 
 
 @signed_by_worker()

@@ -1,6 +1,6 @@
 """What workers cause: assignments asked for, verdicts, claims, exits, metrics."""
 
-from webapp.runs.lifecycle.assignments import assignments_for
+from webapp.runs.lifecycle.assignments import assignments_for, settled_for
 from webapp.runs.lifecycle.observing import metric_observed, participant_beat
 from webapp.runs.lifecycle.participation import (
     participant_claim,
@@ -17,6 +17,7 @@ __all__ = [
     "participant_claim",
     "participant_exit",
     "server_ready",
+    "settled_for",
     "verdict_record",
     "worker_shut_out",
 ]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.lifecycle.turns import has_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
-from workers.contracts import API_PREFIX, Assignment, Desired, Phase, Role
+from webapp.runs.states import ENDED
+from workers.contracts import API_PREFIX, CHECKPOINT_DAYS, Assignment, Desired, Phase, Role
 
 AWAY = timedelta(minutes=2)
+_SETTLED = 100
 _TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
 
 
@@ -41,8 +44,22 @@ def _assignment(row: Participant) -> Assignment | None:
         return _check(row)
     if row.role in _TRAIN and not row.outcome and _has_process(row):
         may_run = row.attempt > 0 and row.stop_confirmed_at is None
-        return _train(row) if may_run or has_turn(row) else None
+        return _train(row) if may_run or _is_due(row) else None
     return None
+
+
+def _is_due(row: Participant) -> bool:
+    """Whether a part may be taken up: not while older runs wait for the worker, nor anew while the run is paused."""
+    held = row.run.state == RunState.PAUSED and row.awaits_claim
+    return not held and has_turn(row)
+
+
+def settled_for(worker: Worker) -> list[str]:
+    """The newest runs of a worker that are over for good: done, or ended so long ago that none will take them up."""
+    limit = timezone.now() - timedelta(days=CHECKPOINT_DAYS)
+    over = Q(state=RunState.DONE) | Q(state__in=ENDED, ended_at__lt=limit)
+    runs = Run.objects.filter(over, participants__worker=worker, started_at__isnull=False).order_by("-ended_at")
+    return list(runs.values_list("id", flat=True).distinct()[:_SETTLED])
 
 
 def _has_process(row: Participant) -> bool:

@@ -12,7 +12,9 @@ from workers.contracts import ErrorInfo
 
 # What a half reports when the *other* one is in trouble. Whichever report arrives first, such an error gives way to
 # one that names a trouble of its sender's own.
-CONSEQUENCES = frozenset({"CL-1320", "CL-1321", "CL-1326", "CL-1327", "CL-1328", "CL-1329", "CL-1331", "CL-1510"})
+CONSEQUENCES = frozenset(
+    {"CL-1320", "CL-1321", "CL-1326", "CL-1327", "CL-1328", "CL-1329", "CL-1331", "CL-1510", "CL-1530"}
+)
 
 
 def failure_of(error: ErrorInfo, participant: Participant | None, phase: str) -> dict[str, object]:

@@ -42,6 +42,8 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
             moved = _metric(run, participant, record) or moved
         elif record.kind == "eval":
             _evaluation(run, participant, record)
+        elif record.kind == "event":
+            _event(participant, record)
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
     participant.last_beat_at = timezone.now()
@@ -58,6 +60,12 @@ def _phase(participant: Participant, phase: Phase) -> None:
     if participant.outcome and phase not in told_after_exit:
         return
     phase_set(participant, phase)
+
+
+def _event(participant: Participant, record: Observed) -> None:
+    """Keep in mind which checkpoint the participant has, for what can be said of a recovery."""
+    if record.payload.get("name") in ("checkpoint.saved", "checkpoint.resumed"):
+        participant.metrics = {**participant.metrics, "checkpoint_step": record.step or 0}
 
 
 def _smooth(old: Any, new: float) -> float:

@@ -10,7 +10,7 @@ from webapp.audit.services import audit_record
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.lifecycle.recovering import RECOVERABLE, can_recover, run_recover
+from webapp.runs.lifecycle.recovering import EXPECTED, NOT_FINITE, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
@@ -114,7 +114,8 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
     """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
     run, participant = part_lock(worker, run_id, exit_.participant_id)
     fence(participant, exit_.attempt)
-    if participant.outcome or (participant.awaits_claim and participant.stop_confirmed_at):
+    told_before = participant.awaits_claim and participant.stop_confirmed_at is not None
+    if participant.outcome or (told_before and not _is_own_failure(exit_)):
         return participant
     phase_before = participant.phase
     interrupted = participant.awaits_claim and run.state in TRAINS and not _is_own_failure(exit_)
@@ -142,7 +143,7 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
 
 def _is_own_failure(exit_: Exit) -> bool:
     """Whether a process that was to end anyway names a trouble that the next attempt would meet again."""
-    return exit_.outcome == "failed" and exit_.error is not None and exit_.error.code not in RECOVERABLE
+    return exit_.outcome == "failed" and exit_.error is not None and exit_.error.code not in EXPECTED
 
 
 @transaction.atomic
@@ -169,6 +170,8 @@ def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: s
     error = exit_.error or error_info("CL-1999")
     if exit_.outcome == "failed" and can_recover(run, error):
         run_recover(run, error, participant=participant)
+    elif exit_.outcome == "failed" and error.code == NOT_FINITE and run.state in TRAINS:
+        run_hold(run, error, participant=participant)
     elif exit_.outcome == "failed" and run.state in LIVE:
         run_fail(run, error, participant=participant, phase=phase_before)
     elif exit_.outcome == "stopped" and run.desired != DesiredState.STOPPED and run.state in LIVE:

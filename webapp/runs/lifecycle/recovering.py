@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.fleet.models import WorkerState
-from webapp.runs.lifecycle.failing import CONSEQUENCES
+from webapp.runs.lifecycle.failing import CONSEQUENCES, failure_of
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import want
 from webapp.runs.states import TRAINS, run_announce, run_move
@@ -18,6 +18,9 @@ from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Phase
 
 # What a new attempt may well not meet again: a killed or vanished process, a worker that was shut down, a lost link.
 RECOVERABLE = CONSEQUENCES | {"CL-1520", "CL-1522", "CL-1523"}
+NOT_FINITE = "CL-1532"  # every half has saved its state and waits for people
+# What a process that was to end anyway may say without ending the run.
+EXPECTED = RECOVERABLE | {NOT_FINITE, "CL-1306", "CL-1503"}
 MOST_IN_VAIN = 3  # recoveries with no new step between them
 
 
@@ -49,6 +52,24 @@ def run_recover(run: Run, error: ErrorInfo, *, participant: Participant) -> None
     else:
         timeline_event(run, "run.recovering", detail, error=error, participant=participant)
     want(run, DesiredState(run.desired))
+
+
+def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
+    """Pause a locked run whose values were not finite, and say whose they were. Resuming starts every part again."""
+    source = _source_of_not_finite(run) or participant
+    run.failure = failure_of(error, source, "training")
+    run.save(update_fields=["failure", "updated_at"])
+    parts_renew(run)
+    if run.state != RunState.PAUSED:
+        run_move(run, RunState.PAUSED, detail=error.message, participant=source, error=error)
+    want(run, DesiredState.PAUSED)
+
+
+def _source_of_not_finite(run: Run) -> Participant | None:
+    """The party that the halves' last event of this kind names before the colon."""
+    events = run.records.filter(kind="event", payload__name="values.not_finite").order_by("-seq")
+    detail = events.values_list("payload__detail", flat=True).first() or ""
+    return next((part for part in training_parts(run) if part.party == str(detail).split(":")[0]), None)
 
 
 def _from(run: Run) -> str:

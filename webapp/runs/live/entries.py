@@ -39,8 +39,14 @@ _LOOKS = {
     "adapter.joined": ("info", "puzzle", "Adapter joined"),
     "adapter.verified": ("success", "shield-check", "Adapter loads"),
     "checkpoint.saved": ("info", "device-floppy", "Checkpoint saved"),
+    "checkpoint.resumed": ("success", "history", "Goes on from a checkpoint"),
+    "checkpoint.ignored": ("attention", "file-broken", "Damaged checkpoint left out"),
+    "values.not_finite": ("attention", "alert-triangle", "Values that are not finite"),
     "stop.unconfirmed": ("danger", "alert-triangle", "Stop not confirmed"),
 }
+
+
+_SHARED = ("Checkpoint saved", "Goes on from a checkpoint")  # told by every organisation, of the same step
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,12 @@ def newest(entries: Iterable[Entry], limit: int) -> list[Entry]:
 
 
 def _line_of(entry: Entry, entries: list[Entry]) -> int | None:
-    """The line of the same phase and step among the phases since the last event; None where there is none."""
-    if entry.kind != "phase" or entry.error:
+    """The line of the same phase (or checkpoint) and step since the last other event; None where there is none."""
+    if entry.error or (entry.kind != "phase" and entry.title not in _SHARED):
         return None
     for place in range(len(entries) - 1, -1, -1):
         line = entries[place]
-        if line.kind != "phase":
+        if line.kind != "phase" and line.title not in _SHARED:
             return None
         if (line.title, line.step, line.detail) == (entry.title, entry.step, entry.detail) and not line.error:
             return place

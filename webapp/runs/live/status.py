@@ -108,6 +108,11 @@ def _recovering(run: Run, parts: list[Participant]) -> Status:
 
 
 def _paused(run: Run, parts: list[Participant]) -> Status:
+    if run.failure:
+        cause = f"Paused at {run.failure['organisation']}: {run.failure['message']}".rstrip(".")
+        return Status(
+            f"{cause}. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "danger"
+        )
     return Status("Paused. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "attention")
 
 

@@ -82,6 +82,8 @@ def run_resume(*, actor: User, run: Run) -> Run:
         run_continue(run, detail=f"Resumed by {actor}.")
     elif run.state == RunState.PAUSED:
         waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
+        run.failure = None
+        run.save(update_fields=["failure", "updated_at"])
         run_move(run, RunState.RECOVERING if waits else RunState.TRAINING, detail=f"Resumed by {actor}.")
         want(run, DesiredState.RUNNING)
     else:

@@ -203,3 +203,45 @@ def test_an_id_that_leads_out_of_the_folder_is_refused(site: Site) -> None:
     site.duty().apply(listed(assignment_for(contract, run_id="../../outside")))
     assert site.rung == []
     assert not (site.home.root.parent / "outside").exists()
+
+
+def test_a_newer_attempt_ends_the_older_one_and_is_rung_for_when_that_is_gone(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    again = site.assignment(attempt=1, wanted_attempt=2)
+    with site.folder().locked():
+        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+        duty.apply(listed(again))
+        assert site.folder().desired() is Desired.STOPPED
+        assert len(site.rung) == 1
+    site.spool.job_exited(JOB, "stopped")
+    for _ in range(2):
+        duty.apply(listed(again))
+    assert len(site.rung) == 2
+    assert site.folder().desired() is Desired.RUNNING
+    assert site.folder().peer() is None, "the older attempt's address leads nowhere"
+    with site.folder().locked():  # the new supervisor claims
+        duty.apply(listed(again))
+        assert site.folder().desired() is Desired.RUNNING
+
+
+def test_a_killed_job_is_reported_once_and_rung_for_again_when_the_hub_wants_it(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    duty.apply(listed(site.assignment(attempt=1)))
+    duty.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
+    assert [exit_["error"]["code"] for exit_ in site.exits()] == ["CL-1520"]
+    assert len(site.rung) == 2
+
+
+def test_checkpoints_go_when_the_hub_says_that_the_run_is_over(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    saved = site.folder().checkpoints / "step-00000010"
+    saved.mkdir(parents=True)
+    duty.apply(listed())
+    assert saved.exists()
+    duty.apply(Assignments(assignments=[], settled=["run_1", "run_2"], hub_time=datetime.now(UTC)))
+    assert not saved.exists()

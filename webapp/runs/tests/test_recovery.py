@@ -1,0 +1,225 @@
+"""A lost half fails no run at once: every part is taken up again, at most so often without a new step."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from splitcore.errors import AppError
+from webapp.fleet.models import WorkerState
+from webapp.fleet.services import worker_revoke
+from webapp.orgs.models import Role
+from webapp.orgs.tests.factories import member
+from webapp.runs.lifecycle import assignments_for, metric_observed, settled_for
+from webapp.runs.lifecycle.recovering import MOST_IN_VAIN, can_continue
+from webapp.runs.live.status import status_of
+from webapp.runs.models import RunState
+from webapp.runs.services import run_pause, run_resume, run_stop
+from webapp.runs.tests import factories as make
+from webapp.telemetry.models import Record
+from webapp.telemetry.series import series_of
+from webapp.telemetry.services import records_store
+from webapp.telemetry.tests.batches import batch, metric, record
+from workers.contracts import ErrorInfo
+
+pytestmark = pytest.mark.django_db
+KILLED = ErrorInfo(code="CL-1520", message="The job's process was killed.")
+LOST = ErrorInfo(code="CL-1530", message="Another half of the run was lost.")
+
+
+def observe(w: make.World, place: int, kind: str, step: int, **payload: object) -> None:
+    metric_observed(participant=w.part(place), record=SimpleNamespace(kind=kind, step=step, payload=payload))
+
+
+def trained(w: make.World, through: int, checkpoint: int = 0) -> None:
+    """Every worker reports a step, and perhaps a checkpoint."""
+    for place in range(3):
+        observe(w, place, "metric", through, loss=1.0, tokens=1)
+        if checkpoint:
+            observe(w, place, "event", checkpoint, name="checkpoint.saved")
+        w.fresh()
+
+
+def all_lost(w: make.World) -> None:
+    """The first half is killed, the others notice."""
+    make.exit_part(w, 0, "failed", KILLED)
+    make.exit_part(w, 2, "failed", LOST)
+    make.exit_part(w, 1, "stopped")
+
+
+def attempts(w: make.World) -> list[tuple[int, int]]:
+    return [(w.part(place).attempt, w.part(place).wanted_attempt) for place in range(3)]
+
+
+def events(w: make.World, name: str) -> list[Record]:
+    return list(w.run.records.filter(kind="event", payload__name=name))
+
+
+def sentence(w: make.World) -> str:
+    return status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker"))).text
+
+
+def test_after_a_killed_half_every_part_is_taken_up_again_and_the_run_goes_on() -> None:
+    w = make.started()
+    trained(w, 12, checkpoint=10)
+    make.exit_part(w, 0, "failed", KILLED)
+    assert (w.fresh().state, w.run.failure, w.run.recoveries) == (RunState.RECOVERING, None, 1)
+    assert attempts(w) == [(1, 2)] * 3
+    assert [a.wanted_attempt for a in assignments_for(w.workers[2])] == [2], "its old process is still to end"
+    assert sentence(w).startswith("Recovering from step 10, attempt 2: waiting for Alpha clinic")
+    make.exit_part(w, 2, "failed", LOST)
+    make.exit_part(w, 1, "stopped")
+    assert w.fresh().recoveries == 1, "one loss, one recovery, however many report it"
+    assert [make.claim(w, place) for place in range(3)] == [2, 2, 2]
+    assert attempts(w) == [(2, 2)] * 3
+    trained(w, 11)
+    assert w.fresh().state == RunState.TRAINING
+    for place in range(3):
+        make.exit_part(w, place, "done")
+    assert w.fresh().state == RunState.FINISHING
+    [event] = events(w, "run.recovering")
+    assert event.payload["error"]["code"] == "CL-1520"
+    assert "step 10, attempt 2" in event.payload["detail"]
+
+
+def test_an_exit_of_the_interrupted_attempt_is_refused_after_the_new_claim() -> None:
+    w = make.started()
+    trained(w, 3)
+    make.exit_part(w, 0, "failed", KILLED)
+    make.claim(w, 1)
+    with pytest.raises(AppError) as caught:
+        make.exit_part(w, 1, "failed", LOST, attempt=1)
+    assert caught.value.code == "CL-1503"
+
+
+def test_recoveries_without_a_new_step_end_with_the_cause_and_a_person_can_resume() -> None:
+    w = make.started()
+    trained(w, 12, checkpoint=10)
+    make.exit_part(w, 0, "failed", KILLED)
+    for _ in range(MOST_IN_VAIN):
+        assert w.fresh().state == RunState.RECOVERING
+        for place in range(3):
+            make.claim(w, place)
+        all_lost(w)
+    run = w.fresh()
+    assert (run.state, run.failure["code"], run.failure["organisation"]) == (RunState.FAILED, "CL-1520", "Alpha clinic")
+    assert assignments_for(w.workers[0]) == []
+    assert settled_for(w.workers[0]) == [], "its checkpoints are kept for a while"
+    assert can_continue(run)
+    run_resume(actor=w.engineer, run=run)
+    assert (w.fresh().state, w.run.failure, w.run.ended_at) == (RunState.RECOVERING, None, None)
+    assert {a.desired for a in assignments_for(w.workers[0])} == {"running"}
+    for place in range(3):
+        make.claim(w, place)
+    all_lost(w)
+    assert w.fresh().state == RunState.RECOVERING, "the count began anew"
+
+
+def test_a_new_step_between_two_losses_starts_the_count_again() -> None:
+    w = make.started()
+    for step in range(1, 2 * MOST_IN_VAIN + 1):
+        trained(w, step)
+        all_lost(w)
+        for place in range(3):
+            make.claim(w, place)
+    assert (w.fresh().state, w.run.recoveries) == (RunState.RECOVERING, 2 * MOST_IN_VAIN)
+
+
+def test_a_failed_run_without_checkpoints_or_with_a_revoked_worker_cannot_be_resumed() -> None:
+    w = make.started()
+    trained(w, 5)
+    make.exit_part(w, 0, "failed", ErrorInfo(code="CL-1820", message="The disk is full."))
+    for place in (1, 2):
+        make.exit_part(w, place, "stopped")
+    assert w.fresh().state == RunState.FAILED
+    with pytest.raises(AppError) as caught:
+        run_resume(actor=w.engineer, run=w.run)
+    assert caught.value.code == "CL-1501"
+    for part in w.run.participants.all():
+        part.metrics["checkpoint_step"] = 5
+        part.save()
+    assert can_continue(w.run)
+    worker_revoke(actor=member(w.organisations[0], Role.ADMIN), worker=w.workers[0])
+    assert w.part(0).worker.state == WorkerState.REVOKED
+    assert not can_continue(w.run)
+
+
+def test_a_trouble_of_its_own_ends_the_run_even_while_it_recovers() -> None:
+    w = make.started()
+    trained(w, 5)
+    make.exit_part(w, 2, "failed", LOST)
+    make.exit_part(w, 0, "failed", ErrorInfo(code="CL-1820", message="The disk is full."))
+    assert (w.fresh().state, w.run.failure["code"]) == (RunState.STOPPING, "CL-1820")
+    make.exit_part(w, 1, "failed", LOST)
+    assert w.fresh().state == RunState.FAILED
+
+
+def test_a_stop_during_a_recovery_waits_for_the_processes_that_are_left() -> None:
+    w = make.started()
+    trained(w, 5)
+    make.exit_part(w, 0, "failed", KILLED)
+    make.claim(w, 0)
+    make.exit_part(w, 2, "failed", LOST)
+    run_stop(actor=w.engineer, run=w.run)
+    make.exit_part(w, 0, "stopped")
+    assert w.fresh().state == RunState.STOPPING
+    make.exit_part(w, 1, "stopped")
+    assert w.fresh().state == RunState.STOPPED, "the compute half had ended before and was not taken up again"
+
+
+def test_a_half_lost_during_a_pause_is_taken_up_again_when_the_run_is_resumed() -> None:
+    w = make.started()
+    trained(w, 5)
+    run_pause(actor=w.engineer, run=w.run)
+    all_lost(w)
+    assert w.fresh().state == RunState.PAUSED
+    assert assignments_for(w.workers[0]) == []
+    run_resume(actor=w.engineer, run=w.run)
+    assert w.fresh().state == RunState.RECOVERING
+    assert [(a.kind, a.wanted_attempt) for a in assignments_for(w.workers[0])] == [("train", 2)]
+
+
+def test_values_that_are_not_finite_pause_the_run_and_name_their_party() -> None:
+    w = make.started()
+    trained(w, 5)
+    detail = f"{w.part(1).party}: loss"
+    told = record(1, "event", name="values.not_finite", detail=detail)
+    records_store(participant=w.part(2), batch=batch(w.part(2), told))
+    error = ErrorInfo(code="CL-1532", message="The run paused because a value was not finite.")
+    for place in range(3):
+        make.exit_part(w, place, "failed", error)
+    run = w.fresh()
+    assert (run.state, run.desired) == (RunState.PAUSED, "paused")
+    assert (run.failure["code"], run.failure["organisation"]) == ("CL-1532", "Beta bank")
+    assert "Beta bank" in sentence(w)
+    run_resume(actor=w.engineer, run=run)
+    assert (w.fresh().state, w.run.failure) == (RunState.RECOVERING, None)
+    assert attempts(w) == [(1, 2)] * 3
+
+
+def test_the_curve_shows_a_repeated_step_once_as_the_newer_attempt_made_it() -> None:
+    w = make.started()
+    part = w.part(0)
+    records_store(participant=part, batch=batch(part, *[metric(n, loss=float(n)) for n in range(1, 7)]))
+    part.refresh_from_db()
+    records_store(participant=part, batch=batch(part, metric(7, step=4, loss=40.0), metric(8, step=5, loss=50.0)))
+    curve = series_of(w.fresh())[part.party]["loss"]
+    assert [(step, value) for step, value, _ in curve] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0)]
+
+
+def test_a_worker_takes_its_runs_up_in_the_order_of_their_start() -> None:
+    first, second = make.world(), make.world(prefix="Other ")
+    for w in (first, second):
+        make.submit(w)
+        make.approve(w)
+    compute = first.workers[2]
+    second.run.participants.filter(worker=second.workers[2]).update(worker=compute)  # both need this worker
+    second.workers[2] = compute
+    assert [a.run_id for a in assignments_for(compute)] == [first.run.id]
+    with pytest.raises(AppError) as caught:
+        make.claim(second, 2)
+    assert caught.value.code == "CL-1511"
+    make.claim(first, 2)
+    assert {a.run_id for a in assignments_for(compute)} == {first.run.id, second.run.id}
+    assert make.claim(second, 2) == 1
