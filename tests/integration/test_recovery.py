@@ -1,0 +1,81 @@
+"""A half's process is killed in the middle of a run of the real workers: the run goes on, and ends as if it had not."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from demo.launch.runs import approve_by_all, launch
+from tests.integration.drills import ENDED, event_of, halves, reach, reach_step, records_of, run_of
+from tests.stack import Stack, wait_for
+
+pytestmark = pytest.mark.integration
+STEPS = 40
+TRAINING = {
+    "steps": STEPS, "batch_size": 4, "micro_batches": 1, "warmup": 0, "eval_every": 0, "checkpoint_every": 5,
+}  # fmt: skip
+
+
+def trained(stack: Stack, name: str) -> str:
+    """Launch a run of the clinic's rows alone, approved by all."""
+    run = launch(stack.stage, name=name, trains=("clinic",), training=TRAINING, evaluate=False)
+    approve_by_all(stack.stage, run)
+    return run
+
+
+def weights(stack: Stack, run: str, folder: Path) -> dict[str, Any]:
+    """The adapter's tensors as anybody downloads them."""
+    rest = stack.stage.parties["clinic"].rest
+    [adapter] = [one for one in rest.get("/adapters")["items"] if one["run"] == run]
+    rest.download(f"/adapters/{adapter['id']}/download", folder / f"{run}.zip")
+    with zipfile.ZipFile(folder / f"{run}.zip") as archive:
+        [member] = [name for name in archive.namelist() if name.endswith("adapter_model.safetensors")]
+        archive.extract(member, folder / run)
+    return dict(load_file(folder / run / member))
+
+
+def test_a_run_survives_the_death_of_each_half_and_ends_with_the_very_same_adapter(
+    stack: Stack, tmp_path: Path
+) -> None:
+    whole = trained(stack, "Recovery: undisturbed")
+    reach(stack.stage, whole, "done")
+    run = trained(stack, "Recovery: two deaths")
+    for attempt, (site, step) in enumerate((("clinic", 8), ("compute", 20)), start=1):
+        reach_step(stack.stage, run, step)
+        [half] = halves(stack, site)
+        half.kill()
+        wait_for(lambda expected=attempt: recoveries(stack, run) >= expected, what="the recovery")
+        wait_for(lambda: run_of(stack.stage, run)["state"] in {"training"} | ENDED, what="the run's going on")
+    done = reach(stack.stage, run, "done")
+
+    records = records_of(stack.stage, run)
+    assert event_of(records, "run.recovering")["payload"]["error"]["code"] in ("CL-1520", "CL-1530")
+    assert recoveries(stack, run) == 2
+    assert {part["attempt"] for part in done["participants"]} == {3}
+    resumed = [one["step"] for one in records if one["payload"].get("name") == "checkpoint.resumed"]
+    assert len(resumed) == 4, "both halves, twice"
+    assert all(step % 5 == 0 or step >= 8 for step in resumed)
+    steps = Counter(
+        one["step"] for one in records if one["kind"] == "metric" and one["party"] == done["participants"][0]["party"]
+    )
+    assert set(steps) == set(range(1, STEPS + 1))
+    curve = stack.stage.parties["clinic"].rest.get(f"/runs/{run}/snapshot")["series"]
+    for points in curve.values():
+        assert [point[0] for point in points["seconds"]] == list(range(1, STEPS + 1)), "each step once"
+    one, other = weights(stack, whole, tmp_path), weights(stack, run, tmp_path)
+    assert one.keys() == other.keys()
+    assert all((one[name] == other[name]).all() for name in one)
+    for key in ("clinic", "compute"):
+        jobs = stack.groups.home(key) / "jobs" / run
+        wait_for(lambda folder=jobs: not list(folder.glob("*/checkpoints")), what="the end of the checkpoints")
+
+
+def recoveries(stack: Stack, run: str) -> int:
+    """How often the run was taken up again."""
+    names = [one["payload"].get("name") for one in records_of(stack.stage, run) if one["kind"] == "event"]
+    return names.count("run.recovering")
