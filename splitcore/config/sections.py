@@ -192,6 +192,14 @@ class TrainingSection(Section):
         description="Whether rows come in a new random order in each epoch.",
         json_schema_extra=ui(level="advanced", label="Shuffle"),
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description=(
+            "Hold only the input of each layer from forward to backward, and compute the layer again then: less memory "
+            "on both sides for about a third more computation; the result is the same to the last bit."
+        ),
+        json_schema_extra=ui(level="advanced", label="Recompute activations"),
+    )
     max_length: int = Field(
         512,
         ge=8,

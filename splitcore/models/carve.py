@@ -11,6 +11,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrain
 from splitcore.errors import AppError
 from splitcore.models.files import FINAL_NORMS
 from splitcore.models.plan import SegmentPlan
+from splitcore.models.recompute import recompute_layers
 from splitcore.models.slots import Port, SlotRole, inject_at, slot_for, tap_at
 
 
@@ -145,6 +146,10 @@ class Segment:
     def device(self) -> torch.device:
         """Where it computes."""
         return self.model.device
+
+    def recompute(self, *, draws: bool) -> None:
+        """Hold each layer's input alone from forward to backward; `draws`: whether a layer drops out."""
+        recompute_layers(find_layers(self.model, self.plan.total)[1], draws=draws, port=self._port)
 
     def __call__(
         self,

@@ -80,8 +80,8 @@ def _role(
     base = weights + (max(linear.inputs * linear.outputs for linear in shape.linears) * 4 if quantised else 0)
     states = adapter * ADAPTER_BYTES * STATES[config.training.optimiser]
     saved = [
-        layers * rows_ * length * saved_values(shape, cut_rank=config.lora.rank) * width * factor
-        + (layers * rows_ * shape.heads * length * length * width if place == 2 else 0)
+        _saved(config, shape, layers, rows_, length) * width * factor
+        + _saved_scores(config, shape, layers, rows_, length) * width * (place == 2)
         for place, (rows_, length, factor) in enumerate(zip(rows, lengths, SAVED_FACTOR, strict=True))
     ]
     output = [
@@ -106,6 +106,21 @@ def _role(
             "libraries": LIBRARIES[1],
         },
     )
+
+
+def _saved(config: RunConfig, shape: ModelShape, layers: int, rows: int, length: int) -> float:
+    """Values that autograd keeps; where layers recompute, their inputs, and all of one layer of one micro-batch."""
+    token = saved_values(shape, cut_rank=config.lora.rank)
+    if not config.training.gradient_checkpointing:
+        return layers * rows * length * token
+    micro = config.training.batch_size // config.training.micro_batches
+    return layers * rows * length * shape.hidden + min(rows, micro) * length * token
+
+
+def _saved_scores(config: RunConfig, shape: ModelShape, layers: int, rows: int, length: int) -> float:
+    """Values of an attention that keeps its scores."""
+    held = 1 if config.training.gradient_checkpointing else layers
+    return held * rows * shape.heads * length * length
 
 
 def _format(config: RunConfig, shape: ModelShape) -> str:

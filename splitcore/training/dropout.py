@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 
 import torch
 
 from splitcore.adapters.lora import seed_for
 from splitcore.config import RunConfig
-
-_DRAWING = Lock()  # the generator is global; in one process both halves draw from it
+from splitcore.models.recompute import DRAWING
 
 
 @contextmanager
@@ -20,6 +18,6 @@ def dropout_seed(config: RunConfig, step: int, party: str, micro: int, segment: 
     if not config.lora.dropout:
         yield
         return
-    with _DRAWING, torch.random.fork_rng():
+    with DRAWING, torch.random.fork_rng():
         torch.manual_seed(seed_for(config.training.seed, "dropout", step, party, micro, segment))
         yield

@@ -201,6 +201,8 @@ def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: 
     segment = load_segment(folder, plan.plans[role], config.model, device=plan.device, manifest=settings.manifest)
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
+    if config.training.gradient_checkpointing:
+        segment.recompute(draws=lora.dropout > 0)
     return segment
 
 

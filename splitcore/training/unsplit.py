@@ -29,7 +29,9 @@ from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
+from splitcore.models.carve import find_layers, layer_count
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
+from splitcore.models.recompute import recompute_layers
 from splitcore.training.halves import check_parties, frozen_layers, micro_rows, public_name
 from splitcore.training.loss import loss_sum
 from splitcore.training.optim import Optimiser
@@ -59,6 +61,9 @@ class UnsplitRun:
             self._model: nn.Module = get_peft_model(load_whole(folder, config.model), settings)
         prepare_for_training(self._model)
         initialise(self._model, config.training.seed)
+        if config.training.gradient_checkpointing:
+            layers = find_layers(self._model, layer_count(read_config(folder)))[1]
+            recompute_layers(layers, draws=config.lora.dropout > 0)
         self._parameters = dict(adapter_parameters(self._model))
         self.train_losses: dict[str, list[float]] = {party: [] for party in shards}
         self.eval_losses: list[tuple[int, float]] = []

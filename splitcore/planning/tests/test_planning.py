@@ -381,3 +381,15 @@ def test_later_epochs_and_a_frozen_head_take_less_traffic() -> None:
     )
     assert plain.uplink.high - kept.uplink.low == pytest.approx(hidden)
     assert plain.downlink.high - kept.downlink.high == payload_bytes("bf16", (8, 40, shape.hidden))
+
+
+def test_recomputing_holds_the_layers_inputs_and_one_layer() -> None:
+    shape = shape_of("llama")
+    held, recomputed = (
+        estimate(config_of(training={"gradient_checkpointing": on, "batch_size": 8}), shape).server_memory.parts
+        for on in (False, True)
+    )
+    layers, tokens = 2, 8 * 512
+    inputs = layers * tokens * shape.hidden * 4
+    assert recomputed["activations"] == inputs + held["activations"] / layers
+    assert recomputed["base weights"] == held["base weights"]
