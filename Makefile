@@ -59,7 +59,7 @@ format: setup  ## put the code into its form
 bench: setup  ## measure, as ratios within one run
 	$(PY) -m tests.benchmarks $(ARGS)
 
-docs: setup  ## write what the code knows best: docs/configuration.md, the operations in docs/api.md
+docs: setup  ## write what the code knows best: docs/configuration.md, docs/model-types.md, the operations in docs/api.md
 	$(PY) -m docs.generate
 
 screenshots: setup browser  ## take the pictures of every page into screenshots/

@@ -67,6 +67,7 @@ def carve(model: PreTrainedModel, plan: SegmentPlan, port: Port, arity: int) -> 
     for index in range(plan.total):
         if not plan.owns(index):
             layers[index] = slot_for(layers[index], _role(index, plan), port, arity)
+    _drop_senses(model, name, port)
     if not plan.embedding and plan.start == 0:
         inject_at(layers[0], port)
     if not plan.output:
@@ -96,6 +97,19 @@ def _drop_output(model: PreTrainedModel, layers: str, port: Port) -> None:
     for name, child in list(model.named_children()):
         if name != layers.partition(".")[0]:
             _empty(model, name, child, port)
+
+
+def _drop_senses(model: PreTrainedModel, layers: str, port: Port) -> None:
+    """Take the weights out of a vision or audio part, which text never reaches: what stands beside the text's model."""
+    if not set(model.config.sub_configs) - {"text_config"}:
+        return
+    embeddings = model.get_input_embeddings()
+    path = layers.split(".")
+    for depth in range(1, len(path) - 1):
+        parent = model.get_submodule(".".join(path[:depth]))
+        for name, child in list(parent.named_children()):
+            if name != path[depth] and embeddings not in child.modules():
+                setattr(parent, name, slot_for(child, SlotRole.THROUGH, port))
 
 
 def _own_parameters(module: nn.Module) -> bool:

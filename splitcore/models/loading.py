@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from splitcore.config import ModelSection, resolve_dtype
 from splitcore.errors import AppError
-from splitcore.models.carve import Segment, carved_class, layer_count, stock_class
+from splitcore.models.carve import Segment, carved_class, causal_config, layer_count, stock_class
 from splitcore.models.files import (
     INDEX,
     SINGLE,
@@ -118,7 +118,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
     layer_count(config)
     if getattr(config, "quantization_config", None) is not None:
         raise AppError("CL-1103", "The base model is quantised; only full-precision weights are supported.")
-    return config
+    return causal_config(config)
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

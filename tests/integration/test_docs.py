@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from docs.generate import API_PAGE, TARGET, api_page, configuration_page
+from docs.generate import API_PAGE, TARGET, TYPES_PAGE, api_page, configuration_page, types_page
 from splitcore.errors import CATALOGUE
 from webapp.api import api
 from webapp.fleet.worker_urls import urlpatterns as worker_routes
@@ -191,6 +191,10 @@ def _shape(path: str) -> str:
 
 def test_the_configuration_page_is_what_the_code_says() -> None:
     assert text_of(TARGET) == configuration_page(), "run: make docs"
+
+
+def test_the_page_of_model_types_is_what_the_code_says() -> None:
+    assert text_of(TYPES_PAGE) == types_page(), "run: make docs"
 
 
 def python_blocks() -> list[tuple[str, str]]:

@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
 
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
 from splitcore.models.loading import compute_dtype, load_segment, load_whole, locate, read_config
 from splitcore.models.manifest import Manifest, build_manifest, verify_folder
+from splitcore.models.narrow import few_markers
 from splitcore.models.plan import segment_plans
+from splitcore.models.tests.configurations import configuration
 from splitcore.models.tests.tiny import FAMILIES, LAYERS, save_model
+from splitcore.models.twin import quiet_library, twin_config
 
 SECTION = ModelSection(name_or_path="tiny/model")
 
@@ -61,6 +65,26 @@ def test_a_segment_holds_only_the_tensors_that_it_owns(llama: Path) -> None:
     assert {"model.norm.weight", "lm_head.weight"} <= held["tail"]
     assert not held["head"] & held["body"]
     assert not held["tail"] & (held["head"] | held["body"])
+
+
+@pytest.mark.parametrize("model_type", ["gemma3", "qwen3_5"])
+def test_of_a_model_with_a_vision_part_only_the_text_is_loaded(tmp_path: Path, model_type: str) -> None:
+    config = configuration(model_type)
+    config.text_config = twin_config(config.get_text_config())
+    config.vision_config.num_hidden_layers = config.vision_config.depth = 1
+    few_markers(config)
+    with quiet_library():
+        model = AutoModelForImageTextToText.from_config(config)
+        model.save_pretrained(tmp_path)
+    ids_BL, mask_BL = torch.arange(3, 17).reshape(2, 7), torch.ones(2, 7, dtype=torch.long)
+    segments = [load_segment(tmp_path, plan, SECTION) for plan in segment_plans("u_shape", 1, 1, 4).values()]
+    with torch.no_grad():
+        whole_BLV = model.eval()(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
+        hidden_BLD = segments[0](mask_BL, ids_BL=ids_BL)
+        for segment in segments[1:]:
+            hidden_BLD = segment(mask_BL, hidden_BLD=hidden_BLD)
+    assert torch.equal(hidden_BLD, whole_BLV)
+    assert not [n for segment in segments for n, _ in segment.model.named_parameters() if "vis" in n]
 
 
 def test_a_segment_does_without_the_shards_that_it_does_not_need(llama: Path, tmp_path: Path) -> None:
