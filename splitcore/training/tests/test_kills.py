@@ -1,0 +1,116 @@
+"""SIGKILL of either half, or both, at every stage of a step: the final adapter has the bytes of the undisturbed run.
+
+Real processes over gRPC. Step 3 (from 0) is where they die; every half has a checkpoint of step 2, some of step 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.models.tests.tiny import rows
+from splitcore.training.events import CheckpointChanged, Event
+from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.training.processes import run_in_processes
+from splitcore.training.tests.conftest import run_config
+
+Model = Callable[[str], Path]
+Adapters = dict[str, bytes]
+
+CLIENT = [
+    "head_forward@3",
+    "send:activations:head_up@3",
+    "tail@3",
+    "send:gradients:tail_up@3",
+    "head_backward@3",
+    "send:norms@3",
+    "before_step@3",
+    "after_step@3",
+    "checkpoint_write@4",
+    "evaluate@4",
+]
+SERVER = [
+    "body_forward@3",
+    "send:activations:body_down@3",
+    "body_backward@3",
+    "send:gradients:body_grad_down@3",
+    "send:aggregate@3",
+    "before_step@3",
+    "after_step@3",
+    "checkpoint_write@4",
+    "evaluate@4",
+]
+CASES: list[dict[str, str]] = [
+    *({"a": place} for place in CLIENT),
+    *({"server": place} for place in SERVER),
+    {"a": "tail@3", "server": "send:gradients:body_grad_down@3"},
+    {"a": "checkpoint_write@4", "server": "checkpoint_write@4"},
+]
+AVERAGING = [{"b": "send:adapter_weights@3"}, {"server": "send:adapter_weights@4"}]
+
+
+def config_of(folder: Path, **changes: object) -> RunConfig:
+    """Everything that could go astray is on: dropout, chance in the rounding, moments, a schedule of the rate."""
+    return run_config(
+        folder,
+        lora={"dropout": 0.1},
+        training={"steps": 5, "micro_batches": 2, "eval_every": 2, "checkpoint_every": 2, "schedule": "cosine"},
+        wire={"activations": "int8", "gradients": "int8", "gradient_rounding": "stochastic"},
+        **changes,
+    )
+
+
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    parties: int = 1,
+    restarts: int = 0,
+    drills: Mapping[str, str] | None = None,
+    events: list[Event] | None = None,
+) -> Adapters:
+    """A run in processes; the bytes of every segment."""
+    names = ["a", "b"][:parties]
+    settings = HalfSettings(
+        config=config,
+        parties=names,
+        model_source=config.model.name_or_path,
+        out=out / "halves",
+        checkpoints=out / "checkpoints",
+        emit=(events if events is not None else []).append,
+    )
+    shards, held_out = {name: rows(10) for name in names}, {"a": rows(2)}
+    results = run_in_processes(settings, shards, held_out, (), restarts=restarts, drills=drills)
+    assert {result.step for result in results.values()} == {config.training.steps}
+    return {f"{name}/{path.name}": _weights(path) for name, result in results.items() for path in _segments(result)}
+
+
+def _segments(result: HalfResult) -> list[Path]:
+    return result.segments
+
+
+def _weights(folder: Path) -> bytes:
+    return (folder / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Adapters:
+    """The adapter of a run in which nothing happens."""
+    return train(config_of(model("llama")), tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.mark.parametrize("drills", CASES, ids=lambda drills: "+".join(f"{who}:{at}" for who, at in drills.items()))
+def test_a_kill_changes_nothing(
+    model: Model, undisturbed: Adapters, tmp_path: Path, drills: dict[str, str]
+) -> None:
+    events: list[Event] = []
+    disturbed = train(config_of(model("llama")), tmp_path, restarts=1, drills=drills, events=events)
+    assert disturbed == undisturbed
+    resumed = {(e.party, e.step) for e in events if isinstance(e, CheckpointChanged) and e.action == "resumed"}
+    assert {party for party, _ in resumed} == {"a", "server"}
+    assert {step for _, step in resumed} <= {2, 4}
+    assert len({step for _, step in resumed}) == 1
