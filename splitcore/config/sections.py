@@ -238,7 +238,6 @@ class TrainingSection(Section):
         ),
         json_schema_extra=ui(level="advanced", label="Values that are not finite"),
     )
-
     cache_activations: bool = Field(
         False,
         description=(

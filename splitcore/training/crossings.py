@@ -113,6 +113,7 @@ class Crossings:
             if place.rows is not None and phase in self._changes:
                 return self._changes[phase].send(place.rows, place.lengths(), tensor)
             if place.rows is not None and phase is Phase.HEAD_UP and self.kept is not None:
+                self.finite.require("a row that is to be kept")
                 return self.kept.send(place.rows, place.lengths(), tensor)
             return {"hidden": encode(tensor, self._format_of(phase), self._draw(phase, place))}
 

@@ -72,11 +72,11 @@ class Finite:
         """A new step begins."""
         self.where = None
 
-    def require(self) -> None:
-        """An evaluation has no step to skip. Raises AppError CL-1311."""
+    def require(self, what: str = "the evaluation") -> None:
+        """Where skipping a step is of no use. Raises AppError CL-1311."""
         if self.where is not None:
             where, self.where = self.where, None
-            raise AppError("CL-1311", f"A value of the evaluation is not finite ({where}).", details={"where": where})
+            raise AppError("CL-1311", f"A value of {what} is not finite ({where}).", details={"where": where})
 
 
 class Skips:

@@ -10,6 +10,7 @@ import torch
 
 from splitcore.errors import AppError
 from splitcore.training.clock import Clock
+from splitcore.training.events import SERVER
 from splitcore.training.halves import SLICE, StoppedError, Watch
 from splitcore.wire.channel import Channel
 from splitcore.wire.codecs import encode
@@ -103,7 +104,8 @@ class Link:
 
     def _lost(self, error: AppError) -> AppError:
         """The same error, or that a half was lost: which one, the half that noticed first has said."""
-        if error.code not in LOST:
+        replaced = error.code == "CL-1306" and self.peer != SERVER  # the client half was started anew
+        if error.code not in LOST and not replaced:
             return error
         return LostError(
             "CL-1530", details={"party": self.peer if error.code != "CL-1530" else "", "cause": error.code}

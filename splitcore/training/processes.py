@@ -166,12 +166,12 @@ def run_in_processes(
     sample_prompts: Sequence[str],
     *,
     restarts: int = 0,
-    drills: Mapping[str, str] | None = None,
+    drills: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, HalfResult]:
     """Run the server half and every client half in a process each; results by party, the server's under "server".
 
     restarts: how often all may be started again without a new common checkpoint since the last time.
-    drills: party or "server" → place at which its process kills itself in the first attempt, see `ProcessSpec`.
+    drills: for each attempt in turn, party or "server" → place where its process kills itself, see `ProcessSpec`.
 
     Raises the AppError of the half that failed first; the others are ended. CL-1520 where a half's process was killed,
     CL-1533 where that went on without progress.
@@ -179,17 +179,18 @@ def run_in_processes(
     specs = _specs(settings, shards, eval_rows, sample_prompts)
     folders = [Path(spec.checkpoints) for spec in specs.values() if spec.checkpoints]
     attempt = 1 + max((claimed_attempt(folder) for folder in folders), default=0)
-    reached, left = _common_step(folders), restarts
+    reached, left, falls = _common_step(folders), restarts, iter(drills)
     while True:
+        fall = next(falls, {})
         try:
-            return _attempt(settings, {name: _of_attempt(spec, attempt, drills) for name, spec in specs.items()})
+            return _attempt(settings, {name: _of_attempt(spec, attempt, fall) for name, spec in specs.items()})
         except _KilledError as killed:
             details = {"party": killed.party, "status": killed.status, "step": _common_step(folders)}
             if _common_step(folders) > reached:
                 reached, left = _common_step(folders), restarts
             if left == 0:
                 raise AppError("CL-1533" if restarts else "CL-1520", details=details) from None
-            left, attempt, drills = left - 1, attempt + 1, None
+            left, attempt = left - 1, attempt + 1
 
 
 def _common_step(folders: Sequence[Path]) -> int:
@@ -198,7 +199,7 @@ def _common_step(folders: Sequence[Path]) -> int:
     return max(set.intersection(*steps), default=0) if steps else 0
 
 
-def _of_attempt(spec: ProcessSpec, attempt: int, drills: Mapping[str, str] | None) -> ProcessSpec:
+def _of_attempt(spec: ProcessSpec, attempt: int, fall: Mapping[str, str]) -> ProcessSpec:
     """A half's spec for one attempt, with a folder of that attempt's own."""
     folder = Path(spec.home) / f"attempt-{attempt}"
     server_folder = Path(spec.server_folder) / f"attempt-{attempt}"
@@ -207,7 +208,7 @@ def _of_attempt(spec: ProcessSpec, attempt: int, drills: Mapping[str, str] | Non
         folder=str(folder),
         server_folder=str(server_folder),
         attempt=attempt,
-        dies_at=(drills or {}).get(spec.party, ""),
+        dies_at=fall.get(spec.party, ""),
     )
 
 
@@ -215,11 +216,12 @@ def _attempt(settings: HalfSettings, specs: Mapping[str, ProcessSpec]) -> dict[s
     """Run every half once. Raises AppError, or _KilledError where a half's process was killed."""
     nursery = _the_nursery()
     halves: list[_Half] = []
+    killed: _Half | None = None
     try:
         for name, spec in specs.items():
             Path(spec.folder).mkdir(mode=0o700)
             halves.append(_Half(name, Path(spec.folder), nursery.start(spec.write())))
-        _follow(nursery, halves, settings)
+        killed = _follow(nursery, halves, settings)
     finally:
         for half in halves:
             if not nursery.ended(half.pid):
@@ -228,9 +230,9 @@ def _attempt(settings: HalfSettings, specs: Mapping[str, ProcessSpec]) -> dict[s
         nursery.wait(half.pid)  # nothing of this attempt may be at work when the next one begins
     outcomes = {half.name: half.outcome() for half in halves}
     _raise_first(outcomes)
-    for half in halves:
-        if not outcomes[half.name]:
-            raise _KilledError(half.name, nursery.status(half.pid))
+    killed = killed or next((half for half in halves if not outcomes[half.name]), None)
+    if killed is not None:
+        raise _KilledError(killed.name, nursery.status(killed.pid))
     return {name: _take_home(specs[name], outcome["result"]) for name, outcome in outcomes.items()}
 
 
@@ -287,10 +289,10 @@ def _write_rows(path: Path, rows: Rows) -> None:
             file.write(json.dumps(dict(row)) + "\n")
 
 
-def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) -> None:
-    """Pass events on until every process has ended.
+def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) -> _Half | None:
+    """Pass events on until every process has ended, or until one was killed, which is returned.
 
-    When one fails, the others are asked to stop, then ended; when one was killed, they are ended at once.
+    When one fails, the others are asked to stop and left alone for GRACE seconds.
     """
     deadline: float | None = None
     waiting = Condition()
@@ -307,15 +309,16 @@ def _follow(nursery: _Nursery, halves: Sequence[_Half], settings: HalfSettings) 
                 continue
             outcome = half.outcome()
             if not outcome:
-                return
+                return half
             if "error" in outcome:
                 deadline = monotonic() + GRACE
                 for other in halves:
                     (other.folder / STOP).touch()
         if deadline is not None and monotonic() > deadline:
-            return
+            break
         with waiting:
             waiting.wait(LOOK)
+    return None
 
 
 def _raise_first(outcomes: Mapping[str, dict[str, Any]]) -> None:

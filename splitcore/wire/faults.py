@@ -14,6 +14,7 @@ class FaultRates:
     duplicate: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
+    truncate: float = 0.0
     delay: float = 0.0
 
 
@@ -39,6 +40,8 @@ class FaultyWire:
             return due
         if self._happens("corrupt", self._rates.corrupt):
             frame = self._damage(frame)
+        if self._happens("truncate", self._rates.truncate):
+            frame = frame[: self._random.randrange(len(frame))]
         copies = 2 if self._happens("duplicate", self._rates.duplicate) else 1
         return [frame] * copies + due
 

@@ -5,7 +5,7 @@ Real processes over gRPC. Step 3 (from 0) is where they die; every half has a ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
 from splitcore.training.events import CheckpointChanged, Event
-from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.training.halves import HalfSettings
 from splitcore.training.processes import run_in_processes
 from splitcore.training.tests.conftest import run_config
 
@@ -54,12 +54,12 @@ AVERAGING = [{"b": "send:adapter_weights@3"}, {"server": "send:adapter_weights@4
 
 
 def config_of(folder: Path, **changes: object) -> RunConfig:
-    """Everything that could go astray is on: dropout, chance in the rounding, moments, a schedule of the rate."""
+    """Everything that could go astray is on: dropout, chance in rounding, caches, moments, a schedule of the rate."""
     return run_config(
         folder,
         lora={"dropout": 0.1},
         training={"steps": 5, "micro_batches": 2, "eval_every": 2, "checkpoint_every": 2, "schedule": "cosine"},
-        wire={"activations": "int8", "gradients": "int8", "gradient_rounding": "stochastic"},
+        wire={"activations": "int8", "changes": "int4", "gradients": "int8", "gradient_rounding": "stochastic"},
         **changes,
     )
 
@@ -70,7 +70,7 @@ def train(
     *,
     parties: int = 1,
     restarts: int = 0,
-    drills: Mapping[str, str] | None = None,
+    drills: Sequence[Mapping[str, str]] = (),
     events: list[Event] | None = None,
 ) -> Adapters:
     """A run in processes; the bytes of every segment."""
@@ -86,15 +86,11 @@ def train(
     shards, held_out = {name: rows(10) for name in names}, {"a": rows(2)}
     results = run_in_processes(settings, shards, held_out, (), restarts=restarts, drills=drills)
     assert {result.step for result in results.values()} == {config.training.steps}
-    return {f"{name}/{path.name}": _weights(path) for name, result in results.items() for path in _segments(result)}
-
-
-def _segments(result: HalfResult) -> list[Path]:
-    return result.segments
-
-
-def _weights(folder: Path) -> bytes:
-    return (folder / "adapter_model.safetensors").read_bytes()
+    return {
+        f"{name}/{segment.name}": (segment / "adapter_model.safetensors").read_bytes()
+        for name, result in results.items()
+        for segment in result.segments
+    }
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +100,35 @@ def undisturbed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Adapt
 
 
 @pytest.mark.parametrize("drills", CASES, ids=lambda drills: "+".join(f"{who}:{at}" for who, at in drills.items()))
-def test_a_kill_changes_nothing(
-    model: Model, undisturbed: Adapters, tmp_path: Path, drills: dict[str, str]
-) -> None:
+def test_a_kill_changes_nothing(model: Model, undisturbed: Adapters, tmp_path: Path, drills: dict[str, str]) -> None:
     events: list[Event] = []
-    disturbed = train(config_of(model("llama")), tmp_path, restarts=1, drills=drills, events=events)
+    disturbed = train(config_of(model("llama")), tmp_path, restarts=1, drills=[drills], events=events)
     assert disturbed == undisturbed
     resumed = {(e.party, e.step) for e in events if isinstance(e, CheckpointChanged) and e.action == "resumed"}
     assert {party for party, _ in resumed} == {"a", "server"}
     assert {step for _, step in resumed} <= {2, 4}
     assert len({step for _, step in resumed}) == 1
+
+
+def test_a_kill_while_weights_are_averaged_changes_nothing(model: Model, tmp_path: Path) -> None:
+    """Three attempts: a client dies before its weights are sent, then the server before the mean is."""
+    config = config_of(model("llama"), schedule={"aggregate_every": 2})
+    whole = train(config, tmp_path / "whole", parties=2)
+    assert train(config, tmp_path / "killed", parties=2, restarts=2, drills=AVERAGING) == whole
+
+
+def test_without_restarts_a_kill_is_reported_with_its_party_and_the_run_can_be_resumed(
+    model: Model, undisturbed: Adapters, tmp_path: Path
+) -> None:
+    config, drill = config_of(model("llama")), {"server": "body_forward@3"}
+    with pytest.raises(AppError, match="CL-1520") as caught:
+        train(config, tmp_path, drills=[drill])
+    assert caught.value.details == {"party": "server", "status": -9, "step": 2}
+    (tmp_path / "halves").rename(tmp_path / "before")
+    assert train(config, tmp_path) == undisturbed
+
+
+def test_kills_without_progress_end_the_run_with_a_code(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(AppError, match="CL-1533") as caught:
+        train(config_of(model("llama")), tmp_path, restarts=1, drills=[{"a": "tail@1"}] * 2)
+    assert caught.value.details == {"party": "a", "status": -9, "step": 0}

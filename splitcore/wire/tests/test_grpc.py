@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import socket
@@ -36,6 +35,7 @@ from splitcore.wire.messages import ChannelError, FrameError, Kind, Message, Pee
 from splitcore.wire.preflight import client_context, preflight
 from splitcore.wire.session import Session
 from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
+from splitcore.wire.tests.relay import Relay
 
 SERVER, CLIENT, STRANGER = create_identity("w-server"), create_identity("w-client"), create_identity("w-stranger")
 
@@ -74,50 +74,6 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         Event().wait(0.01)
-
-
-class Relay:
-    """A TCP proxy between the halves whose connections can be cut, and whose listening can be suspended."""
-
-    def __init__(self, port: int) -> None:
-        self._target, self._open, self.refusing = port, [], False
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._door.getsockname()[1]
-        Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._door.accept()
-            except OSError:
-                return
-            if self.refusing:
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self._target))
-            self._open += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            sink.close()
-
-    def cut(self) -> None:
-        for end in self._open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._open.clear()
-
-    def close(self) -> None:
-        self._door.close()
-        self.cut()
 
 
 def test_tensors_go_both_ways_and_bytes_are_counted_alike(listener: GrpcListener) -> None:
