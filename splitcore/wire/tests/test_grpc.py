@@ -142,7 +142,7 @@ def test_a_connection_that_stays_away_is_reported_lost_at_both_ends() -> None:
         relay.cut()
         for end in (client, server):
             with pytest.raises(ChannelError, match="CL-1326"):
-                end.receive(timeout=10)
+                end.receive(timeout=30)
         relay.close()
 
 
