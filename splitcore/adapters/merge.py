@@ -73,7 +73,8 @@ def merged_model(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
 
 def _untie(model: PreTrainedModel) -> None:
     """Give an adapted output head weights of its own: merged into a tied one, they would change the embedding too."""
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    embedding: Any = model.get_input_embeddings()  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     stock: Any = getattr(head, "base_layer", None)
     if stock is None or stock.weight is not embedding.weight:
         return
