@@ -1,0 +1,252 @@
+"""codecs: bytes and held-out loss of the wire's formats against bf16, over three seeds; the demo's model, rows of E2E.
+
+Bytes are those of the frames of training, headers and all, both directions. The loss is the joined adapter's on the
+unsplit model, where no codec is at work any more: what a user of the adapter gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import splitcore
+from splitcore import RunConfig
+from splitcore.config import DataSection
+from splitcore.data.batches import collate, padding_id
+from splitcore.data.tokenise import encode_rows
+from splitcore.training.events import SERVER, Event, StepFinished
+from splitcore.training.loss import loss_sum
+from splitcore.wire.formats import payload_bytes
+from tests.benchmarks.frame import Scale, Table, figure, show
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA, MODEL = ROOT.parent / "shared" / "data", ROOT / "demo" / "base_model"
+SHORT = 180  # characters of a row: about 66 tokens, so that three seeds of every arm fit into some minutes
+LENGTH, BATCH, HELD_OUT, EPOCHS, WIDTH, RATE = 128, 8, 128, 10, 192, 1e-3
+WIRES: dict[str, dict[str, Any]] = {
+    "3.7x": {"activations": "int6", "gradients": "int2", "gradient_rounding": "rotated"},
+    "5x": {"activations": "int4", "gradients": "int2", "gradient_rounding": "rotated"},
+}
+CHANGES = {"activations": "int4", "changes": "ternary", "gradients": "int3", "gradient_rounding": "rotated"}
+BF16 = {"activations": "bf16", "gradients": "bf16"}
+TARGETS = {
+    "3.7x": (3.7, 0.2),
+    "5x": (5.0, 0.3),
+    "changes, 10 epochs": (6.0, 0.5),
+    "changes, later activations": (8.0, 0.5),
+}
+WORK = ("head_forward", "head_backward", "tail", "body_forward", "body_backward", "update", "encode", "decode")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: bytes up and down, real tokens, seconds by stage of both halves."""
+
+    up: int
+    down: int
+    tokens: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: the joined adapter's held-out loss and SHA-256, and its steps."""
+
+    loss: float
+    adapter: str
+    steps: list[Step]
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole training."""
+        return sum(step.up + step.down for step in self.steps)
+
+    @property
+    def share(self) -> float:
+        """Share of encoding and decoding in the computing time of both halves."""
+        spent = {stage: sum(step.seconds.get(stage, 0.0) for step in self.steps) for stage in WORK}
+        return (spent["encode"] + spent["decode"]) / sum(spent.values())
+
+
+class Runs:
+    """Runs on the same rows, told apart by seed and wire; each is made once."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+        self.train = short_rows("e2e_train.jsonl")
+        self.held_out = short_rows("e2e_test.jsonl")[::2][: scale.of(HELD_OUT, 32)]
+
+    def run(self, seed: int, wire: Mapping[str, Any], *, rows: int, steps: int, **sections: Any) -> Outcome:
+        """Train on the first `rows` rows and measure."""
+        training = {
+            "steps": steps,
+            "batch_size": BATCH,
+            "learning_rate": RATE,
+            "schedule": "linear",
+            "warmup": 15,
+            "max_length": LENGTH,
+            "eval_every": 0,
+            "seed": seed,
+            **sections.pop("training", {}),
+        }
+        config = RunConfig.parse(
+            {
+                "model": {"name_or_path": str(MODEL)},
+                "split": {"head_layers": 2, "tail_layers": 2},
+                "training": training,
+                "wire": dict(wire),
+                **sections,
+            }
+        )
+        client: list[StepFinished] = []
+        server: list[StepFinished] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, StepFinished):
+                (server if event.party == SERVER else client).append(event)
+
+        with tempfile.TemporaryDirectory(prefix="cutlayer-bench-") as out:
+            splitcore.fine_tune(config, {"a": self.train[:rows]}, out=out, on_event=note)
+            loss = held_out_loss(Path(out) / "adapter", self.held_out)
+            digest = hashlib.sha256((Path(out) / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
+        steps_seen = [
+            Step(
+                mine.uplink_bytes,
+                mine.downlink_bytes,
+                mine.seen_tokens,
+                {stage: mine.seconds.get(stage, 0.0) + theirs.seconds.get(stage, 0.0) for stage in WORK},
+            )
+            for mine, theirs in zip(client, server, strict=True)
+        ]
+        return Outcome(loss, digest, steps_seen)
+
+
+def short_rows(name: str) -> list[dict[str, Any]]:
+    """The file's rows of at most SHORT characters."""
+    found = [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+    return [row for row in found if len(row["prompt"]) + len(row["completion"]) <= SHORT]
+
+
+def held_out_loss(adapter: Path, rows: list[dict[str, Any]]) -> float:
+    """Mean loss of a target token, with plain PEFT on the unsplit model."""
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, adapter).eval()
+    encoded = encode_rows(rows, tokenizer, DataSection(), LENGTH)
+    batches = [collate(encoded[at : at + 16], padding=padding_id(tokenizer)) for at in range(0, len(encoded), 16)]
+    with torch.no_grad():
+        summed = sum(
+            loss_sum(model(input_ids=b.ids_BL, attention_mask=b.mask_BL, use_cache=False).logits, b.labels_BL).item()
+            for b in batches
+        )
+    return summed / sum(batch.targets for batch in batches)
+
+
+def measure(scale: Scale) -> dict[str, Any]:
+    """Each arm against bf16 of the same seed; then ten epochs over few rows with and without changes, and kept rows."""
+    torch.set_num_threads(1)
+    runs, seeds, steps = Runs(scale), range(scale.of(3, 1)), scale.of(80, 10)
+    few = scale.of(8, 1) * BATCH
+    short: dict[str, Mapping[str, Any]] = {"bf16": BF16, **WIRES}
+    long: dict[str, Mapping[str, Any]] = {
+        "bf16, 10 epochs": {**BF16, "skip_padding": True},
+        "changes, 10 epochs": CHANGES,
+    }
+    arms: dict[str, list[Outcome]] = {name: [] for name in (*short, *long)}
+    for seed in seeds:
+        for name, wire in short.items():
+            arms[name].append(runs.run(seed, wire, rows=len(runs.train), steps=steps))
+        for name, wire in long.items():
+            arms[name].append(runs.run(seed, wire, rows=few, steps=EPOCHS * few // BATCH))
+    found = {name: compared(arms[name], arms["bf16"], wire) for name, wire in WIRES.items()}
+    bare, changed = arms["bf16, 10 epochs"], arms["changes, 10 epochs"]
+    found["changes, 10 epochs"] = compared(changed, bare, CHANGES)
+    found["changes, later activations"] = {
+        **found["changes, 10 epochs"],
+        "ratio_to_bf16": mean(
+            later_activations(one, BF16, few // BATCH) / later_activations(other, CHANGES, few // BATCH)
+            for one, other in zip(bare, changed, strict=True)
+        ),
+    }
+    return {
+        **found,
+        "reference_loss": {name: figure([run.loss for run in arms[name]]) for name in ("bf16", "bf16, 10 epochs")},
+        "padding": 1 - sum(step.tokens for step in arms["bf16"][0].steps) * 8 * WIDTH / arms["bf16"][0].total,
+        "kept": kept(runs, few),
+        "model": "demo/base_model: 8 layers of width 192, 2 + 2 at the client",
+        "steps": {"short": steps, "epochs": EPOCHS, "rows_of_an_epoch": few},
+    }
+
+
+def compared(runs: list[Outcome], reference: list[Outcome], wire: Mapping[str, Any]) -> dict[str, Any]:
+    """`ratio_to_bf16` fewer bytes, `loss_change` percent more loss: means over the seeds; `spread` of the latter."""
+    changes = [100 * (run.loss / other.loss - 1) for run, other in zip(runs, reference, strict=True)]
+    return {
+        "ratio_to_bf16": mean(other.total / run.total for run, other in zip(runs, reference, strict=True)),
+        "loss_change": mean(changes),
+        "spread": max(changes) - min(changes),
+        "runs": changes,
+        "share": figure([run.share for run in runs]),
+        "wire": dict(wire),
+    }
+
+
+def later_activations(run: Outcome, wire: Mapping[str, Any], epoch: int) -> int:
+    """Bytes after the first epoch (`epoch` steps) of all but the gradients' values: activations, and all headers."""
+    return sum(
+        step.up + step.down - 2 * payload_bytes(wire["gradients"], (step.tokens, WIDTH)) for step in run.steps[epoch:]
+    )
+
+
+def kept(runs: Runs, rows: int) -> dict[str, Any]:
+    """A frozen head for three epochs, its activations kept or not: same bits, and what is left of uplink and head."""
+    epoch, steps = rows // BATCH, 3 * rows // BATCH
+    frozen: dict[str, Any] = {"lora": {"train_head": False}}
+    plain = runs.run(0, BF16, rows=rows, steps=steps, **frozen)
+    cached = runs.run(0, BF16, rows=rows, steps=steps, training={"cache_activations": True}, **frozen)
+    later, later_cached = plain.steps[epoch:], cached.steps[epoch:]
+    gradients = sum(payload_bytes("bf16", (step.tokens, WIDTH)) for step in later_cached)
+    return {
+        "same_adapter": plain.adapter == cached.adapter,
+        "uplink_later_epochs": sum(step.up for step in later),
+        "uplink_later_epochs_kept": sum(step.up for step in later_cached),
+        "of_it_not_tail_gradients": sum(step.up for step in later_cached) - gradients,
+        "head_seconds_later_epochs": sum(step.seconds["head_forward"] for step in later),
+        "head_seconds_later_epochs_kept": sum(step.seconds["head_forward"] for step in later_cached),
+    }
+
+
+def rows(result: Mapping[str, Any]) -> Table:
+    """Each format against its target."""
+    body = []
+    for name, (ratio, loss) in TARGETS.items():
+        one = result[name]
+        body.append(
+            (
+                name,
+                f"{one['ratio_to_bf16']:.2f}×",
+                f"{ratio}×",
+                f"{one['loss_change']:+.2f} % ± {one['spread'] / 2:.2f}",
+                f"{loss} %",
+                show({key: 100 * value for key, value in one["share"].items() if key != "runs"}, 2, " %"),
+            )
+        )
+    same = "the same bits" if result["kept"]["same_adapter"] else "OTHER BITS"
+    left = result["kept"]["head_seconds_later_epochs_kept"]
+    note = (
+        f"Frozen head with kept activations: {same} as without; head after the first epoch {left:.3f} s; padding, left "
+        f"out on both sides of the 10 epochs, is {100 * result['padding']:.0f} % of bf16's bytes. "
+        "Encoding and decoding: share of the computing time of both halves."
+    )
+    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode")
+    return Table("codecs: both cuts, both directions, all crossings", columns, body, note)
