@@ -30,8 +30,10 @@ def traffic_sentences(config: RunConfig, participants: list[Participant]) -> lis
     wire, vanilla = config.wire, config.split.topology == "vanilla"
     lines = [
         f"{names} → {server}: activations after the first {config.split.head_layers} layers, as {wire.activations}.",
-        f"{server} → {names}: gradients of those activations, as {wire.gradients}.",
+        *_memory_sentences(config, names, server),
     ]
+    if config.lora.train_head:
+        lines.append(f"{server} → {names}: gradients of those activations, as {wire.gradients}.")
     if vanilla:
         lines.append(f"{names} → {server}: the labels, that is, the target tokens themselves.")
     else:
@@ -41,6 +43,23 @@ def traffic_sentences(config: RunConfig, participants: list[Participant]) -> lis
     lines.append("Each worker → hub: losses, token counts, times and byte counts; at the end its adapter segment.")
     if clients and config.model.manifest:
         lines.append(f"{clients[0]} → hub: the base model's tokenizer, for the adapter's archive.")
+    return lines
+
+
+def _memory_sentences(config: RunConfig, names: str, server: str) -> list[str]:
+    """What stays at the compute site of what crossed."""
+    lines: list[str] = []
+    if config.training.cache_activations:
+        lines.append(
+            f"{server} keeps the activations of every row until the run ends, and gets each row but once. "
+            "They can be turned back into text."
+        )
+    if config.wire.changes is not None:
+        lines.append(
+            f"From the second epoch on, only the change of a row's activations crosses, as {config.wire.changes}, with "
+            f"the row's number. {names} and {server} keep the activations of every row, also in their checkpoints. "
+            "They can be turned back into text."
+        )
     return lines
 
 
