@@ -2,6 +2,7 @@
 
 from splitcore.config.dtype import resolve_dtype
 from splitcore.config.exchange import Exchange, exchange_of
+from splitcore.config.idle import idle_fields
 from splitcore.config.overrides import override_problems
 from splitcore.config.run import (
     PartyOverride,
@@ -35,6 +36,7 @@ __all__ = [
     "canonical_json",
     "config_hash",
     "exchange_of",
+    "idle_fields",
     "override_problems",
     "resolve_dtype",
 ]

@@ -26,6 +26,17 @@ document.addEventListener("input", (event) => {
   for (const own of document.querySelectorAll(`[data-inherits="${event.target.id}"]`)) own.placeholder = event.target.value;
 });
 
+// A problem in the summary leads to its control.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-goes-to]");
+  const control = link && document.getElementById(link.hash.slice(1));
+  if (!control) return;
+  if (advanced && !control.offsetParent) advanced.checked = true;
+  event.preventDefault();
+  control.scrollIntoView({ block: "center" });
+  control.focus({ preventScroll: true });
+});
+
 // A message that an htmx answer has put beside a field is tied to its control.
 document.addEventListener("htmx:oobAfterSwap", () => {
   for (const message of document.querySelectorAll(".cl-cfg-error[id$='-error']")) {

@@ -7,6 +7,7 @@ from typing import Any
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.projects.models import Project
+from webapp.runs.configure.forms import Problem
 from webapp.runs.configure.options import PartyOptions, party_options
 from webapp.runs.configure.preview import preview_build
 from webapp.runs.models import ParticipantRole
@@ -26,7 +27,7 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         problems = _sentences(error.details.get("fields", []))
     else:
         problems = _sentences(override_problems(parsed, [party.party for party in options.trainers]))
-    preview = preview_build(project, parsed, options, problems)
+    preview = preview_build(project, parsed, options, [Problem(text) for text in problems.values()])
     memory = [
         {
             "organisation": line.name,
@@ -39,7 +40,7 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         for line in preview.memory
     ]
     return {
-        "problems": preview.problems,
+        "problems": [problem.text for problem in preview.problems],
         "warnings": preview.warnings,
         "steps": preview.steps,
         "memory": memory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from django import forms
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.runs.configure.overrides import INHERITED, DataParty, Overrides
-from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, value_at
+from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, grouped, value_at
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,54 @@ class FormField:
 
 
 @dataclass(frozen=True)
-class FormSection:
-    """A section ready to be drawn."""
+class FormGroup:
+    """Fields under one heading of a section."""
 
-    key: str
     title: str
-    text: str
     fields: list[FormField]
 
     @property
     def advanced(self) -> bool:
         """Whether nothing in it belongs to the simple form."""
         return all(field.spec.level == "advanced" for field in self.fields)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it must be shown in the simple form too."""
+        return any(field.changed or field.error for field in self.fields)
+
+
+@dataclass(frozen=True)
+class FormSection:
+    """A section ready to be drawn."""
+
+    key: str
+    title: str
+    text: str
+    groups: list[FormGroup]
+
+    @property
+    def fields(self) -> list[FormField]:
+        """All fields."""
+        return [field for group in self.groups for field in group.fields]
+
+    @property
+    def advanced(self) -> bool:
+        """Whether nothing in it belongs to the simple form."""
+        return all(group.advanced for group in self.groups)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it must be shown in the simple form too."""
+        return any(group.has_news for group in self.groups)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to correct, and the control where that is done; empty where there is none."""
+
+    text: str
+    element_id: str = ""
 
 
 def to_text(spec: FieldSpec, value: Any) -> Any:
@@ -94,7 +131,7 @@ def _control(spec: FieldSpec, models: list[tuple[str, str]]) -> forms.Field:
         return forms.ChoiceField(choices=models, widget=forms.Select(attrs=attrs), **common)
     if spec.kind == "choice":
         return forms.ChoiceField(
-            choices=[(value, _CHOICE_WORDS.get(value, value)) for value in spec.choices],
+            choices=[*([("", "none")] if spec.nullable else []), *((v, _CHOICE_WORDS.get(v, v)) for v in spec.choices)],
             widget=forms.Select(attrs=attrs),
             **common,
         )
@@ -161,25 +198,47 @@ class ConfigForm(forms.Form):
             if item["field"].startswith("parties.") and self.overrides.place_problem(item["field"], message):
                 self.problems.setdefault(item["field"], message)
             else:
-                self.problems.setdefault(self._place(item["field"]), message)
+                self.problems.setdefault(self._place(item["field"], item["message"]), message)
 
-    def _place(self, field: str) -> str:
+    def _place(self, field: str, message: str = "") -> str:
+        """The field that a problem belongs to: its own, else the first one of its section that the message names."""
         parts = field.split(".")
         path = ".".join(parts[:2])
         if path in self.fields:
             return path
-        return {"training": "training.steps"}.get(parts[0], "")
+        for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)?", message):
+            for named in (word, f"{parts[0]}.{word}"):
+                if named in self.fields:
+                    return named
+        return ""
 
     def sections(self) -> Iterator[FormSection]:
         """The form in sections, each field with its state."""
         changed = set(changed_paths(self.typed()))
+        drawn = {
+            spec.path: FormField(spec, self[spec.path], spec.path in changed, self.problems.get(spec.path, ""))
+            for spec in field_specs()
+        }
         for key, (title, text) in SECTIONS.items():
-            fields = [
-                FormField(spec, self[spec.path], spec.path in changed, self.problems.get(spec.path, ""))
-                for spec in field_specs()
-                if spec.section == key
+            names = [spec.name for spec in field_specs() if spec.section == key]
+            groups = [
+                FormGroup(heading, [drawn[f"{key}.{name}"] for name in members])
+                for heading, members in grouped(key, names)
             ]
-            yield FormSection(key, title, text, fields)
+            yield FormSection(key, title, text, groups)
+
+    def listed(self) -> list[Problem]:
+        """Every problem with the name of its field, as the summary shows them."""
+        labels = {spec.path: spec.label for spec in field_specs()}
+        found = []
+        for path, message in self.problems.items():
+            if path in labels:
+                found.append(Problem(f"{labels[path]}: {message}", "f-" + path.replace(".", "-")))
+            elif (own := self.overrides.named(path)) is not None:
+                found.append(Problem(f"{own[0]}: {message}", own[1]))
+            else:
+                found.append(Problem(message))
+        return found
 
     def drawn(self) -> list[FormField]:
         """Every field, for the partial that refreshes the messages."""

@@ -112,6 +112,17 @@ class Overrides:
                 return True
         return False
 
+    def named(self, path: str) -> tuple[str, str] | None:
+        """The words for `parties.<name>[.<field>]` and the element to go to; None where no such row is shown."""
+        rest = path.partition(".")[2] if path.startswith("parties.") else ""
+        for row in self.rows:
+            if rest == row.party:
+                return row.title, row.fields[0].element_id
+            for item in row.fields:
+                if rest == f"{row.party}.{item.name}":
+                    return f"{item.label} of {row.title}", item.element_id
+        return None
+
     @property
     def count(self) -> int:
         """How many values organisations set for themselves."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, idle_fields
 from splitcore.errors import AppError
 from splitcore.planning import ModelShape, Plan, Range, estimate
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.projects.models import Project
+from webapp.runs.configure.forms import Problem
 from webapp.runs.configure.options import ModelOption, PartyOptions, model_options
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
+from webapp.runs.configure.schema import field_specs
 from webapp.runs.configure.speeds import KnownSpeeds, known_speeds, row_lengths
 from webapp.runs.models import ParticipantRole
 from webapp.runs.services import PartyChoice
 
 _TIGHT = 0.8
+_MODEL = "f-model-name_or_path"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class LayerCell:
 class Preview:
     """Everything that the preview shows."""
 
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     config: RunConfig | None = None
     model: ModelOption | None = None
@@ -95,36 +99,36 @@ class Preview:
 
 
 def preview_build(
-    project: Project, config: RunConfig | None, options: PartyOptions, problems: dict[str, str]
+    project: Project, config: RunConfig | None, options: PartyOptions, problems: Sequence[Problem]
 ) -> Preview:
     """Compute the preview for what stands in the form."""
     choices = options.choices()
     workers = {
         w.id: w for w in Worker.objects.filter(id__in=[c.worker_id for c in choices]).select_related("organisation")
     }
-    preview = Preview(problems=[*problems.values(), *_party_problems(choices)], config=config)
+    preview = Preview(problems=[*problems, *_party_problems(choices)], config=config)
     preview.parties = [Party(workers[c.worker_id].organisation.name, c.role) for c in choices if c.worker_id in workers]
     if config is None:
         return preview
-    preview.warnings = cut_warnings(config)
+    preview.warnings = [*cut_warnings(config), *idle_warnings(config)]
     preview.matrix = who_sees_what(config, preview.parties)
     models = {option.model_id: option for option in model_options(project, [c.worker_id for c in choices])}
     preview.model = models.get(config.model.name_or_path)
     if preview.model is None:
-        preview.problems.append("The chosen workers hold no base model of this name.")
+        preview.problems.append(Problem("The chosen workers hold no base model of this name.", _MODEL))
         return preview
     if choices and preview.model.explanation:
-        preview.problems.append(f"{config.model.name_or_path}: {preview.model.explanation}")
+        preview.problems.append(Problem(f"{config.model.name_or_path}: {preview.model.explanation}", _MODEL))
     _plan(preview, config, preview.model, options, workers)
     return preview
 
 
-def _party_problems(choices: list[PartyChoice]) -> list[str]:
+def _party_problems(choices: list[PartyChoice]) -> list[Problem]:
     found = []
     if not any(c.role == ParticipantRole.CLIENT for c in choices):
-        found.append("Choose a dataset of at least one organisation to train on.")
+        found.append(Problem("Choose a dataset of at least one organisation to train on.", "section-parties"))
     if not any(c.role == ParticipantRole.SERVER for c in choices):
-        found.append("Choose a compute worker.")
+        found.append(Problem("Choose a compute worker.", "server"))
     return found
 
 
@@ -148,7 +152,7 @@ def _plan(
             speeds=preview.speeds.speeds,
         )
     except AppError as error:
-        preview.problems.append(error.message)
+        preview.problems.append(Problem(error.message, "f-split-head_layers" if error.code == "CL-1002" else _MODEL))
         return
     servers = [workers[choice.worker_id] for choice in choices if choice.role == ParticipantRole.SERVER]
     plans = preview.plan.clients
@@ -174,6 +178,12 @@ def _epoch_steps(config: RunConfig, versions: list[DatasetVersion]) -> int | Non
     if not rows or not max(rows):
         return None
     return max(1, ceil(max(rows) / config.training.batch_size * float(config.training.epochs or 1)))
+
+
+def idle_warnings(config: RunConfig) -> list[str]:
+    """What was set and has no effect, in words."""
+    labels = {spec.path: spec.label for spec in field_specs()}
+    return [f"{labels[item['field']]} has no effect: {item['message']}." for item in idle_fields(config)]
 
 
 def layer_cells(config: RunConfig, layers: int) -> list[LayerCell]:

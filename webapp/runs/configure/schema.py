@@ -23,6 +23,28 @@ SECTIONS = {
     "schedule": ("Several organisations", "How the organisations' heads and tails are kept together."),
     "privacy": ("Privacy", "Mechanisms at the cut."),
 }
+GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # headings within a long section; what is not named comes last
+    "training": {
+        "Length and batch": ("steps", "epochs", "batch_size", "micro_batches", "max_length"),
+        "Optimisation": (
+            "learning_rate",
+            "optimiser",
+            "weight_decay",
+            "schedule",
+            "warmup",
+            "clip_norm",
+            "seed",
+            "shuffle",
+        ),
+        "Memory": ("gradient_checkpointing", "cache_activations"),
+        "Evaluation and safety": ("eval_every", "checkpoint_every", "checkpoints_kept", "on_non_finite"),
+    },
+    "wire": {
+        "Formats": ("activations", "gradients", "gradient_rounding", "skip_padding"),
+        "Changes instead of values": ("changes", "cache_mb", "cache_on"),
+        "Connection": ("patience",),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,16 @@ def field_specs() -> tuple[FieldSpec, ...]:
             specs.append(_spec(f"{section}.{name}", part, definitions, model.model_fields[name].default
                                if not model.model_fields[name].default_factory else {}))  # fmt: skip
     return tuple(specs)
+
+
+def grouped(section: str, names: list[str]) -> list[tuple[str, list[str]]]:
+    """The fields of a section under their headings, in the headings' order; "" heads what stands alone."""
+    groups = GROUPS.get(section, {})
+    found = [(title, [name for name in wanted if name in names]) for title, wanted in groups.items()]
+    placed = {name for _, members in found for name in members}
+    rest = [name for name in names if name not in placed]
+    found += [("More" if groups else "", rest)] if rest else []
+    return [(title, members) for title, members in found if members]
 
 
 def value_at(config: Mapping[str, Any], path: str, default: Any = None) -> Any:

@@ -9,7 +9,7 @@ from splitcore.config import RunConfig
 from webapp.runs.configure.forms import ConfigForm, to_text
 from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
-from webapp.runs.configure.preview import preview_build
+from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import changed_paths, field_specs, value_at
 from webapp.runs.models import Run, RunState
@@ -272,7 +272,39 @@ def test_the_section_follows_the_choice_of_organisations(client):
 def test_the_estimate_counts_what_an_organisation_sets_for_itself():
     w = make.world()
     config = make.config(parties={w.part(1).party: {"batch_size": 8}})
-    preview = preview_build(w.project, RunConfig.parse(config), party_options(w.project, w.run), {})
+    preview = preview_build(w.project, RunConfig.parse(config), party_options(w.project, w.run), [])
     assert preview.plan is not None
     common, own = (preview.plan.clients[w.part(place).party].traffic.parts["activations"] for place in (0, 1))
     assert own == 4 * common
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "words"),
+    [
+        ({"schedule": {"mode": "splitfed_v1", "aggregate_every": 0}}, "schedule.aggregate_every", "splitfed_v1"),
+        ({"training": {"batch_size": 8, "micro_batches": 3}}, "training.batch_size", "equal micro_batches"),
+        ({"training": {"cache_activations": True}}, "training.cache_activations", "untrained head"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_a_field(sections, path, words):
+    form = ConfigForm(_data(make.config(**sections)), config={}, models=MODELS)
+    assert form.check() is None
+    assert words in form.problems[path]
+    problem = form.listed()[0]
+    assert problem.element_id == "f-" + path.replace(".", "-")
+    assert problem.text.startswith(form.fields[path].label)
+
+
+def test_what_has_no_effect_is_said():
+    config = RunConfig.parse(make.config(schedule={"turn_steps": 5}, wire={"gradient_rounding": "stochastic"}))
+    assert idle_warnings(config) == [
+        "Steps of a turn has no effect: the mode is parallel.",
+        "Rounding of gradients has no effect: gradients are sent as bf16.",
+    ]
+    assert idle_warnings(RunConfig.parse(make.config())) == []
+
+
+def test_every_field_has_its_place_in_the_form_once():
+    form = ConfigForm(None, config=make.config(), models=MODELS)
+    drawn = [item.spec.path for item in form.drawn()]
+    assert sorted(drawn) == sorted(spec.path for spec in field_specs())

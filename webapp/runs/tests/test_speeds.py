@@ -24,7 +24,7 @@ def tell_speed(w: make.World, *places: int, **facts: object) -> None:
 
 
 def preview_of(w: make.World) -> Preview:
-    return preview_build(w.project, RunConfig.parse(w.run.config), party_options(w.project, w.run), {})
+    return preview_build(w.project, RunConfig.parse(w.run.config), party_options(w.project, w.run), [])
 
 
 def finish(w: make.World) -> None:

@@ -50,7 +50,7 @@ class Setup:
 
     def preview(self) -> Preview:
         """The preview of what stands in the form."""
-        return preview_build(self.project, self.config, self.options, self.form.problems)
+        return preview_build(self.project, self.config, self.options, self.form.listed())
 
     @property
     def changed(self) -> int:
