@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from splitcore.config import RunConfig
+from splitcore.planning.pipeline import Stage, pipeline_time, way_of
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import Segments
 from splitcore.planning.shape import ModelShape
-
-Stage = Literal["client", "uplink", "server", "downlink"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,14 @@ def step_time(
 ) -> StepTime:
     """The pipeline's time: at best its busiest stage alone, at worst all stages one after another.
 
-    Expected: the busiest stage, plus the others for the first micro-batch only (they overlap afterwards).
+    Expected: the micro-batches played through in time (`pipeline`). The update at the end is a round trip of its own.
     """
     if speeds is None:
         return StepTime(None, {}, None, "No speed of these workers has been measured yet.")
     tokens = config.training.batch_size * length
-    client, server = step_operations(shape, cut, tokens, length)
+    micro = config.training.micro_batches
+    again = config.training.gradient_checkpointing
+    client, server = step_operations(shape, cut, tokens, length, recompute=again)
     stages: dict[Stage, float] = {
         "client": client / speeds.client,
         "uplink": uplink_bytes / speeds.link.uplink,
@@ -67,18 +67,19 @@ def step_time(
         "downlink": downlink_bytes / speeds.link.downlink,
     }
     bottleneck = max(stages, key=lambda stage: stages[stage])
-    crossings = 4 if cut.u_shape else 2
-    waits = crossings * speeds.link.latency
-    rest = sum(stages.values()) - stages[bottleneck]
+    latency = speeds.link.latency
+    crossings, update = (4 if cut.u_shape else 2) * latency, 2 * latency
+    way = way_of(stages, _parts(shape, cut, length, recompute=again), micro, u_shape=cut.u_shape)
+    expected = pipeline_time(way, micro, latency) + update
     reason = (
         f"{tokens} tokens a client; bounded by {_WORDS[bottleneck]}. "
-        f"{config.training.micro_batches} micro-batches overlap: more of them bring it nearer to the low figure."
+        f"{micro} micro-batches overlap: more of them bring it nearer to the low figure."
     )
     return StepTime(
         Range(
-            stages[bottleneck] + waits,
-            stages[bottleneck] + rest / config.training.micro_batches + waits,
-            sum(stages.values()) + waits * config.training.micro_batches,
+            min(expected, stages[bottleneck] + crossings + update),
+            expected,
+            max(expected, sum(stages.values()) + crossings * micro + update),
             "s",
             reason,
         ),
@@ -96,15 +97,38 @@ _WORDS: dict[Stage, str] = {
 }
 
 
-def step_operations(shape: ModelShape, cut: Segments, tokens: int, length: int) -> tuple[float, float]:
+def step_operations(
+    shape: ModelShape, cut: Segments, tokens: int, length: int, *, recompute: bool = False
+) -> tuple[float, float]:
     """Floating-point operations of a step: (one client, the server for one client).
 
     Two a weight and token forward, two backward (a frozen weight needs no gradient of its own), and the attention
-    scores and sums, which grow with the length.
+    scores and sums, which grow with the length. Layers that are computed again count three times instead of twice.
     """
-    attention = 2 * 2 * shape.heads * shape.head_size * length
-    layer = 2 * (2 * shape.active_layer_parameters + attention)
+    layer = (3 if recompute else 2) * _layer_forward(shape, length)
     output = 2 * 2 * shape.output_parameters
     client = cut.client_layers * layer + (output if cut.u_shape else 0)
     server = cut.body_layers * layer + (0 if cut.u_shape else output)
     return float(client * tokens), float(server * tokens)
+
+
+def _layer_forward(shape: ModelShape, length: int) -> int:
+    """Operations of one token's way through one layer."""
+    return 2 * shape.active_layer_parameters + 2 * 2 * shape.heads * shape.head_size * length
+
+
+def _parts(shape: ModelShape, cut: Segments, length: int, *, recompute: bool) -> dict[str, float]:
+    """Shares of the client's time before, between and after its waits, and of the server's in the forward."""
+    forward = 1 / 3 if recompute else 1 / 2
+    layer = _layer_forward(shape, length) / forward
+    head = cut.head_layers * layer
+    tail = cut.tail_layers * layer + 2 * 2 * shape.output_parameters if cut.u_shape else 0.0
+    total = head + tail
+    if not total:  # an embedding alone: no time to share out
+        return {"head_forward": 1.0, "tail": 0.0, "head_backward": 0.0, "body_forward": forward}
+    return {
+        "head_forward": head * forward / total,
+        "tail": tail / total,
+        "head_backward": head * (1 - forward) / total,
+        "body_forward": forward,
+    }

@@ -16,6 +16,7 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.planning import Link, ModelShape, Speeds, estimate, prior_speeds
 from splitcore.planning.memory import SAVED_FACTOR, saved_values
+from splitcore.planning.pipeline import Hop, pipeline_time
 from splitcore.planning.segments import segments_of
 from splitcore.planning.traffic import Traffic, step_traffic
 from splitcore.wire.codecs import encode
@@ -393,3 +394,27 @@ def test_recomputing_holds_the_layers_inputs_and_one_layer() -> None:
     inputs = layers * tokens * shape.hidden * 4
     assert recomputed["activations"] == inputs + held["activations"] / layers
     assert recomputed["base weights"] == held["base weights"]
+
+
+@pytest.mark.parametrize("slowest", [0, 1, 2, 3])
+@pytest.mark.parametrize("micro", [1, 2, 5])
+def test_a_pipeline_with_one_slowest_place_takes_its_fill_and_then_that_place(slowest: int, micro: int) -> None:
+    seconds = [1.0, 1.0, 1.0, 1.0]
+    seconds[slowest] = 3.0
+    way = [Hop(place, time) for place, time in zip(("client", "uplink", "server", "downlink"), seconds, strict=True)]
+    assert pipeline_time(way, micro, 0.0) == sum(seconds) + (micro - 1) * 3.0
+    assert pipeline_time(way, micro, 0.5) == sum(seconds) + (micro - 1) * 3.0 + 2 * 0.5
+
+
+def test_a_place_that_is_passed_twice_answers_before_it_begins_anew() -> None:
+    way = [Hop("client", 1.0), Hop("server", 2.0), Hop("client", 1.0)]
+    assert pipeline_time(way, 1, 0.0) == 4.0
+    assert pipeline_time(way, 3, 0.0) == 1.0 + 3 * 2.0 + 1.0  # the server never waits
+
+
+def test_the_latency_of_micro_batches_overlaps_and_the_update_is_a_round_trip() -> None:
+    fast = Speeds(client=1e18, server=1e18, link=Link(1e15, 1e15, latency=0.02))
+    for micro in (1, 8):
+        plan = estimate(config_of(training={"batch_size": 8, "micro_batches": micro}), shape_of("llama"), speeds=fast)
+        assert plan.time.total is not None
+        assert plan.time.total.expected == pytest.approx(6 * 0.02, rel=1e-3)
