@@ -1,6 +1,6 @@
 """planner: the form's estimate of a step's time against the measurement, on a fast network and on a slow one.
 
-The speeds of both sides are those of another run on this machine (another cut, half the micro-batches), as the form takes
+The speeds of both sides are those of another run on this machine (another cut, half the micro-batches), as the form has
 them from the last finished run; the links are what they are: loopback, and the slow network of `wan`.
 """
 

@@ -1,7 +1,7 @@
 """A network that is slow on purpose: a TCP proxy in a process of its own that shapes each direction by itself.
 
-Bandwidth by a token bucket, delay by holding every piece back, and a queue as a router has one: what is sent faster than
-the bandwidth waits in it, and when it is full the sender is held back.
+Bandwidth by a token bucket, delay by holding every piece back, and a queue as a router has one: what is sent faster
+than the bandwidth waits in it, and when it is full the sender is held back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """wan: 50 Mbit/s and 40 ms round trip: does pipelining hide the network, and do codecs shrink it?
 
-The step time ÷ (max(compute, bytes ÷ bandwidth) + one pipeline fill). Compute is the CPU time of the busier side and the
+The step time ÷ (max(compute, bytes ÷ bandwidth) + one pipeline fill). Compute is the CPU time of the busier side; the
 fill one micro-batch's way through every stage: its share of both sides' CPU time, of the bytes in both directions, and
 the latencies of its crossings and of the update. The naive split sends fp32 in one piece, as research code does.
 """
