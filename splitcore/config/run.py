@@ -76,6 +76,13 @@ class RunConfig(Section):
             raise ValueError("training.cache_activations needs an untrained head: set lora.train_head to false.")
         return self
 
+    @model_validator(mode="after")
+    def what_both_ends_remember_is_never_dropped(self) -> RunConfig:
+        """A late contribution is dropped at one end alone, which would then remember other rows than the other."""
+        if self.schedule.straggler == "continue" and (self.wire.changes or self.training.cache_activations):
+            raise ValueError("schedule.straggler continue excludes wire.changes and training.cache_activations.")
+        return self
+
     @classmethod
     def parse(cls, data: Any) -> RunConfig:
         """Validate `data` (a mapping). Raises AppError CL-1001 whose details list every field's error."""

@@ -307,11 +307,40 @@ class ScheduleSection(Section):
         json_schema_extra=ui(level="advanced", label="Group micro-batches"),
     )
 
+    straggler: Literal["wait", "continue", "pause"] = Field(
+        "wait",
+        description=(
+            "What happens when an organisation is late for a step. wait: the others wait for it. continue: the step "
+            "goes on with those present, and what comes late is dropped; which steps that are depends on the clock, so "
+            "a repeated run is not the same. pause: the run ends where it stands and can be resumed. In the modes "
+            "parallel (aggregate_every 1 or 0) and personalised."
+        ),
+        json_schema_extra=ui(level="advanced", label="Late organisation"),
+    )
+    deadline_factor: float = Field(
+        1.5,
+        ge=1.05,
+        le=100,
+        description="An organisation is late after this many times the median time of a step.",
+        json_schema_extra=ui(unit="× median", level="advanced", label="Deadline"),
+    )
+
     @model_validator(mode="after")
     def rounds_have_an_end(self) -> ScheduleSection:
         """Adapters that are never averaged would be as many separate runs."""
         if self.mode == "splitfed_v1" and self.aggregate_every == 0:
             raise ValueError("splitfed_v1 averages: give aggregate_every, the steps of a round, as 1 or more.")
+        return self
+
+    @model_validator(mode="after")
+    def a_deadline_needs_parts_that_can_be_left_out(self) -> ScheduleSection:
+        """Where the others wait for a part in the middle of a step, or weights are exchanged, none can be left out."""
+        fits = self.mode == "personalised" or (self.mode == "parallel" and self.aggregate_every <= 1)
+        if self.straggler != "wait" and (not fits or self.group_clients):
+            raise ValueError(
+                "straggler continue or pause needs mode parallel with aggregate_every 1 or 0, or personalised, "
+                "without group_clients."
+            )
         return self
 
 

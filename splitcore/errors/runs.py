@@ -105,4 +105,14 @@ HELP: dict[str, ErrorHelp] = {
         "A half's process ended again and again before a new checkpoint was complete on every side.",
         "See why that process ends (memory, a kill by the system); then resume from the checkpoints.",
     ),
+    "CL-1534": ErrorHelp(
+        "The run paused because an organisation was late",
+        "It did not bring its part of a step within the deadline of the run's schedule. Every half saved its state.",
+        "See what holds the named organisation up; resume to go on, or let the run wait or continue without it.",
+    ),
+    "CL-1535": ErrorHelp(
+        "This half was away from its run for too long",
+        "The others went on without it, and what it missed is more than the compute organisation keeps for its return.",
+        "Make the site faster, or let the run wait for it (Late organisation, under Several organisations).",
+    ),
 }

@@ -97,6 +97,12 @@ class BodyWork:
         self.sums: dict[str, Tensors] = {}  # party (or GROUP) → the body's gradients, summed over micro-batches
         self._forming: dict[tuple[Phase, int], dict[str, Message]] = {}
 
+    def forget(self, party: str) -> None:
+        """Drop all that a party has brought into the step."""
+        self.progress[party] = Progress()
+        self.sums.pop(party, None)
+        self.crossings[party].finite.clear()
+
     # ---- forward
 
     def forward(self, party: str, message: Message) -> None:

@@ -19,7 +19,7 @@ from splitcore.errors import AppError
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import read_tokenizer
 from splitcore.training.client_evaluation import ClientEvaluation
-from splitcore.training.client_step import ClientStep
+from splitcore.training.client_step import ClientStep, StepOutcome
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
 from splitcore.training.finite import Skips
@@ -84,7 +84,7 @@ class ClientHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
-            if isinstance(error, LostError):
+            if isinstance(error, LostError) or getattr(error, "code", "") == "CL-1534":
                 self._keeper.save_if_possible(self._step)
             self._link.channel.abort(error.code if isinstance(error, AppError) else "CL-1999")
             raise
@@ -225,13 +225,36 @@ class ClientHalf:
             self._link.send(Kind.STEP_BEGIN, step=step, body={"tokens": sum(batch.targets for batch in self._next)})
 
     def _train_step(self) -> None:
-        sent, received = self._link.channel.sent, self._link.channel.received
-        before = sent.bytes, received.bytes
+        before = self._link.channel.sent.bytes, self._link.channel.received.bytes
         self._clock.take_step()
         batches = self._next
         if self._step + 1 < self._total:
             self._announce(self._step + 1)
         outcome = self._stepper.run(self._step, self._total, batches)
+        self._complete(outcome, batches, before)
+        if outcome.late:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take over the steps that ended without this party, until it takes part again."""
+        self._stepper.come_back(self._step)
+        joins: int | None = None
+        while joins is None or self._step < joins:
+            before = self._link.channel.sent.bytes, self._link.channel.received.bytes
+            self._clock.take_step()
+            found = self._stepper.missed(self._step, self._total)
+            if isinstance(found, StepOutcome):
+                self._complete(found, [], before)
+            elif joins is None and self._step <= found <= self._total:
+                joins = found
+                if joins < self._total:
+                    self._announce(joins)
+            else:
+                raise AppError("CL-1505", "The server half named a step that cannot be the next one.")
+
+    def _complete(self, outcome: StepOutcome, batches: Sequence[Batch], before: tuple[int, int]) -> None:
+        """A step is over: what is kept and told of it."""
+        sent, received = self._link.channel.sent, self._link.channel.received
         self._step += 1
         self._skips.note(self._step, outcome.fault)
         self._watch.step = self._step

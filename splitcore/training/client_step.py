@@ -37,6 +37,15 @@ class StepOutcome:
     grad_norm: float
     learning_rate: float
     fault: Fault | None = None  # where it was applied nowhere
+    late: bool = False  # it ended without this party's part
+
+
+class _TooLateError(Exception):
+    """The step that this party is in the middle of has ended without it."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__()
+        self.message = message
 
 
 @dataclass
@@ -81,6 +90,7 @@ class ClientStep:
         self._totals: dict[int, int] = {}
         self._stash: deque[Message] = deque()
         self._since_average = 0
+        self._flying: int | None = None  # the step that this party is in the middle of
 
     # ---- what outlives the process
 
@@ -107,6 +117,8 @@ class ClientStep:
         return self._stash.popleft() if self._stash else self.link.take_ready()
 
     def _noted(self, message: Message) -> bool:
+        if message.kind is Kind.AGGREGATE and message.step == self._flying and message.body.get("late") is True:
+            raise _TooLateError(message)
         if message.kind is not Kind.STEP_TOTAL:
             return False
         self._totals[message.step] = int(number(message, "tokens"))
@@ -137,6 +149,15 @@ class ClientStep:
         """
         if not batches:
             return self._sit_out(step, total)
+        self._flying = step
+        try:
+            return self._take_part(step, total, batches)
+        except _TooLateError as late:
+            return self._leave(step, total, late.message)
+        finally:
+            self._flying = None
+
+    def _take_part(self, step: int, total: int, batches: list[Batch]) -> StepOutcome:
         flight = _Flight(step, batches)
         while flight.finished < len(batches):
             if flight.sent < len(batches) and flight.sent - flight.answered < self.window:
@@ -261,22 +282,58 @@ class ClientStep:
             answer = self.next(grace=STOP_GRACE)
             if answer.kind is not Kind.AGGREGATE or answer.step != step:
                 raise out_of_turn(answer)
-            fault = Fault.read(answer)
-            norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
-            if fault is None:
-                if self.plan.shared:
-                    for name, parameter in parameters.items():
-                        parameter.grad = decode(answer.tensors[name], device=parameter.device)
-                coefficient = clip_coefficient(norm, self.config.training.clip_norm)
-                scale([parameter.grad for parameter in parameters.values()], coefficient)
-                rate = self._optimiser.step(step)
-            else:
-                rate = self._optimiser.skip(step)
+            norm, rate, fault = self._apply(step, answer)
             self._since_average += tokens
             if self.plan.averages_after(step, total):
                 self._average(step)
             self._hand_on(step, total)
-        return float(norm), rate, fault
+        return norm, rate, fault
+
+    def _apply(self, step: int, answer: Message) -> tuple[float, float, Fault | None]:
+        """Clip and step as the server half says, or drop the gradients of a step that is applied nowhere."""
+        fault, parameters = Fault.read(answer), self._parameters
+        norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
+        if fault is not None:
+            return float(norm), self._optimiser.skip(step), fault
+        if self.plan.shared:
+            for name, parameter in parameters.items():
+                parameter.grad = decode(answer.tensors[name], device=parameter.device)
+        coefficient = clip_coefficient(norm, self.config.training.clip_norm)
+        scale([parameter.grad for parameter in parameters.values()], coefficient)
+        return float(norm), self._optimiser.step(step), None
+
+    # ---- too late
+
+    def _leave(self, step: int, total: int, message: Message) -> StepOutcome:
+        """Drop what was begun of a step, and take over what the others made of it.
+
+        Head and tail step with their sum where it is shared; ends of one's own stay as they are.
+        """
+        self._stash.clear()
+        self._totals.pop(step, None)
+        self.crossings.finite.clear()
+        self.crossings.settle()
+        with self.clock.stage("update"):
+            self._optimiser.skip(step)
+            if self.plan.shared:
+                norm, rate, fault = self._apply(step, message)
+            else:
+                norm, fault = number(message, "norm"), Fault.read(message)
+                rate = learning_rate(self.config.training, step, total)
+        return StepOutcome(None, 0, norm, rate, fault, late=True)
+
+    def come_back(self, step: int) -> None:
+        """Tell that everything up to `step` completed steps is done here, after a step that was left."""
+        self.link.send(Kind.STEP_DONE, step=step - 1)
+
+    def missed(self, step: int, total: int) -> StepOutcome | int:
+        """A step that ended without this party (from 0), or the step from which it takes part again."""
+        message = self.next(grace=STOP_GRACE)
+        if message.kind is Kind.STEP_DONE:
+            return message.step
+        if message.kind is not Kind.AGGREGATE or message.step != step:
+            raise out_of_turn(message)
+        return self._leave(step, total, message)
 
     def _average(self, step: int) -> None:
         """Replace the weights of head and tail by their average over the parties, weighted by tokens."""

@@ -43,6 +43,7 @@ class StepFinished(_Base):
     uplink_bytes: int = 0
     downlink_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)  # told by the server half: whose contribution is not in it
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,18 @@ class NonFinite(_Base):
     pauses: bool = False
 
 
-Event: TypeAlias = PhaseChanged | StepFinished | EvaluationFinished | SampleWritten | CheckpointChanged | NonFinite
+@dataclass(frozen=True)
+class PartyLate(_Base):
+    """Parties had not brought their part of step number `step` in time; told by the server half."""
+
+    kind: ClassVar[str] = "late"
+    late: list[str] = field(default_factory=list)
+    action: str = "continue"  # continue | pause
+
+
+Event: TypeAlias = (
+    PhaseChanged | StepFinished | EvaluationFinished | SampleWritten | CheckpointChanged | NonFinite | PartyLate
+)
 _KINDS: dict[str, type[Event]] = {
     "phase": PhaseChanged,
     "step": StepFinished,
@@ -92,6 +104,7 @@ _KINDS: dict[str, type[Event]] = {
     "sample": SampleWritten,
     "checkpoint": CheckpointChanged,
     "non_finite": NonFinite,
+    "late": PartyLate,
 }
 
 

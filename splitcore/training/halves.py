@@ -141,6 +141,10 @@ class Blueprint:
             return parties
         return [parties[whose_turn(self.settings.config.schedule, len(parties), step)]]
 
+    def evaluates_at(self, step: int, total: int) -> bool:
+        """Whether parties measure held-out rows before step `step`, or after the last."""
+        return evaluates_at(self.settings.config, step, total)
+
     def own_step(self, party: str, step: int) -> int:
         """Steps that `party` has trained in before `step`."""
         parties = list(self.settings.parties)

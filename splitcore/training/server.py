@@ -15,7 +15,7 @@ from splitcore.config.exchange import total_steps
 from splitcore.errors import AppError
 from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
-from splitcore.training.events import SERVER, StepFinished
+from splitcore.training.events import SERVER, PartyLate, StepFinished
 from splitcore.training.finite import Skips
 from splitcore.training.halves import (
     SLICE,
@@ -194,21 +194,49 @@ class ServerHalf:
         self._watch.on_pause = lambda: self._keeper.save(self._step)
         gone: set[str] = set()
         before = self._traffic()
-        while len(gone) < len(self._links):
-            self._watch.gate()
+        while len(gone | self._stepper.roster.gone) < len(self._links):
+            self._gate()
+            gone |= self._stepper.roster.gone
             for party in self._wait({name: link for name, link in self._links.items() if name not in gone}):
-                message = self._links[party].take_ready()
+                message = self._taken(party)
                 if message is None:
                     continue
                 if message.kind is Kind.BYE:
                     gone.add(party)
                     continue
                 self._stepper.handle(party, message)
+            self._look_for_late()
             if self._stepper.complete():
                 before = self._end_step(before)
         if self._skips.ending is not None:
             self._keeper.save(self._step)
             raise self._skips.ending
+
+    def _gate(self) -> None:
+        """Go on, or wait while a pause is wanted, which is nobody's lateness."""
+        before = monotonic()
+        self._watch.gate()
+        self._stepper.roster.paused(monotonic() - before)
+
+    def _taken(self, party: str) -> Message | None:
+        """What a party has sent, if its connection stands."""
+        try:
+            return self._links[party].take_ready()
+        except LostError as error:
+            self._stepper.lose(party, error)
+            return None
+
+    def _look_for_late(self) -> None:
+        """Tell who is late for this step. Raises AppError CL-1534 where the run is to pause for that."""
+        late = self._stepper.look()
+        if not late:
+            return
+        pauses = self._config.schedule.straggler == "pause"
+        self._watch.emit(PartyLate(SERVER, self._step + 1, late, "pause" if pauses else "continue"))
+        if pauses:
+            self._keeper.save(self._step)
+            sentence = f"'{late[0]}' has not brought its part of step {self._step + 1} in time."
+            raise AppError("CL-1534", sentence, details={"parties": list(late), "step": self._step + 1})
 
     def _optimising(self, point: str) -> None:
         """The optimiser is about to change the weights, or has."""
@@ -220,7 +248,8 @@ class ServerHalf:
         with self._clock.stage("wait"):
             try:
                 return wait_any(
-                    {party: links[party].channel for party in self._settings.parties if party in links}, timeout=SLICE
+                    {party: links[party].channel for party in self._settings.parties if party in links},
+                    timeout=self._stepper.patience(),
                 )
             except ChannelError as error:
                 if error.code != "CL-1327":
@@ -251,6 +280,7 @@ class ServerHalf:
                 uplink_bytes=now[0] - before[0],
                 downlink_bytes=now[1] - before[1],
                 seconds=seconds,
+                absent=outcome.absent,
             )
         )
         return now

@@ -10,6 +10,7 @@ from splitcore.training.events import (
     EvaluationFinished,
     Event,
     NonFinite,
+    PartyLate,
     PhaseChanged,
     SampleWritten,
     StepFinished,
@@ -58,6 +59,8 @@ class Reporter:
             self._evaluated(event)
         elif isinstance(event, NonFinite):
             self.event("values.not_finite", f"{event.source}: {event.where}", step=event.step)
+        elif isinstance(event, PartyLate):
+            self.event("party.late", f"{event.late[0]}: {event.action}", step=event.step)
         elif isinstance(event, CheckpointChanged):
             self.event(f"checkpoint.{event.action}", step=event.step)
 

@@ -10,7 +10,7 @@ from webapp.audit.services import audit_record
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.lifecycle.recovering import EXPECTED, NOT_FINITE, can_recover, run_hold, run_recover
+from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
@@ -170,7 +170,7 @@ def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: s
     error = exit_.error or error_info("CL-1999")
     if exit_.outcome == "failed" and can_recover(run, error):
         run_recover(run, error, participant=participant)
-    elif exit_.outcome == "failed" and error.code == NOT_FINITE and run.state in TRAINS:
+    elif exit_.outcome == "failed" and error.code in HELD and run.state in TRAINS:
         run_hold(run, error, participant=participant)
     elif exit_.outcome == "failed" and run.state in LIVE:
         run_fail(run, error, participant=participant, phase=phase_before)

@@ -18,9 +18,10 @@ from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Phase
 
 # What a new attempt may well not meet again: a killed or vanished process, a worker that was shut down, a lost link.
 RECOVERABLE = CONSEQUENCES | {"CL-1520", "CL-1522", "CL-1523"}
-NOT_FINITE = "CL-1532"  # every half has saved its state and waits for people
+# Every half has saved its state and waits for people: the event that names the party, before its detail's colon.
+HELD = {"CL-1532": "values.not_finite", "CL-1534": "party.late"}
 # What a process that was to end anyway may say without ending the run.
-EXPECTED = RECOVERABLE | {NOT_FINITE, "CL-1306", "CL-1503"}
+EXPECTED = RECOVERABLE | set(HELD) | {"CL-1306", "CL-1503"}
 MOST_IN_VAIN = 3  # recoveries with no new step between them
 
 
@@ -55,8 +56,8 @@ def run_recover(run: Run, error: ErrorInfo, *, participant: Participant) -> None
 
 
 def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
-    """Pause a locked run whose values were not finite, and say whose they were. Resuming starts every part again."""
-    source = _source_of_not_finite(run) or participant
+    """Pause a locked run for values that were not finite, or a late part, and say whose. Resuming starts all again."""
+    source = _source_of(run, HELD[error.code]) or participant
     run.failure = failure_of(error, source, "training")
     run.save(update_fields=["failure", "updated_at"])
     parts_renew(run)
@@ -65,9 +66,9 @@ def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
     want(run, DesiredState.PAUSED)
 
 
-def _source_of_not_finite(run: Run) -> Participant | None:
+def _source_of(run: Run, event: str) -> Participant | None:
     """The party that the halves' last event of this kind names before the colon."""
-    events = run.records.filter(kind="event", payload__name="values.not_finite").order_by("-seq")
+    events = run.records.filter(kind="event", payload__name=event).order_by("-seq")
     detail = events.values_list("payload__detail", flat=True).first() or ""
     return next((part for part in training_parts(run) if part.party == str(detail).split(":")[0]), None)
 

@@ -41,6 +41,7 @@ _LOOKS = {
     "checkpoint.saved": ("info", "device-floppy", "Checkpoint saved"),
     "checkpoint.resumed": ("success", "history", "Goes on from a checkpoint"),
     "checkpoint.ignored": ("attention", "file-broken", "Damaged checkpoint left out"),
+    "party.late": ("attention", "clock-exclamation", "Late for a step"),
     "values.not_finite": ("attention", "alert-triangle", "Values that are not finite"),
     "stop.unconfirmed": ("danger", "alert-triangle", "Stop not confirmed"),
 }
