@@ -40,7 +40,7 @@ demo-model: setup  ## pre-train the demo's base model again, from its seed
 # Side by side, one process more than cores; tests of the one real system stay together (conftest.py). One thread of
 # torch in each, since the cores are taken.
 test: setup browser  ## run every test
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .

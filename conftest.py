@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-# Tests that use one of these share real processes, which exist once in a session: they go to one process, in turn.
-SHARED = ("stack",)
-FIRST = "demo"  # the longest single test
+ROOT = Path(__file__).parent
+FIRST = "tests/integration/test_demo.py"  # the longest single test
+STACK = "the stack"  # tests of the one real system, which exists once in a session: one process, in turn
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -16,27 +20,31 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """`--dist loadscope` hands out groups as they are here. (Groups by mark need another version of pytest.)"""
+    return Groups(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+class Groups(LoadScopeScheduling):
+    """Hands out one group of tests after another, in the order of the collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.split("::")[0])
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Group the tests by file, those of the real system together, and let the longest groups begin."""
-    if not config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        return
-    ranks: dict[str, int] = {}
-    for item in items:
-        group = _group(item)
-        ranks.setdefault(group, _rank(group))
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: ranks[_group(item)])
+    """Let the longest groups begin."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _rank(group_of(item.nodeid.split("::")[0])))
 
 
-def _group(item: pytest.Item) -> str:
-    """The group that an own mark names; else the shared system; else the test's file."""
-    own = item.get_closest_marker("xdist_group")
-    if own is not None:
-        return str(own.args[0])
-    names = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in names), item.nodeid.split("::")[0])
+@cache
+def group_of(file: str) -> str:
+    """The group of a file's tests: the real system's where one of them uses it, else the file itself."""
+    uses_stack = file.startswith("tests/") and "stack: Stack" in (ROOT / file).read_text()
+    return STACK if uses_stack else file
 
 
 def _rank(group: str) -> int:
-    return 0 if group == FIRST else 1 if group in SHARED else 2
+    return {FIRST: 0, STACK: 1}.get(group, 2)

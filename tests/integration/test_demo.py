@@ -18,7 +18,7 @@ import pytest
 from processes.redis_server import free_port
 
 REPO = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("demo")]  # the root conftest lets it begin first
+pytestmark = pytest.mark.integration
 
 
 def processes_below(folder: Path) -> list[psutil.Process]:
