@@ -7,8 +7,8 @@ that taking them costs nothing while it runs.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.benchmarks.models import full_rows
 
 SERVER = "server"
 Address = tuple[str, int]
+Shards = Mapping[str, Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,21 @@ class Job:
     identity: Identity | None = None
     pins: dict[str, str] = field(default_factory=dict)
     party: str = SERVER
+    shards: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # each party's own rows, else `rows` for all
+    out: str = ""  # where adapters are kept, else nowhere
+
+    def rows_of(self, party: str) -> list[dict[str, Any]]:
+        """What a party trains on."""
+        return self.shards.get(party, self.rows)
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Where the half writes to."""
+        if self.out:
+            yield Path(self.out) / self.party
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
 
 
 def run_split(
@@ -93,19 +109,24 @@ def run_split(
     parties: int = 1,
     threads: int = 1,
     through: Callable[[Address], Address] | None = None,
+    shards: Shards | None = None,
+    out: Path | None = None,
 ) -> dict[str, Record]:
     """Run every half in a process of its own: party (or "server") → its record.
 
-    `through` may put a proxy between: it is given the server's address and returns the one to dial.
+    `through` may put a proxy between: it is given the server's address and returns the one to dial. `shards` are the
+    parties' own rows, in place of rows that are made up; segments are kept in `out`/<party>.
     """
-    names = [f"p{number}" for number in range(parties)]
+    own = {party: list(rows) for party, rows in (shards or {}).items()}
+    names = list(own) or [f"p{number}" for number in range(parties)]
     identities = {name: create_identity(f"bench-{name}") for name in (SERVER, *names)}
     pins = {name: identity.certificate_pem for name, identity in identities.items()}
-    rows = _rows(config)
+    rows = [] if own else _rows(config)
+    kept = str(out or "")
     with ExitStack() as stack:
         pipes: dict[str, Connection] = {}
         for name in (SERVER, *names):
-            job = Job(config, names, rows, threads, identities[name], pins, name)
+            job = Job(config, names, rows, threads, identities[name], pins, name, own, kept)
             pipes[name] = stack.enter_context(child(_serve if name == SERVER else _work, job))
             if name == SERVER:
                 address = _answer(pipes[SERVER])
@@ -115,10 +136,21 @@ def run_split(
         return {name: _answer(pipe) for name, pipe in pipes.items()}
 
 
-def run_unsplit(config: RunConfig, *, parties: int = 1, threads: int = 1) -> Record:
-    """The same training without a split, in a process of its own."""
-    job = Job(config, [f"p{number}" for number in range(parties)], _rows(config), threads)
-    with child(_train_unsplit, job) as pipe:
+def run_unsplit(
+    config: RunConfig,
+    *,
+    parties: int = 1,
+    threads: int = 1,
+    kind: type[UnsplitRun] = UnsplitRun,
+    shards: Shards | None = None,
+    out: Path | None = None,
+) -> Record:
+    """The same training without a split, in a process of its own; `shards` and `out` as for `run_split`."""
+    own = {party: list(rows) for party, rows in (shards or {}).items()}
+    names = list(own) or [f"p{number}" for number in range(parties)]
+    rows = [] if own else _rows(config)
+    job = Job(config, names, rows, threads, party="whole", shards=own, out=str(out or ""))
+    with child(_train_unsplit, job, kind) as pipe:
         record: Record = _answer(pipe)
         return record
 
@@ -160,12 +192,12 @@ def _peak() -> int:
     return getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _settings(job: Job, folder: str, recorder: _Recorder) -> HalfSettings:
+def _settings(job: Job, folder: Path, recorder: _Recorder) -> HalfSettings:
     return HalfSettings(
         config=job.config,
         parties=job.parties,
         model_source=job.config.model.name_or_path,
-        out=Path(folder),
+        out=folder,
         emit=recorder.emit,
     )
 
@@ -177,7 +209,7 @@ def _serve(pipe: Connection, job: Job) -> None:
     if identity is None:
         raise ValueError("a half needs an identity")
     clients = {party: job.pins[party] for party in job.parties}
-    with tempfile.TemporaryDirectory() as folder:
+    with job.folder() as folder:
         ServerHalf(
             _settings(job, folder, recorder),
             listen=lambda limits: serve(identity=identity, clients=clients, limits=limits, host="127.0.0.1"),
@@ -194,27 +226,27 @@ def _work(pipe: Connection, job: Job) -> None:
         raise ValueError("a half needs an identity")
     host, port = pipe.recv()
     pin = job.pins[SERVER]
-    with tempfile.TemporaryDirectory() as folder:
+    with job.folder() as folder:
         ClientHalf(
             _settings(job, folder, recorder),
             party=job.party,
-            rows=job.rows,
+            rows=job.rows_of(job.party),
             connect=lambda limits: dial(host, port, identity=identity, server_certificate=pin, limits=limits),
         ).run()
     pipe.send(recorder.record())
 
 
-def _train_unsplit(pipe: Connection, job: Job) -> None:
+def _train_unsplit(pipe: Connection, job: Job, kind: type[UnsplitRun]) -> None:
     recorder = _Recorder()
     torch.set_num_threads(job.threads)
 
-    class Timed(UnsplitRun):
+    class Timed(kind):  # type: ignore[misc, valid-type]
         """Marks the end of every step."""
 
         def _step(self, *arguments: Any, **named: Any) -> None:
             super()._step(*arguments, **named)
             recorder.mark()
 
-    with tempfile.TemporaryDirectory() as folder:
-        Timed(job.config, dict.fromkeys(job.parties, job.rows), Path(folder), []).run()
+    with job.folder() as folder:
+        Timed(job.config, {party: job.rows_of(party) for party in job.parties}, folder, []).run()
     pipe.send(recorder.record())
