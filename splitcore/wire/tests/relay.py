@@ -8,10 +8,10 @@ from threading import Thread
 
 
 class Relay:
-    """A TCP proxy between the halves whose connections can be cut, and whose listening can be suspended."""
+    """A TCP proxy between the halves: it can be cut, refuse connections for a while, or damage the next byte."""
 
     def __init__(self, port: int) -> None:
-        self._target, self._open, self.refusing = port, [], False
+        self._target, self._open, self.refusing, self.damage = port, [], False, False
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._door.getsockname()[1]
         Thread(target=self._accept, daemon=True).start()
@@ -33,6 +33,9 @@ class Relay:
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65_536):
+                if self.damage:
+                    self.damage = False
+                    data = bytes([data[0] ^ 1]) + data[1:]
                 sink.sendall(data)
         except OSError:
             pass

@@ -1,0 +1,274 @@
+"""Whole trainings over a network that damages frames, breaks, stays away, or brings back a half of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+
+import pytest
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.models.tests.tiny import rows
+from splitcore.training import local
+from splitcore.training.checkpoint import checkpoint_steps
+from splitcore.training.client import ClientHalf
+from splitcore.training.events import Event, StepFinished
+from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.training.link import LostError
+from splitcore.training.server import ServerHalf
+from splitcore.training.tests.conftest import run_config
+from splitcore.wire.certificates import create_identity
+from splitcore.wire.channel import Channel, Listener
+from splitcore.wire.faults import FaultRates, FaultyWire
+from splitcore.wire.grpc_channel import dial
+from splitcore.wire.grpc_listener import serve
+from splitcore.wire.limits import FrameLimits
+from splitcore.wire.memory import memory_pair
+from splitcore.wire.messages import Buffer
+from splitcore.wire.session import Session
+from splitcore.wire.tests.relay import Relay
+
+Model = Callable[[str], Path]
+Adapter = list[bytes]
+SERVER, CLIENT = create_identity("server"), create_identity("client")
+FAULTS = {name: FaultRates(**{name: 0.2}) for name in ("drop", "duplicate", "reorder", "corrupt", "truncate")}
+
+
+@pytest.fixture
+def config(model: Model) -> RunConfig:
+    return run_config(model("llama"), training={"steps": 6, "micro_batches": 2, "eval_every": 0, "checkpoint_every": 2})
+
+
+@pytest.fixture
+def clean(config: RunConfig, tmp_path: Path) -> Adapter:
+    """The adapter over an undisturbed wire."""
+    return in_memory(config, tmp_path / "clean")
+
+
+def in_memory(config: RunConfig, out: Path) -> Adapter:
+    settings = HalfSettings(config=config, parties=["a"], model_source=config.model.name_or_path, out=out)
+    return adapter(local.run_in_threads(settings, {"a": rows(10)}, {}, ()))
+
+
+def adapter(results: Mapping[str, HalfResult]) -> Adapter:
+    return [
+        (path / "adapter_model.safetensors").read_bytes() for half in sorted(results) for path in results[half].segments
+    ]
+
+
+class Halves:
+    """Both halves in threads of this process, joined by real gRPC through a relay that can be cut."""
+
+    def __init__(self, config: RunConfig, out: Path, *, patience: float = 30.0, attempt: int = 1) -> None:
+        self.events: list[Event] = []
+        self.on_step: Callable[[int], None] = lambda step: None
+        self.results: dict[str, HalfResult] = {}
+        self.errors: dict[str, BaseException] = {}
+        self.relay: Relay | None = None
+        self._ready, self._patience = Flag(), patience
+        settings = HalfSettings(
+            config=config, parties=["a"], model_source=config.model.name_or_path, out=out, emit=self._emit
+        )
+
+        def of(name: str) -> HalfSettings:
+            home = out / f"attempt-{attempt}" / name
+            return replace(settings, out=home, checkpoints=out / "checkpoints" / name)
+
+        self.server = ServerHalf(
+            of("server"), listen=self._listen, ready=self._open, attempt=attempt, attempts={"a": attempt}
+        )
+        self.client = ClientHalf(of("a"), party="a", rows=rows(10), connect=self.connect, attempt=attempt)
+
+    def _listen(self, limits: Mapping[str, FrameLimits]) -> Listener:
+        clients = {"a": CLIENT.certificate_pem}
+        return serve(identity=SERVER, clients=clients, limits=limits, host="127.0.0.1", patience=self._patience)
+
+    def _open(self, address: tuple[str, int]) -> None:
+        self.relay = Relay(address[1])
+        self._ready.set()
+
+    def connect(self, limits: FrameLimits) -> Channel:
+        assert self._ready.wait(30)
+        assert self.relay is not None
+        pinned = SERVER.certificate_pem
+        return dial(
+            "127.0.0.1",
+            self.relay.port,
+            identity=CLIENT,
+            server_certificate=pinned,
+            limits=limits,
+            patience=self._patience,
+        )
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, StepFinished) and event.party == "a":
+            self.on_step(event.step)
+
+    def start(self) -> list[Thread]:
+        work = {"server": self.server.run, "a": self.client.run}
+        threads = [Thread(target=self._work, args=item, daemon=True) for item in work.items()]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _work(self, name: str, run: Callable[[], HalfResult]) -> None:
+        try:
+            self.results[name] = run()
+        except BaseException as error:
+            self.errors[name] = error
+
+    def run(self) -> Adapter:
+        self.join(self.start())
+        assert not self.errors
+        return adapter(self.results)
+
+    def join(self, threads: list[Thread]) -> None:
+        for thread in threads:
+            thread.join(timeout=120)
+            assert not thread.is_alive()
+        if self.relay is not None:
+            self.relay.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_damaged_frames_do_not_change_the_adapter(
+    config: RunConfig, clean: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    wires = [FaultyWire(FAULTS[fault], seed) for seed in (1, 2)]
+
+    def faulty_pair(client: FrameLimits, server: FrameLimits) -> tuple[Session, Session]:
+        return memory_pair(client, server, up=wires[0], down=wires[1], probe_after=0.02)
+
+    monkeypatch.setattr(local, "memory_pair", faulty_pair)
+    assert in_memory(config, tmp_path / fault) == clean
+    assert all(wire.faults[fault] > 3 for wire in wires)
+
+
+def test_damaged_frames_over_grpc_do_not_change_the_adapter(
+    config: RunConfig, clean: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are disturbed behind TLS; a bit that changes before it ends the connection, which is dialled again."""
+    deliver, wires = Session.deliver, {}
+    rates = FaultRates(duplicate=0.1, reorder=0.1, truncate=0.05)
+
+    def disturbed(self: Session, generation: int, data: Buffer) -> None:
+        wire = wires.setdefault(self, FaultyWire(rates, len(wires)))
+        for frame in wire(bytes(data)):
+            deliver(self, generation, frame)
+
+    monkeypatch.setattr(Session, "deliver", disturbed)
+    halves = Halves(config, tmp_path / "grpc")
+
+    def damage(step: int) -> None:
+        if step == 2 and halves.relay is not None:
+            halves.relay.damage = True
+
+    halves.on_step = damage
+    assert halves.run() == clean
+    assert halves.relay is not None
+    assert not halves.relay.damage
+    assert sum(sum(wire.faults.values()) for wire in wires.values()) > 10
+
+
+def test_a_network_that_comes_back_in_time_costs_time_only(config: RunConfig, clean: Adapter, tmp_path: Path) -> None:
+    halves = Halves(config, tmp_path / "cut")
+    back = Flag()
+
+    def cut(step: int) -> None:
+        if step != 3 or halves.relay is None:
+            return
+        halves.relay.refusing = True
+        halves.relay.cut()
+        Thread(target=come_back, args=(halves.relay,), daemon=True).start()
+
+    def come_back(relay: Relay) -> None:
+        back.wait(1.0)
+        relay.refusing = False
+
+    halves.on_step = cut
+    assert halves.run() == clean
+
+
+def test_a_network_that_stays_away_interrupts_both_halves_which_go_on_later_from_a_common_step(
+    config: RunConfig, clean: Adapter, tmp_path: Path
+) -> None:
+    halves = Halves(config, tmp_path / "run", patience=1.0)
+    cut_at: list[float] = []
+
+    def cut(step: int) -> None:
+        if step == 3 and halves.relay is not None:
+            halves.relay.refusing = True
+            halves.relay.cut()
+            cut_at.append(monotonic())
+
+    halves.on_step = cut
+    halves.join(halves.start())
+    assert monotonic() - cut_at[0] < 30
+    assert all(isinstance(error, LostError) and error.code == "CL-1530" for error in halves.errors.values())
+    assert set(halves.errors) == {"a", "server"}
+    for half in halves.errors:  # what they had is saved, not only what was due
+        assert checkpoint_steps(tmp_path / "run" / "checkpoints" / half)[-1] == 3
+    resumed = Halves(config, tmp_path / "run", attempt=2)
+    assert resumed.run() == clean
+    assert min(event.step for event in resumed.events if isinstance(event, StepFinished)) == 4
+
+
+def test_a_half_of_an_older_attempt_that_comes_back_is_refused_and_changes_nothing(
+    config: RunConfig, clean: Adapter, tmp_path: Path
+) -> None:
+    frozen, thaw, asleep = Halves(config, tmp_path / "run"), Flag(), Flag()
+
+    def sleep(step: int) -> None:
+        if step == 3:
+            asleep.set()
+            thaw.wait(120)
+
+    frozen.on_step = sleep
+    threads = frozen.start()
+    assert asleep.wait(60)
+    current = Halves(config, tmp_path / "run", attempt=2)
+    stale = Halves(config, tmp_path / "stale").client
+    codes: list[str] = []
+
+    def come_back(step: int) -> None:
+        if step == 3:
+            with pytest.raises(AppError) as caught:
+                stale.run()
+            codes.append(caught.value.code)
+
+    stale._connect = current.connect
+    current.on_step = come_back
+    assert current.run() == clean
+    assert codes == ["CL-1306"]  # at the new server half's door
+    thaw.set()
+    frozen.join(threads)
+    assert {getattr(error, "code", "") for error in frozen.errors.values()} == {"CL-1503"}  # at the checkpoints
+
+
+def test_a_client_half_that_was_started_anew_ends_the_server_half_that_waits_for_the_old_one(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    halves, waiting, over = Halves(config, tmp_path / "run"), Flag(), Flag()
+
+    def sleep(step: int) -> None:
+        if step == 3:
+            waiting.set()
+            over.wait(120)
+
+    halves.on_step = sleep
+    threads = halves.start()
+    assert waiting.wait(60)
+    newer = Halves(config, tmp_path / "newer", attempt=2).client
+    newer._connect = halves.connect
+    with pytest.raises(AppError, match="CL-1530"):
+        newer.run()
+    over.set()
+    halves.join(threads)
+    assert isinstance(halves.errors["server"], LostError)
+    assert getattr(halves.errors["a"], "code", "") == "CL-1306"
