@@ -230,3 +230,19 @@ def test_the_example_of_the_library_runs_as_it_stands(
     assert len(differences) == 8
     assert max(differences) < 1e-4
     assert "adapter_model.safetensors" in capsys.readouterr().out
+
+
+MEASUREMENTS = {"README.md", "measured.md", "schedules-compared.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in sorted((REPO / "docs" / "methods").glob("*.md")) if page.name not in MEASUREMENTS],
+    ids=name_of,
+)
+def test_the_page_of_a_method_has_its_parts_and_its_place_in_the_index(page: Path) -> None:
+    text = text_of(page)
+    assert "**Source.**" in text
+    assert re.search(r"\*\*(Exact|Approximate|Not exact)\.\*\*", text)
+    assert "**Shown by**" in text
+    assert f"]({page.name})" in text_of(page.parent / "README.md")
