@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -12,7 +14,7 @@ from splitcore.errors import AppError
 from splitcore.models.files import FINAL_NORMS
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.recompute import recompute_layers
-from splitcore.models.slots import Port, SlotRole, inject_at, slot_for, tap_at
+from splitcore.models.slots import Port, Slot, SlotRole, inject_at, slot_for, tap_at
 
 
 def stock_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -123,6 +125,7 @@ def _empty(parent: nn.Module, name: str, module: nn.Module, port: Port) -> None:
         return
     for own, _ in list(module.named_parameters(recurse=False)):
         setattr(module, own, None)
+        module._is_hf_initialized = True  # type: ignore[assignment]  # the library would initialise what is gone
     for inner, child in list(module.named_children()):
         _empty(module, inner, child, port)
 
@@ -141,8 +144,36 @@ def carved_class(stock: type[PreTrainedModel], plan: SegmentPlan, port: Port, ar
     def build(self: PreTrainedModel, config: PreTrainedConfig, *args: Any, **kwargs: Any) -> None:
         stock.__init__(self, config, *args, **kwargs)
         carve(self, plan, port, arity)
+        _initialise_owned_only(self)
 
     return type(stock.__name__, (stock,), {"__init__": build, "__module__": stock.__module__})
+
+
+def _initialise_owned_only(model: PreTrainedModel) -> None:
+    """Keep slots from the stock initialisation: it fills buffers that no checkpoint holds and may visit each layer."""
+    for inner in model.modules():
+        if isinstance(inner, PreTrainedModel):
+            stock = inner._init_weights
+
+            def initialise(module: nn.Module, stock: Callable[[nn.Module], None] = stock) -> None:
+                with _without_slots(module):
+                    stock(module)
+
+            inner._init_weights = initialise  # type: ignore[method-assign]
+
+
+@contextmanager
+def _without_slots(module: nn.Module) -> Iterator[None]:
+    """Show a module's lists of layers without their slots: a stock initialisation may reach into every layer."""
+    lists = {n: c for n, c in module.named_children() if isinstance(c, nn.ModuleList)}
+    slotted = {n: c for n, c in lists.items() if any(isinstance(layer, Slot) for layer in c)}
+    try:
+        for name, layers in slotted.items():
+            setattr(module, name, nn.ModuleList(layer for layer in layers if not isinstance(layer, Slot)))
+        yield
+    finally:
+        for name, layers in slotted.items():
+            setattr(module, name, layers)
 
 
 class Segment:

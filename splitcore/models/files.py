@@ -18,10 +18,12 @@ SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]  # configuration and tok
 MAX_HEADER = 100_000_000
 EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings"})
 FINAL_NORMS = frozenset({"norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm", "ln_out"})
-OUTPUTS = frozenset({"lm_head", "embed_out", "output"})
+OUTPUTS = frozenset({"lm_head", "embed_out", "output", "cls", "generator_lm_head", "generator_predictions"})
 # The norm beside the list of layers: model.norm.weight, transformer.ln_f.bias.
 _FINAL_NORM = re.compile(rf"^[^\d]*\b(?:{'|'.join(sorted(FINAL_NORMS))})\.(?:weight|bias)$")
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|decoder_layers)\.(\d+)\.")
+# Encoders of pictures or sound in front of some decoders have layers of their own.
+_TOWER = re.compile(r"vision|visual|image|img_|audio|speech")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block|decoder_layers)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,15 @@ def _damaged(path: Path) -> AppError:
 
 def wanted_by(tensor: str, plan: SegmentPlan, *, tied: bool) -> bool:
     """Whether a segment may need this tensor of the checkpoint; names that tell nothing are taken to be needed."""
+    if _TOWER.search(tensor):
+        return True
     layer = _LAYER.search(tensor)
     if layer:
         return plan.owns(int(layer.group(1)))
     parts = set(tensor.split("."))
     if parts & OUTPUTS:
         return plan.output
-    if parts & EMBEDDINGS:
+    if EMBEDDINGS & {tensor.removesuffix(".weight").rpartition(".")[2]}:
         return plan.embedding or (plan.output and tied)
     if _FINAL_NORM.search(tensor):
         return plan.output

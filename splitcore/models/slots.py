@@ -55,6 +55,9 @@ class Slot(nn.Module):
             self._port.tapped_BLD = hidden_states
         return (hidden_states, *([None] * (self.slot_arity - 1))) if self.slot_arity else hidden_states
 
+    def set_attention_type(self, *args: Any, **kwargs: Any) -> None:
+        """Some stock encoders (BigBird) tell every layer how to attend, which is nothing to a slot."""
+
 
 def slot_for(layer: nn.Module, role: SlotRole, port: Port, arity: int = 0) -> Slot:
     """A slot with the plain attributes of the layer it replaces: a stock forward may ask for them (attention_type)."""

@@ -24,7 +24,7 @@ minimax_m2 minimax_m3_vl_text ministral ministral3 mistral mixtral modernbert-de
 moss_transcribe_diarize mpt mvp nanochat nemotron nemotron_h olmo olmo2 olmo3 olmo_hybrid olmoe openai-gpt
 opt pegasus persimmon phi phi3 phi4_multimodal phimoe plbart qwen2 qwen2_moe qwen3 qwen3_5 qwen3_5_moe
 qwen3_5_moe_text qwen3_5_text qwen3_moe qwen3_next qwen4_exp qwen4_exp_text recurrent_gemma rembert roberta
-roberta-prelayernorm roc_bert roformer rwkv seed_oss smollm3 solar_open stablelm starcoder2 trocr vaultgemma
+roberta-prelayernorm roc_bert roformer seed_oss smollm3 solar_open stablelm starcoder2 trocr vaultgemma
 whisper xglm xlm-roberta xlm-roberta-xl xlstm youtu
 """
 EXACT = frozenset(_EXACT.split())
@@ -63,6 +63,7 @@ REFUSED: Mapping[str, Refusal] = {
     "musicgen_melody": Refusal(_AUDIO),
     "prophetnet": Refusal("it predicts several tokens ahead in parallel streams: " + _STREAMS),
     "reformer": Refusal("its reversible layers carry two streams: " + _STREAMS),
+    "rwkv": Refusal("its first forward pass rescales the weights of every layer, also of those that a party lacks"),
     "xlm": Refusal("the parts of a layer lie in four lists side by side, so there is no list of layers to cut"),
     "xlnet": Refusal("it predicts in a permuted order and not from left to right, and has no causal order to cut"),
     "xmod": Refusal("its forward pass looks for the language adapters inside the first layer, which one party holds"),

@@ -13,13 +13,15 @@ from transformers import AutoModelForImageTextToText
 
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
+from splitcore.models.carve import layer_count
+from splitcore.models.files import wanted_by
 from splitcore.models.loading import compute_dtype, load_segment, load_whole, locate, read_config
 from splitcore.models.manifest import Manifest, build_manifest, verify_folder
 from splitcore.models.narrow import few_markers
 from splitcore.models.plan import segment_plans
 from splitcore.models.tests.configurations import configuration
 from splitcore.models.tests.tiny import FAMILIES, LAYERS, save_model
-from splitcore.models.twin import quiet_library, twin_config
+from splitcore.models.twin import build_twin, quiet_library, twin_config
 
 SECTION = ModelSection(name_or_path="tiny/model")
 
@@ -52,6 +54,32 @@ def test_segments_one_after_the_other_give_the_logits_of_the_whole_model(
         for plan in plans[1:]:
             hidden_BLD = load_segment(folder, plan, SECTION)(mask_BL, hidden_BLD=hidden_BLD)
     assert torch.equal(hidden_BLD, whole_BLV)
+
+
+# Among them: other names of layers and embeddings, an output head of several modules, a class that fills each layer's
+# buffers at its start, and one that tells each layer how to attend.
+@pytest.mark.parametrize("model_type", ["bert", "big_bird", "rembert", "mamba", "falcon_h1"])
+def test_segments_of_odd_types_load_from_their_own_shards(tmp_path: Path, model_type: str) -> None:
+    config = configuration(model_type)
+    with quiet_library():
+        build_twin(config).save_pretrained(tmp_path, max_shard_size="20KB")
+    ids_BL = torch.randint(3, 60, (2, 6), generator=torch.Generator().manual_seed(0))
+    mask_BL = torch.ones_like(ids_BL)
+    with torch.no_grad():
+        whole_BLV = load_whole(tmp_path, SECTION)(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
+        hidden_BLD = None
+        for role, plan in segment_plans("u_shape", 1, 1, layer_count(read_config(tmp_path))).items():
+            segment = load_segment(tmp_path, plan, SECTION)
+            hidden_BLD = segment(mask_BL, ids_BL=ids_BL if role == "head" else None, hidden_BLD=hidden_BLD)
+    assert torch.equal(hidden_BLD, whole_BLV)
+
+
+def test_layers_of_an_encoder_in_front_of_the_decoder_are_not_taken_for_its_own() -> None:
+    body = segment_plans("u_shape", 1, 2, LAYERS)["body"]
+    assert wanted_by(
+        "model.embed_tokens_extend.image_embed.img_processor.encoder.layers.0.mlp.fc1.bias", body, tied=False
+    )
+    assert not wanted_by("model.layers.0.mlp.fc1.bias", body, tied=False)
 
 
 def test_a_segment_holds_only_the_tensors_that_it_owns(llama: Path) -> None:
