@@ -21,6 +21,8 @@ KEYS = (
     "planner",
     "codecs",
     "quality",
+    "live_feed",
+    "stop",
 )
 
 

@@ -1,6 +1,7 @@
 """Plays workers for the run page's browser test: reads a command a line, answers with a line of JSON.
 
-`world NAME` makes a run that three workers have taken up; `steps RUN FIRST LAST` reports those steps of every worker;
+`world NAME` makes a run that three workers have taken up, `crowd COUNT` many, with people's sessions;
+`steps RUN FIRST LAST` reports those steps of every worker;
 `fail RUN` ends the run by a full disk at the second data organisation.
 """
 
@@ -15,6 +16,8 @@ import django
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
+from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from webapp.orgs.models import Role  # noqa: E402
@@ -31,6 +34,17 @@ def world(name: str) -> dict[str, str]:
     w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"{name} ")
     user = member(w.organisations[0], Role.STEWARD, email=f"watcher@{name}.example")
     return {"run": w.run.id, "email": user.email, "password": PASSWORD}
+
+
+def crowd(count: str) -> dict[str, list[dict[str, str]]]:
+    """Many started runs of organisations of their own, each with the session of a person who may watch it."""
+    found = []
+    for number in range(int(count)):
+        w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"Crowd {number} ")
+        client = Client()
+        client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
+        found.append({"run": w.run.id, "session": client.cookies[settings.SESSION_COOKIE_NAME].value})
+    return {"cookie": [{"name": settings.SESSION_COOKIE_NAME}], "runs": found}
 
 
 def steps(run_id: str, first: str, last: str) -> dict[str, int]:
@@ -89,6 +103,6 @@ def fail(run_id: str) -> dict[str, str]:
 if __name__ == "__main__":
     for line in sys.stdin:
         command, *words = line.split()
-        answer = {"world": world, "steps": steps, "fail": fail}[command](*words)
+        answer = {"world": world, "crowd": crowd, "steps": steps, "fail": fail}[command](*words)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

@@ -2,89 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from processes.children import end_child, start_child
-from processes.redis_server import free_port, start_redis
+from tests.e2e.played_hub import Hub, played_hub
 from tests.stack import wait_for
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Hub:
-    """A hub of this test's own, which it may kill and start again."""
-
-    environment: dict[str, str]
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-    feeder: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def feed(self, *words: str) -> dict[str, Any]:
-        """Let the played workers report."""
-        if self.feeder is None:
-            command = [sys.executable, "-m", "tests.e2e.run_feeder"]
-            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            self.feeder = subprocess.Popen(command, cwd=ROOT, env=self.environment, **pipes)
-        assert self.feeder.stdin is not None
-        assert self.feeder.stdout is not None
-        self.feeder.stdin.write(" ".join(words) + "\n")
-        self.feeder.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.feeder.stdout.readline())
-        return answer
-
-    def start(self) -> None:
-        """Serve, and wait until it answers."""
-        command = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--port", str(self.port)]
-        self.process = start_child([*command, "--log-level", "warning"], cwd=ROOT, env=self.environment)
-        wait_for(lambda: urlopen(f"{self.url}/health").status == 200, what="the hub")
-
-    def kill(self) -> None:
-        """End it without a word."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A hub with its own database and queue."""
-    queue, url = start_redis()
-    port = free_port()
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "webapp.settings.local",
-        "CUTLAYER_VAR_DIR": str(tmp_path_factory.mktemp("hub")),
-        "CUTLAYER_BASE_URL": f"http://127.0.0.1:{port}",
-        "REDIS_URL": url,
-    }
-    started = Hub(environment, port)
-    try:
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
-        started.start()
-        yield started
-    finally:
-        if started.feeder is not None:
-            started.feeder.kill()
-        if started.process is not None:
-            end_child(started.process)
-        end_child(queue)
+    """A hub of this module's own."""
+    with played_hub(tmp_path_factory.mktemp("hub")) as running:
+        yield running
 
 
 def watch(hub: Hub, browser: Browser, seeded: dict[str, Any]) -> Page:

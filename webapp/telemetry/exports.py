@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import Max
+
 from webapp.runs.models import Run
 from webapp.telemetry.models import Record
 from webapp.telemetry.selectors import parties_of, record_json
@@ -34,9 +36,13 @@ def cell(value: object) -> object:
 
 
 def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    """Each step once: of one that was done again after a recovery, what the newest attempt told."""
     parties = parties_of(run)
-    records = Record.objects.filter(run=run, kind__in=["metric", "eval"]).order_by("seq")
-    for record in records.iterator(chunk_size=2000):
+    records = Record.objects.filter(run=run, kind__in=["metric", "eval"])
+    if run.recoveries:
+        newest = records.values("participant_id", "kind", "step").annotate(newest=Max("seq"))
+        records = records.filter(seq__in=newest.values("newest"))
+    for record in records.order_by("seq").iterator(chunk_size=2000):
         shown = record_json(record=record, run=run, parties=parties)
         payload = shown.pop("payload")
         # `seconds` of a metric is the step's own duration; that since the run's start comes first.

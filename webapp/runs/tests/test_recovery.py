@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +19,7 @@ from webapp.runs.live.status import status_of
 from webapp.runs.models import RunState
 from webapp.runs.services import run_pause, run_resume, run_stop
 from webapp.runs.tests import factories as make
+from webapp.telemetry.exports import metrics_csv
 from webapp.telemetry.models import Record
 from webapp.telemetry.series import series_of
 from webapp.telemetry.services import records_store
@@ -206,6 +209,9 @@ def test_the_curve_shows_a_repeated_step_once_as_the_newer_attempt_made_it() -> 
     records_store(participant=part, batch=batch(part, metric(7, step=4, loss=40.0), metric(8, step=5, loss=50.0)))
     curve = series_of(w.fresh())[part.party]["loss"]
     assert [(step, value) for step, value, _ in curve] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0)]
+    w.run.recoveries = 1
+    rows = csv.DictReader(io.StringIO("".join(metrics_csv(w.run))))
+    assert [(row["step"], row["loss"]) for row in rows][-3:] == [("6", "6.0"), ("4", "40.0"), ("5", "50.0")]
 
 
 def test_a_worker_takes_its_runs_up_in_the_order_of_their_start() -> None:
