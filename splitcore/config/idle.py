@@ -16,6 +16,7 @@ def idle_fields(config: RunConfig) -> list[dict[str, str]]:
         "schedule.turn_steps": schedule.mode != "sequential" and f"the mode is {schedule.mode}",
         "schedule.relay": schedule.mode != "sequential" and f"the mode is {schedule.mode}",
         "schedule.group_clients": schedule.mode == "sequential" and "the mode is sequential",
+        "schedule.deadline_factor": schedule.straggler == "wait" and "a late organisation is waited for",
         "wire.gradient_rounding": wire.gradients in fine and f"gradients are sent as {wire.gradients}",
         "wire.cache_mb": not cached and "nothing is kept in a cache",
         "wire.cache_on": not cached and "nothing is kept in a cache",

@@ -76,6 +76,8 @@ def test_the_hub_shows_what_the_doctor_finds(stack: Stack, spare: str) -> None:
     found = json.loads(stack.groups.command(KEY, "worker", "doctor", "--json"))
     assert [check for check in found if check["status"] == "failed"] == []
     assert {check["name"] for check in told} == {check["name"] for check in found}
+    speed = wait_for(lambda: rest.get(f"/workers/{spare}")["hardware"].get("speed"), what="the worker's own speed")
+    assert speed["float32"] > 0
 
 
 def test_a_killed_worker_leaves_no_orphan(stack: Stack, spare: str) -> None:

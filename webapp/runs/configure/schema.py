@@ -39,6 +39,11 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # headings within a long sect
         "Memory": ("gradient_checkpointing", "cache_activations"),
         "Evaluation and safety": ("eval_every", "checkpoint_every", "checkpoints_kept", "on_non_finite"),
     },
+    "schedule": {
+        "How they train together": ("mode", "aggregate_every", "group_clients"),
+        "In turn (sequential)": ("turn_steps", "relay"),
+        "When one is late": ("straggler", "deadline_factor"),
+    },
     "wire": {
         "Formats": ("activations", "gradients", "gradient_rounding", "skip_padding"),
         "Changes instead of values": ("changes", "cache_mb", "cache_on"),

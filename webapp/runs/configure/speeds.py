@@ -139,7 +139,8 @@ def _speeds(old: RunConfig, shape: ModelShape, client: Participant, server: Part
     lane, step = client.metrics, max(client.step, 1)
     tokens = int(lane.get("seen_tokens") or 0) // step
     length = max(1, tokens // max(old.training.batch_size, 1))
-    ours, theirs = step_operations(shape, segments_of(old, shape), tokens, length)
+    again = old.training.gradient_checkpointing
+    ours, theirs = step_operations(shape, segments_of(old, shape), tokens, length, recompute=again)
     clients = client.run.participants.filter(role=ParticipantRole.CLIENT).count()
     compute, other = float(lane.get("compute_s") or 0), float(server.metrics.get("compute_s") or 0)
     link = _link(client)
