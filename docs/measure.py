@@ -26,7 +26,7 @@ from splitcore.models.quantised import QuantisedLinear
 TARGET = Path(__file__).parent / "methods" / "measured.md"
 MODEL = Path(__file__).parents[1] / "demo" / "base_model"
 STEPS = 8
-LONGER = 32
+LONGER = 16
 TRAINING = {"steps": STEPS, "batch_size": 8, "learning_rate": 5e-3, "max_length": 96, "eval_every": 0, "seed": 7}
 INTRODUCTION = f"""# Measured
 

@@ -15,6 +15,7 @@ from splitcore.models.tests.configurations import configuration
 from splitcore.models.twin import build_twin
 from splitcore.models.types import CONDITIONAL, EXACT, REFUSED, refusal_of
 
+FIRST_PASS = {"rwkv"}  # what forbids it happens in the first pass, which a twin has had when it is cut
 TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
@@ -56,7 +57,7 @@ def test_a_type_is_split_exactly_or_refused_with_its_reason(model_type: str) -> 
             admit(config)
         assert caught.value.code == "CL-1101"
         assert caught.value.details == {"model_type": model_type, "reason": REFUSED[model_type].reason}
-        assert measured(config), "it can be split after all"
+        assert measured(config) or model_type in FIRST_PASS, "it can be split after all"
         return
     assert not refusal_of(model_type, config.get_text_config(decoder=True))
     assert difference_of(config, with_adapter(build_twin(config))) == ""
