@@ -31,6 +31,7 @@ from splitcore.models.carve import Segment, hidden_width, layer_count
 from splitcore.models.loading import load_segment, locate, locate_configuration, read_config
 from splitcore.models.manifest import Manifest
 from splitcore.models.plan import Role, SegmentPlan, segment_plans
+from splitcore.models.recompute import return_large_blocks
 from splitcore.training.events import Event, PhaseChanged
 from splitcore.training.optim import moment_shapes
 from splitcore.wire.limits import FrameLimits, MessageRule, TensorRule, session_limits
@@ -206,6 +207,7 @@ def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: 
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
     if config.training.gradient_checkpointing:
+        return_large_blocks()
         segment.recompute(draws=lora.dropout > 0)
     return segment
 

@@ -25,14 +25,14 @@ from tests.benchmarks.halves import SERVER, run_split
 from tests.benchmarks.models import run_config, saved_model
 
 CLIENTS = 8
-LAYERS, WIDTH, VOCABULARY = 10, 640, 512
-ROWS, LENGTH = 2, 64
+LAYERS, WIDTH, VOCABULARY = 8, 1024, 512
+ROWS, LENGTH = 1, 64
 MB = 1e6
 
 
 def measure(scale: Scale) -> dict[str, Any]:
     """Peak with 8 clients ÷ (peak with one + 7 clients' own)."""
-    with saved_model(scale.of(WIDTH, 384), LAYERS, vocabulary=VOCABULARY) as folder:
+    with saved_model(scale.of(WIDTH, 768), LAYERS, vocabulary=VOCABULARY) as folder:
 
         def peaks(recompute: bool) -> dict[str, int]:
             config = run_config(
@@ -48,7 +48,7 @@ def measure(scale: Scale) -> dict[str, Any]:
             one, eight = (own(run_split(config, parties=count)[SERVER]) for count in (1, CLIENTS))
             return {"one": one, "eight": eight, "own": brought}
 
-        runs = interleaved(scale.of(3, 1), {"held": lambda: peaks(False), "recomputed": lambda: peaks(True)})
+        runs = interleaved(scale.of(2, 1), {"held": lambda: peaks(False), "recomputed": lambda: peaks(True)})
     found = {
         name: figure(
             [one[name]["eight"] / (one[name]["one"] + (CLIENTS - 1) * one[name]["own"]) for one in runs],

@@ -98,7 +98,11 @@ class _Proxy:
         await ended.wait()
 
     async def _join(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        far_in, far_out = await asyncio.open_connection(*self._target)
+        try:
+            far_in, far_out = await asyncio.open_connection(*self._target)
+        except OSError:  # the server half has ended
+            near_out.close()
+            return
         for carrying in (self._up.carry(near_in, far_out), self._down.carry(far_in, near_out)):
             task = asyncio.create_task(_until_broken(carrying))
             self._kept.add(task)
