@@ -11,13 +11,16 @@ the scale that makes the mean right: unbiased and nearly as exact (EDEN, arXiv 2
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 
 from splitcore.wire.formats import GROUP_FORMATS, SCALE_STEPS, TOP_RANGE, ZERO_SCALE, GroupFormat, group_size
 from splitcore.wire.messages import Payload
-from splitcore.wire.packing import bytes_of, pack, tensor_of, unpack
+from splitcore.wire.packing import bytes_of, pack, unpack
 from splitcore.wire.rounding import NEAREST, Draw, hadamard
 
 # best step of a uniform quantiser of N(0, 1), by number of levels
@@ -35,10 +38,7 @@ class GroupCodec:
 
     def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         """The packed form of `tensor` (…, D)."""
-        return self.encode_rotated(rotate(tensor, draw), tuple(tensor.shape), draw)
-
-    def encode_rotated(self, rotated_NG: torch.Tensor, shape: tuple[int, ...], draw: Draw = NEAREST) -> Payload:
-        """The packed form of groups that are rotated already."""
+        rotated_NG = rotate(tensor, draw)
         if draw.rounding == "stochastic":
             exponents_N, top, codes_NG = _stochastic(rotated_NG, self._format.levels, draw)
         else:
@@ -46,30 +46,23 @@ class GroupCodec:
         low = top - exponents_N
         scales_N = torch.where((low < ZERO_SCALE) & (exponents_N > FLOOR), low, ZERO_SCALE).to(torch.uint8)
         packed = pack(codes_NG.reshape(-1), self._format)
-        return Payload(self.name, shape, (bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes()))
+        buffers = (bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes())
+        return Payload(self.name, tuple(tensor.shape), buffers)
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         """fp32 values (…, D) on `device`, the same bits on every device."""
-        whole_NG, scale_N1 = self._parts(payload, device or "cpu")
-        size = whole_NG.shape[1]
-        # sums of at most 64 small integers: exact in any order, so rotated back before they are scaled
-        turned_NG = whole_NG @ _matrix(size, draw, whole_NG.device).t()
-        return _joined(turned_NG.mul_(scale_N1 * (0.5 / math.sqrt(size))), payload.shape)
-
-    def decode_rotated(self, payload: Payload, device: torch.device | str = "cpu") -> torch.Tensor:
-        """The groups (N, G) before they are rotated back."""
-        whole_NG, scale_N1 = self._parts(payload, device)
-        return whole_NG.mul_(scale_N1 * 0.5)
-
-    def _parts(self, payload: Payload, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Twice the levels as odd or even integers (N, G), and the scales (N, 1)."""
         groups, size = self._format.groups(payload.shape), group_size(payload.shape[-1])
-        packed = tensor_of(payload.buffers[0], (self._format.sizes(payload.shape)[0],), torch.uint8).to(device)
-        codes = unpack(packed, groups * size, self._format)
-        top = int(np.frombuffer(payload.buffers[2], dtype="<i4")[0])
-        scales = scale_table(top).to(device)[tensor_of(payload.buffers[1], (groups,), torch.uint8).to(device).long()]
-        whole_NG = codes.to(torch.float32).reshape(groups, size)
-        return whole_NG.mul_(2.0).sub_(self._format.levels - 1), scales.unsqueeze(1)
+        packed, scales = (np.frombuffer(buffer, np.uint8) for buffer in payload.buffers[:2])
+        top = int(np.frombuffer(payload.buffers[2], "<i4")[0])
+        codes_NG = unpack(_on(packed, device), groups * size, self._format).to(torch.float32).reshape(groups, size)
+        scale_N = scale_table(top).to(codes_NG.device)[_on(scales, device).to(torch.int32)]
+        # Twice the levels are whole: rotated back before they are scaled, sums of 64 of them are exact in any order.
+        back_GG = _matrix(size, draw, codes_NG.device).t() * 2.0
+        middle_G = back_GG.sum(0) * (-(self._format.levels - 1) / 2)
+        turned_NG = torch.addmm(middle_G, codes_NG, back_GG)
+        width = groups * size // max(1, prod(payload.shape[:-1]))
+        turned_NG.mul_((scale_N * (0.5 / math.sqrt(size))).unsqueeze(1))
+        return turned_NG.reshape(*payload.shape[:-1], width)[..., : payload.shape[-1]].contiguous()
 
 
 GROUP_CODECS = {name: GroupCodec(format_) for name, format_ in GROUP_FORMATS.items()}
@@ -81,13 +74,7 @@ def rotate(tensor: torch.Tensor, draw: Draw = NEAREST) -> torch.Tensor:
     size = group_size(values.shape[-1])
     if lacking := -values.shape[-1] % size:
         values = torch.nn.functional.pad(values, (0, lacking))
-    return (values.reshape(-1, size) @ _matrix(size, draw, values.device)).mul_(1 / math.sqrt(size))
-
-
-def rotate_back(rotated_NG: torch.Tensor, shape: tuple[int, ...], draw: Draw = NEAREST) -> torch.Tensor:
-    """The inverse of `rotate`: a tensor of `shape`."""
-    size = rotated_NG.shape[1]
-    return _joined((rotated_NG @ _matrix(size, draw, rotated_NG.device).t()).mul_(1 / math.sqrt(size)), shape)
+    return values.reshape(-1, size) @ (_matrix(size, draw, values.device) / math.sqrt(size))
 
 
 def _matrix(size: int, draw: Draw, device: torch.device) -> torch.Tensor:
@@ -97,11 +84,12 @@ def _matrix(size: int, draw: Draw, device: torch.device) -> torch.Tensor:
     return matrix.to(device)
 
 
-def _joined(groups_NG: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    width = -(-shape[-1] // groups_NG.shape[1]) * groups_NG.shape[1]
-    return groups_NG.reshape(*shape[:-1], width)[..., : shape[-1]].contiguous()
+def _on(bytes_: np.ndarray[Any, Any], device: torch.device | str | None) -> torch.Tensor:
+    """Bytes as a tensor of its own: a received frame is read-only."""
+    return torch.from_numpy(bytes_.copy()).to(device or "cpu")
 
 
+@lru_cache(maxsize=256)
 def scale_table(top: int) -> torch.Tensor:
     """The 256 scales that a scale code can mean under the top exponent `top`, fp32."""
     table = torch.tensor([2.0 ** ((top - code) / SCALE_STEPS) for code in range(ZERO_SCALE + 1)], dtype=torch.float32)
@@ -124,13 +112,14 @@ def _nearest(rotated_NG: torch.Tensor, levels: int, unbiased: bool) -> tuple[tor
     size = rotated_NG.shape[1]
     norm_N1 = torch.linalg.vector_norm(rotated_NG, dim=1, keepdim=True)
     unit_N1 = (math.sqrt(size) / STEPS[levels]) / norm_N1.clamp_min(TINY)
-    codes_NG = (rotated_NG * unit_N1).add_(levels / 2).clamp_(0, levels - 1).to(torch.uint8)
-    value_NG = codes_NG.to(torch.float32).sub_((levels - 1) / 2)
+    value_NG = (rotated_NG * unit_N1).add_(levels / 2).clamp_(0, levels - 1).floor_()
+    codes_NG = value_NG.to(torch.uint8)
+    value_NG.sub_((levels - 1) / 2)
     along_N = torch.linalg.vecdot(rotated_NG, value_NG)
     if unbiased:
         scale_N = norm_N1.squeeze(1).square() / along_N.clamp_min(TINY)
     else:
-        scale_N = along_N / torch.linalg.vecdot(value_NG, value_NG).clamp_min(TINY)
+        scale_N = along_N / torch.linalg.vector_norm(value_NG, dim=1).square_().clamp_min(TINY)
     norm_N = norm_N1.squeeze(1)
     scale_N = torch.where((norm_N > TINY) & (norm_N < math.inf), scale_N, norm_N)  # a NaN may not be hidden
     return *_exponents(scale_N, up=False), codes_NG
