@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from splitcore.config.base import Section, ui
 
 Topology = Literal["u_shape", "vanilla"]
+GradientName = Literal["fp32", "bf16", "int8", "int6", "int5", "int4", "int3", "int2", "tiered"]
 ChangeName = Literal["int4", "int3", "int2", "ternary"]
 Rounding = Literal["nearest", "stochastic", "rotated"]
 CodecName = Literal["fp32", "bf16", "int8", "int6", "int5", "int4", "int3", "int2"]
@@ -382,9 +383,12 @@ class WireSection(Section):
         ),
         json_schema_extra=ui(label="Activations"),
     )
-    gradients: CodecName = Field(
+    gradients: GradientName = Field(
         "bf16",
-        description="Format of activation gradients between the organisations.",
+        description=(
+            "Format of activation gradients between the organisations. tiered: as few bytes as int2, with more bits "
+            "for the tokens that matter most."
+        ),
         json_schema_extra=ui(label="Gradients"),
     )
     gradient_rounding: Rounding = Field(

@@ -17,6 +17,7 @@ from splitcore.wire.group_codec import GROUP_CODECS
 from splitcore.wire.messages import FrameError, Payload
 from splitcore.wire.packing import bytes_of, tensor_of
 from splitcore.wire.rounding import NEAREST, Draw
+from splitcore.wire.tiered_codec import TieredCodec
 
 
 class Codec(Protocol):
@@ -69,16 +70,16 @@ class _Int8RowCodec:
         return whole.to(torch.float32) * scale.unsqueeze(-1)
 
 
-CODECS: dict[str, Codec] = {**GROUP_CODECS} | {
-    codec.name: codec
-    for codec in (
-        _PlainCodec("fp32", torch.float32),
-        _PlainCodec("bf16", torch.bfloat16),
-        _Int8RowCodec(),
-        _PlainCodec("i64", torch.int64),
-        _PlainCodec("u8", torch.uint8),
-    )
-}
+_ALL: list[Codec] = [
+    _PlainCodec("fp32", torch.float32),
+    _PlainCodec("bf16", torch.bfloat16),
+    _Int8RowCodec(),
+    *GROUP_CODECS.values(),
+    TieredCodec(),
+    _PlainCodec("i64", torch.int64),
+    _PlainCodec("u8", torch.uint8),
+]
+CODECS: dict[str, Codec] = {codec.name: codec for codec in _ALL}
 
 
 def encode(tensor: torch.Tensor, codec: str, draw: Draw = NEAREST) -> Payload:

@@ -11,6 +11,7 @@ message's top exponent. A group's scale is 2^((top − code) / 16), or 0 for cod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -140,16 +141,47 @@ GROUP_FORMATS: dict[str, GroupFormat] = {
     )
 }
 
-FORMATS: dict[str, WireFormat] = {**GROUP_FORMATS} | {
-    format_.name: format_
-    for format_ in (
-        _FloatFormat("fp32", 32),
-        _FloatFormat("bf16", 16),
-        _Int8RowFormat(),
-        _IntegerFormat("i64", "<i8"),
-        _IntegerFormat("u8", "<u1"),
-    )
-}
+
+class TieredFormat:
+    """Bits where the energy is: a quarter of the tokens in int4, then some in int3, some ternary, the rest as zeros.
+
+    For gradients, most of whose energy is in few tokens. Buffers: the tier of each token, four to a byte, then those
+    of each tier's format. The last dimension is a token's vector, all others count tokens.
+    """
+
+    name = "tiered"
+    integer = False
+    tiers = ("int4", "int3", "ternary")
+    sixteenths = (4, 7, 11)  # of the tokens, the largest first, that are in the first tier, the first two, all three
+
+    def counts(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Tokens of each tier, and of those that are left out."""
+        tokens = prod(shape[:-1])
+        edges = [0, *(-(-tokens * part // 16) for part in self.sixteenths), tokens]
+        return tuple(after - before for before, after in pairwise(edges))
+
+    def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        counts = self.counts(shape)
+        parts = [GROUP_FORMATS[tier].sizes((count, shape[-1])) for tier, count in zip(self.tiers, counts, strict=False)]
+        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part))
+
+    def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
+        """Each tier's values; whether the tiers have their sizes is for the decoder to see, which knows the shape."""
+        parts = [buffers[1 + 3 * place : 4 + 3 * place] for place in range(len(self.tiers))]
+        return all(GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True))
+
+
+TIERED = TieredFormat()
+_ALL: list[WireFormat] = [
+    _FloatFormat("fp32", 32),
+    _FloatFormat("bf16", 16),
+    _Int8RowFormat(),
+    *GROUP_FORMATS.values(),
+    TIERED,
+    _IntegerFormat("i64", "<i8"),
+    _IntegerFormat("u8", "<u1"),
+]
+FORMATS: dict[str, WireFormat] = {format_.name: format_ for format_ in _ALL}
 
 
 def payload_bytes(codec: str, shape: Sequence[int]) -> int:
