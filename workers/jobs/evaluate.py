@@ -42,7 +42,16 @@ ROWS = 512  # at most so many held-out rows are measured
 NEW_TOKENS = 256
 MEMORY_FACTOR = 1.5  # bytes needed for a byte of weights
 # How far the loss may lie from what the split model reported, by the coarsest number format on the wire.
-TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2, "int8": 2e-1, "int4": 3e-1, "int3": 6e-1, "int2": 2.0}
+TOLERANCE = {
+    "fp32": 1e-3,
+    "bf16": 5e-2,
+    "int8": 2e-1,
+    "int6": 2e-1,
+    "int5": 2.5e-1,
+    "int4": 3e-1,
+    "int3": 6e-1,
+    "int2": 2.0,
+}
 
 
 @dataclass(frozen=True)
