@@ -19,7 +19,7 @@ from splitcore.errors import AppError
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import read_tokenizer
 from splitcore.training.client_evaluation import ClientEvaluation
-from splitcore.training.client_step import ClientStep, StepOutcome
+from splitcore.training.client_step import ClientStep, StepOutcome, TooLateError
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
 from splitcore.training.finite import Skips
@@ -158,7 +158,12 @@ class ClientHalf:
         if self._step < self._total:
             self._announce(self._step)
         while self._step < self._total and self._skips.ending is None:
-            self._evaluate_when_due()
+            try:
+                with self._stepper.within(self._step):
+                    self._evaluate_when_due()
+            except TooLateError as late:
+                self._leave(late)
+                continue
             self._watch.phase("training")
             self._train_step()
         if self._skips.ending is None:
@@ -235,11 +240,17 @@ class ClientHalf:
         if outcome.late:
             self._catch_up()
 
+    def _leave(self, late: TooLateError) -> None:
+        """The step ended while this party still measured held-out rows."""
+        before = self._link.channel.sent.bytes, self._link.channel.received.bytes
+        self._complete(self._stepper.leave(self._step, self._total, late.message), [], before)
+        self._catch_up()
+
     def _catch_up(self) -> None:
         """Take over the steps that ended without this party, until it takes part again."""
         self._stepper.come_back(self._step)
         joins: int | None = None
-        while joins is None or self._step < joins:
+        while (joins is None or self._step < joins) and self._skips.ending is None:
             before = self._link.channel.sent.bytes, self._link.channel.received.bytes
             self._clock.take_step()
             found = self._stepper.missed(self._step, self._total)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -40,7 +41,7 @@ class StepOutcome:
     late: bool = False  # it ended without this party's part
 
 
-class _TooLateError(Exception):
+class TooLateError(Exception):
     """The step that this party is in the middle of has ended without it."""
 
     def __init__(self, message: Message) -> None:
@@ -118,7 +119,7 @@ class ClientStep:
 
     def _noted(self, message: Message) -> bool:
         if message.kind is Kind.AGGREGATE and message.step == self._flying and message.body.get("late") is True:
-            raise _TooLateError(message)
+            raise TooLateError(message)
         if message.kind is not Kind.STEP_TOTAL:
             return False
         self._totals[message.step] = int(number(message, "tokens"))
@@ -149,13 +150,11 @@ class ClientStep:
         """
         if not batches:
             return self._sit_out(step, total)
-        self._flying = step
         try:
-            return self._take_part(step, total, batches)
-        except _TooLateError as late:
-            return self._leave(step, total, late.message)
-        finally:
-            self._flying = None
+            with self.within(step):
+                return self._take_part(step, total, batches)
+        except TooLateError as late:
+            return self.leave(step, total, late.message)
 
     def _take_part(self, step: int, total: int, batches: list[Batch]) -> StepOutcome:
         flight = _Flight(step, batches)
@@ -304,7 +303,16 @@ class ClientStep:
 
     # ---- too late
 
-    def _leave(self, step: int, total: int, message: Message) -> StepOutcome:
+    @contextmanager
+    def within(self, step: int) -> Iterator[None]:
+        """While this party is at `step`, raise TooLateError as soon as the step has ended without it."""
+        self._flying = step
+        try:
+            yield
+        finally:
+            self._flying = None
+
+    def leave(self, step: int, total: int, message: Message) -> StepOutcome:
         """Drop what was begun of a step, and take over what the others made of it.
 
         Head and tail step with their sum where it is shared; ends of one's own stay as they are.
@@ -333,7 +341,7 @@ class ClientStep:
             return message.step
         if message.kind is not Kind.AGGREGATE or message.step != step:
             raise out_of_turn(message)
-        return self._leave(step, total, message)
+        return self.leave(step, total, message)
 
     def _average(self, step: int) -> None:
         """Replace the weights of head and tail by their average over the parties, weighted by tokens."""

@@ -122,7 +122,9 @@ class ServerStep:
             case Kind.STEP_DONE if place is Place.LATE:
                 self._comes_back(party, message)
             case Kind.ACTIVATIONS if message.evaluation:
+                self.roster.evaluates(party)
                 self._work.evaluate(party, message)
+                self.roster.evaluates(party)
             case Kind.ACTIVATIONS:
                 self._forward(party, message)
             case Kind.GRADIENTS:

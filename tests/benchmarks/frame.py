@@ -23,6 +23,8 @@ KEYS = (
     "quality",
     "live_feed",
     "stop",
+    "stragglers",
+    "grouping",
 )
 
 

@@ -51,6 +51,7 @@ class _Member:
     place: Place = Place.IN
     joins: int = 0  # the step from which it takes part, when it is back
     began: float | None = None  # when its time in this step began; None: the clock does not run yet
+    heard: bool = False  # it has begun with its part of this step
     took: float = inf  # its time in this step, once it has brought all
     missed: list[Ending] = field(default_factory=list)
 
@@ -94,18 +95,27 @@ class Roster:
     # ---- time
 
     def begin(self, step: int) -> None:
-        """A step begins. Where the parties evaluate first, its clock starts with its first message of the step."""
+        """A step begins. Where the parties evaluate first, the clocks start once half of them have begun."""
         self._step, self._noticed = step, set()
         waits = self._plan.evaluates_at(step, self._total)
         for member in self._members.values():
             if member.place is Place.BACK and step >= member.joins:
                 member.place = Place.IN
-            member.began, member.took = None if waits else self._now(), inf
+            member.began, member.took, member.heard = None if waits else self._now(), inf, False
 
     def heard(self, party: str) -> None:
         """A party has begun with its part of the step."""
+        self._members[party].heard = True
+        members = [self._members[name] for name in self.taking_part(self._step)]
+        half = sum(member.heard for member in members) > (len(members) - 1) // 2
+        for member in members if half else [self._members[party]]:
+            member.began = self._now() if member.began is None else member.began
+
+    def evaluates(self, party: str) -> None:
+        """A party measures held-out rows, which is no part of the step: its clock starts again."""
         member = self._members[party]
-        member.began = self._now() if member.began is None else member.began
+        if not member.heard:
+            member.began = self._now()
 
     def brought(self, party: str) -> None:
         """A party has brought its whole part."""
@@ -178,7 +188,7 @@ class Roster:
         member.place, member.joins = Place.BACK, joins
         missed, member.missed = member.missed, []
         if joins <= self._step:
-            member.place, member.took = Place.IN, inf
+            member.place, member.took, member.heard = Place.IN, inf, False
             member.began = None if self._plan.evaluates_at(self._step, self._total) else self._now()
         return missed
 

@@ -29,7 +29,7 @@ STUCK = 2  # the step (from 0) in whose middle party c stands still
 
 
 class StuckChannel:
-    """A channel whose activations of one step wait for a flag."""
+    """A channel whose activations at one step, of an evaluation too, wait for a flag."""
 
     def __init__(self, channel: Channel, flag: Flag) -> None:
         self._channel, self._flag = channel, flag
@@ -38,7 +38,7 @@ class StuckChannel:
         return getattr(self._channel, name)
 
     def send(self, message: Message, *, timeout: float | None = None) -> int:
-        if message.kind is Kind.ACTIVATIONS and message.step == STUCK and not message.evaluation:
+        if message.kind is Kind.ACTIVATIONS and message.step == STUCK:
             self._flag.wait(60)
         return self._channel.send(message, timeout=timeout)
 
@@ -102,6 +102,17 @@ def test_a_step_goes_on_without_a_late_party_whose_contribution_is_dropped_and_w
         assert difference(segments / "a" / role, segments / "c" / role) == 0.0
     steps = {event.step for event in events if isinstance(event, StepFinished) and event.party == "c"}
     assert steps == set(range(1, 17))
+
+
+def test_a_party_that_is_stuck_in_an_evaluation_leaves_it(model: Model, tmp_path: Path, moves_on: Flag) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.party == SERVER and event.step == STUCK + 3:
+            moves_on.set()
+
+    config = config_of(model, {"straggler": "continue"}, steps=8, eval_every=STUCK)
+    held_out = dict.fromkeys(SHARDS, rows(3))
+    splitcore.fine_tune(config, SHARDS, out=tmp_path, eval_rows=held_out, on_event=listen)
+    assert difference(tmp_path / "segments/a/tail", tmp_path / "segments/c/tail") == 0.0
 
 
 def test_ends_of_ones_own_stay_as_they_are_in_a_step_that_was_missed(
