@@ -25,6 +25,7 @@ KEYS = (
     "stop",
     "stragglers",
     "grouping",
+    "recovery",
 )
 
 

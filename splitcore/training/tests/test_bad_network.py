@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -16,17 +15,12 @@ from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
 from splitcore.training import local
 from splitcore.training.checkpoint import checkpoint_steps
-from splitcore.training.client import ClientHalf
-from splitcore.training.events import Event, StepFinished
-from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.training.events import StepFinished
+from splitcore.training.halves import HalfSettings
 from splitcore.training.link import LostError
-from splitcore.training.server import ServerHalf
 from splitcore.training.tests.conftest import run_config
-from splitcore.wire.certificates import create_identity
-from splitcore.wire.channel import Channel, Listener
+from splitcore.training.tests.grpc_halves import Adapter, Halves, adapter
 from splitcore.wire.faults import FaultRates, FaultyWire
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.grpc_listener import serve
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.memory import memory_pair
 from splitcore.wire.messages import Buffer
@@ -34,8 +28,6 @@ from splitcore.wire.session import Session
 from splitcore.wire.tests.relay import Relay
 
 Model = Callable[[str], Path]
-Adapter = list[bytes]
-SERVER, CLIENT = create_identity("server"), create_identity("client")
 FAULTS = {name: FaultRates(**{name: 0.2}) for name in ("drop", "duplicate", "reorder", "corrupt", "truncate")}
 
 
@@ -53,87 +45,6 @@ def clean(config: RunConfig, tmp_path: Path) -> Adapter:
 def in_memory(config: RunConfig, out: Path) -> Adapter:
     settings = HalfSettings(config=config, parties=["a"], model_source=config.model.name_or_path, out=out)
     return adapter(local.run_in_threads(settings, {"a": rows(10)}, {}, ()))
-
-
-def adapter(results: Mapping[str, HalfResult]) -> Adapter:
-    return [
-        (path / "adapter_model.safetensors").read_bytes() for half in sorted(results) for path in results[half].segments
-    ]
-
-
-class Halves:
-    """Both halves in threads of this process, joined by real gRPC through a relay that can be cut."""
-
-    def __init__(self, config: RunConfig, out: Path, *, patience: float = 30.0, attempt: int = 1) -> None:
-        self.events: list[Event] = []
-        self.on_step: Callable[[int], None] = lambda step: None
-        self.results: dict[str, HalfResult] = {}
-        self.errors: dict[str, BaseException] = {}
-        self.relay: Relay | None = None
-        self._ready, self._patience = Flag(), patience
-        settings = HalfSettings(
-            config=config, parties=["a"], model_source=config.model.name_or_path, out=out, emit=self._emit
-        )
-
-        def of(name: str) -> HalfSettings:
-            home = out / f"attempt-{attempt}" / name
-            return replace(settings, out=home, checkpoints=out / "checkpoints" / name)
-
-        self.server = ServerHalf(
-            of("server"), listen=self._listen, ready=self._open, attempt=attempt, attempts={"a": attempt}
-        )
-        self.client = ClientHalf(of("a"), party="a", rows=rows(10), connect=self.connect, attempt=attempt)
-
-    def _listen(self, limits: Mapping[str, FrameLimits]) -> Listener:
-        clients = {"a": CLIENT.certificate_pem}
-        return serve(identity=SERVER, clients=clients, limits=limits, host="127.0.0.1", patience=self._patience)
-
-    def _open(self, address: tuple[str, int]) -> None:
-        self.relay = Relay(address[1])
-        self._ready.set()
-
-    def connect(self, limits: FrameLimits) -> Channel:
-        assert self._ready.wait(30)
-        assert self.relay is not None
-        pinned = SERVER.certificate_pem
-        return dial(
-            "127.0.0.1",
-            self.relay.port,
-            identity=CLIENT,
-            server_certificate=pinned,
-            limits=limits,
-            patience=self._patience,
-        )
-
-    def _emit(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, StepFinished) and event.party == "a":
-            self.on_step(event.step)
-
-    def start(self) -> list[Thread]:
-        work = {"server": self.server.run, "a": self.client.run}
-        threads = [Thread(target=self._work, args=item, daemon=True) for item in work.items()]
-        for thread in threads:
-            thread.start()
-        return threads
-
-    def _work(self, name: str, run: Callable[[], HalfResult]) -> None:
-        try:
-            self.results[name] = run()
-        except BaseException as error:
-            self.errors[name] = error
-
-    def run(self) -> Adapter:
-        self.join(self.start())
-        assert not self.errors
-        return adapter(self.results)
-
-    def join(self, threads: list[Thread]) -> None:
-        for thread in threads:
-            thread.join(timeout=120)
-            assert not thread.is_alive()
-        if self.relay is not None:
-            self.relay.close()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
