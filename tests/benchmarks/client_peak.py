@@ -33,7 +33,7 @@ def measure(scale: Scale) -> dict[str, Any]:
                 "server": own(halves[SERVER]),
             }
 
-        runs = interleaved(scale.of(3, 1), {"held": lambda: peaks(False), "recomputed": lambda: peaks(True)})
+        runs = interleaved(scale.of(2, 1), {"held": lambda: peaks(False), "recomputed": lambda: peaks(True)})
     found = {
         name: figure(
             [one[name]["client"] / one[name]["whole"] for one in runs],

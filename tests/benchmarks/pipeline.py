@@ -13,7 +13,7 @@ from tests.benchmarks.frame import Scale, Table, figure, interleaved, show
 from tests.benchmarks.speed import bench, speed_figure, split, unsplit
 
 CUTS = {"1+1": (1, 1), "2+2": (2, 2)}
-MICRO = 4
+MICRO = 8
 
 
 def measure(scale: Scale) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def measure(scale: Scale) -> dict[str, Any]:
             training={"micro_batches": MICRO},
         )
         arms = {str(count): lambda count=count: run_split(config, parties=count)[SERVER] for count in CLIENTS}
-        runs = interleaved(scale.of(3, 1), arms)
+        runs = interleaved(scale.of(2, 1), arms)
     shares = {}
     for name in arms:
         records = [one[name] for one in runs]
