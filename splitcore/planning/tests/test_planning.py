@@ -228,6 +228,20 @@ def test_averaging_every_tenth_step_costs_a_tenth_and_never_costs_nothing() -> N
     assert norms < every[10] < every[1]
 
 
+def test_each_schedule_costs_what_it_sends_and_holds() -> None:
+    shape = shape_of("llama")
+    plans = {
+        mode: estimate(config_of(schedule={"mode": mode}), shape, 4)
+        for mode in ("parallel", "sequential", "splitfed_v1", "personalised")
+    }
+    parts = {mode: plan.clients["client 1"].traffic.parts for mode, plan in plans.items()}
+    held = {mode: plan.server_memory.parts["adapter and optimiser"] for mode, plan in plans.items()}
+    assert parts["sequential"]["activations"] == pytest.approx(parts["parallel"]["activations"] / 4)
+    assert parts["personalised"]["adapters"] < parts["sequential"]["adapters"] < parts["parallel"]["adapters"]
+    assert parts["splitfed_v1"]["adapters"] > parts["parallel"]["adapters"]  # the norms come on top
+    assert held["splitfed_v1"] == 4 * held["parallel"] == 4 * held["sequential"]
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text", "opt"])
 def test_what_autograd_keeps_lies_within_the_range(family: str) -> None:
     sizes = MODELS[family] | {"vocab_size": 64}

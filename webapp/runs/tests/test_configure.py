@@ -12,6 +12,7 @@ from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import changed_paths, field_specs, value_at
+from webapp.runs.contract import adapter_traffic
 from webapp.runs.models import Run, RunState
 from webapp.runs.tests import factories as make
 
@@ -194,6 +195,31 @@ def test_a_bare_head_is_warned_of_and_the_matrix_says_that_labels_are_computable
     matrix = who_sees_what(config, [Party("A", "client"), Party("G", "server")])
     labels = next(row for row in matrix["rows"] if row["label"] == "Labels")
     assert [cell["level"] for cell in labels["cells"]] == ["own", "yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "client", "server", "sentence"),
+    [
+        ({}, "aggregate", "gradients in every step", "gradients of the head and tail adapters, summed in every step"),
+        ({"mode": "splitfed_v1", "aggregate_every": 5}, "aggregate", "weights every 5 steps", "averaged every 5 steps"),
+        (
+            {"mode": "sequential", "turn_steps": 3},
+            "yes",
+            "weights every 3 steps, handed on",
+            "and the optimiser's state",
+        ),
+        ({"mode": "sequential", "relay": False}, "own", "until the end", ""),
+        ({"mode": "personalised"}, "own", "until the end", ""),
+    ],
+)
+def test_the_matrix_and_the_contract_say_what_each_schedule_exchanges(schedule, client, server, sentence):
+    config = RunConfig.parse(make.config(schedule=schedule))
+    matrix = who_sees_what(config, [Party("A", "client"), Party("B", "client"), Party("G", "server")])
+    cells = next(row for row in matrix["rows"] if row["label"] == "Head and tail adapters")["cells"]
+    assert (cells[0]["level"], cells[2]["note"]) == (client, server)
+    lines = " ".join(adapter_traffic(config, 2))
+    assert sentence in lines
+    assert bool(lines) == bool(sentence)
 
 
 def test_vanilla_says_that_labels_are_sent():

@@ -183,18 +183,19 @@ def test_a_half_lost_during_a_pause_is_taken_up_again_when_the_run_is_resumed() 
     assert [(a.kind, a.wanted_attempt) for a in assignments_for(w.workers[0])] == [("train", 2)]
 
 
-def test_values_that_are_not_finite_pause_the_run_and_name_their_party() -> None:
+@pytest.mark.parametrize(("code", "event"), [("CL-1532", "values.not_finite"), ("CL-1534", "party.late")])
+def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code: str, event: str) -> None:
     w = make.started()
     trained(w, 5)
     detail = f"{w.part(1).party}: loss"
-    told = record(1, "event", name="values.not_finite", detail=detail)
+    told = record(1, "event", name=event, detail=detail)
     records_store(participant=w.part(2), batch=batch(w.part(2), told))
-    error = ErrorInfo(code="CL-1532", message="The run paused because a value was not finite.")
+    error = ErrorInfo(code=code, message="The run paused.")
     for place in range(3):
         make.exit_part(w, place, "failed", error)
     run = w.fresh()
     assert (run.state, run.desired) == (RunState.PAUSED, "paused")
-    assert (run.failure["code"], run.failure["organisation"]) == ("CL-1532", "Beta bank")
+    assert (run.failure["code"], run.failure["organisation"]) == (code, "Beta bank")
     assert "Beta bank" in sentence(w)
     run_resume(actor=w.engineer, run=run)
     assert (w.fresh().state, w.run.failure) == (RunState.RECOVERING, None)
