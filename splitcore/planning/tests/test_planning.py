@@ -432,3 +432,17 @@ def test_the_latency_of_micro_batches_overlaps_and_the_update_is_a_round_trip() 
         plan = estimate(config_of(training={"batch_size": 8, "micro_batches": micro}), shape_of("llama"), speeds=fast)
         assert plan.time.total is not None
         assert plan.time.total.expected == pytest.approx(6 * 0.02, rel=1e-3)
+
+
+def test_a_quantised_base_and_the_checkpoints_own_format_are_counted() -> None:
+    config = json.loads(json.dumps(AutoConfig.for_model("llama", **MODELS["llama"]).to_dict(), default=str))
+    shape = ModelShape.from_config({**config, "dtype": "bfloat16"})
+
+    def base(**model: str) -> float:
+        sections = {"model": {"name_or_path": "some/model", "dtype": "auto", **model}}
+        return estimate(RunConfig.parse(sections), shape).server_memory.parts["base weights"]
+
+    once = max(linear.parameters for linear in shape.linears) * 4  # one matrix at a time is dequantised
+    assert base() * 2 == base(dtype="float32")
+    assert (base(quantisation="int8") - once) / base() == pytest.approx(0.5)
+    assert (base(quantisation="int4") - once) / base() == pytest.approx(0.258, abs=1e-3)

@@ -51,6 +51,18 @@ def test_split_in_memory_equals_unsplit(
     assert result.bytes["downlink"] > 0
 
 
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_a_quantised_base_trains_the_same_split_and_unsplit(scheme: str, model: Model, tmp_path: Path) -> None:
+    config = run_config(
+        model("llama"), model={"quantisation": scheme}, training={"steps": 3, "gradient_checkpointing": True}
+    )
+    split = splitcore.fine_tune(config, {"a": rows(6)}, out=tmp_path / "split")
+    whole = splitcore.fine_tune_unsplit(config, {"a": rows(6)}, out=tmp_path / "whole")
+    assert split.train_losses == whole.train_losses
+    ours, theirs = (load_file(tmp_path / name / "adapter" / ADAPTER) for name in ("split", "whole"))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("micro_batches", [1, 4])
 @pytest.mark.parametrize("topology", ["u_shape", "vanilla"])
