@@ -17,7 +17,7 @@ import django
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from webapp.orgs.models import Role  # noqa: E402
@@ -40,7 +40,8 @@ def crowd(count: str) -> dict[str, list[dict[str, str]]]:
     """Many started runs of organisations of their own, each with the session of a person who may watch it."""
     found = []
     for number in range(int(count)):
-        w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"Crowd {number} ")
+        with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):  # nobody signs in
+            w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"Crowd {number} ")
         client = Client()
         client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
         found.append({"run": w.run.id, "session": client.cookies[settings.SESSION_COOKIE_NAME].value})

@@ -16,7 +16,9 @@ TRAINING = {"steps": 400, "batch_size": 4, "micro_batches": 1, "warmup": 0, "eva
 HELD_SECONDS = 3.0
 
 
-def test_paused_run_stands_still_goes_on_when_resumed_and_can_be_stopped(stack: Stack) -> None:
+def test_paused_run_stands_still_and_goes_on_when_resumed_even_after_a_worker_was_restarted(
+    stack: Stack,
+) -> None:
     rest = stack.stage.parties["clinic"].rest
     run_id = launch(stack.stage, name="Held run", trains=DATA_PARTIES, training=TRAINING, evaluate=False)
     approve_by_all(stack.stage, run_id)
@@ -43,6 +45,17 @@ def test_paused_run_stands_still_goes_on_when_resumed_and_can_be_stopped(stack: 
     wait_for(lambda: min(steps_of(run()).values()) >= max(held.values()) + 3, seconds=60, what="three more steps")
     assert {part["phase"] for part in run()["participants"]} == {"training"}
     assert {part["attempt"] for part in run()["participants"]} == {1}, "the very processes went on"
+
+    rest.post(f"/runs/{run_id}/pause")
+    wait_for(lambda: {part["phase"] for part in run()["participants"]} == {"paused"}, seconds=60, what="the pause")
+    held = steps_of(run())
+    stack.stop_site("bank")  # its operator restarts the worker meanwhile
+    stack.groups.start_worker("bank")
+    wait_for(lambda: {part["phase"] for part in run()["participants"]} == {"waiting"}, seconds=120, what="the ends")
+    assert run()["state"] == "paused"
+    rest.post(f"/runs/{run_id}/resume")
+    wait_for(lambda: min(steps_of(run()).values()) >= max(held.values()) + 3, seconds=120, what="three more steps")
+    assert {part["attempt"] for part in run()["participants"]} == {2}, "every part was taken up again"
     rest.post(f"/runs/{run_id}/stop")
     wait_for(lambda: run()["state"] == "stopped", seconds=30, what="the stop")
 

@@ -122,7 +122,9 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
     participant.stop_confirmed_at = timezone.now()
     if exit_.checkpoint_step is not None:
         participant.metrics = {**participant.metrics, "checkpoint_step": exit_.checkpoint_step}
-    if not interrupted:
+    if interrupted:
+        phase_set(participant, Phase.WAITING)
+    else:
         participant.outcome = exit_.outcome
         participant.error = exit_.error.model_dump() if exit_.error else None
         phase_set(participant, Phase(exit_.outcome))
