@@ -16,7 +16,9 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]  # configuration and tokenizer, as patterns
 MAX_HEADER = 100_000_000
-EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings"})
+EMBEDDINGS = frozenset(
+    {"embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings", "tokens_embed", "w"}
+)
 FINAL_NORMS = frozenset({"norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm", "ln_out"})
 OUTPUTS = frozenset({"lm_head", "embed_out", "output", "cls", "generator_lm_head", "generator_predictions"})
 # The norm beside the list of layers: model.norm.weight, transformer.ln_f.bias.
