@@ -103,7 +103,7 @@ def _drop_output(model: PreTrainedModel, layers: str, port: Port) -> None:
 
 def _drop_senses(model: PreTrainedModel, layers: str, port: Port) -> None:
     """Take the weights out of a vision or audio part, which text never reaches: what stands beside the text's model."""
-    if not set(model.config.sub_configs) - {"text_config"}:
+    if not model.config.sub_configs:
         return
     embeddings = model.get_input_embeddings()
     path = layers.split(".")

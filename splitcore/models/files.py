@@ -24,6 +24,8 @@ OUTPUTS = frozenset({"lm_head", "embed_out", "output", "cls", "generator_lm_head
 # The norm beside the list of layers: model.norm.weight, transformer.ln_f.bias.
 _FINAL_NORM = re.compile(rf"^[^\d]*\b(?:{'|'.join(sorted(FINAL_NORMS))})\.(?:weight|bias)$")
 # Encoders of pictures or sound in front of some decoders have layers of their own.
+# No segment holds them (carve), but for one that text passes through.
+TOWER_IN_EMBEDDING = "embed_tokens_extend"
 _TOWER = re.compile(r"vision|visual|image|img_|audio|speech")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block|decoder_layers)\.(\d+)\.")
 
@@ -144,7 +146,7 @@ def _damaged(path: Path) -> AppError:
 def wanted_by(tensor: str, plan: SegmentPlan, *, tied: bool) -> bool:
     """Whether a segment may need this tensor of the checkpoint; names that tell nothing are taken to be needed."""
     if _TOWER.search(tensor):
-        return True
+        return TOWER_IN_EMBEDDING in tensor
     layer = _LAYER.search(tensor)
     if layer:
         return plan.owns(int(layer.group(1)))
@@ -153,7 +155,7 @@ def wanted_by(tensor: str, plan: SegmentPlan, *, tied: bool) -> bool:
         return plan.output
     if EMBEDDINGS & {tensor.removesuffix(".weight").rpartition(".")[2]}:
         return plan.embedding or (plan.output and tied)
-    if _FINAL_NORM.search(tensor):
+    if _FINAL_NORM.search(tensor) and not parts & EMBEDDINGS:
         return plan.output
     return True
 

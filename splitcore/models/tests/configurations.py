@@ -24,6 +24,7 @@ COMPLETED: dict[str, dict[str, Any]] = {
         ),
         _DECODER,
     ),
+    "bloom": {"n_layer": 5},
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
     "dbrx": {"attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0}},
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
