@@ -117,6 +117,12 @@ def test_a_kill_while_weights_are_averaged_changes_nothing(model: Model, tmp_pat
     assert train(config, tmp_path / "killed", parties=2, restarts=2, drills=AVERAGING) == whole
 
 
+def test_a_kill_while_head_and_tail_are_handed_on_changes_nothing(model: Model, tmp_path: Path) -> None:
+    config, drill = config_of(model("llama"), schedule={"mode": "sequential"}), {"b": "send:adapter_weights@3"}
+    whole = train(config, tmp_path / "whole", parties=2)
+    assert train(config, tmp_path / "killed", parties=2, restarts=1, drills=[drill]) == whole
+
+
 def test_without_restarts_a_kill_is_reported_with_its_party_and_the_run_can_be_resumed(
     model: Model, undisturbed: Adapters, tmp_path: Path
 ) -> None:
