@@ -206,8 +206,10 @@ def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: 
     segment = load_segment(folder, plan.plans[role], config.model, device=plan.device, manifest=settings.manifest)
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
-    if config.training.gradient_checkpointing:
-        return_large_blocks()
+    recompute = config.training.gradient_checkpointing
+    if plan.device == "cpu" and (recompute or (role == "body" and len(settings.parties) > 1)):
+        return_large_blocks()  # what several parties hold would pin what was freed between
+    if recompute:
         segment.recompute(draws=lora.dropout > 0)
     return segment
 

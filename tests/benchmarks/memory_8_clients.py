@@ -31,7 +31,7 @@ MB = 1e6
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Peak with 8 clients ÷ (peak with one + 7 clients' own)."""
+    """(Peak with 8 clients − what 7 of them bring) ÷ peak with one."""
     with saved_model(scale.of(WIDTH, 768), LAYERS, vocabulary=VOCABULARY) as folder:
 
         def peaks(recompute: bool) -> dict[str, int]:
@@ -51,7 +51,7 @@ def measure(scale: Scale) -> dict[str, Any]:
         runs = interleaved(scale.of(2, 1), {"held": lambda: peaks(False), "recomputed": lambda: peaks(True)})
     found = {
         name: figure(
-            [one[name]["eight"] / (one[name]["one"] + (CLIENTS - 1) * one[name]["own"]) for one in runs],
+            [(one[name]["eight"] - (CLIENTS - 1) * one[name]["own"]) / one[name]["one"] for one in runs],
             **{f"{part}_mb": figure([one[name][part] / MB for one in runs]) for part in ("one", "eight", "own")},
         )
         for name in ("held", "recomputed")
