@@ -334,3 +334,17 @@ def test_every_field_has_its_place_in_the_form_once():
     form = ConfigForm(None, config=make.config(), models=MODELS)
     drawn = [item.spec.path for item in form.drawn()]
     assert sorted(drawn) == sorted(spec.path for spec in field_specs())
+
+
+def test_a_form_that_came_back_with_a_problem_goes_on_with_the_same_draft(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    before = Run.objects.count()
+    url = f"{reverse('runs:new')}?project={w.project.id}"
+    refused = client.post(url, _post(client, w, run="", action="submit", **{"split.head_layers": "5"}))
+    assert refused.status_code == 422
+    draft = Run.objects.exclude(pk=w.run.pk).get()
+    assert f'value="{draft.id}"' in refused.content.decode()
+    client.post(url, _post(client, w, run=draft.id, action="submit"))
+    draft.refresh_from_db()
+    assert (Run.objects.count(), draft.state) == (before + 1, RunState.AWAITING)

@@ -144,6 +144,8 @@ def run_new(request: MemberRequest) -> HttpResponseBase:
     project = project_get_for(user=request.user, project_id=project_id)
     if request.method != "POST":
         return _page(request, setup(project, None))
+    if run_id := request.POST.get("run", ""):  # the page came back with a problem, after the draft was saved
+        return run_edit(request, run_id)
     return _act(request, setup(project, None, request.POST))
 
 
