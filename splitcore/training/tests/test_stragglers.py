@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ import splitcore
 from splitcore.config import RunConfig, ScheduleSection
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
+from splitcore.training.client import ClientHalf
 from splitcore.training.events import SERVER, Event, PartyLate, StepFinished
+from splitcore.training.halves import HalfSettings
 from splitcore.training.local import MemoryListener
+from splitcore.training.server import ServerHalf
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_parties import difference
 from splitcore.training.unsplit import UnsplitRun
@@ -146,6 +150,51 @@ def test_a_run_that_pauses_names_the_late_party_and_resumes_to_the_very_same_ada
     splitcore.fine_tune(config, SHARDS, out=tmp_path / "paused", resume=True)
     splitcore.fine_tune(config_of(model, {}, steps=5), SHARDS, out=tmp_path / "whole")
     assert difference(tmp_path / "paused" / "adapter", tmp_path / "whole" / "adapter") == 0.0
+
+
+class LostChannel(StuckChannel):
+    """A channel that ends in the middle of a step."""
+
+    def send(self, message: Message, *, timeout: float | None = None) -> int:
+        if message.kind is Kind.ACTIVATIONS and message.step == STUCK:
+            self._channel.close(timeout=1.0)
+        return self._channel.send(message, timeout=timeout)
+
+
+def test_the_others_go_on_when_a_party_is_lost(model: Model, tmp_path: Path) -> None:
+    config = config_of(model, {"straggler": "continue", "deadline_factor": 50}, steps=5)
+    door, ends, failed = MemoryListener(Flag()), dict[str, Any](), dict[str, BaseException]()
+    absent: list[list[str]] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.party == SERVER:
+            absent.append(event.absent)
+
+    def connect(limits: FrameLimits) -> Any:
+        channel = door.connect(limits)
+        return LostChannel(channel, Flag()) if limits.session.participant == "c" else channel
+
+    def settings(name: str) -> HalfSettings:
+        source = config.model.name_or_path
+        return HalfSettings(config=config, parties=list(SHARDS), model_source=source, out=tmp_path / name, emit=emit)
+
+    halves: dict[str, Any] = {SERVER: ServerHalf(settings(SERVER), listen=door.listen)}
+    halves |= {p: ClientHalf(settings(p), party=p, rows=SHARDS[p], connect=connect) for p in SHARDS}
+
+    def work(name: str) -> None:
+        try:
+            ends[name] = halves[name].run().status
+        except AppError as error:
+            failed[name] = error
+
+    threads = [Thread(target=work, args=(name,)) for name in halves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert ends == {SERVER: "done", "a": "done", "b": "done"}
+    assert set(failed) == {"c"}
+    assert absent == [[], [], ["c"], ["c"], ["c"]]
 
 
 @pytest.mark.parametrize(
