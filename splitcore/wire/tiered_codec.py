@@ -39,8 +39,9 @@ class TieredCodec:
         for tier, part in enumerate(parts):
             tiers_N[part] = tier
         buffers = [bytes_of(pack(tiers_N, PLACES))]
-        for tier, codec in enumerate(self._codecs):
-            buffers += codec.encode(values_ND[tiers_N == tier], draw).buffers  # type: ignore[arg-type]
+        sorted_ND = values_ND.index_select(0, tiers_N.argsort(stable=True))
+        for codec, part_ND in zip(self._codecs, torch.split(sorted_ND, [len(part) for part in parts]), strict=False):
+            buffers += codec.encode(part_ND, draw).buffers  # type: ignore[arg-type]
         return Payload(self.name, tuple(tensor.shape), tuple(buffers))
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
@@ -50,9 +51,10 @@ class TieredCodec:
         tiers_N = unpack(packed, prod(shape[:-1]), PLACES)
         if torch.bincount(tiers_N, minlength=4).tolist() != list(counts):
             raise FrameError("CL-1311", "The tiers of a gradient's tokens are not those of its shape.")
-        values_ND = torch.zeros(len(tiers_N), shape[-1], device=tiers_N.device)
-        for tier, codec in enumerate(self._codecs):
-            if counts[tier]:
-                part = Payload(codec.name, (counts[tier], shape[-1]), payload.buffers[1 + 3 * tier : 4 + 3 * tier])
-                values_ND[tiers_N == tier] = codec.decode(part, draw, device)
+        parts = [torch.zeros(counts[-1], shape[-1], device=tiers_N.device)]
+        for tier in reversed(range(len(self._codecs))):
+            part = Payload(TIERED.tiers[tier], (counts[tier], shape[-1]), payload.buffers[1 + 3 * tier : 4 + 3 * tier])
+            parts.insert(0, self._codecs[tier].decode(part, draw, device) if counts[tier] else parts[0][:0])
+        sorted_ND = torch.cat(parts)
+        values_ND = torch.empty_like(sorted_ND).index_copy_(0, tiers_N.argsort(stable=True), sorted_ND)
         return values_ND.reshape(shape)
