@@ -32,7 +32,7 @@ Found = dict[str, Any]
 
 def measure(scale: Scale) -> dict[str, Any]:
     """Train every arm once with the same seed, and score each on the same prompts."""
-    steps, asked = scale.of(90, 12), e2e.held_out(scale.of(60, 20), SEED)
+    steps, asked = scale.of(75, 12), e2e.held_out(scale.of(60, 20), SEED)
     shards = e2e.clients_rows(CLIENTS, 4 * steps // 3, SEED)
     found: dict[str, Found] = {"base": {**score(_config(steps), None, asked)}}
     with tempfile.TemporaryDirectory(prefix="cutlayer-quality-") as scratch:
