@@ -155,6 +155,7 @@ class Session(Closing):
             if self.over:
                 self._finish()
                 return
+            self._owe_acknowledgement(1)  # the other end may be waiting for it alone
             if self._kept:  # ask what arrived, since acknowledgements wait for the application
                 self._owe(FrameType.PROBE)
         self.on_output()
@@ -162,7 +163,7 @@ class Session(Closing):
         with self._state:
             self._owe(FrameType.FIN)
         self.on_output()
-        self._drain(lambda: FrameType.FIN not in self._due, deadline)
+        self._drain(lambda: FrameType.FIN not in self._due or self._has_left(), deadline)
         self._leave(deadline)
 
     def abort(self, code: str) -> None:
@@ -355,6 +356,10 @@ class Session(Closing):
 
     def _peer_is_done(self) -> bool:
         return self._last is not None and self._arrived >= self._last
+
+    def _has_left(self) -> bool:
+        """Whether the other end has said that it is done and has gone: nobody is there to tell anything."""
+        return self._last is not None and not self._attached
 
     def _owe(self, type_: FrameType, text: bytes = b"") -> None:
         """Have a frame of that type sent as soon as the connection is free."""

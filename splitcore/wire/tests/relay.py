@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from threading import Thread
 
 
@@ -31,16 +32,14 @@ class Relay:
                 Thread(target=self._copy, args=(source, sink), daemon=True).start()
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                if self.damage:
-                    self.damage = False
-                    data = bytes([data[0] ^ 1]) + data[1:]
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            sink.close()
+        forward(source, sink, self._spoilt)
+
+    def _spoilt(self, data: bytes) -> bytes:
+        """The data, with one bit flipped where that was asked for."""
+        if not self.damage:
+            return data
+        self.damage = False
+        return bytes([data[0] ^ 1]) + data[1:]
 
     def cut(self) -> None:
         for end in self._open:
@@ -52,3 +51,14 @@ class Relay:
     def close(self) -> None:
         self._door.close()
         self.cut()
+
+
+def forward(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes] = bytes) -> None:
+    """Pass on what comes until either end is closed."""
+    try:
+        while data := source.recv(65_536):
+            sink.sendall(change(data))
+    except OSError:
+        pass
+    finally:
+        sink.close()

@@ -35,7 +35,7 @@ from splitcore.wire.messages import ChannelError, FrameError, Kind, Message, Pee
 from splitcore.wire.preflight import client_context, preflight
 from splitcore.wire.session import Session
 from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
-from splitcore.wire.tests.relay import Relay
+from splitcore.wire.tests.relay import Relay, forward
 
 SERVER, CLIENT, STRANGER = create_identity("w-server"), create_identity("w-client"), create_identity("w-stranger")
 
@@ -144,6 +144,16 @@ def test_a_connection_that_stays_away_is_reported_lost_at_both_ends() -> None:
             with pytest.raises(ChannelError, match="CL-1326"):
                 end.receive(timeout=30)
         relay.close()
+
+
+def test_the_end_that_closes_last_does_not_wait_for_the_one_that_has_left(listener: GrpcListener) -> None:
+    client, server = call(listener.address[1]), listener.accept(timeout=5)
+    client.send(head_up(0))
+    server.receive(timeout=5)
+    server.close(timeout=60)
+    began = time.monotonic()
+    client.close(timeout=60)
+    assert time.monotonic() - began < 30
 
 
 CLIENT_PROGRAM = """
@@ -434,7 +444,7 @@ def test_a_configured_proxy_carries_the_connection_end_to_end(listener: GrpcList
             far = socket.create_connection(listener.address)
             near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             for source, sink in ((near, far), (far, near)):
-                Thread(target=Relay._copy, args=(None, source, sink), daemon=True).start()
+                Thread(target=forward, args=(source, sink), daemon=True).start()
 
     Thread(target=connect, daemon=True).start()
     client = dial(
