@@ -123,7 +123,7 @@ def configure(person: Person) -> str:
     expect(page.locator("[name$='training.steps']")).to_have_value("4")
     page.locator("[name$='training.micro_batches']").fill("2")
     page.get_by_role("button", name=re.compile("Request approval|Fix|Submit")).last.click()
-    page.wait_for_url(re.compile(r"/runs/run_\w+(/approvals)?"))
+    page.wait_for_url(re.compile(r"/runs/run_\w+/approvals$"))  # the saved draft's own address is /edit
     found = re.search(r"/runs/(run_\w+)", page.url)
     assert found is not None
     return f"/runs/{found[1]}"

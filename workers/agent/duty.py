@@ -67,12 +67,15 @@ class Duty:
         with self._lock:
             self._end_unwanted(set())
 
-    def desire(self, participant_id: str, desired: Desired) -> None:
-        """What the hub wants of a participant now, as a telemetry reply tells it."""
+    def desire(self, participant_id: str, attempt: int, desired: Desired) -> None:
+        """What the hub wants of a participant's attempt now, as a telemetry reply tells it.
+
+        The reply may come late: what was said of an older attempt does not touch the one that runs.
+        """
         if desired is Desired.NONE:
             return
         for row in self._spool.jobs(state="running"):
-            if row.participant_id == participant_id and row.kind == "train":
+            if (row.participant_id, row.attempt, row.kind) == (participant_id, attempt, "train"):
                 folder = JobFolder.of(self._home, row.run_id, row.job_id)
                 if folder.condemned() is None:
                     folder.write_desired(desired)

@@ -26,7 +26,7 @@ GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # not this worker's b
 class Sender:
     """Sends what waits. Each call goes as far as the hub lets it; HubError (transient) means: try again later."""
 
-    def __init__(self, spool: Spool, hub: HubClient, on_desired: Callable[[str, Desired], None]) -> None:
+    def __init__(self, spool: Spool, hub: HubClient, on_desired: Callable[[str, int, Desired], None]) -> None:
         self._spool, self._hub, self._on_desired = spool, hub, on_desired
         self._limit = BATCH
 
@@ -56,7 +56,7 @@ class Sender:
         more = len(records) < len(pending.records) or len(pending.records) == self._limit
         self._limit = BATCH
         self._spool.stored(pending.participant_id, reply.stored_through)
-        self._on_desired(pending.participant_id, reply.desired)
+        self._on_desired(pending.participant_id, pending.attempt, reply.desired)
         return more and reply.stored_through >= records[-1].seq
 
     def _refused(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:

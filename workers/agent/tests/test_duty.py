@@ -226,6 +226,16 @@ def test_a_newer_attempt_ends_the_older_one_and_is_rung_for_when_that_is_gone(si
         assert site.folder().desired() is Desired.RUNNING
 
 
+def test_what_is_said_late_of_an_older_attempt_does_not_stop_the_newer_one(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 2)
+    duty.desire("prt_1", 1, Desired.STOPPED)
+    assert site.folder().desired() is Desired.RUNNING
+    duty.desire("prt_1", 2, Desired.STOPPED)
+    assert site.folder().desired() is Desired.STOPPED
+
+
 def test_a_killed_job_is_reported_once_and_rung_for_again_when_the_hub_wants_it(site: Site) -> None:
     duty = site.duty()
     duty.apply(listed(site.assignment()))

@@ -22,7 +22,7 @@ class Bench:
     hub: FakeHub
     spool: Spool
     sender: Sender
-    desired: list[tuple[str, Desired]]
+    desired: list[tuple[str, int, Desired]]
 
     def write(self, count: int, participant: str = "prt_1") -> None:
         for _ in range(count):
@@ -52,7 +52,7 @@ def test_an_exit_arrives_after_every_record(bench: Bench) -> None:
     assert sorted(bench.hub.records["prt_1"]) == list(range(1, 1204))
     assert all(len(body["records"]) <= 500 for body in bench.hub.bodies("/telemetry"))
     assert bench.hub.calls[-1][1].endswith("/exit")
-    assert bench.desired[-1] == ("prt_1", Desired.RUNNING)
+    assert bench.desired[-1] == ("prt_1", 1, Desired.RUNNING)
     bench.sender.send_all()
     assert len(bench.hub.bodies("/exit")) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import stat
 import tarfile
 import zipfile
@@ -77,7 +76,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "ratio of a table": ("rows.parquet", packed_bomb, "CL-1225"),
     "10k entries": ("rows.zip", lambda: zipped(names=[f"{n}.jsonl" for n in range(10_000)], content=b"{}"), "CL-1210"),
     "wrong type": ("rows.exe", ROWS.encode, "CL-1210"),
-    "wrong content": ("rows.parquet", lambda: pickle.dumps({"prompt": "a", "completion": "b"}), "CL-1210"),
+    "wrong content": ("rows.parquet", lambda: b"\x80\x04]\x94.", "CL-1210"),
     "beyond the quota": ("rows.jsonl", lambda: bytes(QUOTA), "CL-1220"),
     "beyond the quota once unpacked": ("rows.parquet", repeated_bomb, "CL-1220"),
     "CSV formula": ("rows.csv", lambda: b"prompt,completion,=HYPERLINK(1)\na,b,c\n", "CL-1226"),
