@@ -44,7 +44,7 @@ class _PlainCodec:
         return Payload(self.name, tuple(plain.shape), (bytes_of(plain),))
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
-        return tensor_of(payload.buffers[0], payload.shape, self._dtype)
+        return tensor_of(payload.buffers, payload.shape, self._dtype)
 
 
 class _Int8RowCodec:
@@ -65,8 +65,8 @@ class _Int8RowCodec:
         return Payload(self.name, tuple(values.shape), (bytes_of(whole), bytes_of(scale.squeeze(-1).contiguous())))
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
-        whole = tensor_of(payload.buffers[0], payload.shape, torch.int8)
-        scale = tensor_of(payload.buffers[1], payload.shape[:-1], torch.float32)
+        whole = tensor_of(payload.buffers[:1], payload.shape, torch.int8)
+        scale = tensor_of(payload.buffers[1:], payload.shape[:-1], torch.float32)
         return whole.to(torch.float32) * scale.unsqueeze(-1)
 
 
@@ -104,7 +104,8 @@ def decode(
     """A new tensor with the payload's values, on `device`, as `dtype` where given. Raises FrameError CL-1308, 1310."""
     if payload.codec not in CODECS:
         raise FrameError("CL-1308", f"There is no codec named '{payload.codec}'.", details={"known": sorted(CODECS)})
-    if tuple(memoryview(buffer).nbytes for buffer in payload.buffers) != FORMATS[payload.codec].sizes(payload.shape):
+    expected, held = FORMATS[payload.codec].sizes(payload.shape), [memoryview(b).nbytes for b in payload.buffers]
+    if tuple([sum(held)] if len(expected) == 1 else held) != expected:
         raise FrameError("CL-1310")
     return CODECS[payload.codec].decode(payload, draw, device).to(device=device, dtype=dtype)
 

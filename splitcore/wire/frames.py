@@ -1,9 +1,10 @@
 """Messages to bytes and back. Decoding trusts nothing: whatever comes in, a valid message or a FrameError comes out.
 
 A frame is a fixed prefix (magic, version, type, lengths, sequence, credit, checksum), a JSON header and the tensors'
-raw buffers one after another. Only DATA frames carry a message; the other types keep a connection in order (see
-`session`). The checksum is the CRC-32 of the prefix before it, the header and the fold of the buffers; it finds damage,
-not malice: authenticity, and damage on the network itself, are TLS's.
+raw buffers one after another; large tensors follow in frames of their own (see `parts`). Only DATA frames, and the MORE
+frames that continue them, carry a message; the other types keep a connection in order (see `session`). The checksum is
+the CRC-32 of the prefix before it, the header and the fold of the buffers; it finds damage, not malice: authenticity,
+and damage on the network itself, are TLS's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -21,9 +22,10 @@ import numpy as np
 from splitcore.wire.formats import FORMATS
 from splitcore.wire.limits import FrameLimits, MessageRule, TensorRule
 from splitcore.wire.messages import Buffer, FrameError, Json, Kind, Message, Payload, Phase, SessionIds
+from splitcore.wire.parts import Arriving, Pending, in_parts, parts_of
 
 MAGIC = b"CutL"
-VERSION = 2
+VERSION = 3
 PREFIX = struct.Struct(">4sBBIQQQI")
 FOLD = 4096  # bytes; one pass at the speed of memory, where a CRC of all bytes takes five times as long
 MAX_DEPTH = 6
@@ -31,14 +33,15 @@ MAX_NAME = 256
 
 
 class FrameType(IntEnum):
-    """What a frame does; all but DATA and ABORT are a bare prefix."""
+    """What a frame does; all but DATA, MORE and ABORT are a bare prefix. DATA and MORE are numbered by `sequence`."""
 
-    DATA = 1  # one message, numbered by `sequence`; `credit` of the other end's were taken by the application
+    DATA = 1  # a message, or its beginning; `credit` of the other end's frames were taken by the application
     ACK = 2  # `sequence` arrived, `credit` were taken by the application
     RESEND = 3  # like ACK, and: what follows `sequence` is missing
     PROBE = 4  # `sequence` is the last that was sent: say what arrived
     FIN = 5  # nothing follows `sequence`
     ABORT = 6  # the sender stops; the header is an error code
+    MORE = 7  # the next part of the message that the DATA frame before it began
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,20 @@ def encode_bare(type_: FrameType, sequence: int, credit: int = 0, header: bytes 
     return _assemble(type_, sequence, credit, header, [])
 
 
-def encode(message: Message, sequence: int, *, max_frame_bytes: int, credit: int = 0, whole: bool = True) -> bytes:
-    """The DATA frame of a message whose `session` is set; copies each tensor once. Raises FrameError CL-1304, 1311.
+@dataclass(frozen=True)
+class Encoded:
+    """The frames of a message, each made when it is asked for; `nbytes` of all `count` of them together."""
 
-    `whole`: whether the checksum covers the tensors too, which a transport that proves every byte makes needless.
+    count: int
+    nbytes: int
+    frames: Iterator[bytes]
+
+
+def encode(message: Message, sequence: int, *, max_frame_bytes: int, credit: int = 0, whole: bool = True) -> Encoded:
+    """The frames of a message whose `session` is set, the first numbered `sequence`; copies each tensor once.
+
+    Raises FrameError CL-1304 where the message as a whole is larger than `max_frame_bytes`, CL-1311.
+    `whole`: whether checksums cover the tensors too, which a transport that proves every byte makes needless.
     """
     session = message.session
     if session is None:
@@ -71,8 +84,7 @@ def encode(message: Message, sequence: int, *, max_frame_bytes: int, credit: int
         "at": [message.step, message.micro, message.phase, message.evaluation],
         "body": dict(message.body),
         "tensors": [
-            [name, payload.codec, list(payload.shape), [memoryview(buffer).nbytes for buffer in payload.buffers]]
-            for name, payload in message.tensors.items()
+            [name, payload.codec, list(payload.shape), _sizes(payload)] for name, payload in message.tensors.items()
         ],
     }
     try:
@@ -82,8 +94,27 @@ def encode(message: Message, sequence: int, *, max_frame_bytes: int, credit: int
     total = PREFIX.size + len(text) + message.nbytes
     if total > max_frame_bytes:
         raise FrameError("CL-1304", details={"bytes": total, "allowed": max_frame_bytes, "kind": str(message.kind)})
-    buffers = [buffer for payload in message.tensors.values() for buffer in payload.buffers]
-    return _assemble(FrameType.DATA, sequence, credit, text, buffers, whole)
+    buffers: list[Buffer] = []
+    parts: list[memoryview] = []
+    for payload in message.tensors.values():
+        if in_parts(payload.codec, payload.nbytes):
+            parts += parts_of(payload)
+        else:
+            buffers += payload.buffers
+
+    def made() -> Iterator[bytes]:
+        yield _assemble(FrameType.DATA, sequence, credit, text, buffers, whole)
+        for number, part in enumerate(parts, sequence + 1):
+            yield _assemble(FrameType.MORE, number, 0, b"", [part], whole)
+
+    return Encoded(1 + len(parts), total + PREFIX.size * len(parts), made())
+
+
+def _sizes(payload: Payload) -> list[int]:
+    """Bytes of each buffer of a payload's format."""
+    if in_parts(payload.codec, payload.nbytes):
+        return [payload.nbytes]
+    return [memoryview(buffer).nbytes for buffer in payload.buffers]
 
 
 def _assemble(
@@ -146,8 +177,15 @@ def read_abort(prefix: Prefix, data: Buffer) -> str:
     return text.decode("ascii", errors="replace")
 
 
-def decode(prefix: Prefix, data: Buffer, limits: FrameLimits) -> Message:
-    """The message of a DATA frame; its payloads are views into `data`.
+def part_of(prefix: Prefix, data: Buffer) -> memoryview:
+    """What a MORE frame brings, a view into `data`. Raises FrameError CL-1301."""
+    if prefix.header_bytes:
+        raise FrameError("CL-1301")
+    return memoryview(data).toreadonly().cast("B")[PREFIX.size :]
+
+
+def decode(prefix: Prefix, data: Buffer, limits: FrameLimits) -> Arriving:
+    """The message that a DATA frame begins, most often complete; its payloads are views into `data`.
 
     Raises FrameError: CL-1301 malformed header, 1304 too large, 1305 and 1306 ids, 1307 kind or field not allowed,
     1308 codec, 1309 name or shape, 1310 buffer length, 1311 values.
@@ -161,8 +199,8 @@ def decode(prefix: Prefix, data: Buffer, limits: FrameLimits) -> Message:
     rule = limits.rules.get((kind, phase))
     if rule is None:
         raise FrameError("CL-1307", details={"kind": str(kind), "phase": str(phase)})
-    tensors = _read_tensors(header["tensors"], view[PREFIX.size + prefix.header_bytes :], rule)
-    return Message(kind, step, micro, phase, evaluation, header["body"], tensors, session)
+    whole, pending = _read_tensors(header["tensors"], view[PREFIX.size + prefix.header_bytes :], rule)
+    return Arriving(Message(kind, step, micro, phase, evaluation, header["body"], whole, session), pending)
 
 
 def _parse(text: memoryview) -> dict[str, Any]:
@@ -232,17 +270,20 @@ _KINDS = {str(kind): kind for kind in Kind}
 _PHASES = {str(phase): phase for phase in Phase}
 
 
-def _read_tensors(entries: list[Any], body: memoryview, rule: MessageRule) -> dict[str, Payload]:
-    """Check every entry against its rule first, then cut the body, then look at the values."""
+def _read_tensors(entries: list[Any], body: memoryview, rule: MessageRule) -> tuple[dict[str, Payload], list[Pending]]:
+    """Check every entry against its rule first, then cut the body, then look at the values; and what is to follow."""
     described = [_read_entry(entry, rule.tensors) for entry in entries]
     names = [name for name, *_ in described]
     missing = {name for name, tensor in rule.tensors.items() if tensor.required} - set(names)
     if len(set(names)) != len(names) or missing:
         raise FrameError("CL-1309", details={"missing": sorted(missing)[:5]})
-    if sum(sum(sizes) for _, _, _, sizes in described) != body.nbytes:
+    if sum(sum(sizes) for _, codec, _, sizes in described if not in_parts(codec, sum(sizes))) != body.nbytes:
         raise FrameError("CL-1310")
-    payloads, start = {}, 0
+    payloads, pending, start = {}, [], 0
     for name, codec, shape, sizes in described:
+        if in_parts(codec, sum(sizes)):
+            pending.append(Pending(name, codec, shape, rule.tensors[name]))
+            continue
         buffers = []
         for size in sizes:
             buffers.append(body[start : start + size])
@@ -251,7 +292,7 @@ def _read_tensors(entries: list[Any], body: memoryview, rule: MessageRule) -> di
         if not FORMATS[codec].within(buffers, tensor.low, tensor.high):
             raise FrameError("CL-1311", details={"tensor": name})
         payloads[name] = Payload(codec, shape, tuple(buffers))
-    return payloads
+    return payloads, pending
 
 
 def _read_entry(entry: Any, rules: Mapping[str, TensorRule]) -> tuple[str, str, tuple[int, ...], tuple[int, ...]]:

@@ -56,7 +56,7 @@ class _Lane:
                 while (frame := self._source.next_frame(self._outgoing, wait=False)) is not None:
                     for arriving in [frame] if self._fault is None else self._fault(frame):
                         self._target.deliver(self._incoming, arriving)
+                if self._source.over:
+                    self._source.detach(self._outgoing)
             finally:
                 self._lock.release()
-        if self._source.over:
-            self._source.detach(self._outgoing)

@@ -55,7 +55,10 @@ class SessionIds:
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """A tensor in its encoded form: made by `codecs.encode`, turned back by `codecs.decode`."""
+    """A tensor in its encoded form: made by `codecs.encode`, turned back by `codecs.decode`.
+
+    `buffers` are those of the codec's format; the one of plain floats may lie in several pieces (see `parts`).
+    """
 
     codec: str
     shape: tuple[int, ...]

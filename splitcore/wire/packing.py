@@ -5,6 +5,8 @@ A plane of `share` codes a byte holds code i of chunk k in digit k of byte i. Co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -17,11 +19,15 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
     return tensor.cpu().reshape(-1).view(torch.uint8).numpy().data
 
 
-def tensor_of(buffer: Buffer, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """A new tensor with the values in `buffer`: one copy, since a received frame is read-only and unaligned."""
+def tensor_of(buffers: Sequence[Buffer], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """A new tensor with the values in `buffers`: one copy, since a received frame is read-only and unaligned."""
     tensor = torch.empty(shape, dtype=dtype)
     if tensor.numel():
-        tensor.reshape(-1).view(torch.uint8).numpy()[:] = np.frombuffer(buffer, dtype=np.uint8)
+        target, start = tensor.reshape(-1).view(torch.uint8).numpy(), 0
+        for buffer in buffers:
+            values = np.frombuffer(buffer, dtype=np.uint8)
+            target[start : start + len(values)] = values
+            start += len(values)
     return tensor
 
 

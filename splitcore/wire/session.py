@@ -18,9 +18,10 @@ from time import monotonic
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire import frames
 from splitcore.wire.channel import SLICE, Closing, Traffic
-from splitcore.wire.frames import FrameType, Prefix
+from splitcore.wire.frames import Encoded, FrameType, Prefix
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import Buffer, ChannelError, FrameError, Message, PeerError, SessionIds
+from splitcore.wire.parts import Arriving, most_frames
 
 DAMAGE_IN_A_ROW = 50  # damaged frames without a good one between, after which the connection is given up
 
@@ -29,7 +30,7 @@ DAMAGE_IN_A_ROW = 50  # damaged frames without a good one between, after which t
 class Window:
     """How much may be under way to an application that has not taken it yet; one message always may."""
 
-    messages: int = 1024
+    frames: int = 1024
     bytes: int = 1 << 30
 
 
@@ -71,8 +72,10 @@ class Session(Closing):
         # receiving
         self._arrived, self._consumed, self._reported_gap, self._damaged = 0, 0, 0, 0
         self._told, self._untold_bytes = 0, 0
-        self._held: dict[int, Message] = {}
-        self._inbox: deque[Message] = deque()
+        self._held: dict[int, tuple[Arriving | memoryview, int]] = {}  # with the bytes of its frame
+        self._open: Arriving | None = None
+        self._inbox: deque[Arriving] = deque()
+        self._most_frames = max(self._window.frames, most_frames(limits.max_frame_bytes))
         self._last: int | None = None
 
     # ---- the application's side
@@ -99,18 +102,15 @@ class Session(Closing):
             with self._state:
                 credit = self._tell_taken()
             most = self._limits.max_frame_bytes
-            frame = frames.encode(stamped, self._next, max_frame_bytes=most, credit=credit, whole=self._whole)
+            encoded = frames.encode(stamped, self._next, max_frame_bytes=most, credit=credit, whole=self._whole)
             with self._state:
-                self._wait(lambda: self._has_room(len(frame)), timeout, "send", "CL-1331")
-                if not self._kept:
-                    self._progress = monotonic()
-                self._kept[self._next] = frame
-                self._under_way[self._next] = len(frame)
-                self._next += 1
-                self.sent.count_message(message, len(frame))
-                self._output.notify_all()
+                self._wait(lambda: self._has_room(encoded), timeout, "send", "CL-1331")
+            for frame in encoded.frames:  # each is on its way while the next one is made
+                self._keep(frame)
+            with self._state:
+                self.sent.count_message(message, encoded.nbytes)
         self.on_output()
-        return len(frame)
+        return encoded.nbytes
 
     def receive(self, *, timeout: float | None = None) -> Message:
         """See `Channel.receive`."""
@@ -120,13 +120,13 @@ class Session(Closing):
             self.on_output()
         with self._state:
             self._wait(lambda: bool(self._inbox), timeout, "receive", "CL-1327")
-            message = self._inbox.popleft()
-            self._consumed += 1
-            self._untold_bytes += message.nbytes
-            owed = self._owe_acknowledgement(max(1, self._window.messages // 2))
+            arrived = self._inbox.popleft()
+            self._consumed += arrived.frames
+            self._untold_bytes += arrived.nbytes
+            owed = self._owe_acknowledgement(max(1, self._window.frames // 2))
         if owed:
             self.on_output()
-        return message
+        return arrived.message
 
     def ready(self) -> bool:
         """See `Channel.ready`."""
@@ -235,16 +235,18 @@ class Session(Closing):
         except FrameError as error:
             self._on_damage(generation, error)
             return
-        message: Message | None = None
+        content: Arriving | memoryview | None = None
         try:
             if prefix.type is FrameType.DATA and self._is_new(prefix.sequence):
-                message = frames.decode(prefix, data, self._limits)  # the costly part, without the lock
+                content = frames.decode(prefix, data, self._limits)  # the costly part, without the lock
+            elif prefix.type is FrameType.MORE and self._is_new(prefix.sequence):
+                content = frames.part_of(prefix, data)
             with self._state:
                 if generation != self._generation or self.over:
                     return
                 self._damaged = 0
                 self.received.count_frame(memoryview(data).nbytes)
-                self._on_frame(prefix, data, message)
+                self._on_frame(prefix, data, content)
         except FrameError as error:
             self.fail(error, tell=error.code)
         self.on_output()
@@ -256,9 +258,9 @@ class Session(Closing):
         self._told, self._untold_bytes = self._consumed, 0
         return self._consumed
 
-    def _owe_acknowledgement(self, messages: int) -> bool:
-        """Whether a frame must tell what was taken: `messages` or half of the window's bytes are untold."""
-        if self._consumed - self._told < messages and self._untold_bytes * 2 < self._window.bytes:
+    def _owe_acknowledgement(self, count: int) -> bool:
+        """Whether a frame must tell what was taken: `count` frames or half of the window's bytes are untold."""
+        if self._consumed - self._told < count and self._untold_bytes * 2 < self._window.bytes:
             return False
         self._owe(FrameType.ACK)
         return True
@@ -284,12 +286,12 @@ class Session(Closing):
                 return frames.encode_bare(type_, self._next - 1)
         return None
 
-    def _on_frame(self, prefix: Prefix, data: Buffer, message: Message | None) -> None:
-        if prefix.type is FrameType.DATA:
+    def _on_frame(self, prefix: Prefix, data: Buffer, content: Arriving | memoryview | None) -> None:
+        if prefix.type in (FrameType.DATA, FrameType.MORE):
             if prefix.credit >= self._next:
                 raise FrameError("CL-1312")
             self._acknowledge(prefix.credit, prefix.credit)
-            self._on_data(prefix.sequence, message, memoryview(data).nbytes)
+            self._on_data(prefix.sequence, content, memoryview(data).nbytes)
         elif prefix.type in (FrameType.ACK, FrameType.RESEND):
             if prefix.credit > prefix.sequence or prefix.sequence >= self._next:
                 raise FrameError("CL-1312")
@@ -306,21 +308,40 @@ class Session(Closing):
             self._failure = PeerError(code if code in CATALOGUE else "CL-1329")
             self._announce()
 
-    def _on_data(self, sequence: int, message: Message | None, nbytes: int) -> None:
-        if message is None or sequence <= self._arrived or sequence in self._held:
+    def _on_data(self, sequence: int, content: Arriving | memoryview | None, nbytes: int) -> None:
+        if content is None or sequence <= self._arrived or sequence in self._held:
             self._owe(FrameType.ACK)  # a repetition: the other end missed our acknowledgement
             return
-        if sequence > self._consumed + self._window.messages + 1:
+        if sequence > self._consumed + self._most_frames + 1:
             raise FrameError("CL-1312")
-        self._held[sequence] = message
-        self.received.count_message(message, nbytes)
+        self._held[sequence] = (content, nbytes)
+        complete = False
         while self._arrived + 1 in self._held:
             self._arrived += 1
-            self._inbox.append(self._held.pop(self._arrived))
+            complete = self._take_in(*self._held.pop(self._arrived)) or complete
         if self._held and self._reported_gap != self._arrived:
             self._reported_gap = self._arrived
             self._owe(FrameType.RESEND)
-        self._announce()
+        if complete:
+            self._announce()
+
+    def _take_in(self, content: Arriving | memoryview, nbytes: int) -> bool:
+        """Put the next frame in order to its message; whether that is complete now. Raises FrameError."""
+        if isinstance(content, Arriving):
+            if self._open is not None:
+                raise FrameError("CL-1310")  # the message before it lacks a part
+            self._open = content
+        elif self._open is None:
+            raise FrameError("CL-1310")
+        else:
+            self._open.add(content)
+        self._open.count(nbytes)
+        if not self._open.complete:
+            return False
+        self.received.count_message(self._open.message, self._open.nbytes)
+        self._inbox.append(self._open)
+        self._open = None
+        return True
 
     def _acknowledge(self, arrived: int, taken: int) -> None:
         for sequence in [kept for kept in self._kept if kept <= arrived]:
@@ -348,11 +369,21 @@ class Session(Closing):
         with self._state:
             return sequence > self._arrived and sequence not in self._held
 
-    def _has_room(self, nbytes: int) -> bool:
+    def _has_room(self, encoded: Encoded) -> bool:
         if not self._under_way:
             return True
         count, total = len(self._under_way), sum(self._under_way.values())
-        return count < self._window.messages and total + nbytes <= self._window.bytes
+        return count + encoded.count <= self._window.frames and total + encoded.nbytes <= self._window.bytes
+
+    def _keep(self, frame: bytes) -> None:
+        """Give a frame its place among those to send."""
+        with self._state:
+            if not self._kept:
+                self._progress = monotonic()
+            self._kept[self._next] = frame
+            self._under_way[self._next] = len(frame)
+            self._next += 1
+            self._output.notify_all()
 
     def _peer_is_done(self) -> bool:
         return self._last is not None and self._arrived >= self._last

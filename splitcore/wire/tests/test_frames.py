@@ -15,7 +15,7 @@ import torch
 
 from splitcore.wire import frames
 from splitcore.wire.codecs import decode, encode
-from splitcore.wire.frames import PREFIX
+from splitcore.wire.frames import PREFIX, FrameType
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import FrameError, Kind, Message, Phase, SessionIds
 from splitcore.wire.tests.factories import IDS, LENGTH, ROWS, WIDTH, head_up, limits
@@ -24,11 +24,16 @@ SERVER = limits("server")
 
 
 def frame_of(message: Message, ids: SessionIds = IDS) -> bytes:
-    return frames.encode(replace(message, session=ids), 1, max_frame_bytes=1 << 30)
+    [frame] = frames.encode(replace(message, session=ids), 1, max_frame_bytes=1 << 30).frames
+    return frame
 
 
 def read(data: bytes, bounds: FrameLimits = SERVER) -> Message:
-    return frames.decode(frames.read_prefix(data, bounds.max_frame_bytes), data, bounds)
+    """The message of a frame; that of a frame which only continues one is never made."""
+    prefix = frames.read_prefix(data, bounds.max_frame_bytes)
+    if prefix.type is FrameType.MORE:
+        frames.part_of(prefix, data)
+    return frames.decode(prefix, data, bounds).message
 
 
 def sealed(prefix: list[Any], header: bytes, body: bytes) -> bytes:
@@ -287,7 +292,7 @@ def test_no_mutated_frame_makes_the_reader_allocate_more_than_a_frame() -> None:
 
 def test_refusing_a_frame_takes_less_memory_than_the_frame() -> None:
     big = limits("server")
-    message = Message(Kind.ACTIVATIONS, phase=Phase.HEAD_UP, tensors={"hidden": encode(torch.zeros(1 << 20), "fp32")})
+    message = Message(Kind.ACTIVATIONS, phase=Phase.HEAD_UP, tensors={"hidden": encode(torch.zeros(1 << 22), "int8")})
     data = frame_of(message)
     wide = replace(big, max_frame_bytes=1 << 30)
     for bounds in (big, wide):

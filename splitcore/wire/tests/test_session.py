@@ -143,7 +143,7 @@ def test_a_message_of_an_older_attempt_is_refused() -> None:
 
 
 def test_the_window_holds_a_sender_back_until_messages_are_taken() -> None:
-    client, server = memory_pair(limits("client"), limits("server"), window=Window(messages=2))
+    client, server = memory_pair(limits("client"), limits("server"), window=Window(frames=2))
     client.send(head_up(0))
     client.send(head_up(1))
     with pytest.raises(ChannelError, match="CL-1331"):
@@ -163,7 +163,7 @@ def test_a_window_of_bytes_lets_one_message_through_however_large() -> None:
 
 
 def test_a_sender_that_ignores_the_window_is_cut_off() -> None:
-    client, server = memory_pair(limits("client"), limits("server"), window=Window(messages=2))
+    client, server = memory_pair(limits("client"), limits("server"), window=Window(frames=2))
     client._window = Window()
     for step in range(6):
         if not client.over:
