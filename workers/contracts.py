@@ -209,6 +209,9 @@ class Assignment(Message):
     contract_hash: Hex64
     server_address: Short = ""  # host:port, once the server half listens
     server_attempt: int = 0
+    client_attempts: dict[Party, int] = Field(
+        default_factory=dict, max_length=64
+    )  # lower ones are over; see `wanted_attempt`
     stop_confirmed: bool = False
     adapter_url: Text = ""  # evaluate/verify: path below the hub's address
     adapter_sha256: str = ""

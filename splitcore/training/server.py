@@ -134,7 +134,7 @@ class ServerHalf:
             raise RuntimeError("not listening")
         deadline = monotonic() + self._wait_for_clients
         rows: dict[str, int] = {}
-        held = [self._keeper.held()]
+        held = {SERVER: self._keeper.held()}
         while len(rows) < len(self._settings.parties):
             self._watch.gate()
             try:
@@ -143,13 +143,16 @@ class ServerHalf:
                 if error.code != "CL-1327" or monotonic() > deadline:
                     raise
                 continue
-            party, link, hello = self._greet(channel)
+            try:
+                party, link, hello = self._greet(channel)
+            except LostError:
+                continue  # its process is gone, or a newer attempt has taken its place
             self._links[party] = link
             rows[party] = int(number(hello, "rows"))
-            held.append(held_from_json(hello.body.get("held")))
+            held[party] = held_from_json(hello.body.get("held"))
         sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
         self._total = total_steps(self._config, [rows[party] for party in self._settings.parties], sizes)
-        self._step = self._watch.step = newest_common(held)
+        self._step = self._watch.step = newest_common(list(held.values()))
         for link in self._ordered():
             link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})
 

@@ -166,6 +166,8 @@ class _Desk:
                 if known[1].over:
                     raise _RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "CL-1328")
                 return known[1], int(arrived)
+            if int(arrived):  # it goes on with a process that is gone: no newcomer, nobody is to wait for its hello
+                raise _RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "CL-1328")
             session = Session(limits.for_session(ids), window=self._window, patience=self._patience, authentic=True)
             self._sessions[participant] = (nonce, session)
         if known is not None:

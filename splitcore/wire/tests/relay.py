@@ -12,7 +12,7 @@ class Relay:
     """A TCP proxy between the halves: it can be cut, refuse connections for a while, or damage the next byte."""
 
     def __init__(self, port: int) -> None:
-        self._target, self._open, self.refusing, self.damage = port, [], False, False
+        self.target, self._open, self.refusing, self.damage = port, [], False, False
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._door.getsockname()[1]
         Thread(target=self._accept, daemon=True).start()
@@ -26,7 +26,7 @@ class Relay:
             if self.refusing:
                 near.close()
                 continue
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection(("127.0.0.1", self.target))
             self._open += [near, far]
             for source, sink in ((near, far), (far, near)):
                 Thread(target=self._copy, args=(source, sink), daemon=True).start()

@@ -253,6 +253,25 @@ def test_a_newer_attempt_takes_over_and_the_older_one_is_told(listener: GrpcList
     newer.close()
 
 
+def test_a_client_that_goes_on_with_a_process_that_is_gone_is_no_newcomer() -> None:
+    door = open_door()
+    relay = Relay(door.address[1])
+    client = call(relay.port)
+    server = door.accept(timeout=5)
+    server.send(body_down(0, torch.ones(1, 1, 16)))
+    assert client.receive(timeout=5).step == 0
+    with open_door() as restarted:
+        relay.target = restarted.address[1]
+        relay.cut()
+        with pytest.raises(ChannelError, match="CL-1328"):
+            client.receive(timeout=20)
+        with pytest.raises(ChannelError, match="CL-1327"):
+            restarted.accept(timeout=0.1)
+    server.abort("CL-1328")
+    door.close()
+    relay.close()
+
+
 @pytest.mark.parametrize(
     ("ids", "code"),
     [

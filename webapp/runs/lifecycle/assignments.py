@@ -95,6 +95,9 @@ def _train(row: Participant) -> Assignment:
         update={
             "server_address": server.address if server else "",
             "server_attempt": server.attempt if server else 0,
+            "client_attempts": {
+                p.party: max(p.attempt, p.wanted_attempt) for p in parts if p.role == ParticipantRole.CLIENT
+            },
             "certificates": [p.worker.certificate_pem for p in parts],
         }
     )

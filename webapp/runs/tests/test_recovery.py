@@ -69,7 +69,9 @@ def test_after_a_killed_half_every_part_is_taken_up_again_and_the_run_goes_on() 
     make.exit_part(w, 0, "failed", KILLED)
     assert (w.fresh().state, w.run.failure, w.run.recoveries) == (RunState.RECOVERING, None, 1)
     assert attempts(w) == [(1, 2)] * 3
-    assert [a.wanted_attempt for a in assignments_for(w.workers[2])] == [2], "its old process is still to end"
+    [computes] = assignments_for(w.workers[2])
+    assert computes.wanted_attempt == 2, "its old process is still to end"
+    assert set(computes.client_attempts.values()) == {2}, "clients of the old attempt are not let in any more"
     assert sentence(w).startswith("Recovering from step 10, attempt 2: waiting for Alpha clinic")
     make.exit_part(w, 2, "failed", LOST)
     make.exit_part(w, 1, "stopped")
