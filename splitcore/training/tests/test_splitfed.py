@@ -14,7 +14,9 @@ import splitcore
 from splitcore import RunConfig
 from splitcore.config import ScheduleSection
 from splitcore.models.tests.tiny import rows
+from splitcore.training import body_work
 from splitcore.training.events import Event, StepFinished
+from splitcore.training.schedules.passes import BodyPass, Parcel
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_parties import difference
 
@@ -70,8 +72,21 @@ def test_a_round_equals_independent_unsplit_runs_whose_adapters_are_averaged(
     ],
 )
 def test_micro_batches_computed_in_groups_give_the_ungrouped_run(
-    model: Model, tmp_path: Path, topology: str, schedule: dict[str, Any], same_sizes: bool
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    topology: str,
+    schedule: dict[str, Any],
+    same_sizes: bool,
 ) -> None:
+    sizes: list[int] = []
+
+    class Counted(BodyPass):
+        def __init__(self, parcels: list[Parcel], **how: Any) -> None:
+            sizes.append(len(parcels))
+            super().__init__(parcels, **how)
+
+    monkeypatch.setattr(body_work, "BodyPass", Counted)
     settings: dict[str, Any] = {
         "split": {"topology": topology},
         "training": {"steps": 3, "micro_batches": 2, "optimiser": "sgd", "learning_rate": 0.1},
@@ -79,8 +94,12 @@ def test_micro_batches_computed_in_groups_give_the_ungrouped_run(
     }
     config = {grouped: run_config(model("llama"), schedule={**schedule, "group_clients": grouped}, **settings)
               for grouped in (False, True)}  # fmt: skip
-    alone, grouped = (tuned(config[g], tmp_path / str(g)) for g in (False, True))
-    assert 0.0 < difference(alone, grouped) < 1e-5
+    alone = tuned(config[False], tmp_path / "alone")
+    assert set(sizes) == {1}
+    sizes.clear()
+    grouped = tuned(config[True], tmp_path / "grouped")
+    assert set(sizes) == {len(SHARDS)}
+    assert difference(alone, grouped) < 1e-5
 
 
 def test_splitfed_without_rounds_is_refused() -> None:
