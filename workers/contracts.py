@@ -303,7 +303,7 @@ class MetricPayload(Message):
 class EvalPayload(Message):
     """An evaluation on held-out rows."""
 
-    loss: float
+    loss: float | None  # None: not available, since a value was not finite
     tokens: int
     rows: int = 0
 

@@ -235,7 +235,8 @@ class TrainingSection(Section):
         "skip",
         description=(
             "What follows a loss or gradient that is NaN or infinite. skip: no party applies that step. "
-            "pause: neither, and the run pauses for a person to look. Ten such steps in a row end the run."
+            "pause: neither, and the run pauses for a person to look. Ten such steps in a row end the run. "
+            "In an evaluation its held-out loss is not available, and the run goes on or pauses alike."
         ),
         json_schema_extra=ui(level="advanced", label="Values that are not finite"),
     )

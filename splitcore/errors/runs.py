@@ -97,7 +97,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1532": ErrorHelp(
         "The run paused because a value was not finite",
-        "A loss or gradient was NaN or infinite. The step was applied nowhere, and every half saved its state.",
+        "A value was NaN or infinite in a step, applied nowhere then, or in an evaluation. Every half saved its state.",
         "Look at the named party's data and the learning rate; resume to go on with the next step.",
     ),
     "CL-1533": ErrorHelp(

@@ -29,7 +29,8 @@ class RunResult:
     """What a fine-tuning gave, beside the adapters on disk.
 
     train_losses: party → mean loss per target token, one a step. eval_losses: (completed steps, mean token loss over
-    the evaluation rows). bytes: uplink (client to server) and downlink. seconds: stage → seconds, over all halves.
+    the evaluation rows), where every value was finite. bytes: uplink (client to server) and downlink. seconds: stage →
+    seconds, over all halves.
     status: stopped where `control` asked for it; there is no adapter then, and `resume` goes on.
     """
 
@@ -208,7 +209,8 @@ class _Record:
 
     def result(self, results: Mapping[str, HalfResult], total: float) -> RunResult:
         """Everything together; evaluations of several parties are weighted by their tokens."""
-        evaluations = [(step, _mean(list(by.values()))) for step, by in sorted(self._evaluations.items())]
+        measured = [(step, _mean(list(by.values()))) for step, by in sorted(self._evaluations.items())]
+        evaluations = [(step, loss) for step, loss in measured if loss is not None]
         train = {party: [losses[step] for step in sorted(losses)] for party, losses in self._train.items()}
         server = results["server"]
         seconds: dict[str, float] = defaultdict(float)
@@ -219,7 +221,11 @@ class _Record:
         return RunResult(train, evaluations, traffic, {**seconds, "total": total})
 
 
-def _mean(events: Sequence[EvaluationFinished]) -> float:
-    if len(events) == 1:
-        return events[0].loss
-    return sum(event.loss * event.tokens for event in events) / sum(event.tokens for event in events)
+def _mean(events: Sequence[EvaluationFinished]) -> float | None:
+    """None where a party's loss is not available: the others' mean would be no figure of the run."""
+    known = [(event.loss, event.tokens) for event in events if event.loss is not None]
+    if len(known) < len(events):
+        return None
+    if len(known) == 1:
+        return known[0][0]
+    return sum(loss * tokens for loss, tokens in known) / sum(tokens for _, tokens in known)

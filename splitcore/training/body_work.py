@@ -230,14 +230,11 @@ class BodyWork:
         ):
             parcel = self._open(party, message)
             output = self._body(parcel.place.mask_BL, hidden_BLD=parcel.hidden_BLD)
-        at = {"step": message.step, "micro": message.micro, "evaluation": True}
+        at, finite = {"step": message.step, "micro": message.micro, "evaluation": True}, self.crossings[party].finite
         if parcel.labels_BL is not None:
-            finite = self.crossings[party].finite
             loss = finite.number(loss_sum(output, parcel.labels_BL).item(), "loss")
-            finite.require()
-            body = {"loss": loss, "next": [*next_tokens(output, parcel.place.mask_BL)]}
+            body = {"loss": loss, "next": [*next_tokens(output, parcel.place.mask_BL)], **finite.told()}
             self._links[party].send(Kind.LOSS, **at, body=body)  # type: ignore[arg-type]
             return
         tensors = self.crossings[party].send(Phase.BODY_DOWN, parcel.place, output)
-        self.crossings[party].finite.require()
-        self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, tensors=tensors)  # type: ignore[arg-type]
+        self._links[party].send(Kind.ACTIVATIONS, **at, phase=Phase.BODY_DOWN, body=finite.told(), tensors=tensors)  # type: ignore[arg-type]

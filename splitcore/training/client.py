@@ -22,7 +22,7 @@ from splitcore.training.client_evaluation import ClientEvaluation
 from splitcore.training.client_step import ClientStep, StepOutcome, TooLateError
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, StepFinished
-from splitcore.training.finite import Skips
+from splitcore.training.finite import PAUSED, Skips
 from splitcore.training.halves import (
     HalfResult,
     HalfSettings,
@@ -84,7 +84,7 @@ class ClientHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
-            if isinstance(error, LostError) or getattr(error, "code", "") == "CL-1534":
+            if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
                 self._keeper.save_if_possible(self._step)
             self._link.channel.abort(error.code if isinstance(error, AppError) else "CL-1999")
             raise
@@ -177,7 +177,7 @@ class ClientHalf:
     def _begin(self, step: int, branch: str) -> None:
         """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""
         self._keeper.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper, self._skips))
-        self._step = self._watch.step = step
+        self._step = self._first = self._watch.step = step
         self._watch.on_pause = lambda: self._keeper.save(self._step)
 
     def _optimising(self, point: str) -> None:
@@ -292,9 +292,14 @@ class ClientHalf:
 
     def _evaluate_when_due(self) -> None:
         """At the start, every `eval_every` steps, and at the end."""
-        if evaluates_at(self._config, self._step, self._total):
-            with self._clock.stage("evaluate"):
-                self._evaluation.run(self._step)
+        if not evaluates_at(self._config, self._step, self._total):
+            return
+        with self._clock.stage("evaluate"):
+            fault = self._evaluation.run(self._step)
+        if fault is not None:
+            # a resumed run measures again what made it pause; and after the last step there is nothing left to pause
+            again = self._attempt > 1 and self._step == self._first
+            self._skips.evaluated(self._step, fault, may_pause=self._step < self._total and not again)
 
     # ---- after it
 

@@ -15,7 +15,8 @@ from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.tokenise import IGNORED, Encoded, encode_prompt
 from splitcore.training.client_step import ClientStep
 from splitcore.training.crossings import Place
-from splitcore.training.events import EvaluationFinished, SampleWritten
+from splitcore.training.events import SERVER, EvaluationFinished, SampleWritten
+from splitcore.training.finite import PLACES, Fault
 from splitcore.training.halves import MAX_SAMPLES, Watch
 from splitcore.training.link import number, out_of_turn
 from splitcore.training.loss import loss_sum
@@ -40,19 +41,32 @@ class ClientEvaluation:
         self._prompts = list(prompts)[:MAX_SAMPLES]
         self._sample_tokens = sample_tokens
         self._canary: dict[str, torch.Tensor] = {}
+        self._fault: Fault | None = None
 
-    def run(self, step: int) -> None:
-        """Evaluate after `step` optimiser steps; does nothing without rows and prompts. Raises AppError CL-1311."""
+    def run(self, step: int) -> Fault | None:
+        """Evaluate after `step` optimiser steps; does nothing without rows and prompts.
+
+        Returns where a value was not finite: its loss is not available then, or its samples are not written.
+        """
+        self._fault = None
         if not self._batches and not self._prompts:
-            return
+            return None
         self._watch.phase("evaluating")
         models = [segment.model for segment in (self._stepper.head, self._stepper.tail) if segment is not None]
         with torch.no_grad(), without_dropout(*models):
             if self._batches:
                 self._measure(step)
-            if self._prompts:
+            if self._prompts and self._found() is None:
                 self._sample(step)
-        self._stepper.crossings.finite.require()
+        return self._found()
+
+    def _found(self) -> Fault | None:
+        """Where the first value of this evaluation that was not finite was made, at either end."""
+        finite, party = self._stepper.crossings.finite, self._watch.party
+        if finite.where is not None:
+            self._fault = self._fault or Fault(party, finite.where, party)
+            finite.clear()
+        return self._fault
 
     def _measure(self, step: int) -> None:
         start = perf_counter()
@@ -65,11 +79,9 @@ class ClientEvaluation:
             answer = self._answer(step, index)
             summed += self._loss(answer, batch)
         tokens = sum(batch.targets for batch in self._batches)
-        self._watch.emit(
-            EvaluationFinished(
-                self._watch.party, step, loss=summed / tokens, tokens=tokens, seconds=perf_counter() - start
-            )
-        )
+        loss = None if self._found() else summed / tokens
+        seconds = perf_counter() - start
+        self._watch.emit(EvaluationFinished(self._watch.party, step, loss=loss, tokens=tokens, seconds=seconds))
 
     def _send(self, step: int, index: int, batch: Batch) -> None:
         with self._stepper.clock.stage("head_forward"):
@@ -87,6 +99,9 @@ class ClientEvaluation:
         message = self._stepper.next()
         if not message.evaluation or (message.step, message.micro) != (step, index):
             raise out_of_turn(message)
+        where = message.body.get("fault")
+        if isinstance(where, str) and where in PLACES:
+            self._fault = self._fault or Fault(SERVER, where, self._watch.party)
         return message
 
     def _logits(self, answer: Message, batch: Batch) -> torch.Tensor:
@@ -122,6 +137,8 @@ class ClientEvaluation:
                     open_.discard(index)
                 else:
                     answers[index].append(token)
+        if self._found() is not None:
+            return
         for index, (prompt, ids) in enumerate(zip(self._prompts, answers, strict=True)):
             text = str(self._tokenizer.decode(ids, skip_special_tokens=True))
             self._watch.emit(SampleWritten(self._watch.party, step, index=index, prompt=prompt, text=text))

@@ -48,10 +48,13 @@ class StepFinished(_Base):
 
 @dataclass(frozen=True)
 class EvaluationFinished(_Base):
-    """Held-out rows were measured after `step` optimiser steps: mean loss per target token."""
+    """Held-out rows were measured after `step` optimiser steps: mean loss per target token.
+
+    None: it is not available, since a value was not finite.
+    """
 
     kind: ClassVar[str] = "evaluation"
-    loss: float = 0.0
+    loss: float | None = 0.0
     tokens: int = 0
     seconds: float = 0.0
 
@@ -76,13 +79,17 @@ class CheckpointChanged(_Base):
 
 @dataclass(frozen=True)
 class NonFinite(_Base):
-    """Step number `step` was applied nowhere, since a value of `source` was NaN, infinite or beyond the bound."""
+    """Step number `step` was applied nowhere, since a value of `source` was NaN, infinite or beyond the bound.
+
+    `evaluation`: it was made where held-out rows were measured after `step` completed steps.
+    """
 
     kind: ClassVar[str] = "non_finite"
     source: str = ""  # the party it came from, or "server"
     where: str = ""  # head, tail, body, loss, gradient: what was computed there
     rows: str = ""  # the data party whose micro-batch it was; none where it is a sum over several
     pauses: bool = False
+    evaluation: bool = False
 
 
 @dataclass(frozen=True)

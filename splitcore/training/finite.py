@@ -21,6 +21,7 @@ from splitcore.wire.limits import ABS_MAX
 from splitcore.wire.messages import Json, Message
 
 MOST_IN_A_ROW = 10
+PAUSED = frozenset({"CL-1532", "CL-1534"})  # with which a run ends so that people look, everything saved
 PLACES = ("head", "body", "tail", "loss", "gradient")
 
 
@@ -72,7 +73,12 @@ class Finite:
         """A new step begins."""
         self.where = None
 
-    def require(self, what: str = "the evaluation") -> None:
+    def told(self) -> dict[str, Json]:
+        """What an answer in an evaluation says of a bad value, which is no part of the next answer."""
+        where, self.where = self.where, None
+        return {} if where is None else {"fault": where}
+
+    def require(self, what: str) -> None:
         """Where skipping a step is of no use. Raises AppError CL-1311."""
         if self.where is not None:
             where, self.where = self.where, None
@@ -96,10 +102,16 @@ class Skips:
         self._watch.emit(NonFinite(self._watch.party, step, fault.source, fault.where, fault.rows, self._pauses))
         code = "CL-1531" if self._in_a_row >= MOST_IN_A_ROW else "CL-1532" if self._pauses else ""
         if code:
-            details = {"party": fault.source, "where": fault.where, "rows": fault.rows, "step": step}
-            rows = f", rows of '{fault.rows}'" if fault.rows not in ("", fault.source) else ""
-            message = f"Step {step} had a value that is not finite: {fault.where} of '{fault.source}'{rows}."
-            self.ending = AppError(code, message, details=details)
+            self.ending = _ended(code, f"Step {step}", step, fault)
+
+    def evaluated(self, step: int, fault: Fault, *, may_pause: bool) -> None:
+        """Held-out rows had `fault` after `step` completed steps. Raises AppError CL-1532 where that pauses the run."""
+        pauses = self._pauses and may_pause
+        self._watch.emit(
+            NonFinite(self._watch.party, step, fault.source, fault.where, fault.rows, pauses, evaluation=True)
+        )
+        if pauses:
+            raise _ended("CL-1532", f"The evaluation after step {step}", step, fault)
 
     def state(self) -> Tensors:
         """See `Part.state`."""
@@ -108,3 +120,12 @@ class Skips:
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """See `Part.restore`."""
         self._in_a_row = int(state["in_a_row"])
+
+
+def _ended(code: str, what: str, step: int, fault: Fault) -> AppError:
+    """The error with which the halves end because of `fault`."""
+    details = {"party": fault.source, "where": fault.where, "rows": fault.rows, "step": step}
+    rows = f", rows of '{fault.rows}'" if fault.rows not in ("", fault.source) else ""
+    return AppError(
+        code, f"{what} had a value that is not finite: {fault.where} of '{fault.source}'{rows}.", details=details
+    )

@@ -16,7 +16,7 @@ from splitcore.errors import AppError
 from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, PartyLate, StepFinished
-from splitcore.training.finite import Skips
+from splitcore.training.finite import PAUSED, Skips
 from splitcore.training.halves import (
     SLICE,
     HalfResult,
@@ -79,7 +79,7 @@ class ServerHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
-            if isinstance(error, LostError):
+            if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
                 self._keeper.save_if_possible(self._step)
             code = error.code if isinstance(error, AppError) else "CL-1999"
             for link in self._links.values():

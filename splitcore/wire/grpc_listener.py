@@ -132,9 +132,10 @@ class _Desk:
             context.abort(refusal.status, refusal.code)
         except FrameError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.code)
-        context.send_initial_metadata(((ARRIVED, str(have)),))
+        # first of all, since what follows raises where the connection is gone already
         if not context.add_callback(lambda: session.detach(generation)):
             session.detach(generation)
+        context.send_initial_metadata(((ARRIVED, str(have)),))
         Thread(target=_read, args=(requests, session, generation), name=f"tensors-{participant}", daemon=True).start()
         while (frame := session.next_frame(generation)) is not None:
             yield frame

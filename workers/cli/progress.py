@@ -88,6 +88,9 @@ class TrainingDisplay:
             self._step = event.step
             self._progress.update(self._task, completed=event.step)
             self._say(f"resumed after step {event.step}")
+        elif isinstance(event, NonFinite) and event.evaluation:
+            why = f"a value of {event.source} was not finite ({event.where})"
+            self._say(f"after step {event.step}: held-out loss of {event.party} not available, {why}")
         elif isinstance(event, NonFinite) and event.source == event.party:
             self._say(f"step {event.step} was skipped: a value of {event.source} was not finite ({event.where})")
 
@@ -130,8 +133,9 @@ class TrainingDisplay:
             self._say(f"step {self._step}/{self._steps}  {figures}")
 
     def _take_evaluation(self, event: EvaluationFinished) -> None:
-        self._held_out.setdefault(event.step, {})[event.party] = (event.loss, event.tokens)
-        self._say(f"after step {event.step}: held-out loss of {event.party} {event.loss:.4f}")
+        if event.loss is not None:
+            self._held_out.setdefault(event.step, {})[event.party] = (event.loss, event.tokens)
+            self._say(f"after step {event.step}: held-out loss of {event.party} {event.loss:.4f}")
         self._last_step = time.monotonic()  # its time is no step's
 
     def _figures(self) -> str:

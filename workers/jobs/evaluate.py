@@ -219,7 +219,7 @@ def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -
     name = "Same as the split model"
     reported = setting.spool.last_evaluation(setting.spec.assignment.participant_id)
     if reported is None:
-        return _ok(name, "This participant took no part in the training, so there is nothing to compare.")
+        return _ok(name, "The split model reported no last loss on these rows, so there is nothing to compare.")
     difference = abs(reported - measured.loss)
     limit = TOLERANCE[config.wire.activations]  # no gradient crosses in an evaluation
     detail = f"Held-out loss {measured.loss:.4f}; the split model reported {reported:.4f}."

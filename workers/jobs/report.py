@@ -58,7 +58,8 @@ class Reporter:
         elif isinstance(event, EvaluationFinished):
             self._evaluated(event)
         elif isinstance(event, NonFinite):
-            self.event("values.not_finite", f"{event.source}: {event.where}", step=event.step)
+            where = f"{event.source}: {event.where}{', in an evaluation' if event.evaluation else ''}"
+            self.event("values.not_finite", where, step=event.step)
         elif isinstance(event, PartyLate):
             self.event("party.late", f"{event.late[0]}: {event.action}", step=event.step)
         elif isinstance(event, CheckpointChanged):

@@ -20,6 +20,7 @@ from splitcore.training.halves import HalfSettings
 from splitcore.training.link import LostError
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.grpc_halves import Adapter, Halves, adapter
+from splitcore.wire import grpc_channel
 from splitcore.wire.faults import FaultRates, FaultyWire
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.memory import memory_pair
@@ -40,6 +41,13 @@ def config(model: Model) -> RunConfig:
 def clean(config: RunConfig, tmp_path: Path) -> Adapter:
     """The adapter over an undisturbed wire."""
     return in_memory(config, tmp_path / "clean")
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "the condition did not come true in time"
+        Flag().wait(0.01)
 
 
 def in_memory(config: RunConfig, out: Path) -> Adapter:
@@ -104,6 +112,37 @@ def test_a_network_that_comes_back_in_time_costs_time_only(config: RunConfig, cl
 
     halves.on_step = cut
     assert halves.run() == clean
+
+
+@pytest.mark.parametrize(
+    "forget", [False, True], ids=["and passes on what it held", "and has forgotten its connections"]
+)
+def test_a_network_that_swallows_everything_in_silence_costs_time_only(
+    config: RunConfig, clean: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: bool
+) -> None:
+    """Nobody is told that the connection is dead; a dial in the meantime hangs too."""
+    monkeypatch.setattr(grpc_channel, "SILENCE_MS", 1000)  # seconds instead of half a minute
+    halves = Halves(config, tmp_path / "silent")
+    returned: list[float] = []
+    went_on: list[float] = []
+    before: list[int] = []
+
+    def swallow(step: int) -> None:
+        if step == 3 and halves.relay is not None:
+            before.append(halves.relay.connections)
+            halves.relay.swallow()
+            Thread(target=come_back, args=(halves.relay,), daemon=True).start()
+        elif step == 4:
+            went_on.append(monotonic())
+
+    def come_back(relay: Relay) -> None:
+        until(lambda: relay.connections > before[0])  # given up, and dialled anew in vain
+        returned.append(monotonic())
+        relay.restore(forget=forget)
+
+    halves.on_step = swallow
+    assert halves.run() == clean
+    assert 0 < went_on[0] - returned[0] < 15
 
 
 def test_a_network_that_stays_away_interrupts_both_halves_which_go_on_later_from_a_common_step(

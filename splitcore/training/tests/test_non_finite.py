@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,30 @@ import torch
 
 import splitcore
 from splitcore.config import RunConfig
+from splitcore.data.tokenise import IGNORED
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
-from splitcore.training import server_step
+from splitcore.training import body_work, server_step
 from splitcore.training.crossings import Crossings, Place
-from splitcore.training.events import Event, NonFinite, StepFinished
+from splitcore.training.events import EvaluationFinished, Event, NonFinite, SampleWritten, StepFinished
 from splitcore.training.finite import MOST_IN_A_ROW
 from splitcore.training.tests.conftest import run_config
 from splitcore.wire.messages import Phase
 
 Model = Callable[[str], Path]
 SHARDS = {"a": rows(8), "b": rows(8)}
-Poison = Callable[[str, Phase, set[int]], None]
+Poison = Callable[..., None]
 
 
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
-    """Make what one party's conversation carries over one crossing NaN, in the given steps (from 0)."""
+    """Make what one party's conversation carries over one crossing NaN, in the given steps (from 0) or evaluations."""
     send = Crossings.send
 
-    def put(party: str, phase: Phase, steps: set[int]) -> None:
+    def put(party: str, phase: Phase, steps: set[int], *, evaluation: bool = False) -> None:
         def poisoned(self: Crossings, at: Phase, place: Place, tensor_BLD: torch.Tensor) -> Any:
-            if (self._party, at) == (party, phase) and place.step in steps and torch.is_grad_enabled():
+            evaluated = at in (Phase.HEAD_UP, Phase.BODY_DOWN) and not tensor_BLD.requires_grad
+            if (self._party, at, evaluated) == (party, phase, evaluation) and place.step in steps:
                 tensor_BLD = tensor_BLD * float("nan")
             return send(self, at, place, tensor_BLD)
 
@@ -41,8 +44,9 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     return put
 
 
-def config_of(model: Model, **training: Any) -> RunConfig:
-    return run_config(model("llama"), training={"steps": 4, "micro_batches": 2, "eval_every": 0, **training})
+def config_of(model: Model, topology: str = "u_shape", **training: Any) -> RunConfig:
+    training = {"steps": 4, "micro_batches": 2, "eval_every": 0, **training}
+    return run_config(model("llama"), split={"topology": topology}, training=training)
 
 
 def weights(out: Path) -> bytes:
@@ -108,15 +112,84 @@ def test_too_many_in_a_row_end_the_run(model: Model, poison: Poison, tmp_path: P
     assert max(event.step for event in events if isinstance(event, NonFinite)) == 1 + MOST_IN_A_ROW
 
 
-def test_an_evaluation_that_is_not_finite_ends_the_run_with_a_code(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("topology", "phase", "source", "where"),
+    [
+        ("u_shape", Phase.HEAD_UP, "a", "head"),
+        ("u_shape", Phase.BODY_DOWN, "server", "body"),
+        ("vanilla", None, "server", "loss"),
+    ],
+)
+def test_an_evaluation_that_is_not_finite_has_no_loss_and_the_run_goes_on(
+    model: Model,
+    poison: Poison,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    topology: str,
+    phase: Phase | None,
+    source: str,
+    where: str,
 ) -> None:
-    send = Crossings.send
+    config = config_of(model, topology, eval_every=2)
+    splitcore.fine_tune(config, SHARDS, out=tmp_path / "clean")
+    if phase is not None:
+        poison("a", phase, {2}, evaluation=True)
+    else:
+        monkeypatch.setattr(body_work, "loss_sum", not_a_number_in_an_evaluation(call=2))
+    events: list[Event] = []
+    found = splitcore.fine_tune(
+        config,
+        SHARDS,
+        out=tmp_path / "run",
+        eval_rows={"a": rows(2)},
+        sample_prompts=["item 1"],
+        on_event=events.append,
+    )
+    assert [e for e in events if isinstance(e, NonFinite)] == [
+        NonFinite("a", 2, source, where, "a", pauses=False, evaluation=True)
+    ]
+    losses = {event.step: event.loss for event in events if isinstance(event, EvaluationFinished)}
+    assert [step for step, loss in losses.items() if loss is None] == [2]
+    assert [step for step, _ in found.eval_losses] == [0, 4]
+    assert [event.step for event in events if isinstance(event, SampleWritten)] == [0, 4]
+    assert all(json.dumps(event.to_dict(), allow_nan=False) for event in events)
+    assert weights(tmp_path / "run") == weights(tmp_path / "clean")
 
-    def poisoned(self: Crossings, at: Phase, place: Place, tensor_BLD: torch.Tensor) -> Any:
-        bad = at is Phase.HEAD_UP and not torch.is_grad_enabled()
-        return send(self, at, place, tensor_BLD * float("nan") if bad else tensor_BLD)
 
-    monkeypatch.setattr(Crossings, "send", poisoned)
-    with pytest.raises(AppError, match="CL-1311"):
-        splitcore.fine_tune(config_of(model), {"a": rows(8)}, out=tmp_path, eval_rows=rows(3))
+def not_a_number_in_an_evaluation(call: int) -> Any:
+    """The loss of the half that holds the output head, NaN in the one evaluated micro-batch with this number."""
+    true, calls = body_work.loss_sum, []
+
+    def loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
+        if not logits_BLV.requires_grad and bool((labels_BL != IGNORED).any()):
+            calls.append(1)
+            return true(logits_BLV, labels_BL) * (float("nan") if len(calls) == call else 1.0)
+        return true(logits_BLV, labels_BL)
+
+    return loss
+
+
+def test_an_evaluation_that_is_not_finite_pauses_a_run_that_is_to_pause(
+    model: Model, poison: Poison, tmp_path: Path
+) -> None:
+    """It is measured again when the run goes on, and pauses no second time; nor does the one after the last step."""
+    config = config_of(model, eval_every=2, on_non_finite="pause")
+    splitcore.fine_tune(config, SHARDS, out=tmp_path / "clean")
+    poison("b", Phase.HEAD_UP, {0, 2, 4}, evaluation=True)
+    told: list[tuple[int, bool]] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, NonFinite):
+            told.append((event.step, event.pauses))
+
+    def train(*, resume: bool) -> None:
+        held_out = {"b": rows(2)}
+        splitcore.fine_tune(config, SHARDS, out=tmp_path / "run", eval_rows=held_out, on_event=listen, resume=resume)
+
+    for step in (0, 2):
+        with pytest.raises(AppError, match="CL-1532") as caught:
+            train(resume=step > 0)
+        assert caught.value.details == {"party": "b", "where": "head", "rows": "b", "step": step}
+    train(resume=True)
+    assert told == [(0, True), (0, False), (2, True), (2, False), (4, False)]
+    assert weights(tmp_path / "run") == weights(tmp_path / "clean")

@@ -105,7 +105,10 @@ def _metric(run: Run, participant: Participant, record: Observed) -> bool:
 
 
 def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
-    """First and last evaluation of each party; the run's loss is their mean, weighted by tokens."""
+    """First and last evaluation of each party; the run's loss is their mean, weighted by tokens.
+
+    A loss that is not available is null, and so is a mean that it belongs to.
+    """
     entry = {"step": record.step or 0, "loss": record.payload["loss"], "tokens": record.payload["tokens"]}
     evals = dict(run.summary.get("evals") or {})
     mine = dict(evals.get(participant.party) or {"first": entry})
@@ -122,6 +125,8 @@ def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
 
 def _weighted(entries: list[dict[str, Any]]) -> float | None:
     tokens = sum(int(entry["tokens"]) for entry in entries)
+    if any(entry["loss"] is None for entry in entries):
+        return None
     return sum(float(entry["loss"]) * int(entry["tokens"]) for entry in entries) / tokens if tokens else None
 
 

@@ -218,3 +218,18 @@ def test_downsampling_is_exact_below_the_bound_and_keeps_extremes_above():
     assert {99.0, -99.0} <= {value for _, value, _ in shown}
     assert (shown[0], shown[-1]) == (long[0], long[-1])
     assert [step for step, _, _ in shown] == sorted(step for step, _, _ in shown)
+
+
+def test_a_held_out_loss_that_is_not_available_is_no_point_of_the_curve_and_leaves_the_runs_mean_open(
+    w, client: Client
+):
+    part = w.part(0)
+    told = record(3, "event", name="values.not_finite", detail=f"{part.party}: head, in an evaluation")
+    evaluations = [record(1, "eval", loss=2.5, tokens=7), record(2, "eval", loss=None, tokens=7)]
+    records_store(participant=part, batch=batch(part, *evaluations, told))
+    records_store(participant=w.part(1), batch=batch(w.part(1), record(1, "eval", loss=2.0, tokens=3)))
+    assert [w.fresh().summary[name] for name in ("loss_before", "loss_after")] == [pytest.approx(2.35), None]
+    client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
+    shown = client.get(f"/runs/{w.run.id}/snapshot.json").json()
+    assert [point[1] for point in shown["series"][part.party]["eval_loss"]] == [2.5]
+    assert "in an evaluation" in client.get(f"/runs/{w.run.id}").content.decode()

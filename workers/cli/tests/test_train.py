@@ -15,7 +15,9 @@ from typer.testing import CliRunner, Result
 
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows, save_model
+from splitcore.training.events import EvaluationFinished, NonFinite
 from workers.cli import app
+from workers.cli.progress import TrainingDisplay
 
 COMMAND = [sys.executable, "-c", "from workers.cli import main; main()"]
 
@@ -103,3 +105,11 @@ def test_every_wrong_field_of_the_configuration_is_named(site: Path) -> None:
     assert "CL-1001" in done.stderr
     assert "lora.rank" in done.stderr
     assert "training.batch_size" in done.stderr
+
+
+def test_a_held_out_loss_that_is_not_available_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingDisplay(["a"], 4) as display:
+        display.take(EvaluationFinished("a", 2, loss=None, tokens=7))
+        display.take(NonFinite("a", 2, "server", "body", "a", evaluation=True))
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == "after step 2: held-out loss of a not available, a value of server was not finite (body)"
