@@ -63,7 +63,7 @@ def rows(result: Mapping[str, Any]) -> Table:
 
 def _quality(found: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        f"{exp(found['loss']):#.4g}",
+        f"{exp(found['loss']):.4g}",
         f"{found['bleu']:.1f}",
         f"{found['nist']:.2f}",
         f"{found['meteor']:.1f}",
