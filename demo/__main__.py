@@ -60,6 +60,8 @@ def _check(groups: Groups, stage: Stage, run_id: str, run: dict[str, Any]) -> di
     canary = newest_canary(groups.home("clinic"), run_id) or newest_canary(groups.home("bank"), run_id)
     result = measure(adapter, heldout_files(stage), canary)
     reported = run["summary"]["loss_after"]
+    if reported is None:
+        return {"result": result, "problems": ["the run's last evaluation held values that were not finite"]}
     problems = []
     if not result["loads"] or result["imports_of_ours"]:
         problems.append("the adapter does not load in a clean process")

@@ -16,6 +16,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+BATCH = 20
+
 
 def encode(tokenizer: Any, row: dict[str, str]) -> tuple[list[int], list[int]]:
     """Token ids and labels: prompt, completion, end; the loss counts the completion and the end."""
@@ -26,15 +28,26 @@ def encode(tokenizer: Any, row: dict[str, str]) -> tuple[list[int], list[int]]:
     return prompt + target, [-100] * len(prompt) + target
 
 
+def padded(rows: list[list[int]], value: int) -> torch.Tensor:
+    """Rows of one length, filled up on the right."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+
+
 @torch.no_grad()
 def mean_loss(model: Any, tokenizer: Any, rows: list[dict[str, str]]) -> float:
     """Mean cross-entropy over every target token of the rows."""
     total, count = 0.0, 0
-    for row in rows:
-        ids, labels = encode(tokenizer, row)
-        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1].float()
-        targets = torch.tensor(labels[1:])
-        total += torch.nn.functional.cross_entropy(logits, targets, ignore_index=-100, reduction="sum").item()
+    encoded = sorted((encode(tokenizer, row) for row in rows), key=lambda pair: len(pair[0]))
+    for start in range(0, len(encoded), BATCH):
+        part = encoded[start : start + BATCH]
+        ids, labels = padded([pair[0] for pair in part], 0), padded([pair[1] for pair in part], -100)
+        mask = padded([[1] * len(pair[0]) for pair in part], 0)
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+        targets = labels[:, 1:]
+        total += torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), targets, ignore_index=-100, reduction="sum"
+        ).item()
         count += int((targets != -100).sum())
     return total / count
 
@@ -49,7 +62,6 @@ def main() -> None:
         "--canary", type=Path, help="safetensors with input_ids, attention_mask and the split model's logits"
     )
     options = parser.parse_args()
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     base = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.float32).eval()
     rows = [json.loads(line) for path in options.heldout for line in path.read_text().splitlines()]

@@ -9,6 +9,7 @@ from demo.launch.groups import MODEL_ID, DemoError, Groups
 from demo.launch.stage import DATA_PARTIES, Stage
 from demo.recipe import PUBLIC_PROMPTS, RECIPE
 
+FOLLOW_SECONDS = 1.0  # between two looks; at every half second they were half of what the hub did in a run
 ENDED = {"done", "failed", "stopped", "declined"}
 Progress = Callable[[dict[str, Any]], None]
 
@@ -63,7 +64,7 @@ def approve_by_all(stage: Stage, run_id: str) -> None:
 def follow(groups: Groups, stage: Stage, run_id: str, *, seconds: float, progress: Progress) -> dict[str, Any]:
     """Watch until the run has ended; returns it as the API tells it. Raises DemoError if it did not end well."""
     run: dict[str, Any] = {}
-    for run in stage.parties["clinic"].rest.poll(f"/runs/{run_id}", seconds=seconds, pause=0.5):
+    for run in stage.parties["clinic"].rest.poll(f"/runs/{run_id}", seconds=seconds, pause=FOLLOW_SECONDS):
         groups.check_alive()
         progress(run)
         if run["state"] in ENDED:

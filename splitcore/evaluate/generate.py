@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from splitcore.config import DataSection
 from splitcore.data.batches import padding_id
@@ -46,9 +46,14 @@ def sample(
 
 @torch.inference_mode()
 def generate_batch(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[int]], max_new_tokens: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    *,
+    stopping: StoppingCriteriaList | None = None,
 ) -> list[str]:
-    """Generate greedily for prompts given as token ids, all in one batch."""
+    """Generate greedily for prompts given as token ids, all in one batch; `stopping` may end a row earlier."""
     pad = padding_id(tokenizer)
     width = max(len(prompt) for prompt in prompts)
     ids_BL = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
@@ -65,6 +70,7 @@ def generate_batch(
             use_cache=True,
             pad_token_id=pad,
             eos_token_id=tokenizer.eos_token_id,
+            stopping_criteria=stopping,
         )
     finally:
         model.train(was_training)

@@ -41,6 +41,7 @@ Desired: TypeAlias = Literal["run", "pause", "stop"]
 SLICE = 0.2  # seconds between looks at what is wanted
 MAX_SAMPLES = 8  # prompts that are answered at each evaluation
 MAX_IN_FLIGHT_BYTES = 1 << 28
+PINNING_BYTES = 1 << 27  # activations of all parties from which it pays to map each large tensor by itself
 
 
 class StoppedError(Exception):
@@ -207,11 +208,24 @@ def load_with_adapter(plan: Blueprint, role: Role, layout: AdapterLayout, lora: 
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
     recompute = config.training.gradient_checkpointing
-    if plan.device == "cpu" and (recompute or (role == "body" and len(settings.parties) > 1)):
-        return_large_blocks()  # what several parties hold would pin what was freed between
+    if plan.device == "cpu" and (recompute or (role == "body" and _pins_much(plan))):
+        return_large_blocks()
     if recompute:
         segment.recompute(draws=lora.dropout > 0)
     return segment
+
+
+def _pins_much(plan: Blueprint) -> bool:
+    """Whether what several parties hold of the body would pin much memory that was freed between.
+
+    A tensor that is mapped by itself costs the kernel a fault a page, a third of a small body's CPU time; what small
+    rows can pin is little. About 20 hidden widths are held a token and layer (see `planning.memory.saved_values`).
+    """
+    settings, cut = plan.settings, plan.plans["body"]
+    rows = sum(settings.config.for_party(party).training.batch_size for party in settings.parties)
+    tokens = rows * settings.config.training.max_length
+    held = tokens * (cut.end - cut.start) * 20 * hidden_width(plan.model_config) * 4
+    return len(settings.parties) > 1 and held >= PINNING_BYTES
 
 
 def named_adapter(*segments: Segment) -> dict[str, nn.Parameter]:

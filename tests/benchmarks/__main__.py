@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -56,9 +57,19 @@ def _run(key: str, scale: Scale, place: dict[str, Any], console: Console) -> boo
 
 
 def _print(console: Console, table: Table, seconds: float) -> None:
-    shown = RichTable(title=f"{table.title} ({seconds:.0f} s)", title_justify="left", title_style="bold")
+    title = f"{table.title} ({seconds:.0f} s)"
+    # without frames, so that the widest table fits into 80 columns
+    shown = RichTable(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for place, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if place == 0 else "right")
+        shown.add_column(column, justify="left" if place == 0 else "right", no_wrap=place == 0)
     for row in table.rows:
         shown.add_row(*row)
     console.print(shown)

@@ -53,19 +53,22 @@ def rows(result: Mapping[str, Any]) -> Table:
     return Table(
         f"quality: {setting['clients']} clients of {setting['rows_each']} rows, {setting['steps']} steps, "
         f"{setting['prompts']} held-out prompts",
-        ("", "loss", "PPL", "BLEU", "ROUGE-L", "client trains", "MB a client", "client MB", "s"),
+        ("", "PPL", "BLEU", "NIST", "METEOR", "ROUGE-L", "CIDEr", "client\ntrains", "MB\nsent", "client\nMB", "s"),
         body,
-        "client trains: LoRA parameters at one client; MB a client: sent and received over the run; client MB: peak "
+        "PPL: e to the mean loss a token; METEOR: exact and stem matches, no synonyms; CIDEr: CIDEr-D, 0 to 10; "
+        "client trains: LoRA parameters at one client; MB sent: by and to one client over the run; client MB: peak "
         "memory above that of the loaded libraries; s: all parties on this one machine, federated clients in turn",
     )
 
 
 def _quality(found: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        f"{found['loss']:.3f}",
-        f"{exp(found['loss']):.2f}",
+        f"{exp(found['loss']):.4g}",
         f"{found['bleu']:.1f}",
+        f"{found['nist']:.2f}",
+        f"{found['meteor']:.1f}",
         f"{found['rouge_l']:.1f}",
+        f"{found['cider']:.2f}",
     )
 
 
@@ -73,7 +76,7 @@ def _cost(found: Mapping[str, Any]) -> tuple[str, ...]:
     if "seconds" not in found:
         return ("", "", "", "")
     return (
-        f"{found['client_parameters']:,}",
+        f"{found['client_parameters'] / 1e6:.2f}M",
         f"{found['bytes'] / 1e6:.1f}",
         f"{found['client_memory'] / 1e6:.0f}",
         f"{found['seconds']:.0f}",

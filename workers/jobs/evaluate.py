@@ -23,9 +23,9 @@ from splitcore.adapters.verify import verify_loads
 from splitcore.config import RunConfig
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, check_row
-from splitcore.data.tokenise import IGNORED, Encoded, encode_row
+from splitcore.data.tokenise import encode_row
 from splitcore.errors import AppError
-from splitcore.evaluate.generate import generate_batch
+from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
 from splitcore.models.manifest import Manifest, verify_files, verify_folder
 from splitcore.training.loss import loss_sum
@@ -183,35 +183,27 @@ def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:
 
 
 def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> Measured:
-    """Mean loss a target token, as in training, and the share of rows answered exactly (greedy)."""
+    """Mean loss a target token, as in training, and the share of rows answered exactly (greedy).
+
+    Plain text has no answer to compare.
+    """
     model.eval()
-    encoded = [encode_row(row, tokenizer, config.data, config.training.max_length) for row in rows]
-    total, tokens, right = 0.0, 0, 0
+    data = config.data.model_copy(update={"loss_on": "completion"})
+    total, tokens = 0.0, 0
+    asked: list[tuple[Question, list[int]]] = []
     for start in range(0, len(rows), BATCH):
-        part = encoded[start : start + BATCH]
-        batch = collate(part, padding=padding_id(tokenizer), device=str(model.device))
+        part = rows[start : start + BATCH]
+        encoded = [encode_row(row, tokenizer, config.data, config.training.max_length) for row in part]
+        batch = collate(encoded, padding=padding_id(tokenizer), device=str(model.device))
         with torch.inference_mode():
             logits_BLV = model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).logits
         total, tokens = total + float(loss_sum(logits_BLV, batch.labels_BL)), tokens + batch.targets
-        right += _exact(model, tokenizer, rows[start : start + BATCH], config)
+        for row, likeliest_L in zip(part, logits_BLV.argmax(-1).tolist(), strict=True):
+            if not row.is_text:
+                answer = encode_row(row, tokenizer, data, config.training.max_length)
+                asked.append((Question.of(answer, row.completion), likeliest_L))
+    right = count_exact(model, tokenizer, asked, batch_size=BATCH, most_tokens=NEW_TOKENS)
     return Measured(total / max(1, tokens), right / len(rows), tokens)
-
-
-def _exact(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> int:
-    """How many rows are answered exactly. Plain text has no answer to compare."""
-    asked = [row for row in rows if not row.is_text]
-    if not asked:
-        return 0
-    data = config.data.model_copy(update={"loss_on": "completion"})
-    encoded = [encode_row(row, tokenizer, data, config.training.max_length) for row in asked]
-    prompts = [list(item.ids[: _target_start(item)]) for item in encoded]
-    longest = max(len(item.ids) - _target_start(item) for item in encoded)
-    answers = generate_batch(model, tokenizer, prompts, min(NEW_TOKENS, longest + 8))
-    return sum(answer.strip() == row.completion.strip() for row, answer in zip(asked, answers, strict=True))
-
-
-def _target_start(encoded: Encoded) -> int:
-    return next(place for place, label in enumerate(encoded.labels) if label != IGNORED)
 
 
 def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -> Check:

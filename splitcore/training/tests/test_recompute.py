@@ -17,6 +17,7 @@ from splitcore.models.loading import load_segment, read_config
 from splitcore.models.plan import segment_plans
 from splitcore.models.slots import Slot
 from splitcore.models.tests.tiny import LAYERS, rows
+from splitcore.training import halves
 from splitcore.training.tests.conftest import run_config
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -89,3 +90,29 @@ def test_a_layer_holds_its_input_alone_and_runs_again(role: str, model: Callable
     with torch.no_grad():
         segment(mask_BL, ids_BL=ids_BL if role == "head" else None, hidden_BLD=torch.randn(2, 7, 16))
     assert len(runs) == 3 * len(layers)
+
+
+@pytest.mark.parametrize(
+    ("parties", "recompute", "much", "mapped"),
+    [(2, False, False, False), (2, False, True, True), (1, False, True, False), (1, True, False, True)],
+)
+def test_large_tensors_are_mapped_by_themselves_only_where_much_could_be_pinned(
+    parties: int,
+    recompute: bool,
+    much: bool,
+    mapped: bool,
+    model: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr(halves, "return_large_blocks", lambda: called.append(True))
+    if much:
+        monkeypatch.setattr(halves, "PINNING_BYTES", 0)
+    folder = model("llama")
+    config = run_config(folder, training={"gradient_checkpointing": recompute})
+    names = [f"p{number}" for number in range(parties)]
+    settings = halves.HalfSettings(config=config, parties=names, model_source=folder, out=tmp_path, device="cpu")
+    plan = halves.blueprint(settings)
+    halves.load_with_adapter(plan, "body", plan.layout(config.lora), config.lora)
+    assert bool(called) is mapped
