@@ -118,15 +118,22 @@ def configure(person: Person) -> str:
     }.items():
         page.locator(f"[name$='training.{name}']").fill(value)
     page.locator("#public-prompts").fill("Patient Ada Blum, born 1950.")
-    page.get_by_role("button", name=re.compile("Request approval|Fix|Submit")).last.click()
+    request_approval(page)
     expect(page.locator("main")).to_contain_text("cannot be cut into 3 equal")
     expect(page.locator("[name$='training.steps']")).to_have_value("4")
     page.locator("[name$='training.micro_batches']").fill("2")
-    page.get_by_role("button", name=re.compile("Request approval|Fix|Submit")).last.click()
-    page.wait_for_url(re.compile(r"/runs/run_\w+/approvals$"))  # the saved draft's own address is /edit
+    request_approval(page)
+    expect(page).to_have_url(re.compile(r"/runs/run_\w+/approvals$"))  # the saved draft's own address is /edit
     found = re.search(r"/runs/(run_\w+)", page.url)
     assert found is not None
     return f"/runs/{found[1]}"
+
+
+def request_approval(page: Page) -> None:
+    """Submit the form and wait for the page that answers: the live preview shows the same problems before it."""
+    page.evaluate("window.isFormer = true")
+    page.get_by_role("button", name=re.compile("Request approval|Fix|Submit")).last.click()
+    page.wait_for_function("!window.isFormer && document.readyState === 'complete'", timeout=60_000)
 
 
 def approve(person: Person, run: str) -> None:
