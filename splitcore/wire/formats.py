@@ -6,6 +6,7 @@ computes traffic with them. Adding a codec means one class here and one in `code
 Groups (`GroupFormat`): the last dimension is cut into groups of up to 64 values, each group rotated by a Hadamard
 matrix and rounded to a few levels with a scale of its own. Three buffers: packed codes; a scale code per group; the
 message's top exponent. A group's scale is 2^((top − code) / 16), or 0 for code 255.
+`CentredFormat` adds the mean of the message's vectors, which is taken off them before, in two buffers more.
 """
 
 from __future__ import annotations
@@ -142,17 +143,39 @@ GROUP_FORMATS: dict[str, GroupFormat] = {
 }
 
 
-class TieredFormat:
-    """Bits where the energy is: a quarter of the tokens in int4, then some in int3, some ternary, the rest as zeros.
+class CentredFormat:
+    """Groups of what is left of each vector without the mean of all vectors of the message.
 
-    For gradients, most of whose energy is in few tokens. Buffers: the tier of each token, four to a byte, then those
-    of each tier's format. The last dimension is a token's vector, all others count tokens.
+    Buffers: those of the groups, then the mean in `int8`: bytes (D,) and their scale. The last dimension is a token's
+    vector, all others count tokens.
     """
 
-    name = "tiered"
     integer = False
-    tiers = ("int4", "int3", "ternary")
-    sixteenths = (4, 7, 11)  # of the tokens, the largest first, that are in the first tier, the first two, all three
+
+    def __init__(self, groups: GroupFormat) -> None:
+        self.name, self.groups = groups.name, groups
+
+    def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self.groups.sizes(shape), *FORMATS["int8"].sizes(shape[-1:]))
+
+    def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
+        """A half of the bound for the mean, which the int8 codec keeps within 128 scales, a half for the rest."""
+        mean, groups = buffers[3:], buffers[:3]
+        return FORMATS["int8"].within(mean, low, high / 2 * 127 / 128) and self.groups.within(groups, low, high / 2)
+
+
+class TieredFormat:
+    """Bits where the energy is: the tokens with the most in the first tier's format, the next ones in the second's, ...
+
+    For gradients, most of whose energy is in few tokens; the last tokens are zeros. Buffers: the tier of each token,
+    four to a byte, then those of each tier's format. The last dimension is a token's vector, all others count tokens.
+    """
+
+    integer = False
+
+    def __init__(self, name: str, tiers: Sequence[str], sixteenths: Sequence[int]) -> None:
+        """`sixteenths` of the tokens, the largest first, are in the first tier, the first two, all three."""
+        self.name, self.tiers, self.sixteenths = name, tuple(tiers), tuple(sixteenths)
 
     def counts(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Tokens of each tier, and of those that are left out."""
@@ -171,13 +194,19 @@ class TieredFormat:
         return all(GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True))
 
 
-TIERED = TieredFormat()
+TIERED_FORMATS: dict[str, TieredFormat] = {
+    format_.name: format_
+    for format_ in (
+        TieredFormat("tiered", ("int4", "int3", "ternary"), (4, 7, 11)),  # 2.1 bits a value
+        TieredFormat("tiered3", ("int5", "int3", "ternary"), (5, 10, 13)),  # 2.9 bits a value
+    )
+}
 _ALL: list[WireFormat] = [
     _FloatFormat("fp32", 32),
     _FloatFormat("bf16", 16),
     _Int8RowFormat(),
-    *GROUP_FORMATS.values(),
-    TIERED,
+    *(CentredFormat(format_) for format_ in GROUP_FORMATS.values()),
+    *TIERED_FORMATS.values(),
     _IntegerFormat("i64", "<i8"),
     _IntegerFormat("u8", "<u1"),
 ]
