@@ -24,6 +24,7 @@ CHUNK = 65_536  # values looked at together: a check's second pass finds them in
 GROUP = 64  # values that share a scale and a rotation
 SCALE_STEPS = 16  # scale codes an octave: a scale is rounded by at most 2.2 %
 ZERO_SCALE = 255  # the scale code of a group of zeros
+INT8_PART = 127 / 128  # of a bound for int8: received bytes reach −128, where the encoder stops at 127
 TOP_RANGE = 127 * SCALE_STEPS  # exponents beyond it have no fp32 scale; the encoder marks NaN and infinity with one
 
 
@@ -159,16 +160,17 @@ class CentredFormat:
         return (*self.groups.sizes(shape), *FORMATS["int8"].sizes(shape[-1:]))
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
-        """A half of the bound for the mean, which the int8 codec keeps within 128 scales, a half for the rest."""
+        """A half of the bound for the mean, a half for the rest."""
         mean, groups = buffers[3:], buffers[:3]
-        return FORMATS["int8"].within(mean, low, high / 2 * 127 / 128) and self.groups.within(groups, low, high / 2)
+        return FORMATS["int8"].within(mean, low, high / 2 * INT8_PART) and self.groups.within(groups, low, high / 2)
 
 
 class TieredFormat:
     """Bits where the energy is: the tokens with the most in the first tier's format, the next ones in the second's, ...
 
-    For gradients, most of whose energy is in few tokens; the last tokens are zeros. Buffers: the tier of each token,
-    four to a byte, then those of each tier's format. The last dimension is a token's vector, all others count tokens.
+    For gradients, most of whose energy is in few tokens. The last tokens become their common mean. Buffers: the tier of
+    each token, four to a byte; those of each tier's format; the mean in `int8`, its bytes and their scale. The last
+    dimension is a token's vector, all others count tokens.
     """
 
     integer = False
@@ -186,12 +188,15 @@ class TieredFormat:
     def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
         counts = self.counts(shape)
         parts = [GROUP_FORMATS[tier].sizes((count, shape[-1])) for tier, count in zip(self.tiers, counts, strict=False)]
-        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part))
+        mean = FORMATS["int8"].sizes(shape[-1:])
+        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part), *mean)
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
         """Each tier's values; whether the tiers have their sizes is for the decoder to see, which knows the shape."""
         parts = [buffers[1 + 3 * place : 4 + 3 * place] for place in range(len(self.tiers))]
-        return all(GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True))
+        return FORMATS["int8"].within(buffers[-2:], low, high * INT8_PART) and all(
+            GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True)
+        )
 
 
 TIERED_FORMATS: dict[str, TieredFormat] = {

@@ -41,7 +41,7 @@ BF16 = {"activations": "bf16", "gradients": "bf16", "skip_padding": True}
 LOW = {"gradients": "tiered", "gradient_rounding": "rotated", "skip_padding": True}
 WIRES: dict[str, dict[str, Any]] = {
     "fp32": {"activations": "fp32", "gradients": "fp32", "skip_padding": True},
-    "3.7x": {**LOW, "activations": "int6"},
+    "3.7x": {**LOW, "activations": "int5", "gradients": "tiered3"},
     "5x": {**LOW, "activations": "int4"},
     "changes": {**LOW, "activations": "int6", "changes": "ternary", "gradients": "tiered3"},
 }

@@ -157,6 +157,13 @@ def test_tiers_take_the_bytes_of_two_and_three_bits_and_lose_less_than_three_and
         assert decode(encode(torch.ones(shape), "tiered")).shape == shape
 
 
+def test_tokens_without_bits_come_back_as_their_mean() -> None:
+    tensor = torch.full((32, 64), 0.25)
+    tensor[:22] += torch.randn(22, 64, generator=torch.Generator().manual_seed(9)) * 10
+    back = decode(encode(tensor, "tiered"))
+    assert (back[22:] - 0.25).abs().max() < 0.25 / 127
+
+
 def test_tiers_that_do_not_fit_their_shape_or_hide_a_nan_are_refused() -> None:
     tensor = uneven_gradient()
     payload = encode(tensor, "tiered")
