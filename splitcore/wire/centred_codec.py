@@ -2,9 +2,8 @@
 
 Shapes: N tokens of a message, D values of each.
 
-The vectors of a message have much in common: measured at the cuts of the demo's model, a fifth to two fifths of their
-energy is in their mean. It says nothing about any one token, but would be rounded with each of them, in steps that grow
-with it. Sent once, in eight bits, it costs a byte for each of D channels.
+The vectors of a message have much in common. It says nothing about any one token, but would be rounded with each of
+them, in steps that grow with it. Sent once, in eight bits, it costs a byte for each of D channels.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from splitcore.data.tokenise import encode_rows
 from splitcore.training.events import SERVER, Event, StepFinished
 from splitcore.training.loss import loss_sum
 from splitcore.wire.formats import payload_bytes
+from tests.benchmarks.codec_share import WORK, share, shares
 from tests.benchmarks.frame import Scale, Table, figure, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,6 @@ WIRES: dict[str, dict[str, Any]] = {
     "changes": {**LOW, "activations": "int6", "changes": "ternary", "gradients": "tiered3"},
 }
 TARGETS = {"3.7x": (3.7, 0.2), "5x": (5.0, 0.3), "changes": (6.0, 0.5), "changes, later activations": (8.0, 0.5)}
-WORK = ("head_forward", "head_backward", "tail", "body_forward", "body_backward", "update", "encode", "decode")
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Outcome:
     @property
     def share(self) -> float:
         """Share of encoding and decoding in the computing time of both halves."""
-        spent = {stage: sum(step.seconds.get(stage, 0.0) for step in self.steps) for stage in WORK}
-        return (spent["encode"] + spent["decode"]) / sum(spent.values())
+        return share({stage: sum(step.seconds[stage] for step in self.steps) for stage in WORK})
 
 
 class Runs:
@@ -181,6 +180,7 @@ def measure(scale: Scale) -> dict[str, Any]:
         "untrained_loss": held_out_loss(None, runs.held_out),
         "reference_loss": figure([run.loss for run in arms["bf16"]]),
         "reference_share": figure([run.share for run in arms["bf16"]]),
+        "wide_share": shares(scale, {"bf16": BF16, **WIRES}),
         "padding": 1 - sum(step.up + step.down for step in arms["bf16"][0].steps[:epoch]) / padded.total,
         "kept": kept(runs, epoch),
         "model": "demo/base_model: 8 layers of width 192, 2 + 2 at the client",
@@ -226,6 +226,11 @@ def kept(runs: Runs, epoch: int) -> dict[str, Any]:
     }
 
 
+def percent(share_: Mapping[str, Any]) -> str:
+    """A share with its spread, for a table."""
+    return show({key: 100 * share_[key] for key in ("value", "spread")}, 2, " %")
+
+
 def rows(result: Mapping[str, Any]) -> Table:
     """Each format against its target, after the noise floor."""
     body = []
@@ -239,7 +244,8 @@ def rows(result: Mapping[str, Any]) -> Table:
                 f"{ratio}×" if ratio else "",
                 f"{one['loss_change']:+.2f} % ± {one['spread'] / 2:.2f}",
                 f"{loss} %" if loss else "noise floor",
-                show({key: 100 * value for key, value in one["share"].items() if key != "runs"}, 2, " %"),
+                percent(one["share"]),
+                percent(result["wide_share"]["changes" if name.startswith("changes") else name]),
             )
         )
     same = "the same bits" if result["kept"]["same_adapter"] else "OTHER BITS"
@@ -249,7 +255,7 @@ def rows(result: Mapping[str, Any]) -> Table:
         f"Held-out loss {before:.2f} before training, {after} after it with bf16. "
         f"Frozen head with kept activations: {same} as without; head after the first epoch {left:.3f} s; padding, left "
         f"out on both sides of the 10 epochs, is {100 * result['padding']:.0f} % of bf16's bytes. "
-        "Encoding and decoding: share of the computing time of both halves."
+        "Encoding and decoding: share of the computing time of both halves; 512 wide: on the model of `sequential`."
     )
-    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode")
+    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode", "512 wide")
     return Table("codecs: both cuts, both directions, all crossings", columns, body, note)
