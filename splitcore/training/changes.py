@@ -37,11 +37,12 @@ class Changes:
         tensors: dict[str, Payload] = {}
         before_ND = None
         if not all(known):
-            tensors[FIRST] = encode(tensor_ND[~known_N], self._first)
+            tensors[FIRST] = encode(tensor_ND[~known_N] if any(known) else tensor_ND, self._first)
         if any(known):
             before_ND, tensors[CHECK] = self._before(rows, known)
             before_ND = before_ND.to(tensor_ND.device)
-            tensors[CHANGE] = encode(tensor_ND[known_N].float() - before_ND.float(), self._then)
+            known_ND = tensor_ND if all(known) else tensor_ND[known_N]
+            tensors[CHANGE] = encode(known_ND.float() - before_ND, self._then)
         self._take(rows, lengths, known_N, tensors, before_ND, tensor_ND.device)
         return tensors
 
@@ -96,12 +97,15 @@ class Changes:
             change_ND = decode(tensors[CHANGE], device=device, dtype=torch.float32)
             if change_ND.shape != before_ND.shape:
                 raise AppError("CL-1309")
-            parts.append((known_N, before_ND.float() + change_ND))
-        now_ND = torch.empty(len(known_N), parts[0][1].shape[-1], device=device)
-        for which_N, values in parts:
-            if int(which_N.sum()) != len(values):
-                raise AppError("CL-1309")
-            now_ND[which_N] = values
-        for row, values_TD in zip(rows, torch.split(now_ND, list(lengths)), strict=True):
+            parts.append((known_N, change_ND.add_(before_ND)))
+        if any(int(which_N.sum()) != len(values) for which_N, values in parts):
+            raise AppError("CL-1309")
+        now_ND = parts[0][1]
+        if len(parts) > 1:
+            now_ND = torch.empty(len(known_N), now_ND.shape[-1], device=device)
+            for which_N, values in parts:
+                now_ND[which_N] = values
+        kept_ND = now_ND.to(device="cpu", dtype=self.cache.dtype)  # at once: many small casts take longer
+        for row, values_TD in zip(rows, torch.split(kept_ND, list(lengths)), strict=True):
             self.cache.put(row, values_TD)
         return now_ND

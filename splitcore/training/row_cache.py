@@ -23,7 +23,7 @@ class RowCache:
 
     def __init__(self, width: int, dtype: torch.dtype, *, limit: int, folder: Path | None = None) -> None:
         """`limit` in bytes. With `folder` the values lie in a file there that no name leads to: it ends with us."""
-        self._width, self._dtype, self._limit = width, dtype, limit
+        self.dtype, self._width, self._limit = dtype, width, limit
         self._tokens: dict[int, int] = {}
         self._values: dict[int, torch.Tensor] = {}
         self._file: int | None = None
@@ -49,7 +49,7 @@ class RowCache:
         """Make room for a row; False where there is none left."""
         if row in self._tokens:
             return True
-        size = tokens * self._width * self._dtype.itemsize
+        size = tokens * self._width * self.dtype.itemsize
         if self.nbytes + size > self._limit:
             return False
         self._tokens[row], self._offsets[row] = tokens, self.nbytes
@@ -63,7 +63,7 @@ class RowCache:
             return
         if row not in self._before:
             self._before[row] = self._read(row) if known else None
-        kept = values_TD.detach().to(device="cpu", dtype=self._dtype).contiguous()
+        kept = values_TD.detach().to(device="cpu", dtype=self.dtype).contiguous()
         if self._file is None:
             self._values[row] = kept.clone() if kept.data_ptr() == values_TD.data_ptr() else kept
         else:
@@ -76,9 +76,9 @@ class RowCache:
     def _read(self, row: int) -> torch.Tensor:
         if self._file is None:
             return self._values[row]
-        count = self._tokens[row] * self._width * self._dtype.itemsize
+        count = self._tokens[row] * self._width * self.dtype.itemsize
         data = np.frombuffer(bytearray(os.pread(self._file, count, self._offsets[row])), dtype=np.uint8)
-        return torch.from_numpy(data).view(self._dtype).reshape(-1, self._width)
+        return torch.from_numpy(data).view(self.dtype).reshape(-1, self._width)
 
     def settle(self) -> None:
         """A step is complete: what is here now is what `state` gives until the next one is."""
@@ -91,7 +91,7 @@ class RowCache:
         return {
             "rows": torch.tensor(list(values), dtype=torch.int64),
             "tokens": torch.tensor([len(value) for value in values.values()], dtype=torch.int64),
-            "values": torch.cat([torch.zeros(0, self._width, dtype=self._dtype), *values.values()]),
+            "values": torch.cat([torch.zeros(0, self._width, dtype=self.dtype), *values.values()]),
         }
 
     def restore(self, state: State) -> None:

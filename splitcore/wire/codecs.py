@@ -12,7 +12,8 @@ from typing import Protocol
 
 import torch
 
-from splitcore.wire.formats import FORMATS
+from splitcore.wire.centred_codec import CentredCodec
+from splitcore.wire.formats import FORMATS, TIERED_FORMATS
 from splitcore.wire.group_codec import GROUP_CODECS
 from splitcore.wire.messages import FrameError, Payload
 from splitcore.wire.packing import bytes_of, tensor_of
@@ -74,8 +75,8 @@ _ALL: list[Codec] = [
     _PlainCodec("fp32", torch.float32),
     _PlainCodec("bf16", torch.bfloat16),
     _Int8RowCodec(),
-    *GROUP_CODECS.values(),
-    TieredCodec(),
+    *(CentredCodec(codec) for codec in GROUP_CODECS.values()),
+    *(TieredCodec(format_) for format_ in TIERED_FORMATS.values()),
     _PlainCodec("i64", torch.int64),
     _PlainCodec("u8", torch.uint8),
 ]

@@ -6,6 +6,7 @@ computes traffic with them. Adding a codec means one class here and one in `code
 Groups (`GroupFormat`): the last dimension is cut into groups of up to 64 values, each group rotated by a Hadamard
 matrix and rounded to a few levels with a scale of its own. Three buffers: packed codes; a scale code per group; the
 message's top exponent. A group's scale is 2^((top − code) / 16), or 0 for code 255.
+`CentredFormat` adds the mean of the message's vectors, which is taken off them before, in two buffers more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ CHUNK = 65_536  # values looked at together: a check's second pass finds them in
 GROUP = 64  # values that share a scale and a rotation
 SCALE_STEPS = 16  # scale codes an octave: a scale is rounded by at most 2.2 %
 ZERO_SCALE = 255  # the scale code of a group of zeros
+INT8_PART = 127 / 128  # of a bound for int8: received bytes reach −128, where the encoder stops at 127
 TOP_RANGE = 127 * SCALE_STEPS  # exponents beyond it have no fp32 scale; the encoder marks NaN and infinity with one
 
 
@@ -142,17 +144,40 @@ GROUP_FORMATS: dict[str, GroupFormat] = {
 }
 
 
-class TieredFormat:
-    """Bits where the energy is: a quarter of the tokens in int4, then some in int3, some ternary, the rest as zeros.
+class CentredFormat:
+    """Groups of what is left of each vector without the mean of all vectors of the message.
 
-    For gradients, most of whose energy is in few tokens. Buffers: the tier of each token, four to a byte, then those
-    of each tier's format. The last dimension is a token's vector, all others count tokens.
+    Buffers: those of the groups, then the mean in `int8`: bytes (D,) and their scale. The last dimension is a token's
+    vector, all others count tokens.
     """
 
-    name = "tiered"
     integer = False
-    tiers = ("int4", "int3", "ternary")
-    sixteenths = (4, 7, 11)  # of the tokens, the largest first, that are in the first tier, the first two, all three
+
+    def __init__(self, groups: GroupFormat) -> None:
+        self.name, self.groups = groups.name, groups
+
+    def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (*self.groups.sizes(shape), *FORMATS["int8"].sizes(shape[-1:]))
+
+    def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
+        """A half of the bound for the mean, a half for the rest."""
+        mean, groups = buffers[3:], buffers[:3]
+        return FORMATS["int8"].within(mean, low, high / 2 * INT8_PART) and self.groups.within(groups, low, high / 2)
+
+
+class TieredFormat:
+    """Bits where the energy is: the tokens with the most in the first tier's format, the next ones in the second's, ...
+
+    For gradients, most of whose energy is in few tokens. The last tokens become their common mean. Buffers: the tier of
+    each token, four to a byte; those of each tier's format; the mean in `int8`, its bytes and their scale. The last
+    dimension is a token's vector, all others count tokens.
+    """
+
+    integer = False
+
+    def __init__(self, name: str, tiers: Sequence[str], sixteenths: Sequence[int]) -> None:
+        """`sixteenths` of the tokens, the largest first, are in the first tier, the first two, all three."""
+        self.name, self.tiers, self.sixteenths = name, tuple(tiers), tuple(sixteenths)
 
     def counts(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Tokens of each tier, and of those that are left out."""
@@ -163,21 +188,30 @@ class TieredFormat:
     def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
         counts = self.counts(shape)
         parts = [GROUP_FORMATS[tier].sizes((count, shape[-1])) for tier, count in zip(self.tiers, counts, strict=False)]
-        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part))
+        mean = FORMATS["int8"].sizes(shape[-1:])
+        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part), *mean)
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
         """Each tier's values; whether the tiers have their sizes is for the decoder to see, which knows the shape."""
         parts = [buffers[1 + 3 * place : 4 + 3 * place] for place in range(len(self.tiers))]
-        return all(GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True))
+        return FORMATS["int8"].within(buffers[-2:], low, high * INT8_PART) and all(
+            GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True)
+        )
 
 
-TIERED = TieredFormat()
+TIERED_FORMATS: dict[str, TieredFormat] = {
+    format_.name: format_
+    for format_ in (
+        TieredFormat("tiered", ("int4", "int3", "ternary"), (4, 7, 11)),  # 2.1 bits a value
+        TieredFormat("tiered3", ("int5", "int3", "ternary"), (5, 10, 13)),  # 2.9 bits a value
+    )
+}
 _ALL: list[WireFormat] = [
     _FloatFormat("fp32", 32),
     _FloatFormat("bf16", 16),
     _Int8RowFormat(),
-    *GROUP_FORMATS.values(),
-    TIERED,
+    *(CentredFormat(format_) for format_ in GROUP_FORMATS.values()),
+    *TIERED_FORMATS.values(),
     _IntegerFormat("i64", "<i8"),
     _IntegerFormat("u8", "<u1"),
 ]

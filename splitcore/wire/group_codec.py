@@ -11,15 +11,15 @@ the scale that makes the mean right: unbiased and nearly as exact (EDEN, arXiv 2
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
 from splitcore.wire.formats import GROUP_FORMATS, SCALE_STEPS, TOP_RANGE, ZERO_SCALE, GroupFormat, group_size
-from splitcore.wire.messages import Payload
+from splitcore.wire.messages import Buffer, Payload
 from splitcore.wire.packing import bytes_of, pack, unpack
 from splitcore.wire.rounding import NEAREST, Draw, hadamard
 
@@ -38,7 +38,10 @@ class GroupCodec:
 
     def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         """The packed form of `tensor` (…, D)."""
-        rotated_NG = rotate(tensor, draw)
+        return Payload(self.name, tuple(tensor.shape), self.rounded(rotate(tensor, draw), draw))
+
+    def rounded(self, rotated_NG: torch.Tensor, draw: Draw) -> tuple[Buffer, ...]:
+        """The buffers of rotated groups."""
         if draw.rounding == "stochastic":
             exponents_N, top, codes_NG = _stochastic(rotated_NG, self._format.levels, draw)
         else:
@@ -46,23 +49,24 @@ class GroupCodec:
         low = top - exponents_N
         scales_N = torch.where((low < ZERO_SCALE) & (exponents_N > FLOOR), low, ZERO_SCALE).to(torch.uint8)
         packed = pack(codes_NG.reshape(-1), self._format)
-        buffers = (bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes())
-        return Payload(self.name, tuple(tensor.shape), buffers)
+        return bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes()
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         """fp32 values (…, D) on `device`, the same bits on every device."""
         groups, size = self._format.groups(payload.shape), group_size(payload.shape[-1])
-        packed, scales = (np.frombuffer(buffer, np.uint8) for buffer in payload.buffers[:2])
-        top = int(np.frombuffer(payload.buffers[2], "<i4")[0])
-        codes_NG = unpack(_on(packed, device), groups * size, self._format).to(torch.float32).reshape(groups, size)
-        scale_N = scale_table(top).to(codes_NG.device)[_on(scales, device).to(torch.int32)]
-        # Twice the levels are whole: rotated back before they are scaled, sums of 64 of them are exact in any order.
-        back_GG = _matrix(size, draw, codes_NG.device).t() * 2.0
-        middle_G = back_GG.sum(0) * (-(self._format.levels - 1) / 2)
-        turned_NG = torch.addmm(middle_G, codes_NG, back_GG)
-        width = groups * size // max(1, prod(payload.shape[:-1]))
-        turned_NG.mul_((scale_N * (0.5 / math.sqrt(size))).unsqueeze(1))
+        turned_NG = turned_back(*self.doubled(payload.buffers, groups, size, device), draw)
+        width = -(-payload.shape[-1] // size) * size
         return turned_NG.reshape(*payload.shape[:-1], width)[..., : payload.shape[-1]].contiguous()
+
+    def doubled(
+        self, buffers: Sequence[Buffer], groups: int, size: int, device: torch.device | str | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Twice the level of each value (N, G), whole numbers in fp32, and the scale of each group (N,)."""
+        packed, scales = (np.frombuffer(buffer, np.uint8) for buffer in buffers[:2])
+        top = int(np.frombuffer(buffers[2], "<i4")[0])
+        codes = unpack(_on(packed, device), groups * size, self._format).to(torch.float32)
+        scale_N = scale_table(top).to(codes.device)[_on(scales, device).to(torch.int32)]
+        return codes.mul_(2.0).sub_(self._format.levels - 1).reshape(groups, size), scale_N
 
 
 GROUP_CODECS = {name: GroupCodec(format_) for name, format_ in GROUP_FORMATS.items()}
@@ -77,6 +81,14 @@ def rotate(tensor: torch.Tensor, draw: Draw = NEAREST) -> torch.Tensor:
     return values.reshape(-1, size) @ (_matrix(size, draw, values.device) / math.sqrt(size))
 
 
+def turned_back(doubled_NG: torch.Tensor, scale_N: torch.Tensor, draw: Draw) -> torch.Tensor:
+    """The values of groups. Whole numbers are rotated before they are scaled: sums of 64 are exact in any order."""
+    size = doubled_NG.shape[1]
+    turned_NG = doubled_NG @ _matrix(size, draw, doubled_NG.device).t()
+    return turned_NG.mul_((scale_N * (0.5 / math.sqrt(size))).unsqueeze(1))
+
+
+@lru_cache(maxsize=64)
 def _matrix(size: int, draw: Draw, device: torch.device) -> torch.Tensor:
     """The matrix that a row of G values is multiplied by: signs, then Hadamard; entries are +1 and −1."""
     signs = draw.signs(size)

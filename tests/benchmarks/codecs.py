@@ -2,6 +2,9 @@
 
 Bytes are those of the frames of training, headers and all, both directions. The loss is the joined adapter's on the
 unsplit model, where no codec is at work any more: what a user of the adapter gets.
+
+Any other rounding sends training another way, and two adapters that are equally good differ in their loss on some rows.
+How much of a change is that, an fp32 wire shows, which rounds nothing (`fp32`, the noise floor).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import mean
 from typing import Any
 
@@ -27,21 +31,22 @@ from splitcore.data.tokenise import encode_rows
 from splitcore.training.events import SERVER, Event, StepFinished
 from splitcore.training.loss import loss_sum
 from splitcore.wire.formats import payload_bytes
+from tests.benchmarks.codec_share import WORK, share, shares
 from tests.benchmarks.frame import Scale, Table, figure, show
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA, MODEL = ROOT.parent / "shared" / "data", ROOT / "demo" / "base_model"
-SHORT = 180  # characters of a row: about 66 tokens, so that three seeds of every arm fit into some minutes
-LENGTH, BATCH, HELD_OUT, EPOCHS, WIDTH, RATE = 128, 8, 96, 10, 192, 1e-3
+SHORT, HELD_OUT_SHORT = 180, 240  # characters of a row: about 66 tokens, so that every arm fits into some minutes
+LENGTH, BATCH, HELD_OUT, EPOCHS, WIDTH, RATE, WARMUP = 128, 16, 400, 10, 192, 2e-3, 10
 BF16 = {"activations": "bf16", "gradients": "bf16", "skip_padding": True}
 LOW = {"gradients": "tiered", "gradient_rounding": "rotated", "skip_padding": True}
 WIRES: dict[str, dict[str, Any]] = {
-    "3.7x": {"activations": "int6", **LOW},
-    "5x": {"activations": "int4", **LOW},
-    "changes": {"activations": "int6", "changes": "ternary", **LOW},
+    "fp32": {"activations": "fp32", "gradients": "fp32", "skip_padding": True},
+    "3.7x": {**LOW, "activations": "int5", "gradients": "tiered3"},
+    "5x": {**LOW, "activations": "int4"},
+    "changes": {**LOW, "activations": "int6", "changes": "ternary", "gradients": "tiered3"},
 }
 TARGETS = {"3.7x": (3.7, 0.2), "5x": (5.0, 0.3), "changes": (6.0, 0.5), "changes, later activations": (8.0, 0.5)}
-WORK = ("head_forward", "head_backward", "tail", "body_forward", "body_backward", "update", "encode", "decode")
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ class Outcome:
     @property
     def share(self) -> float:
         """Share of encoding and decoding in the computing time of both halves."""
-        spent = {stage: sum(step.seconds.get(stage, 0.0) for step in self.steps) for stage in WORK}
-        return (spent["encode"] + spent["decode"]) / sum(spent.values())
+        return share({stage: sum(step.seconds[stage] for step in self.steps) for stage in WORK})
 
 
 class Runs:
@@ -79,8 +83,8 @@ class Runs:
 
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
-        self.train = short_rows("e2e_train.jsonl")
-        self.held_out = short_rows("e2e_test.jsonl")[::2][: scale.of(HELD_OUT, 32)]
+        self.train = short_rows("e2e_train.jsonl", SHORT)
+        self.held_out = short_rows("e2e_test.jsonl", HELD_OUT_SHORT)[: scale.of(HELD_OUT, 32)]
 
     def run(self, seed: int, wire: Mapping[str, Any], *, rows: int, steps: int, **sections: Any) -> Outcome:
         """Train on the first `rows` rows and measure."""
@@ -89,7 +93,7 @@ class Runs:
             "batch_size": BATCH,
             "learning_rate": RATE,
             "schedule": "linear",
-            "warmup": 15,
+            "warmup": WARMUP,
             "max_length": LENGTH,
             "eval_every": 0,
             "seed": seed,
@@ -127,18 +131,21 @@ class Runs:
         return Outcome(loss, digest, steps_seen)
 
 
-def short_rows(name: str) -> list[dict[str, Any]]:
-    """The file's rows of at most SHORT characters."""
+def short_rows(name: str, short: int) -> list[dict[str, Any]]:
+    """The file's rows of at most `short` characters, shuffled: in the file, those of a prompt follow each other."""
     found = [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
-    return [row for row in found if len(row["prompt"]) + len(row["completion"]) <= SHORT]
+    chosen = [row for row in found if len(row["prompt"]) + len(row["completion"]) <= short]
+    Random(0).shuffle(chosen)
+    return chosen
 
 
-def held_out_loss(adapter: Path, rows: list[dict[str, Any]]) -> float:
-    """Mean loss of a target token, with plain PEFT on the unsplit model."""
+def held_out_loss(adapter: Path | None, rows: list[dict[str, Any]]) -> float:
+    """Mean loss of a target token, with plain PEFT on the unsplit model; without an adapter, the model's as it is."""
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
-    model = PeftModel.from_pretrained(base, adapter).eval()
-    encoded = encode_rows(rows, tokenizer, DataSection(), LENGTH)
+    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter).eval()
+    encoded = sorted(encode_rows(rows, tokenizer, DataSection(), LENGTH), key=lambda row: len(row.ids))
     batches = [collate(encoded[at : at + 16], padding=padding_id(tokenizer)) for at in range(0, len(encoded), 16)]
     with torch.no_grad():
         summed = sum(
@@ -154,7 +161,7 @@ def measure(scale: Scale) -> dict[str, Any]:
     Padding is left out on both sides: what that saves is told apart, as `padding`.
     """
     torch.set_num_threads(1)
-    runs, epoch = Runs(scale), scale.of(12, 1)
+    runs, epoch = Runs(scale), scale.of(10, 1)
     arms: dict[str, list[Outcome]] = {name: [] for name in ("bf16", *WIRES)}
     for seed in range(scale.of(3, 1)):
         for name, wire in {"bf16": BF16, **WIRES}.items():
@@ -163,15 +170,17 @@ def measure(scale: Scale) -> dict[str, Any]:
     found["changes, later activations"] = {
         **found["changes"],
         "ratio_to_bf16": mean(
-            later_activations(one, BF16, epoch) / later_activations(other, LOW, epoch)
+            later_activations(one, BF16, epoch) / later_activations(other, WIRES["changes"], epoch)
             for one, other in zip(arms["bf16"], arms["changes"], strict=True)
         ),
     }
     padded = runs.run(0, {**BF16, "skip_padding": False}, rows=epoch * BATCH, steps=epoch)
     return {
         **found,
+        "untrained_loss": held_out_loss(None, runs.held_out),
         "reference_loss": figure([run.loss for run in arms["bf16"]]),
         "reference_share": figure([run.share for run in arms["bf16"]]),
+        "wide_share": shares(scale, {"bf16": BF16, **WIRES}),
         "padding": 1 - sum(step.up + step.down for step in arms["bf16"][0].steps[:epoch]) / padded.total,
         "kept": kept(runs, epoch),
         "model": "demo/base_model: 8 layers of width 192, 2 + 2 at the client",
@@ -217,27 +226,36 @@ def kept(runs: Runs, epoch: int) -> dict[str, Any]:
     }
 
 
+def percent(share_: Mapping[str, Any]) -> str:
+    """A share with its spread, for a table."""
+    return show({key: 100 * share_[key] for key in ("value", "spread")}, 2, " %")
+
+
 def rows(result: Mapping[str, Any]) -> Table:
-    """Each format against its target."""
+    """Each format against its target, after the noise floor."""
     body = []
-    for name, (ratio, loss) in TARGETS.items():
+    for name in ("fp32", *TARGETS):
         one = result[name]
+        ratio, loss = TARGETS.get(name, (None, None))
         body.append(
             (
                 name,
                 f"{one['ratio_to_bf16']:.2f}×",
-                f"{ratio}×",
+                f"{ratio}×" if ratio else "",
                 f"{one['loss_change']:+.2f} % ± {one['spread'] / 2:.2f}",
-                f"{loss} %",
-                show({key: 100 * value for key, value in one["share"].items() if key != "runs"}, 2, " %"),
+                f"{loss} %" if loss else "noise floor",
+                percent(one["share"]),
+                percent(result["wide_share"]["changes" if name.startswith("changes") else name]),
             )
         )
     same = "the same bits" if result["kept"]["same_adapter"] else "OTHER BITS"
     left = result["kept"]["head_seconds_later_epochs_kept"]
+    before, after = result["untrained_loss"], show(result["reference_loss"], 3)
     note = (
+        f"Held-out loss {before:.2f} before training, {after} after it with bf16. "
         f"Frozen head with kept activations: {same} as without; head after the first epoch {left:.3f} s; padding, left "
         f"out on both sides of the 10 epochs, is {100 * result['padding']:.0f} % of bf16's bytes. "
-        "Encoding and decoding: share of the computing time of both halves."
+        "Encoding and decoding: share of the computing time of both halves; 512 wide: on the model of `sequential`."
     )
-    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode")
+    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode", "512 wide")
     return Table("codecs: both cuts, both directions, all crossings", columns, body, note)
