@@ -14,9 +14,9 @@ from tests.e2e.browser import ARGUMENTS, COMMAND, find_browser
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
+    """Headless Chromium. It ends with these tests: while Playwright is there, no other loop runs in this thread."""
     path = find_browser()
     if path is None:
         pytest.fail(f"The browser tests need Chromium. Run: {COMMAND}")
