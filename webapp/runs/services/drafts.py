@@ -136,10 +136,12 @@ def run_draft_save(
     note: str = "",
     public_prompts: Sequence[str] | None = None,
     start_when_approved: bool = True,
+    while_typing: bool = False,
 ) -> Run:
     """Create a draft or change one. `config` is kept as given: it is judged when it is submitted.
 
-    Changing a submitted run takes it back to a draft and voids its approvals.
+    Changing a submitted run takes it back to a draft and voids its approvals; what is saved while somebody types does
+    not, since it may arrive after the submission that it was typed before.
     """
     owner = run.organisation if run is not None else organisation
     require(actor, Action.CONFIGURE_RUN, owner)
@@ -150,6 +152,8 @@ def run_draft_save(
         action = "run.created"
     else:
         run = run_lock(run.id)
+        if while_typing and run.state != RunState.DRAFT:
+            return run
         action = "run.changed" if run.state != RunState.DRAFT else ""  # a draft is nobody else's business yet
         if run.state not in EDITABLE:
             raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")

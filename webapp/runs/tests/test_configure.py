@@ -14,6 +14,7 @@ from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_se
 from webapp.runs.configure.schema import changed_paths, field_specs, value_at
 from webapp.runs.contract import adapter_traffic
 from webapp.runs.models import Run, RunState
+from webapp.runs.services import run_draft_save
 from webapp.runs.tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +123,23 @@ def test_the_preview_does_not_touch_a_submitted_run(client):
     client.force_login(w.engineer)
     client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "32"}))
     assert (w.fresh().state, w.run.config["lora"]["rank"]) == (RunState.AWAITING, 8)
+
+
+def test_what_was_typed_before_a_submission_and_arrives_after_it_does_not_take_it_back():
+    w = make.world()
+    typed_before = Run.objects.get(pk=w.run.pk)
+    make.submit(w)
+    run_draft_save(
+        actor=w.engineer,
+        project=w.project,
+        organisation=w.run.organisation,
+        name="Typed",
+        config={},
+        run=typed_before,
+        while_typing=True,
+    )
+    assert (w.fresh().state, w.run.name == "Typed") == (RunState.AWAITING, False)
+    assert w.run.contract_hash
 
 
 def test_the_preview_shows_memory_traffic_and_who_sees_what(client):

@@ -91,7 +91,9 @@ def _auto_name(project: Project) -> str:
     return f"{project.name[:90]} {project.runs.count() + 1}"
 
 
-def _save(request: MemberRequest, state: Setup, config: dict[str, Any] | None = None) -> Run:
+def _save(
+    request: MemberRequest, state: Setup, config: dict[str, Any] | None = None, *, while_typing: bool = False
+) -> Run:
     return run_draft_save(
         actor=request.user,
         project=state.project,
@@ -103,6 +105,7 @@ def _save(request: MemberRequest, state: Setup, config: dict[str, Any] | None = 
         run=state.run,
         public_prompts=state.prompts.splitlines(),
         start_when_approved=state.start_when_approved,
+        while_typing=while_typing,
     )
 
 
@@ -215,7 +218,7 @@ def run_preview(request: MemberRequest) -> HttpResponseBase:
     saved_at, created = None, run is None
     if run is None or run.state == RunState.DRAFT:
         try:
-            state.run = _save(request, state)
+            state.run = _save(request, state, while_typing=True)
             saved_at = timezone.now()
         except AppError as error:
             state.error = error
