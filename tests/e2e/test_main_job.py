@@ -174,14 +174,14 @@ def test_two_organisations_fine_tune_a_model_by_hand(stack: Stack, browser: Brow
         ada.page.get_by_role("link", name="Download").first.click()
     archive = tmp_path / "adapter.zip"
     downloaded.value.save_as(archive)
-    use_snippet(snippet, archive, tmp_path)
+    assert "it works" in output_of_snippet(snippet, archive, tmp_path)
     for person, site in ((ada, "ward-7"), (ben, "gpu-1")):
         stack.stop_site(site)
         person.page.context.close()
 
 
-def use_snippet(snippet: str, archive: Path, folder: Path) -> None:
-    """Run the page's own lines in a clean process, with the base model's id pointing to a local folder."""
+def output_of_snippet(snippet: str, archive: Path, folder: Path) -> str:
+    """What the page's own lines print in a clean process, with the base model's id pointing to a local folder."""
     with zipfile.ZipFile(archive) as zipped:
         zipped.extractall(folder / "adapter")
     [config] = (folder / "adapter").rglob("adapter_config.json")
@@ -192,4 +192,5 @@ def use_snippet(snippet: str, archive: Path, folder: Path) -> None:
     code = re.sub(r""",\s*revision=["'][^"']*["']""", "", code)
     code += "\nimport sys\nassert not {'splitcore', 'workers', 'webapp'} & set(sys.modules)\nprint('it works')\n"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=180, check=False)
-    assert "it works" in done.stdout, f"{code}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{code}\n{done.stderr[-3000:]}"
+    return done.stdout
