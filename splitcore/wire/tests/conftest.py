@@ -1,0 +1,17 @@
+"""What the tests of the real network share: a door that stands open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from splitcore.wire.grpc_listener import GrpcListener
+from splitcore.wire.tests.doors import open_door
+
+
+@pytest.fixture
+def listener() -> Iterator[GrpcListener]:
+    """A door that lets the contract's one client in."""
+    with open_door() as door:
+        yield door

@@ -1,0 +1,35 @@
+"""A server half's door on loopback and a call at it, for the tests of the real network."""
+
+from __future__ import annotations
+
+from splitcore.wire.certificates import Identity, create_identity
+from splitcore.wire.grpc_channel import dial
+from splitcore.wire.grpc_listener import GrpcListener, serve
+from splitcore.wire.messages import SessionIds
+from splitcore.wire.session import Session
+from splitcore.wire.tests.factories import IDS, limits
+
+SERVER, CLIENT, STRANGER = create_identity("w-server"), create_identity("w-client"), create_identity("w-stranger")
+
+
+def open_door(patience: float = 20.0, ports: tuple[int, int] = (0, 0)) -> GrpcListener:
+    return serve(
+        identity=SERVER,
+        clients={IDS.participant: CLIENT.certificate_pem},
+        limits={IDS.participant: limits("server")},
+        host="127.0.0.1",
+        ports=ports,
+        patience=patience,
+    )
+
+
+def call(port: int, *, ids: SessionIds = IDS, identity: Identity = CLIENT, patience: float = 20.0) -> Session:
+    return dial(
+        "127.0.0.1",
+        port,
+        identity=identity,
+        server_certificate=SERVER.certificate_pem,
+        limits=limits("client", ids=ids),
+        connect_timeout=5,
+        patience=patience,
+    )
