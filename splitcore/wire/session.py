@@ -19,6 +19,7 @@ from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire import frames
 from splitcore.wire.channel import SLICE, Closing, Traffic
 from splitcore.wire.frames import Encoded, FrameType, Prefix
+from splitcore.wire.incoming import Content, Incoming
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import Buffer, ChannelError, FrameError, Message, PeerError, SessionIds
 from splitcore.wire.parts import Arriving, most_frames
@@ -70,10 +71,8 @@ class Session(Closing):
         self._progress = monotonic()
         self._due: dict[FrameType, bytes] = {}
         # receiving
-        self._arrived, self._consumed, self._reported_gap, self._damaged = 0, 0, 0, 0
-        self._told, self._untold_bytes = 0, 0
-        self._held: dict[int, tuple[Arriving | memoryview, int]] = {}  # with the bytes of its frame
-        self._open: Arriving | None = None
+        self._incoming = Incoming()
+        self._consumed, self._damaged, self._told, self._untold_bytes = 0, 0, 0, 0
         self._inbox: deque[Arriving] = deque()
         self._most_frames = max(self._window.frames, most_frames(limits.max_frame_bytes))
         self._last: int | None = None
@@ -92,8 +91,8 @@ class Session(Closing):
 
     @property
     def arrived(self) -> int:
-        """Number of the last message that came in order."""
-        return self._arrived
+        """Number of the last frame that came in order."""
+        return self._incoming.arrived
 
     def send(self, message: Message, *, timeout: float | None = None) -> int:
         """See `Channel.send`."""
@@ -188,7 +187,7 @@ class Session(Closing):
             self._acknowledge(peer_arrived, self._taken)
             self._cursor = peer_arrived + 1
             self._owe(FrameType.ACK)
-            return self._generation, self._arrived
+            return self._generation, self._incoming.arrived
 
     def detach(self, generation: int) -> None:
         """The connection of that generation is gone."""
@@ -235,7 +234,7 @@ class Session(Closing):
         except FrameError as error:
             self._on_damage(generation, error)
             return
-        content: Arriving | memoryview | None = None
+        content: Content | None = None
         try:
             if prefix.type is FrameType.DATA and self._is_new(prefix.sequence):
                 content = frames.decode(prefix, data, self._limits)  # the costly part, without the lock
@@ -274,7 +273,7 @@ class Session(Closing):
         for type_ in (FrameType.RESEND, FrameType.ACK):
             if self._due.pop(type_, None) is not None:
                 self._due.pop(FrameType.ACK, None)
-                return frames.encode_bare(type_, self._arrived, self._tell_taken())
+                return frames.encode_bare(type_, self._incoming.arrived, self._tell_taken())
         while self._cursor < self._next:
             self._cursor += 1
             frame = self._kept.get(self._cursor - 1)
@@ -286,7 +285,7 @@ class Session(Closing):
                 return frames.encode_bare(type_, self._next - 1)
         return None
 
-    def _on_frame(self, prefix: Prefix, data: Buffer, content: Arriving | memoryview | None) -> None:
+    def _on_frame(self, prefix: Prefix, data: Buffer, content: Content | None) -> None:
         if prefix.type in (FrameType.DATA, FrameType.MORE):
             if prefix.credit >= self._next:
                 raise FrameError("CL-1312")
@@ -299,7 +298,7 @@ class Session(Closing):
             if prefix.type is FrameType.RESEND:
                 self._cursor = min(self._cursor, prefix.sequence + 1)
         elif prefix.type is FrameType.PROBE:
-            self._owe(FrameType.RESEND if prefix.sequence > self._arrived else FrameType.ACK)
+            self._owe(FrameType.RESEND if prefix.sequence > self._incoming.arrived else FrameType.ACK)
         elif prefix.type is FrameType.FIN:
             self._last = prefix.sequence
             self._announce()
@@ -308,40 +307,20 @@ class Session(Closing):
             self._failure = PeerError(code if code in CATALOGUE else "CL-1329")
             self._announce()
 
-    def _on_data(self, sequence: int, content: Arriving | memoryview | None, nbytes: int) -> None:
-        if content is None or sequence <= self._arrived or sequence in self._held:
+    def _on_data(self, sequence: int, content: Content | None, nbytes: int) -> None:
+        if content is None or not self._incoming.is_new(sequence):
             self._owe(FrameType.ACK)  # a repetition: the other end missed our acknowledgement
             return
         if sequence > self._consumed + self._most_frames + 1:
             raise FrameError("CL-1312")
-        self._held[sequence] = (content, nbytes)
-        complete = False
-        while self._arrived + 1 in self._held:
-            self._arrived += 1
-            complete = self._take_in(*self._held.pop(self._arrived)) or complete
-        if self._held and self._reported_gap != self._arrived:
-            self._reported_gap = self._arrived
+        complete = self._incoming.take(sequence, content, nbytes)
+        for one in complete:
+            self.received.count_message(one.message, one.nbytes)
+        self._inbox += complete
+        if self._incoming.finds_gap():
             self._owe(FrameType.RESEND)
         if complete:
             self._announce()
-
-    def _take_in(self, content: Arriving | memoryview, nbytes: int) -> bool:
-        """Put the next frame in order to its message; whether that is complete now. Raises FrameError."""
-        if isinstance(content, Arriving):
-            if self._open is not None:
-                raise FrameError("CL-1310")  # the message before it lacks a part
-            self._open = content
-        elif self._open is None:
-            raise FrameError("CL-1310")
-        else:
-            self._open.add(content)
-        self._open.count(nbytes)
-        if not self._open.complete:
-            return False
-        self.received.count_message(self._open.message, self._open.nbytes)
-        self._inbox.append(self._open)
-        self._open = None
-        return True
 
     def _acknowledge(self, arrived: int, taken: int) -> None:
         for sequence in [kept for kept in self._kept if kept <= arrived]:
@@ -367,7 +346,7 @@ class Session(Closing):
 
     def _is_new(self, sequence: int) -> bool:
         with self._state:
-            return sequence > self._arrived and sequence not in self._held
+            return self._incoming.is_new(sequence)
 
     def _has_room(self, encoded: Encoded) -> bool:
         if not self._under_way:
@@ -386,7 +365,7 @@ class Session(Closing):
             self._output.notify_all()
 
     def _peer_is_done(self) -> bool:
-        return self._last is not None and self._arrived >= self._last
+        return self._last is not None and self._incoming.arrived >= self._last
 
     def _has_left(self) -> bool:
         """Whether the other end has said that it is done and has gone: nobody is there to tell anything."""
