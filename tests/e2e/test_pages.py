@@ -15,6 +15,29 @@ from tests.stack import Stack
 AXE = (Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js").read_text()
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 
+# What people and machines write becomes one long word; the words that are the product's own stay.
+LENGTHEN = """() => {
+    const own = 'button, .btn, .cl-chip, nav, label, dt, time, .cl-scroll, .cl-num, .cl-progress-text, .cl-cfg-bounds';
+    const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+    let lengthened = 0;
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (!text.data.trim() || text.parentElement.closest(own + ', script, option, svg')) continue;
+        text.data = '/srv/' + 'Donaudampfschifffahrtsgesellschaft'.repeat(4);
+        lengthened += 1;
+    }
+    return lengthened;
+}"""
+# How much wider than its window a page is, and by what.
+OVERFLOW = """() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    if (scrollWidth <= clientWidth) return null;
+    const wide = [...document.querySelectorAll('body *')].filter(
+        (one) => !one.firstElementChild && one.getBoundingClientRect().right > clientWidth && !one.closest('.cl-scroll'));
+    const named = wide.slice(0, 3).map((one) => one.outerHTML.slice(0, 160));
+    return `${scrollWidth - clientWidth} px wider than the window: ${named.join('; ')}`;
+}"""
+
 
 def inspect(page: Page, url: str) -> list[str]:
     """What is wrong with a page."""
@@ -45,9 +68,8 @@ def inspect(page: Page, url: str) -> list[str]:
         for violation in page.evaluate(f"axe.run(document, {RULES}).then(result => result.violations)"):
             nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
             found.append(f"axe {violation['id']}: {nodes}")
-        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if overflow > 0:
-            found.append(f"{overflow} px wider than the window")
+        if overflow := page.evaluate(OVERFLOW):
+            found.append(overflow)
     finally:
         page.remove_listener("request", on_request)
         page.remove_listener("console", on_console)
@@ -76,4 +98,22 @@ def test_every_page_of_a_console_holds_up(stack: Stack, browser: Browser, scheme
     url = stack.groups.console_url("clinic").rstrip("/")
     problems = [one for path in CONSOLE.values() for one in inspect(page, url + path)]
     page.context.close()
+    assert problems == []
+
+
+@pytest.mark.e2e
+def test_no_word_is_long_enough_to_widen_a_page(stack: Stack, browser: Browser, finished_run: dict[str, Any]) -> None:
+    hub = signed_in(browser, stack, stack.stage.parties["clinic"], scheme="light", width=360)
+    console = unlocked_console(browser, stack, "clinic", scheme="light", width=360)
+    url = stack.groups.console_url("clinic").rstrip("/")
+    visits = [(hub, stack.url + path) for path in hub_pages(stack, finished_run).values()]
+    visits += [(console, url + path) for path in CONSOLE.values()]
+    problems = []
+    for page, address in visits:
+        page.goto(address)
+        assert page.evaluate(LENGTHEN) > 0
+        if overflow := page.evaluate(OVERFLOW):
+            problems.append(f"{urlsplit(address).path}: {overflow}")
+    for page in (hub, console):
+        page.context.close()
     assert problems == []
