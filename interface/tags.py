@@ -96,10 +96,11 @@ def org_mark(index: int, name: str = "") -> dict[str, Any]:
     return {"number": place + 1, "shape": ORG_SHAPES[place], "name": name}
 
 
-@register.inclusion_tag("components/reltime.html")
-def reltime(moment: date | datetime | str | None, empty: str = "never") -> dict[str, Any]:
+@register.simple_tag
+def reltime(moment: date | datetime | str | None, empty: str = "never") -> SafeString:
     """Draw a moment: relative on the page, local and UTC on hover; the script keeps it current."""
-    return {"moment": _as_utc(moment), "empty": empty}
+    drawn = render_to_string("components/reltime.html", {"moment": _as_utc(moment), "empty": empty})
+    return SafeString(drawn.strip())  # within a sentence a line break would become a space before the full stop
 
 
 @register.inclusion_tag("components/countdown.html")

@@ -32,8 +32,8 @@ LENGTHEN = """() => {
 OVERFLOW = """() => {
     const { scrollWidth, clientWidth } = document.documentElement;
     if (scrollWidth <= clientWidth) return null;
-    const wide = [...document.querySelectorAll('body *')].filter(
-        (one) => !one.firstElementChild && one.getBoundingClientRect().right > clientWidth && !one.closest('.cl-scroll'));
+    const leaves = [...document.querySelectorAll('body *')].filter((one) => !one.firstElementChild);
+    const wide = leaves.filter((one) => one.getBoundingClientRect().right > clientWidth && !one.closest('.cl-scroll'));
     const named = wide.slice(0, 3).map((one) => one.outerHTML.slice(0, 160));
     return `${scrollWidth - clientWidth} px wider than the window: ${named.join('; ')}`;
 }"""

@@ -77,6 +77,13 @@ def test_what_people_typed_is_escaped_in_components() -> None:
     assert "<img" not in html
 
 
+def test_a_moment_stands_in_a_sentence_without_a_gap() -> None:
+    html = draw("Done {% reltime moment %}, said {% reltime None %}.", moment="2026-11-28T06:30:00Z")
+    assert html.startswith("Done <time")
+    assert "</time>, said <span" in html
+    assert html.endswith("</span>.")
+
+
 def test_a_field_is_tied_to_its_help_and_its_error() -> None:
     html = draw("{% field form.name %}", form=SmallForm(data={"name": "", "rank": "3"}))
     assert 'aria-describedby="id_name_help id_name_error"' in html
