@@ -16,11 +16,12 @@ from processes.children import end_child
 from processes.redis_server import find_binary, start_redis
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from processes.children import start_child
 from processes.redis_server import start_redis
 child = start_child([sys.executable, "-c", "import time; time.sleep(600)"])
 server, url = start_redis()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 print(child.pid, server.pid, flush=True)
 time.sleep(600)
 """
