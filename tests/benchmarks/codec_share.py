@@ -1,4 +1,8 @@
-"""How much of the computing time encoding and decoding take, on the model of the speed benchmarks."""
+"""How much of the computing time encoding and decoding take, on layers of the size that people fine-tune.
+
+What crosses grows with the width, what is computed with its square: a narrow benchmark model shows a share that no one
+would see. The layers here are 24 of width 1024, as in models of half a billion parameters.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from typing import Any
 import splitcore
 from splitcore.training.events import Event, StepFinished
 from tests.benchmarks.frame import Scale, figure
-from tests.benchmarks.models import full_rows
-from tests.benchmarks.speed import WARM, bench
+from tests.benchmarks.models import full_rows, run_config, saved_model
 
+WARM, STEPS = 2, 4  # the first steps are not counted, and are an epoch: later ones send changes
+ROWS, LENGTH = 2, 128
 WORK = ("head_forward", "head_backward", "tail", "body_forward", "body_backward", "update", "encode", "decode")
 
 
@@ -21,10 +26,11 @@ def share(spent: Mapping[str, float]) -> float:
 
 
 def shares(scale: Scale, wires: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Each wire's share: 2 + 2 of 9 layers at the client, every step after the first two a figure of its own."""
-    found: dict[str, Any] = {}
-    with bench(scale) as model, tempfile.TemporaryDirectory(prefix="cutlayer-bench-") as out:
-        rows = full_rows(WARM * model.rows, model.length)  # an epoch of two steps: later ones send changes
+    """Each wire's share, with the first and the last two layers at the client; each counted step is a figure."""
+    width, layers = scale.of(1024, 256), scale.of(24, 6)
+    found: dict[str, Any] = {"model": f"{layers} layers of width {width}"}
+    with saved_model(width, layers) as folder, tempfile.TemporaryDirectory(prefix="cutlayer-bench-") as out:
+        rows = full_rows(WARM * ROWS, LENGTH)
         for name, wire in wires.items():
             steps: dict[int, dict[str, float]] = {}
 
@@ -33,6 +39,14 @@ def shares(scale: Scale, wires: Mapping[str, Mapping[str, Any]]) -> dict[str, An
                     spent = steps.setdefault(event.step, dict.fromkeys(WORK, 0.0))
                     spent.update({stage: spent[stage] + event.seconds.get(stage, 0.0) for stage in WORK})
 
-            splitcore.fine_tune(model.config(2, 2, wire=dict(wire)), {"a": rows}, out=f"{out}/{name}", on_event=note)
+            config = run_config(
+                folder,
+                steps=WARM + STEPS,
+                rows=ROWS,
+                length=LENGTH,
+                split={"head_layers": 2, "tail_layers": 2},
+                wire=dict(wire),
+            )
+            splitcore.fine_tune(config, {"a": rows}, out=f"{out}/{name}", on_event=note)
             found[name] = figure([share(spent) for step, spent in sorted(steps.items())][WARM:])
     return found

@@ -1,4 +1,4 @@
-"""codecs: bytes and held-out loss of the wire's formats against bf16, over three seeds; the demo's model, rows of E2E.
+"""codecs: bytes and held-out loss of the wire's formats against bf16, over three seeds; a warm base, rows of E2E.
 
 Bytes are those of the frames of training, headers and all, both directions. The loss is the joined adapter's on the
 unsplit model, where no codec is at work any more: what a user of the adapter gets.
@@ -33,11 +33,13 @@ from splitcore.training.loss import loss_sum
 from splitcore.wire.formats import payload_bytes
 from tests.benchmarks.codec_share import WORK, share, shares
 from tests.benchmarks.frame import Scale, Table, figure, show
+from tests.benchmarks.warm_base import warm_base
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA, MODEL = ROOT.parent / "shared" / "data", ROOT / "demo" / "base_model"
 SHORT, HELD_OUT_SHORT = 180, 240  # characters of a row: about 66 tokens, so that every arm fits into some minutes
-LENGTH, BATCH, HELD_OUT, EPOCHS, WIDTH, RATE, WARMUP = 128, 16, 400, 10, 192, 2e-3, 10
+LENGTH, BATCH, HELD_OUT, EPOCHS, WIDTH, RATE, WARMUP = 128, 16, 400, 10, 192, 1e-3, 10
+BASE_STEPS = 24  # of the base, on other rows: its loss is then 3.4, and training takes a fifth off it
 BF16 = {"activations": "bf16", "gradients": "bf16", "skip_padding": True}
 LOW = {"gradients": "tiered", "gradient_rounding": "rotated", "skip_padding": True}
 WIRES: dict[str, dict[str, Any]] = {
@@ -79,15 +81,21 @@ class Outcome:
 
 
 class Runs:
-    """Runs on the same rows, told apart by seed and wire; each is made once."""
+    """Runs from the same base on the same rows, told apart by seed and wire; each is made once."""
 
-    def __init__(self, scale: Scale) -> None:
-        self.scale = scale
-        self.train = short_rows("e2e_train.jsonl", SHORT)
+    def __init__(self, scale: Scale, folder: Path, rows: int) -> None:
+        self.scale, self.base = scale, folder / "base"
+        self.train = short_rows("e2e_train.jsonl", SHORT)[:rows]
         self.held_out = short_rows("e2e_test.jsonl", HELD_OUT_SHORT)[: scale.of(HELD_OUT, 32)]
+        others = [row for row in short_rows("e2e_train.jsonl", HELD_OUT_SHORT) if row not in self.train]
+        warm_base(MODEL, others, scale.of(BASE_STEPS, 2), LENGTH, self.base)
 
-    def run(self, seed: int, wire: Mapping[str, Any], *, rows: int, steps: int, **sections: Any) -> Outcome:
-        """Train on the first `rows` rows and measure."""
+    def loss(self, adapter: Path | None = None) -> float:
+        """The held-out loss of the base, or of an adapter on it."""
+        return held_out_loss(self.base, adapter, self.held_out)
+
+    def run(self, seed: int, wire: Mapping[str, Any], *, steps: int, **sections: Any) -> Outcome:
+        """Train and measure."""
         training = {
             "steps": steps,
             "batch_size": BATCH,
@@ -101,7 +109,7 @@ class Runs:
         }
         config = RunConfig.parse(
             {
-                "model": {"name_or_path": str(MODEL)},
+                "model": {"name_or_path": str(self.base)},
                 "split": {"head_layers": 2, "tail_layers": 2},
                 "training": training,
                 "wire": dict(wire),
@@ -116,8 +124,8 @@ class Runs:
                 (server if event.party == SERVER else client).append(event)
 
         with tempfile.TemporaryDirectory(prefix="cutlayer-bench-") as out:
-            splitcore.fine_tune(config, {"a": self.train[:rows]}, out=out, on_event=note)
-            loss = held_out_loss(Path(out) / "adapter", self.held_out)
+            splitcore.fine_tune(config, {"a": self.train}, out=out, on_event=note)
+            loss = self.loss(Path(out) / "adapter")
             digest = hashlib.sha256((Path(out) / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
         steps_seen = [
             Step(
@@ -139,10 +147,10 @@ def short_rows(name: str, short: int) -> list[dict[str, Any]]:
     return chosen
 
 
-def held_out_loss(adapter: Path | None, rows: list[dict[str, Any]]) -> float:
+def held_out_loss(base: Path, adapter: Path | None, rows: list[dict[str, Any]]) -> float:
     """Mean loss of a target token, with plain PEFT on the unsplit model; without an adapter, the model's as it is."""
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter).eval()
     encoded = sorted(encode_rows(rows, tokenizer, DataSection(), LENGTH), key=lambda row: len(row.ids))
@@ -161,11 +169,18 @@ def measure(scale: Scale) -> dict[str, Any]:
     Padding is left out on both sides: what that saves is told apart, as `padding`.
     """
     torch.set_num_threads(1)
-    runs, epoch = Runs(scale), scale.of(10, 1)
+    with tempfile.TemporaryDirectory(prefix="cutlayer-bench-") as folder:
+        epoch = scale.of(10, 1)
+        return measured(Runs(scale, Path(folder), epoch * BATCH), epoch)
+
+
+def measured(runs: Runs, epoch: int) -> dict[str, Any]:
+    """The same for runs whose epochs have `epoch` steps."""
+    scale = runs.scale
     arms: dict[str, list[Outcome]] = {name: [] for name in ("bf16", *WIRES)}
     for seed in range(scale.of(3, 1)):
         for name, wire in {"bf16": BF16, **WIRES}.items():
-            arms[name].append(runs.run(seed, wire, rows=epoch * BATCH, steps=EPOCHS * epoch))
+            arms[name].append(runs.run(seed, wire, steps=EPOCHS * epoch))
     found = {name: compared(arms[name], arms["bf16"], wire) for name, wire in WIRES.items()}
     found["changes, later activations"] = {
         **found["changes"],
@@ -174,16 +189,16 @@ def measure(scale: Scale) -> dict[str, Any]:
             for one, other in zip(arms["bf16"], arms["changes"], strict=True)
         ),
     }
-    padded = runs.run(0, {**BF16, "skip_padding": False}, rows=epoch * BATCH, steps=epoch)
+    padded = runs.run(0, {**BF16, "skip_padding": False}, steps=epoch)
     return {
         **found,
-        "untrained_loss": held_out_loss(None, runs.held_out),
+        "untrained_loss": runs.loss(),
         "reference_loss": figure([run.loss for run in arms["bf16"]]),
         "reference_share": figure([run.share for run in arms["bf16"]]),
         "wide_share": shares(scale, {"bf16": BF16, **WIRES}),
         "padding": 1 - sum(step.up + step.down for step in arms["bf16"][0].steps[:epoch]) / padded.total,
         "kept": kept(runs, epoch),
-        "model": "demo/base_model: 8 layers of width 192, 2 + 2 at the client",
+        "model": f"demo/base_model after {BASE_STEPS} steps on other rows: 8 layers of width 192, 2 + 2 at the client",
         "steps": {"epochs": EPOCHS, "of_an_epoch": epoch, "rows": BATCH},
     }
 
@@ -210,10 +225,10 @@ def later_activations(run: Outcome, wire: Mapping[str, Any], epoch: int) -> int:
 
 def kept(runs: Runs, epoch: int) -> dict[str, Any]:
     """A frozen head for three epochs, its activations kept or not: same bits, and what is left of uplink and head."""
-    rows, steps = epoch * BATCH, 3 * epoch
+    steps = 3 * epoch
     frozen: dict[str, Any] = {"lora": {"train_head": False}}
-    plain = runs.run(0, BF16, rows=rows, steps=steps, **frozen)
-    cached = runs.run(0, BF16, rows=rows, steps=steps, training={"cache_activations": True}, **frozen)
+    plain = runs.run(0, BF16, steps=steps, **frozen)
+    cached = runs.run(0, BF16, steps=steps, training={"cache_activations": True}, **frozen)
     later, later_cached = plain.steps[epoch:], cached.steps[epoch:]
     gradients = sum(payload_bytes("bf16", (step.tokens, WIDTH)) for step in later_cached)
     return {
@@ -255,7 +270,7 @@ def rows(result: Mapping[str, Any]) -> Table:
         f"Held-out loss {before:.2f} before training, {after} after it with bf16. "
         f"Frozen head with kept activations: {same} as without; head after the first epoch {left:.3f} s; padding, left "
         f"out on both sides of the 10 epochs, is {100 * result['padding']:.0f} % of bf16's bytes. "
-        "Encoding and decoding: share of the computing time of both halves; 512 wide: on the model of `sequential`."
+        f"Encoding and decoding: share of both halves' computing time; wide model: {result['wide_share']['model']}."
     )
-    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode", "512 wide")
+    columns = ("format", "fewer bytes than bf16", "target", "held-out loss", "target", "encode + decode", "wide model")
     return Table("codecs: both cuts, both directions, all crossings", columns, body, note)
