@@ -9,7 +9,6 @@ from pydantic import Field, StringConstraints, model_validator
 from splitcore.config.base import Section, ui
 
 Topology = Literal["u_shape", "vanilla"]
-GradientName = Literal["fp32", "bf16", "int8", "int6", "int5", "int4", "int3", "int2", "tiered", "tiered3"]
 ChangeName = Literal["int4", "int3", "int2", "ternary"]
 Rounding = Literal["nearest", "stochastic", "rotated"]
 CodecName = Literal["fp32", "bf16", "int8", "int6", "int5", "int4", "int3", "int2"]
@@ -384,11 +383,11 @@ class WireSection(Section):
         ),
         json_schema_extra=ui(label="Activations"),
     )
-    gradients: GradientName = Field(
+    gradients: CodecName = Field(
         "bf16",
         description=(
-            "Format of activation gradients between the organisations. tiered: as few bytes as int2, with more bits "
-            "for the tokens that matter most; tiered3: so with the bytes of int3."
+            "Format of activation gradients between the organisations; with 4 bits or less, choose a rounding that is "
+            "right on average."
         ),
         json_schema_extra=ui(label="Gradients"),
     )

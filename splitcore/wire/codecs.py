@@ -13,12 +13,11 @@ from typing import Protocol
 import torch
 
 from splitcore.wire.centred_codec import CentredCodec
-from splitcore.wire.formats import FORMATS, TIERED_FORMATS
+from splitcore.wire.formats import FORMATS
 from splitcore.wire.group_codec import GROUP_CODECS
 from splitcore.wire.messages import FrameError, Payload
 from splitcore.wire.packing import bytes_of, tensor_of
 from splitcore.wire.rounding import NEAREST, Draw
-from splitcore.wire.tiered_codec import TieredCodec
 
 
 class Codec(Protocol):
@@ -76,7 +75,6 @@ _ALL: list[Codec] = [
     _PlainCodec("bf16", torch.bfloat16),
     _Int8RowCodec(),
     *(CentredCodec(codec) for codec in GROUP_CODECS.values()),
-    *(TieredCodec(format_) for format_ in TIERED_FORMATS.values()),
     _PlainCodec("i64", torch.int64),
     _PlainCodec("u8", torch.uint8),
 ]

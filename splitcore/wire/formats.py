@@ -12,7 +12,6 @@ message's top exponent. A group's scale is 2^((top − code) / 16), or 0 for cod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -165,53 +164,11 @@ class CentredFormat:
         return FORMATS["int8"].within(mean, low, high / 2 * INT8_PART) and self.groups.within(groups, low, high / 2)
 
 
-class TieredFormat:
-    """Bits where the energy is: the tokens with the most in the first tier's format, the next ones in the second's, ...
-
-    For gradients, most of whose energy is in few tokens. The last tokens become their common mean. Buffers: the tier of
-    each token, four to a byte; those of each tier's format; the mean in `int8`, its bytes and their scale. The last
-    dimension is a token's vector, all others count tokens.
-    """
-
-    integer = False
-
-    def __init__(self, name: str, tiers: Sequence[str], sixteenths: Sequence[int]) -> None:
-        """`sixteenths` of the tokens, the largest first, are in the first tier, the first two, all three."""
-        self.name, self.tiers, self.sixteenths = name, tuple(tiers), tuple(sixteenths)
-
-    def counts(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Tokens of each tier, and of those that are left out."""
-        tokens = prod(shape[:-1])
-        edges = [0, *(-(-tokens * part // 16) for part in self.sixteenths), tokens]
-        return tuple(after - before for before, after in pairwise(edges))
-
-    def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
-        counts = self.counts(shape)
-        parts = [GROUP_FORMATS[tier].sizes((count, shape[-1])) for tier, count in zip(self.tiers, counts, strict=False)]
-        mean = FORMATS["int8"].sizes(shape[-1:])
-        return (-(-prod(shape[:-1]) // 4), *(size for part in parts for size in part), *mean)
-
-    def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
-        """Each tier's values; whether the tiers have their sizes is for the decoder to see, which knows the shape."""
-        parts = [buffers[1 + 3 * place : 4 + 3 * place] for place in range(len(self.tiers))]
-        return FORMATS["int8"].within(buffers[-2:], low, high * INT8_PART) and all(
-            GROUP_FORMATS[tier].within(part, low, high) for tier, part in zip(self.tiers, parts, strict=True)
-        )
-
-
-TIERED_FORMATS: dict[str, TieredFormat] = {
-    format_.name: format_
-    for format_ in (
-        TieredFormat("tiered", ("int4", "int3", "ternary"), (4, 7, 11)),  # 2.1 bits a value
-        TieredFormat("tiered3", ("int5", "int3", "ternary"), (5, 10, 13)),  # 2.9 bits a value
-    )
-}
 _ALL: list[WireFormat] = [
     _FloatFormat("fp32", 32),
     _FloatFormat("bf16", 16),
     _Int8RowFormat(),
     *(CentredFormat(format_) for format_ in GROUP_FORMATS.values()),
-    *TIERED_FORMATS.values(),
     _IntegerFormat("i64", "<i8"),
     _IntegerFormat("u8", "<u1"),
 ]

@@ -11,7 +11,6 @@ the scale that makes the mean right: unbiased and nearly as exact (EDEN, arXiv 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from splitcore.wire.formats import GROUP_FORMATS, SCALE_STEPS, TOP_RANGE, ZERO_SCALE, GroupFormat, group_size
-from splitcore.wire.messages import Buffer, Payload
+from splitcore.wire.messages import Payload
 from splitcore.wire.packing import bytes_of, pack, unpack
 from splitcore.wire.rounding import NEAREST, Draw, hadamard
 
@@ -38,10 +37,7 @@ class GroupCodec:
 
     def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
         """The packed form of `tensor` (…, D)."""
-        return Payload(self.name, tuple(tensor.shape), self.rounded(rotate(tensor, draw), draw))
-
-    def rounded(self, rotated_NG: torch.Tensor, draw: Draw) -> tuple[Buffer, ...]:
-        """The buffers of rotated groups."""
+        rotated_NG = rotate(tensor, draw)
         if draw.rounding == "stochastic":
             exponents_N, top, codes_NG = _stochastic(rotated_NG, self._format.levels, draw)
         else:
@@ -49,24 +45,22 @@ class GroupCodec:
         low = top - exponents_N
         scales_N = torch.where((low < ZERO_SCALE) & (exponents_N > FLOOR), low, ZERO_SCALE).to(torch.uint8)
         packed = pack(codes_NG.reshape(-1), self._format)
-        return bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes()
+        buffers = (bytes_of(packed), bytes_of(scales_N), np.array([top], "<i4").tobytes())
+        return Payload(self.name, tuple(tensor.shape), buffers)
 
     def decode(self, payload: Payload, draw: Draw = NEAREST, device: torch.device | str | None = None) -> torch.Tensor:
         """fp32 values (…, D) on `device`, the same bits on every device."""
-        groups, size = self._format.groups(payload.shape), group_size(payload.shape[-1])
-        turned_NG = turned_back(*self.doubled(payload.buffers, groups, size, device), draw)
-        width = -(-payload.shape[-1] // size) * size
-        return turned_NG.reshape(*payload.shape[:-1], width)[..., : payload.shape[-1]].contiguous()
-
-    def doubled(
-        self, buffers: Sequence[Buffer], groups: int, size: int, device: torch.device | str | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Twice the level of each value (N, G), whole numbers in fp32, and the scale of each group (N,)."""
-        packed, scales = (np.frombuffer(buffer, np.uint8) for buffer in buffers[:2])
-        top = int(np.frombuffer(buffers[2], "<i4")[0])
-        codes = unpack(_on(packed, device), groups * size, self._format).to(torch.float32)
+        shape, size = payload.shape, group_size(payload.shape[-1])
+        packed, scales = (np.frombuffer(buffer, np.uint8) for buffer in payload.buffers[:2])
+        codes = unpack(_on(packed, device), self._format.groups(shape) * size, self._format).to(torch.float32)
+        doubled_NG = codes.mul_(2.0).sub_(self._format.levels - 1).reshape(-1, size)  # twice the levels: whole numbers
+        top = int(np.frombuffer(payload.buffers[2], "<i4")[0])
         scale_N = scale_table(top).to(codes.device)[_on(scales, device).to(torch.int32)]
-        return codes.mul_(2.0).sub_(self._format.levels - 1).reshape(groups, size), scale_N
+        # rotated back before they are scaled: sums of 64 whole numbers are exact in any order
+        turned_NG = doubled_NG @ _matrix(size, draw, codes.device).t()
+        turned_NG.mul_((scale_N * (0.5 / math.sqrt(size))).unsqueeze(1))
+        width = -(-shape[-1] // size) * size
+        return turned_NG.reshape(*shape[:-1], width)[..., : shape[-1]].contiguous()
 
 
 GROUP_CODECS = {name: GroupCodec(format_) for name, format_ in GROUP_FORMATS.items()}
@@ -79,13 +73,6 @@ def rotate(tensor: torch.Tensor, draw: Draw = NEAREST) -> torch.Tensor:
     if lacking := -values.shape[-1] % size:
         values = torch.nn.functional.pad(values, (0, lacking))
     return values.reshape(-1, size) @ (_matrix(size, draw, values.device) / math.sqrt(size))
-
-
-def turned_back(doubled_NG: torch.Tensor, scale_N: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """The values of groups. Whole numbers are rotated before they are scaled: sums of 64 are exact in any order."""
-    size = doubled_NG.shape[1]
-    turned_NG = doubled_NG @ _matrix(size, draw, doubled_NG.device).t()
-    return turned_NG.mul_((scale_N * (0.5 / math.sqrt(size))).unsqueeze(1))
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ from splitcore.wire.messages import Kind, Message, Phase
 
 Model = Callable[[str], Path]
 Adapter = dict[str, torch.Tensor]
-LOW_BIT = {"activations": "int4", "gradients": "tiered", "gradient_rounding": "rotated"}
+LOW_BIT = {"activations": "int4", "gradients": "int3", "gradient_rounding": "rotated"}
 
 
 def trained(out: Path, config: RunConfig) -> tuple[RunResult, Adapter]:

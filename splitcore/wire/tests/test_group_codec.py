@@ -11,7 +11,7 @@ import torch
 from splitcore.wire.codecs import decode, encode
 from splitcore.wire.formats import FORMATS, GROUP_FORMATS, payload_bytes
 from splitcore.wire.group_codec import GROUP_CODECS, rotate, scale_table
-from splitcore.wire.messages import FrameError, Payload
+from splitcore.wire.messages import Payload
 from splitcore.wire.rounding import Draw, seed_of
 
 ERRORS = {"int6": 0.0015, "int5": 0.0045, "int4": 0.014, "int3": 0.045, "int2": 0.15, "ternary": 0.25}
@@ -136,39 +136,3 @@ def test_what_all_vectors_have_in_common_costs_no_exactness(codec: str) -> None:
 
 def test_a_message_without_vectors_comes_back() -> None:
     assert decode(encode(torch.zeros(0, 192), "int4")).shape == (0, 192)
-
-
-def uneven_gradient() -> torch.Tensor:
-    """Tokens whose energy lies in a few, as those of a loss do."""
-    generator = torch.Generator().manual_seed(8)
-    sizes = torch.linspace(2, -2, 200).exp()[torch.randperm(200, generator=generator)]
-    return torch.randn(200, 128, generator=generator) * sizes.unsqueeze(1)
-
-
-def test_tiers_take_the_bytes_of_two_and_three_bits_and_lose_less_than_three_and_four() -> None:
-    tensor, draw = uneven_gradient().reshape(4, 50, 128), Draw("rotated", 1)
-    payloads = {codec: encode(tensor, codec, draw) for codec in ("tiered", "tiered3", "int2", "int3", "int4")}
-    errors = {codec: lost(tensor, decode(payload, draw=draw)) for codec, payload in payloads.items()}
-    assert payloads["tiered"].nbytes == payload_bytes("tiered", tensor.shape) < payloads["int2"].nbytes
-    assert payloads["tiered3"].nbytes == payload_bytes("tiered3", tensor.shape) < payloads["int3"].nbytes
-    assert errors["tiered3"] < errors["int4"] < errors["tiered"] < errors["int3"] < errors["int2"]
-    assert all(FORMATS[codec].within(payload.buffers, 0, 1e9) for codec, payload in payloads.items())
-    for shape in ((1, 7), (2, 1, 16), (3, 5, 64)):
-        assert decode(encode(torch.ones(shape), "tiered")).shape == shape
-
-
-def test_tokens_without_bits_come_back_as_their_mean() -> None:
-    tensor = torch.full((32, 64), 0.25)
-    tensor[:22] += torch.randn(22, 64, generator=torch.Generator().manual_seed(9)) * 10
-    back = decode(encode(tensor, "tiered"))
-    assert (back[22:] - 0.25).abs().max() < 0.25 / 127
-
-
-def test_tiers_that_do_not_fit_their_shape_or_hide_a_nan_are_refused() -> None:
-    tensor = uneven_gradient()
-    payload = encode(tensor, "tiered")
-    tiers = bytes([bytes(payload.buffers[0])[0] ^ 3]) + bytes(payload.buffers[0])[1:]
-    with pytest.raises(FrameError, match="CL-1311"):
-        decode(Payload("tiered", payload.shape, (tiers, *payload.buffers[1:])))
-    tensor[3, 4] = float("nan")
-    assert not FORMATS["tiered"].within(encode(tensor, "tiered").buffers, 0, 1e9)
