@@ -16,14 +16,14 @@ from processes.children import end_child
 from processes.redis_server import find_binary, start_redis
 
 PARENT = """
-import signal, sys, time
+import signal, sys
 from processes.children import start_child
 from processes.redis_server import start_redis
-child = start_child([sys.executable, "-c", "import time; time.sleep(600)"])
+child = start_child([sys.executable, "-c", "import signal; signal.pause()"])
 server, url = start_redis()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 print(child.pid, server.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -52,7 +52,7 @@ def test_children_end_with_their_parent(number: signal.Signals) -> None:
 
 
 def test_a_child_that_ignores_the_request_is_ended_all_the_same() -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
     child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True)
     assert child.stdout is not None
     child.stdout.readline()

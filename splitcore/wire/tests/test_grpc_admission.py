@@ -129,6 +129,17 @@ def child_of(parent: Identity, name: str) -> Identity:
     return Identity(name, pem, key_pem)
 
 
+def assert_refused(listener: GrpcListener, credentials: grpc.ChannelCredentials) -> None:
+    """Whoever dials with these credentials gets no answer."""
+    with (
+        grpc.secure_channel(
+            f"127.0.0.1:{listener.address[1]}", credentials, options=[("grpc.ssl_target_name_override", "w-server")]
+        ) as channel,
+        pytest.raises(grpc.RpcError),
+    ):
+        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+
+
 @pytest.mark.parametrize("with_chain", [False, True])
 def test_a_child_of_a_pinned_certificate_is_refused(listener: GrpcListener, with_chain: bool) -> None:
     child = child_of(CLIENT, "w-client")
@@ -137,13 +148,7 @@ def test_a_child_of_a_pinned_certificate_is_refused(listener: GrpcListener, with
     credentials = grpc.ssl_channel_credentials(
         SERVER.certificate_pem.encode(), child.key_pem, child.certificate_pem.encode()
     )
-    with (
-        grpc.secure_channel(
-            f"127.0.0.1:{listener.address[1]}", credentials, options=[("grpc.ssl_target_name_override", "w-server")]
-        ) as channel,
-        pytest.raises(grpc.RpcError),
-    ):
-        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+    assert_refused(listener, credentials)
     with pytest.raises(ChannelError, match="CL-1327"):
         listener.accept(timeout=0.1)
 
@@ -170,10 +175,4 @@ def handshake(listener: GrpcListener, version: ssl.TLSVersion) -> str | None:
 
 def test_without_a_certificate_there_is_no_conversation(listener: GrpcListener) -> None:
     credentials = grpc.ssl_channel_credentials(SERVER.certificate_pem.encode())
-    with (
-        grpc.secure_channel(
-            f"127.0.0.1:{listener.address[1]}", credentials, options=[("grpc.ssl_target_name_override", "w-server")]
-        ) as channel,
-        pytest.raises(grpc.RpcError),
-    ):
-        next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))
+    assert_refused(listener, credentials)
