@@ -15,7 +15,8 @@ from webapp.accounts.scopes import Scope
 from webapp.core.ids import token_hash
 from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.orgs.models import Membership, Organisation
-from webapp.orgs.selectors import membership_of
+from webapp.orgs.permissions import second_factor_missing
+from webapp.orgs.selectors import lacks_second_factor, membership_of
 
 GUESSES_PER_MINUTE = 10
 
@@ -84,14 +85,21 @@ READ_AUTH = [TokenAuth(Scope.READ), SessionReadAuth()]
 
 
 def _live_token(secret: str) -> ApiToken | None:
-    """The token of that secret if it is neither expired nor revoked and its owner still belongs there."""
+    """The token of that secret if it is neither expired nor revoked and its owner may act for the organisation now.
+
+    Raises CL-1607 where all that is missing is the owner's second factor: a token is no way round it, however old.
+    """
     now = timezone.now()
     token = (
         ApiToken.objects.select_related("user", "organisation")
         .filter(token_hash=token_hash(secret), revoked_at=None, expires_at__gt=now, user__is_active=True)
         .first()
     )
-    if token is None or membership_of(token.user, token.organisation_id) is None:
+    if token is None:
+        return None
+    if membership_of(token.user, token.organisation_id) is None:
+        if lacks_second_factor(token.user, token.organisation_id):
+            raise second_factor_missing(token.organisation)
         return None
     if token.last_used_at is None or (now - token.last_used_at).total_seconds() > 60:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)

@@ -10,6 +10,7 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 
 logger = logging.getLogger(__name__)
+LOOK_SECONDS = 5.0  # how often a browser's socket looks at session, membership and rows, whether or not a bell rings
 
 
 def run_group(run_id: str) -> str:

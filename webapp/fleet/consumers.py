@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -11,12 +13,14 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from splitcore.errors import AppError
+from webapp.accounts.sessions import socket_is_signed_in
 from webapp.core.errors import http_status
-from webapp.core.live import organisation_group, worker_group
+from webapp.core.live import LOOK_SECONDS, organisation_group, worker_group
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
@@ -122,6 +126,7 @@ class FleetConsumer(AsyncWebsocketConsumer):
     """Tells an organisation's members that one of its workers, datasets or runs changed; the page then asks again."""
 
     organisation_id: str | None = None
+    guard: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Join the group of the organisation that the person acts for."""
@@ -135,6 +140,26 @@ class FleetConsumer(AsyncWebsocketConsumer):
             await self.close(code=CLOSE_FORBIDDEN)
             return
         await self.channel_layer.group_add(organisation_group(self.organisation_id), self.channel_name)
+        self.guard = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """Look every LOOK_SECONDS, whatever rings; a look that fails closes too, and the page connects again."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                code = await self._reason_to_close()
+            except DatabaseError:
+                logger.warning("a browser's socket is closed: the database does not answer", exc_info=True)
+                code = CLOSE_TRY_LATER
+            if code:
+                await self.close(code=code)
+                return
+
+    async def _reason_to_close(self) -> int:
+        """The close code for a person who signed out or may no longer act for the organisation; 0 while all is well."""
+        if not await socket_is_signed_in(self.scope, self.scope["user"].pk):
+            return CLOSE_UNKNOWN
+        return CLOSE_FORBIDDEN if await self._watched() is None else 0
 
     async def _watched(self) -> str | None:
         chosen = self.organisation_id or (self.scope.get("session") or {}).get("organisation_id", "")
@@ -144,6 +169,10 @@ class FleetConsumer(AsyncWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         """Leave the group."""
+        if self.guard is not None:
+            self.guard.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.guard
         if self.organisation_id is not None:
             await self.channel_layer.group_discard(organisation_group(self.organisation_id), self.channel_name)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from splitcore.errors import AppError
-from webapp.orgs.models import Membership
-from webapp.orgs.selectors import memberships_of
+from webapp.orgs.models import Membership, Organisation
+from webapp.orgs.permissions import second_factor_missing
+from webapp.orgs.selectors import memberships_held_by
 
 
 class CurrentOrganisationMiddleware:
@@ -22,40 +21,47 @@ class CurrentOrganisationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Look the memberships up once."""
-        memberships = list(memberships_of(request.user))
+        held = list(memberships_held_by(request.user))
+        memberships = [one for one in held if not barred(one)]
         chosen = request.session.get("organisation_id") if memberships else None
         first = memberships[0] if memberships else None
         membership = next((one for one in memberships if one.organisation_id == chosen), first)
-        request.memberships = memberships  # type: ignore[attr-defined]
+        request.barred_from = [one.organisation for one in held if barred(one)]  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
         request.organisation = membership.organisation if membership else None  # type: ignore[attr-defined]
         return self.get_response(request)
 
 
+def barred(membership: Membership) -> bool:
+    """Whether a membership, as `memberships_held_by` finds it, lacks the second factor that it needs."""
+    return membership.organisation.require_second_factor and not membership.has_second_factor  # type: ignore[attr-defined]
+
+
 class SecondFactorMiddleware:
     """Leads members of an organisation that requires a second factor to its set-up, before any other page.
 
-    One such organisation is enough: what a person sees comes from all of theirs.
+    The rule itself is in `memberships_of`; this is the friendly way to it. One such organisation is enough, so that
+    nobody wonders where half of their projects went. An invitation can be read; answering it is a page like others.
     """
 
-    OPEN_PREFIXES = ("/accounts/", "/static/", "/errors/", "/invite/", "/health")
+    OPEN_PREFIXES = ("/accounts/", "/static/", "/errors/", "/health")
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Let through who has a second factor, or needs none."""
-        memberships: list[Membership] = request.memberships  # type: ignore[attr-defined]
-        requiring = next((one.organisation for one in memberships if one.organisation.require_second_factor), None)
-        if requiring is None or request.path == "/" or request.path.startswith(self.OPEN_PREFIXES):
-            return self.get_response(request)
-        assert request.user.is_authenticated
-        if is_mfa_enabled(request.user):
+        barred_from: list[Organisation] = request.barred_from  # type: ignore[attr-defined]
+        if not barred_from or self._is_open(request):
             return self.get_response(request)
         if request.path.startswith("/api/"):
             # Raised in a middleware it would not reach the handler of errors.
             from webapp.core.middleware import app_error_response
 
-            return app_error_response(request, AppError("CL-1607"))
-        messages.warning(request, f"{requiring.name} requires a second factor: set it up to go on.")
+            return app_error_response(request, second_factor_missing(barred_from[0]))
+        messages.warning(request, f"{barred_from[0].name} requires a second factor: set it up to go on.")
         return redirect("mfa_activate_totp")
+
+    def _is_open(self, request: HttpRequest) -> bool:
+        reads_invitation = request.path.startswith("/invite/") and request.method in ("GET", "HEAD")
+        return request.path == "/" or reads_invitation or request.path.startswith(self.OPEN_PREFIXES)

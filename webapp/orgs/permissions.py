@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from splitcore.errors import AppError
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
-from webapp.orgs.selectors import membership_of
+from webapp.orgs.selectors import lacks_second_factor, membership_of
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -79,11 +79,18 @@ def can(user: User, action: Action, organisation: Organisation) -> bool:
 
 
 def require(user: User, action: Action, organisation: Organisation) -> Membership:
-    """The membership that allows the action, else CL-1601 naming the missing role and who can grant it."""
+    """The membership that allows the action, else CL-1601 naming the missing role and who can grant it, or CL-1607."""
     membership = membership_of(user, organisation)
     if membership is not None and Role(membership.role) in roles_for(action, organisation):
         return membership
+    if membership is None and lacks_second_factor(user, organisation):
+        raise second_factor_missing(organisation)
     raise AppError("CL-1601", *denial(membership, action, organisation))
+
+
+def second_factor_missing(organisation: Organisation) -> AppError:
+    """The refusal of a member who signs in with a password alone where the organisation demands more."""
+    return AppError("CL-1607", f"{organisation.name} requires a second factor, and your account has none.")
 
 
 def why_not(user: User, action: Action, organisation: Organisation) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Q, QuerySet
+from allauth.mfa.models import Authenticator
+from django.db.models import Exists, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
@@ -17,15 +18,43 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
 
 
-def memberships_of(user: User | AnonymousUser) -> QuerySet[Membership]:
-    """The active memberships of a person, oldest first; under an API token, only that of the token's organisation."""
+SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+def memberships_held_by(user: User | AnonymousUser) -> QuerySet[Membership]:
+    """The active memberships of a person in organisations in use, oldest first, each with `has_second_factor`.
+
+    They tell where a person belongs, not what they may do: that is `memberships_of`. Under an API token, only that of
+    the token's organisation.
+    """
     if not user.is_authenticated or not user.is_active:
         return Membership.objects.none()
     memberships = Membership.objects.filter(user_id=user.pk, is_active=True, organisation__is_active=True)
     bound = getattr(user, "token_organisation_id", None)
     if bound is not None:
         memberships = memberships.filter(organisation_id=bound)
+    memberships = memberships.annotate(has_second_factor=_second_factor_of(user))
     return memberships.select_related("organisation").order_by("created_at", "id")
+
+
+def memberships_of(user: User | AnonymousUser) -> QuerySet[Membership]:
+    """The memberships with which a person may act now: the one rule that pages, sockets, tokens and answers all pass.
+
+    An active person and membership, an organisation in use, and a second factor where the organisation demands one.
+    """
+    demanded = Q(organisation__require_second_factor=True)
+    return memberships_held_by(user).filter(~demanded | Q(_second_factor_of(user)))
+
+
+def _second_factor_of(user: User | AnonymousUser) -> Exists:
+    return Exists(Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS))
+
+
+def lacks_second_factor(user: User | AnonymousUser, organisation: Organisation | str) -> bool:
+    """Whether a person belongs to the organisation and may not act for it until they set a second factor up."""
+    organisation_id = organisation if isinstance(organisation, str) else organisation.pk
+    held = memberships_held_by(user).filter(organisation_id=organisation_id, organisation__require_second_factor=True)
+    return held.exists() and membership_of(user, organisation) is None
 
 
 def organisations_of(user: User | AnonymousUser) -> QuerySet[Organisation]:
@@ -39,7 +68,7 @@ def organisation_ids_of(user: User | AnonymousUser) -> QuerySet[Membership, str]
 
 
 def membership_of(user: User | AnonymousUser, organisation: Organisation | str) -> Membership | None:
-    """The person's active membership in one organisation, or none."""
+    """The membership with which the person may act for one organisation now, or none."""
     organisation_id = organisation if isinstance(organisation, str) else organisation.pk
     return memberships_of(user).filter(organisation_id=organisation_id).first()
 

@@ -11,14 +11,14 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from webapp.core.live import run_group
+from webapp.accounts.sessions import socket_is_signed_in
+from webapp.core.live import LOOK_SECONDS, run_group
 from webapp.telemetry.feed import delta_for, message_of
 
 CLOSE_SIGNED_OUT = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_NOT_FOUND = 4404
 FRAME_SECONDS = 0.25  # at most four messages a second
-LOOK_SECONDS = 5.0  # how often permission and rows are looked at when no bell rings: a bell may be lost
 BEAT_SECONDS = 15.0
 _MESSAGE_MAX_CHARACTERS = 1000
 
@@ -75,22 +75,19 @@ class RunConsumer(AsyncWebsocketConsumer):
             user_id=self.user_id, run_id=self.run_id, since=since, limit=limit
         )
 
-    async def _session_is_over(self) -> bool:
-        session = self.scope.get("session")
-        if session is None or not session.session_key:
-            return False
-        return not await database_sync_to_async(session.exists)(session.session_key)
-
     async def _feed(self) -> None:
         beat_at = time.monotonic() + BEAT_SECONDS
+        look_at = time.monotonic() + LOOK_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.bell.wait(), LOOK_SECONDS)
-            rung = self.bell.is_set()
+                await asyncio.wait_for(self.bell.wait(), max(0.0, look_at - time.monotonic()))
             self.bell.clear()
-            if not rung and await self._session_is_over():
-                await self.close(code=CLOSE_SIGNED_OUT)
-                return
+            # By the clock, not by the silence of the bell: the page of a busy run is looked at no less often.
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + LOOK_SECONDS
+                if not await socket_is_signed_in(self.scope, self.user_id):
+                    await self.close(code=CLOSE_SIGNED_OUT)
+                    return
             if not await self._step():
                 return
             if time.monotonic() >= beat_at:

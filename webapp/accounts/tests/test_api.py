@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
@@ -14,7 +15,7 @@ from splitcore.errors import AppError
 from webapp.accounts.models import ApiToken
 from webapp.accounts.services import token_create
 from webapp.audit.models import AuditEntry
-from webapp.orgs.models import Invitation, Role
+from webapp.orgs.models import Invitation, Organisation, Role
 from webapp.orgs.services import membership_deactivate
 from webapp.orgs.tests.factories import MembershipFactory, OrganisationFactory, ProjectFactory, api_token, member
 from webapp.projects.models import Project
@@ -108,6 +109,22 @@ def test_an_expired_revoked_or_orphaned_token_is_refused(admin, organisation):
     engineer = MembershipFactory(organisation=organisation, role=Role.ENGINEER)
     secret = api_token(engineer.user, organisation)
     membership_deactivate(actor=admin, membership=engineer)
+    assert call(secret, "GET", "/me").status_code == 401
+
+
+def test_a_token_made_before_the_rule_stops_when_its_owner_lacks_the_second_factor(admin, organisation):
+    secret = api_token(admin, organisation)
+    assert call(secret, "GET", "/me").status_code == 200
+    Organisation.objects.update(require_second_factor=True)
+    refused = call(secret, "GET", "/me")
+    assert (refused.status_code, refused.json()["code"]) == (403, "CL-1607")
+    TOTP.activate(admin, generate_totp_secret())
+    assert call(secret, "GET", "/me").status_code == 200
+
+
+def test_a_token_of_a_deactivated_organisation_is_refused(admin, organisation):
+    secret = api_token(admin, organisation)
+    Organisation.objects.update(is_active=False)
     assert call(secret, "GET", "/me").status_code == 401
 
 

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from webapp.core.live import notify_org, wake_worker
+from webapp.fleet import consumers
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import is_online
 from webapp.fleet.services import worker_quarantine, worker_revoke
@@ -153,3 +154,35 @@ async def test_fleet_feed_wants_a_session_and_the_own_origin():
     user = await sync_to_async(lambda: member(OrganisationFactory()))()
     foreign = await browser_socket("/ws/fleet/", user, origin=(b"origin", b"https://evil.example"))
     assert not await foreign.connect()
+
+
+@pytest.fixture
+def _quick_looks(monkeypatch):
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_fleet_feed_closes_when_its_session_ends_though_nothing_rings():
+    from django.contrib.sessions.models import Session
+
+    user = await sync_to_async(lambda: member(OrganisationFactory()))()
+    socket = await browser_socket("/ws/fleet/", user)
+    await socket.connect()
+    await Session.objects.all().adelete()
+    assert await close_code(socket) == 4401
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_fleet_feed_closes_when_the_membership_ends_though_nothing_rings():
+    user = await sync_to_async(lambda: member(OrganisationFactory()))()
+    socket = await browser_socket("/ws/fleet/", user)
+    await socket.connect()
+    await Membership.objects.filter(user=user).aupdate(is_active=False)
+    assert await close_code(socket) == 4403
+
+
+async def test_fleet_feed_does_not_open_for_a_member_without_the_second_factor_that_is_demanded():
+    user = await sync_to_async(lambda: member(OrganisationFactory(require_second_factor=True)))()
+    socket = await browser_socket("/ws/fleet/", user)
+    await socket.connect()
+    assert await close_code(socket) == 4403

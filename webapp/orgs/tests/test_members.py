@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
 from splitcore.errors import AppError
+from webapp.orgs.invitations import invitation_accept_partner, invite_partner
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
 from webapp.orgs.permissions import MATRIX, Action, can, require, why_not
+from webapp.orgs.selectors import membership_of
 from webapp.orgs.services import (
     membership_deactivate,
     membership_role_change,
     organisation_create,
     organisation_update,
 )
-from webapp.orgs.tests.factories import MembershipFactory, OrganisationFactory, UserFactory, member
+from webapp.orgs.tests.factories import MembershipFactory, OrganisationFactory, ProjectFactory, UserFactory, member
 
 pytestmark = pytest.mark.django_db
 
@@ -159,6 +162,29 @@ def test_a_required_second_factor_leads_to_its_set_up_before_any_page():
         assert client.get(path).url.startswith("/accounts/2fa/totp/activate/")
     assert client.get("/accounts/2fa/").status_code == 200
     assert client.get("/api/v1/me").json()["code"] == "CL-1607"
+
+
+def test_recovery_codes_alone_are_no_second_factor():
+    organisation = OrganisationFactory(require_second_factor=True)
+    user = member(organisation)
+    Authenticator.objects.create(user=user, type=Authenticator.Type.RECOVERY_CODES, data={})
+    assert membership_of(user, organisation) is None
+
+
+def test_an_administrator_without_the_demanded_second_factor_commits_the_organisation_to_nothing():
+    strict = member(OrganisationFactory(require_second_factor=True))
+    organisation = strict.organisations.get()
+    owner = member(OrganisationFactory())
+    project = ProjectFactory(owner=owner.organisations.get(), created_by=owner)
+    invitation, token = invite_partner(actor=owner, project=project, email=strict.email, party_kind="data")
+    client = signed_in(strict)
+    assert client.get(f"/invite/{token}", follow=True).status_code == 200
+    data = {"organisation": organisation.pk, "name": "", "understood": "on"}
+    answer = client.post(f"/invite/{token}/accept", data)
+    assert answer.url.startswith("/accounts/2fa/totp/activate/")
+    with pytest.raises(AppError, match="CL-1607"):
+        invitation_accept_partner(actor=strict, invitation=invitation, organisation=organisation)
+    assert not organisation.participations.exists()
 
 
 def test_whoever_has_a_second_factor_passes():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 
+from webapp.core.live import run_group
 from webapp.fleet.tests.sockets import Socket, browser_socket, close_code
-from webapp.orgs.models import Membership
+from webapp.orgs.models import Membership, Organisation
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from webapp.runs.models import Run
 from webapp.runs.tests.factories import World, started
@@ -130,6 +134,58 @@ async def test_session_that_ends_closes_the_feed(w):
     await socket.receive_from()
     await Session.objects.all().adelete()
     assert await close_code(socket) == 4401
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_session_that_ends_closes_the_feed_of_a_busy_run(w, monkeypatch):
+    from django.contrib.sessions.models import Session
+
+    monkeypatch.setattr(consumers, "FRAME_SECONDS", 0.0)
+    socket = await opened(w, w.engineer)
+    await socket.receive_from()
+    await Session.objects.all().adelete()
+    end = time.monotonic() + 10
+    while time.monotonic() < end:  # the bell rings faster than the feed looks
+        await get_channel_layer().group_send(run_group(w.run.id), {"type": "run.changed", "seq": 0})
+        if not socket.output_queue.empty():
+            event = await socket.receive_output()
+            if event["type"] == "websocket.close":
+                assert event["code"] == 4401
+                return
+        await asyncio.sleep(0.01)
+    pytest.fail("the feed outlived its session")
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_new_password_closes_the_feed(w):
+    socket = await opened(w, w.engineer)
+    await socket.receive_from()
+    await sync_to_async(w.engineer.set_password)("another long phrase 7")
+    await w.engineer.asave()
+    assert await close_code(socket) == 4401
+
+
+async def test_feed_does_not_open_for_a_member_without_the_second_factor_that_is_demanded(w):
+    await Organisation.objects.filter(pk=w.organisations[1].pk).aupdate(require_second_factor=True)
+    socket = await browser_socket(f"/ws/runs/{w.run.id}/", w.approvers[1])
+    await socket.connect()
+    assert await close_code(socket) == 4404
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_feed_closes_when_the_organisation_begins_to_demand_a_second_factor(w):
+    socket = await opened(w, w.approvers[1])
+    await socket.receive_from()
+    await Organisation.objects.filter(pk=w.organisations[1].pk).aupdate(require_second_factor=True)
+    assert await close_code(socket) == 4403
+
+
+@pytest.mark.usefixtures("_quick_looks")
+async def test_feed_closes_when_the_organisation_is_deactivated(w):
+    socket = await opened(w, w.approvers[1])
+    await socket.receive_from()
+    await Organisation.objects.filter(pk=w.organisations[1].pk).aupdate(is_active=False)
+    assert await close_code(socket) == 4403
 
 
 @pytest.mark.usefixtures("_quick_looks")
