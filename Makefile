@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup assets browser demo demo-model test check format bench docs lock screenshots clean
+.PHONY: help setup assets browser demo demo-model test test-postgresql check format bench docs lock screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -39,8 +39,12 @@ demo-model: setup  ## pre-train the demo's base model again, from its seed
 
 # Side by side, one process more than cores; tests of the one real system stay together (conftest.py). One thread of
 # torch in each, since the cores are taken.
-test: setup browser  ## run every test
+test: setup browser  ## run every test, and the hub's once more on PostgreSQL
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(if $(ARGS),,OMP_NUM_THREADS=1 $(PY) -m tests.postgresql)
+
+test-postgresql: setup  ## run the hub's tests on PostgreSQL alone (ARGS="webapp/runs -x")
+	OMP_NUM_THREADS=1 $(PY) -m tests.postgresql $(ARGS)
 
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .

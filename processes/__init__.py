@@ -1,1 +1,1 @@
-"""Child processes that end with their parent, and the Redis-compatible server that the hub and each worker need."""
+"""Child processes that end with their parent, the Redis-compatible server of hub and workers, PostgreSQL for tests."""
