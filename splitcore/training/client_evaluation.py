@@ -81,7 +81,10 @@ class ClientEvaluation:
         tokens = sum(batch.targets for batch in self._batches)
         loss = None if self._found() else summed / tokens
         seconds = perf_counter() - start
-        self._watch.emit(EvaluationFinished(self._watch.party, step, loss=loss, tokens=tokens, seconds=seconds))
+        rows = sum(len(batch.mask_BL) for batch in self._batches)
+        self._watch.emit(
+            EvaluationFinished(self._watch.party, step, loss=loss, tokens=tokens, rows=rows, seconds=seconds)
+        )
 
     def _send(self, step: int, index: int, batch: Batch) -> None:
         with self._stepper.clock.stage("head_forward"):

@@ -56,6 +56,7 @@ class EvaluationFinished(_Base):
     kind: ClassVar[str] = "evaluation"
     loss: float | None = 0.0
     tokens: int = 0
+    rows: int = 0
     seconds: float = 0.0
 
 

@@ -43,8 +43,12 @@ document.addEventListener("htmx:oobAfterSwap", () => {
     const control = document.getElementById(message.id.slice(0, -"-error".length));
     if (!control) continue;
     control.classList.toggle("is-invalid", !message.hidden);
-    control.toggleAttribute("aria-invalid", !message.hidden);
-    if (message.hidden) control.removeAttribute("aria-describedby");
-    else control.setAttribute("aria-describedby", message.id);
+    if (message.hidden) {
+      control.removeAttribute("aria-invalid");
+      control.removeAttribute("aria-describedby");
+    } else {
+      control.setAttribute("aria-invalid", "true"); // an empty value reads as "false"
+      control.setAttribute("aria-describedby", message.id);
+    }
   }
 });

@@ -84,8 +84,10 @@ def _evaluation(adapter: Adapter) -> str:
         return "No organisation has reported an evaluation of this adapter."
     head = "| organisation | rows | loss, base | loss, tuned | exact match, base | exact match, tuned |\n"
     head += "|---|---:|---:|---:|---:|---:|\n"
+    document = contract_read(adapter.run.contract)
+    names = {p.party: p.organisation for p in document.participants} if document else {}
     rows = [
-        f"| {party} | {e['rows']} | {e['base_loss']:.4f} | {e['loss']:.4f}"
+        f"| {names.get(party, party)} | {e['rows']} | {e['base_loss']:.4f} | {e['loss']:.4f}"
         f" | {e['base_exact_match']:.3f} | {e['exact_match']:.3f} |"
         for party, e in sorted(adapter.evaluation.items())
     ]

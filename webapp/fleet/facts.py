@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from interface.formatting import human_bytes, human_number
 from webapp.fleet.models import Worker, WorkerState
-from webapp.fleet.presence import is_online
+from webapp.fleet.presence import worker_is_online
 
 _ALLOWED_IN = (WorkerState.ACTIVE, WorkerState.PENDING)
 
@@ -56,7 +55,7 @@ def online(worker: Worker, now: datetime | None = None) -> Fact:
     """Whether the worker was heard within three beats."""
     if worker.state not in _ALLOWED_IN:
         return Fact("Connection", "offline", "Shut out", moment=worker.last_beat_at)
-    if is_online(last_beat_at=worker.last_beat_at, connected_at=worker.connected_at, now=now or timezone.now()):
+    if worker_is_online(worker, now):
         return Fact("Connection", "online", "Online", moment=worker.last_beat_at)
     if worker.last_beat_at is None:
         return Fact("Connection", "pending", "Not seen yet", remedy="Start it: cutlayer worker start")

@@ -55,6 +55,11 @@ def is_online(*, last_beat_at: datetime | None, connected_at: datetime | None, n
     return (now or timezone.now()) - last_beat_at <= timedelta(seconds=3 * settings.WORKER_BEAT_SECONDS)
 
 
+def worker_is_online(worker: Worker, now: datetime | None = None) -> bool:
+    """Whether this worker is online, as every page and count means it."""
+    return is_online(last_beat_at=worker.last_beat_at, connected_at=worker.connected_at, now=now)
+
+
 def worker_connected(*, worker: Worker) -> datetime:
     """Note the opening of a control socket; the returned time names this connection."""
     now = timezone.now()

@@ -12,7 +12,9 @@ HONEST_NOTES = (
     "Keeping the labels at your site does not hide them by itself: the gradients that are sent back tell much about "
     "them. At least two tail layers make it harder, and no setting makes it impossible.",
     "So treat the compute organisation as one that could read the text that you train on, and agree with it in writing "
-    "what it may do. What the split gives you: no copy of your rows is handed over, and nobody else receives anything.",
+    "what it may do. What the split gives you: no copy of your rows is handed over, and activations reach the compute "
+    "organisation alone. The hub and the partners receive what the table says: figures, metadata, adapters and, where "
+    "the contract has public prompts, the tuned model's answers to them.",
 )
 
 
@@ -65,6 +67,11 @@ def data_party_matrix() -> dict[str, Any]:
                 *map(_cell, ("yes", "yes", "yes", "yes")),
             ),
             _row("Metrics and phases of a run", "loss, speed, bytes", *map(_cell, ("yes", "yes", "yes", "yes"))),
+            _row(
+                "Answers to the public prompts",
+                "if a contract has any; a tuned model may repeat what it was trained on",
+                *map(_cell, ("yes", "yes", "yes", "yes")),
+            ),
             _row("Raw logs and error texts", "", *map(_cell, ("own", "no", "no", "no"))),
         ],
         "notes": list(HONEST_NOTES),
@@ -93,6 +100,7 @@ def compute_party_matrix() -> dict[str, Any]:
             ),
             _row("Facts about your worker", "hardware, versions, port range", *map(_cell, ("yes", "yes", "yes"))),
             _row("Metrics and phases of a run", "loss, speed, bytes", *map(_cell, ("yes", "yes", "yes"))),
+            _row("Answers to the public prompts", "if a contract has any", *map(_cell, ("yes", "yes", "yes"))),
             _row("Raw logs and error texts", "", *map(_cell, ("own", "no", "no"))),
         ],
         "notes": [

@@ -165,9 +165,16 @@ def _recorded(actor: User, membership: Membership, action: str, details: dict[st
     notify_org(membership.organisation_id, "membership", membership.user_id)
 
 
+# Latin letters that no accent can be taken off, so that `slugify` would drop them.
+_LETTERS = str.maketrans({
+    "Ø": "O", "ø": "o", "Æ": "Ae", "æ": "ae", "Œ": "Oe", "œ": "oe", "ß": "ss", "ẞ": "SS", "Ł": "L", "ł": "l",
+    "Đ": "D", "đ": "d", "Ð": "D", "ð": "d", "Þ": "Th", "þ": "th", "ı": "i", "Ħ": "H", "ħ": "h", "Ŧ": "T", "ŧ": "t",
+})  # fmt: skip
+
+
 def _free_slug(name: str) -> str:
     """A slug that no other organisation has; a name without Latin letters gets a made-up one."""
-    base = slugify(name)[:48] or "organisation"
+    base = slugify(name.translate(_LETTERS))[:48] or "organisation"
     if not Organisation.objects.filter(slug=base).exists():
         return base
     return f"{base}-{new_id('x')[-6:]}"

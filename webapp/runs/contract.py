@@ -22,14 +22,16 @@ class Change:
     new: Any
 
 
-def traffic_sentences(config: RunConfig, participants: list[Participant]) -> list[str]:
+def traffic_sentences(config: RunConfig, participants: list[Participant], *, prompts: bool = False) -> list[str]:
     """What crosses between the organisations, from whom to whom, in words."""
     server = next((p.organisation.name for p in participants if p.role == ParticipantRole.SERVER), "the compute site")
     clients = [p.organisation.name for p in participants if p.role == ParticipantRole.CLIENT]
-    names = " and ".join(clients) or "each data organisation"
+    names = " and ".join(dict.fromkeys(clients)) or "each data organisation"
     wire, vanilla = config.wire, config.split.topology == "vanilla"
     lines = [
-        f"{names} → {server}: activations after the first {config.split.head_layers} layers, as {wire.activations}.",
+        f"{names} → {server}: activations after the first {_layers(config.split.head_layers)}, as {wire.activations}.",
+        f"{names} → {server}: with them which positions are filled, so the length of each row; the number of rows, and"
+        " the number of target tokens in each step.",
         *_memory_sentences(config, names, server),
     ]
     if config.lora.train_head:
@@ -37,13 +39,31 @@ def traffic_sentences(config: RunConfig, participants: list[Participant]) -> lis
     if vanilla:
         lines.append(f"{names} → {server}: the labels, that is, the target tokens themselves.")
     else:
-        lines.append(f"{server} → {names}: activations for the last {config.split.tail_layers} layers.")
+        lines.append(f"{server} → {names}: activations for the last {_layers(config.split.tail_layers)}.")
         lines.append(f"{names} → {server}: gradients of those activations. Labels are not sent, but may be inferred.")
     lines += [f"{names} ⇄ {server}: {what}." for what in adapter_traffic(config, len(clients))]
-    lines.append("Each worker → hub: losses, token counts, times and byte counts; at the end its adapter segment.")
+    if not exchange_of(config.schedule, len(clients)).gradients:
+        lines.append(f"{names} ⇄ {server}: the norms of the adapters' gradients, one number per adapter weight.")
+    lines.append(
+        "Each worker → hub: losses, gradient norms, token counts, times, byte counts and typed events;"
+        " at the end its adapter segment."
+    )
+    lines.append(
+        "Hub → each worker with rows: the finished adapter, which is loaded and measured there on held-out rows; its"
+        " losses and shares of exact answers go back to the hub and to everyone in the run."
+    )
+    if prompts:
+        lines.append(
+            f"{clients[0] if clients else names} → hub and everyone in the run: the answers of the base and the tuned"
+            " model to the public prompts. A tuned model may repeat what it was trained on."
+        )
     if clients and config.model.manifest:
         lines.append(f"{clients[0]} → hub: the base model's tokenizer, for the adapter's archive.")
     return lines
+
+
+def _layers(count: int) -> str:
+    return "layer" if count == 1 else f"{count} layers"
 
 
 def _memory_sentences(config: RunConfig, names: str, server: str) -> list[str]:
@@ -112,7 +132,7 @@ def contract_build(run: Run, config: RunConfig) -> ContractDocument:
         participants=[_participant(row) for row in rows],
         public_prompts=list(run.public_prompts),
         message_bytes=message_limit(config, rows),
-        traffic=traffic_sentences(config, rows),
+        traffic=traffic_sentences(config, rows, prompts=bool(run.public_prompts)),
     )
 
 

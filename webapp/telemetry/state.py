@@ -29,12 +29,10 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def lanes_json(*, user: User, run: Run) -> list[dict[str, Any]]:
-    """A lane for each participant. `place` numbers the organisations in the order of the lanes."""
+    """A lane for each participant. `place` gives each its own mark, also where an organisation has several parts."""
     own = set(organisation_ids_of(user))
-    places: dict[str, int] = {}
     lanes = []
-    for part in run.participants.select_related("organisation", "worker"):
-        place = places.setdefault(part.organisation_id, len(places))
+    for place, part in enumerate(run.participants.select_related("organisation", "worker")):
         mine = part.organisation_id in own
         lanes.append(
             {

@@ -102,7 +102,7 @@ class Reporter:
         self._progress(event.step)
 
     def _evaluated(self, event: EvaluationFinished) -> None:
-        payload = EvalPayload(loss=event.loss, tokens=event.tokens, rows=getattr(event, "rows", 0))
+        payload = EvalPayload(loss=event.loss, tokens=event.tokens, rows=event.rows)
         self._record("eval", payload, event.step)
 
     def _sampled(self, event: SampleWritten) -> None:

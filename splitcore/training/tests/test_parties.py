@@ -114,6 +114,7 @@ def test_events_tell_steps_evaluations_and_samples(model: Model, tmp_path: Path,
     assert all(event.seen_tokens > event.tokens for event in steps)
     evaluations = [event for event in events if isinstance(event, EvaluationFinished)]
     assert {(event.party, event.step) for event in evaluations} == {(p, s) for p in ("a", "b") for s in (0, 2, 4)}
+    assert {event.party: event.rows for event in evaluations} == {"a": 3, "b": 2}
     assert [step for step, _ in result.eval_losses] == [0, 2, 4]
     samples = [event for event in events if isinstance(event, SampleWritten)]
     assert [(event.step, event.index) for event in samples] == [(s, i) for s in (0, 2, 4) for i in (0, 1)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -24,26 +22,10 @@ from webapp.runs.models import DesiredState, Run, RunState
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import run_move
 from webapp.runs.timeline import timeline_event
+from webapp.telemetry.exports import metrics_csv
 from workers.contracts import Phase
 
 CHECK_DEADLINE = timedelta(minutes=15)
-METRIC_COLUMNS = (
-    "party", "kind", "step", "at", "loss", "tokens", "seen_tokens", "learning_rate", "grad_norm",
-    "seconds", "compute_s", "send_s", "wait_s", "bytes_up", "bytes_down",
-)  # fmt: skip
-
-
-def metrics_csv(run: Run) -> str:
-    """Every stored step and evaluation of a run as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, METRIC_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    records = run.records.filter(kind__in=["metric", "eval"]).select_related("participant").order_by("seq")
-    for record in records.iterator(chunk_size=2000):
-        party = record.participant.party if record.participant else ""
-        row: dict[str, Any] = {**record.payload, "party": party, "kind": record.kind}
-        writer.writerow({**row, "step": record.step, "at": record.at.isoformat()})
-    return out.getvalue()
 
 
 def provenance(adapter: Adapter) -> dict[str, Any]:
@@ -83,7 +65,7 @@ def package_entries(adapter: Adapter) -> dict[str, bytes | Path]:
     entries |= {name: stored[name] for name in adapter.provenance.get("tokenizer", {}) if name in stored}
     entries["README.md"] = model_card(adapter).encode()
     entries["training_config.yaml"] = RunConfig.parse(run.config).to_yaml().encode()
-    entries["metrics.csv"] = metrics_csv(run).encode()
+    entries["metrics.csv"] = "".join(metrics_csv(run)).encode()
     entries["provenance.json"] = (json.dumps(provenance(adapter), indent=2, sort_keys=True) + "\n").encode()
     entries["SHA256SUMS"] = checksums(entries)
     return entries

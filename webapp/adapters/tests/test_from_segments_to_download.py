@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import zipfile
@@ -22,7 +23,7 @@ from webapp.adapters.services import (
     adapter_verified,
     segment_store,
 )
-from webapp.adapters.services.packaging import CHECK_DEADLINE
+from webapp.adapters.services.packaging import CHECK_DEADLINE, package_entries
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
@@ -30,6 +31,8 @@ from webapp.runs.lifecycle import assignments_for
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
+from webapp.telemetry.services import records_store
+from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +137,6 @@ def test_the_archive_is_complete_and_the_same_each_time():
     }  # fmt: skip
     assert card.startswith("---\nbase_model: acme/tiny\n")
     from webapp.adapters.services.archives import write_zip
-    from webapp.adapters.services.packaging import package_entries
 
     again = adapter_download(actor=w.approvers[1], adapter=adapter).with_name("again.zip")
     assert write_zip(again, package_entries(adapter))[0] == adapter.sha256
@@ -257,3 +259,21 @@ def test_the_same_segment_again_changes_nothing():
     w = make.started()
     first = _upload(w, 0, "head")
     assert _upload(w, 0, "head").pk == first.pk
+
+
+def test_the_archive_holds_each_step_once_also_after_a_recovery():
+    w, adapter = _ready()
+    part = w.part(0)
+    told = [*(metric(n, loss=float(n)) for n in range(1, 5)), metric(5, step=3, loss=30.0)]
+    records_store(participant=part, batch=batch(part, *told))
+    Run.objects.filter(pk=w.run.pk).update(recoveries=1)
+    adapter.refresh_from_db()
+    rows = csv.DictReader(io.StringIO(package_entries(adapter)["metrics.csv"].decode()))
+    assert [(row["step"], row["loss"]) for row in rows] == [
+        ("1", "1.0"), ("2", "2.0"), ("4", "4.0"), ("3", "30.0"),
+    ]  # fmt: skip
+
+
+def test_the_card_names_organisations_and_not_their_parties():
+    _, adapter = _ready()
+    assert "| Beta bank | 10 |" in package_entries(adapter)["README.md"].decode()

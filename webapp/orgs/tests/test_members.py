@@ -123,6 +123,12 @@ def test_names_without_latin_letters_get_a_slug_of_their_own():
     assert all(slugs)
 
 
+def test_letters_without_an_accent_to_drop_stay_readable_in_the_slug():
+    names = {"Østergård Labs": "ostergard-labs", "Straße & Łódź": "strasse-lodz", "Þórður": "thordur"}
+    for name, slug in names.items():
+        assert organisation_create(actor=UserFactory(), name=name, kind="data").slug == slug
+
+
 def test_switching_changes_for_whom_the_person_acts():
     user = UserFactory()
     first, second = (MembershipFactory(user=user).organisation for _ in range(2))

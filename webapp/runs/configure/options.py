@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
-
-from django.conf import settings
-from django.utils import timezone
 
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
+from webapp.fleet.presence import worker_is_online
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
 from webapp.runs.configure.overrides import DataParty
@@ -120,12 +117,6 @@ class PartyOptions:
         return [choice.worker_id for choice in self.choices()]
 
 
-def is_online(worker: Worker) -> bool:
-    """Whether a beat came within the last three intervals."""
-    limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * 3)
-    return worker.last_beat_at is not None and worker.last_beat_at > limit
-
-
 def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | None = None) -> PartyOptions:
     """What the project's members offer, with the choices of `data` (a submitted form) or of the stored run."""
     members = list(
@@ -145,7 +136,7 @@ def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | N
     for version in versions:
         worker = version.dataset.worker
         by_organisation.setdefault(version.dataset.organisation_id, []).append(
-            DataOption(version, worker, is_online(worker))
+            DataOption(version, worker, worker_is_online(worker))
         )
     options = PartyOptions(
         [
@@ -154,7 +145,7 @@ def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | N
             if member.kind != PartyKind.COMPUTE or member.id in by_organisation
         ],
         [
-            ComputeOption(worker, is_online(worker))
+            ComputeOption(worker, worker_is_online(worker))
             for worker in Worker.objects.filter(organisation__in=members, state=WorkerState.ACTIVE)
             .exclude(kind=PartyKind.DATA)
             .select_related("organisation")

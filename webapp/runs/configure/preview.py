@@ -99,7 +99,12 @@ class Preview:
 
 
 def preview_build(
-    project: Project, config: RunConfig | None, options: PartyOptions, problems: Sequence[Problem]
+    project: Project,
+    config: RunConfig | None,
+    options: PartyOptions,
+    problems: Sequence[Problem],
+    *,
+    prompts: bool = False,
 ) -> Preview:
     """Compute the preview for what stands in the form."""
     choices = options.choices()
@@ -107,11 +112,15 @@ def preview_build(
         w.id: w for w in Worker.objects.filter(id__in=[c.worker_id for c in choices]).select_related("organisation")
     }
     preview = Preview(problems=[*problems, *_party_problems(choices)], config=config)
-    preview.parties = [Party(workers[c.worker_id].organisation.name, c.role) for c in choices if c.worker_id in workers]
+    preview.parties = [
+        Party(workers[c.worker_id].organisation.name, c.role, c.receives_adapter)
+        for c in choices
+        if c.worker_id in workers
+    ]
     if config is None:
         return preview
     preview.warnings = [*cut_warnings(config), *idle_warnings(config)]
-    preview.matrix = who_sees_what(config, preview.parties)
+    preview.matrix = who_sees_what(config, preview.parties, prompts=prompts)
     models = {option.model_id: option for option in model_options(project, [c.worker_id for c in choices])}
     preview.model = models.get(config.model.name_or_path)
     if preview.model is None:

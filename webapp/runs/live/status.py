@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +26,12 @@ class Status:
 
 def _names(parts: list[Participant]) -> str:
     return ", ".join(f"{part.organisation.name} ({part.worker.name})" for part in parts)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence lists them, each once."""
+    unique = [name for name in dict.fromkeys(names) if name]
+    return " and ".join([", ".join(unique[:-1]), unique[-1]] if len(unique) > 1 else unique)
 
 
 def status_of(run: Run, parts: list[Participant]) -> Status:
@@ -85,17 +92,22 @@ def _starting(run: Run, parts: list[Participant]) -> Status:
     doing: dict[str, list[str]] = {}
     for part in training:
         doing.setdefault(status_look(part.phase).label.lower(), []).append(part.organisation.name)
-    text = "; ".join(f"{', '.join(names)}: {phase}" for phase, names in doing.items())
+    text = "; ".join(f"{listed(names)}: {phase}" for phase, names in doing.items())
     return Status(f"Getting ready. {text}.", "the workers", run.state_since)
 
 
 def _training(run: Run, parts: list[Participant]) -> Status:
     clients = [part.organisation.name for part in parts if part.role == ParticipantRole.CLIENT]
     server = next((part.organisation.name for part in parts if part.role == ParticipantRole.SERVER), "")
-    where = " and ".join(dict.fromkeys(clients))
+    who = listed([*clients, server])
     if any(part.phase == "evaluating" for part in parts):
         return Status("Evaluating on held-out rows.", "the workers", run.training_at or run.state_since, "active")
-    return Status(f"{where} and {server} are training.", "the workers", run.training_at or run.state_since, "active")
+    return Status(
+        f"{who} {'are' if ' and ' in who else 'is'} training.",
+        "the workers",
+        run.training_at or run.state_since,
+        "active",
+    )
 
 
 def _recovering(run: Run, parts: list[Participant]) -> Status:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from django.urls import reverse
 
+from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
+from webapp.runs.configure.privacy import Party, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
 from webapp.runs.models import ApprovalState, RunState
 from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_submit
@@ -154,3 +157,55 @@ def test_a_clone_starts_as_a_draft_with_the_same_parties_and_remembers_its_paren
     assert list(clone.participants.values_list("party", flat=True)) == list(
         w.run.participants.values_list("party", flat=True)
     )
+
+
+def test_the_matrix_reads_the_contract_and_has_one_column_per_organisation(client):
+    w = make.world()
+    gpu = make.WorkerFactory(organisation=w.organisations[1], kind="compute")
+    run_draft_save(
+        actor=w.engineer, project=w.project, organisation=w.organisations[0], name="Own compute", run=w.run,
+        config=make.config(),
+        parties=[
+            PartyChoice("client", w.workers[0].id, w.versions[0].id, receives_adapter=True),
+            PartyChoice("evaluator", w.workers[1].id, w.versions[1].id, receives_adapter=False),
+            PartyChoice("server", gpu.id, receives_adapter=False),
+        ],
+    )  # fmt: skip
+    make.submit(w)
+    client.force_login(w.engineer)
+    matrix = client.get(reverse("runs:approvals", args=[w.run.id])).context["matrix"]
+    assert matrix["parties"] == ["Alpha clinic", "Beta bank", "Hub"]
+    cells = {row["label"]: [(cell["level"], cell["note"]) for cell in row["cells"]] for row in matrix["rows"]}
+    assert cells["The finished adapter"][:2] == [
+        ("yes", "a recipient: may download it"),
+        ("yes", "no recipient; its worker loads it to measure it"),
+    ]
+    assert cells["Activations"][1] == ("yes", "of every data organisation; invertible")
+    assert [level for level, _ in cells["Rows of text"]] == ["own", "own", "no"]
+    assert [level for level, _ in cells["Answers to the public prompts"]] == ["yes", "yes", "yes"]
+
+
+def test_a_compute_organisation_that_is_no_recipient_never_sees_the_adapter():
+    w = make.world()
+    make.submit(w)
+    parties = [Party(p.organisation, p.role, p.receives_adapter) for p in contract_read(w.run.contract).participants]
+    rows = who_sees_what(RunConfig.parse(w.run.config), parties)["rows"]
+    [result] = [row["cells"] for row in rows if row["label"] == "The finished adapter"]
+    assert [cell["level"] for cell in result] == ["yes", "yes", "no", "yes"]
+
+
+def test_the_contract_lists_everything_that_crosses():
+    w = make.world()
+    make.submit(w)
+    traffic = " ".join(contract_read(w.run.contract).traffic)
+    for words in ("the length of each row", "the number of rows", "target tokens", "gradient norms", "public prompts"):
+        assert words in traffic
+    alone = run_draft_save(
+        actor=w.engineer, project=w.project, organisation=w.organisations[0], name="Alone", config=make.config(),
+        parties=[PartyChoice("client", w.workers[0].id, w.versions[0].id), PartyChoice("server", w.workers[2].id)],
+    )  # fmt: skip
+    run_submit(actor=w.engineer, run=alone)
+    alone.refresh_from_db()
+    traffic = " ".join(contract_read(alone.contract).traffic)
+    assert "norms of the adapters' gradients" in traffic
+    assert "to the public prompts" not in traffic

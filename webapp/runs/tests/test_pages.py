@@ -8,6 +8,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from webapp.fleet.facts import online
+from webapp.fleet.models import Worker
+from webapp.runs.configure.options import party_options
 from webapp.runs.live.entries import entries_of, newest
 from webapp.runs.live.eta import progress_of
 from webapp.runs.live.status import status_of
@@ -15,6 +18,7 @@ from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.selectors import domain_table, inbox_for, needs_action_count, run_get_for
 from webapp.runs.services import PartyChoice, run_clone, run_draft_save
 from webapp.runs.tests import factories as make
+from webapp.telemetry.state import lanes_json
 from workers.contracts import ErrorInfo
 
 pytestmark = pytest.mark.django_db
@@ -197,3 +201,30 @@ def test_many_phases_crowd_no_event_out_of_the_timeline():
     records += [_record(seq, "phase", f"O{seq}", phase="training", detail=str(seq)) for seq in range(2, 40)]
     shown = newest(entries_of(records), 10)
     assert [entry.kind for entry in shown] == ["phase"] * 10 + ["event"]
+
+
+def test_names_stand_once_in_a_sentence_and_parts_of_one_organisation_have_marks_of_their_own():
+    w = make.world()
+    own = make.WorkerFactory(organisation=w.organisations[1], kind="compute")
+    Participant.objects.filter(run=w.run, role="server").update(worker=own, organisation=w.organisations[1])
+    run = w.fresh()
+    run.state = RunState.TRAINING
+    parts = list(run.participants.select_related("organisation", "worker"))
+    assert status_of(run, parts).text == "Alpha clinic and Beta bank are training."
+    run.state = RunState.STARTING
+    for part in parts:
+        part.attempt, part.phase = 1, "starting"
+    assert status_of(run, parts).text == "Getting ready. Alpha clinic and Beta bank: starting."
+    assert [lane["place"] for lane in lanes_json(user=w.engineer, run=run)] == [0, 1, 2]
+
+
+def test_online_means_the_same_in_the_form_as_on_the_workers_page():
+    w = make.world()
+    Worker.objects.update(connected_at=None, last_beat_at=timezone.now())
+    worker = Worker.objects.get(id=w.workers[2].id)
+    [option] = party_options(w.project, w.run).compute
+    assert (option.online, online(worker).state) == (False, "offline")
+    Worker.objects.update(connected_at=timezone.now())
+    worker.refresh_from_db()
+    [option] = party_options(w.project, w.run).compute
+    assert (option.online, online(worker).state) == (True, "online")

@@ -50,7 +50,9 @@ class Setup:
 
     def preview(self) -> Preview:
         """The preview of what stands in the form."""
-        return preview_build(self.project, self.config, self.options, self.form.listed())
+        return preview_build(
+            self.project, self.config, self.options, self.form.listed(), prompts=bool(self.prompts.strip())
+        )
 
     @property
     def changed(self) -> int:

@@ -25,8 +25,8 @@ from workers.contracts import ContractDocument
 
 
 def party_columns(document: ContractDocument) -> list[Party]:
-    """The contract's parties as columns of the privacy matrix."""
-    return [Party(p.organisation, p.role.value) for p in document.participants]
+    """The contract's parties, with its word on who receives the adapter."""
+    return [Party(p.organisation, p.role.value, p.receives_adapter) for p in document.participants]
 
 
 def _decisions(request: MemberRequest, run: Run) -> list[dict[str, object]]:
@@ -69,7 +69,7 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
         "changes": contract_diff(run.approved_contract, run.contract),
         "first_contract": not run.approved_contract,
         "voided": voided.select_related("organisation", "decided_by"),
-        "matrix": who_sees_what(config, party_columns(document)),
+        "matrix": who_sees_what(config, party_columns(document), prompts=bool(document.public_prompts)),
         "warnings": cut_warnings(config),
         "can_start": can_start_run(request.user, run) and run.state == RunState.APPROVED,
         "can_edit": can_edit_run(request.user, run),

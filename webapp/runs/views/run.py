@@ -150,10 +150,11 @@ def privacy(request: MemberRequest, run_id: str) -> HttpResponse:
         parsed = RunConfig.parse(run.config)
     except AppError as error:
         return render(request, "runs/privacy.html", {**context, "error": error})
-    parties = [Party(p.organisation.name, p.role) for p in run.participants.select_related("organisation")]
+    rows = run.participants.select_related("organisation")
+    parties = [Party(p.organisation.name, p.role, p.receives_adapter) for p in rows]
     context |= {
         "config": parsed,
-        "matrix": who_sees_what(parsed, parties),
+        "matrix": who_sees_what(parsed, parties, prompts=bool(run.public_prompts)),
         "warnings": cut_warnings(parsed),
         "moved": run.summary.get("bytes") or {},
         "traffic": json.loads(run.contract)["traffic"] if run.contract else [],

@@ -18,12 +18,12 @@ def test_a_held_out_loss_that_is_not_available_is_told_with_its_party_and_place(
     reporter = Reporter(spool, job)
     reporter.emit(EvaluationFinished("a", 0, loss=2.5, tokens=7))
     assert spool.last_evaluation("prt_1") == 2.5
-    reporter.emit(EvaluationFinished("a", 4, loss=None, tokens=7))
+    reporter.emit(EvaluationFinished("a", 4, loss=None, tokens=7, rows=3))
     reporter.emit(NonFinite("a", 4, "server", "body", "a", evaluation=True))
     assert spool.last_evaluation("prt_1") is None
     [pending] = spool.pending()
     told = [(record.kind, record.step, record.payload) for record in pending.records[1:]]
     assert told == [
-        ("eval", 4, {"loss": None, "tokens": 7, "rows": 0}),
+        ("eval", 4, {"loss": None, "tokens": 7, "rows": 3}),
         ("event", 4, {"name": "values.not_finite", "detail": "server: body, in an evaluation", "error": None}),
     ]
