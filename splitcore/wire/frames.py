@@ -200,7 +200,8 @@ def decode(prefix: Prefix, data: Buffer, limits: FrameLimits) -> Arriving:
     if rule is None:
         raise FrameError("CL-1307", details={"kind": str(kind), "phase": str(phase)})
     whole, pending = _read_tensors(header["tensors"], view[PREFIX.size + prefix.header_bytes :], rule)
-    return Arriving(Message(kind, step, micro, phase, evaluation, header["body"], whole, session), pending)
+    message = Message(kind, step, micro, phase, evaluation, header["body"], whole, session)
+    return Arriving(message, pending, prefix.header_bytes)
 
 
 def _parse(text: memoryview) -> dict[str, Any]:

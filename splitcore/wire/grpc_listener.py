@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import ssl
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from splitcore.wire.messages import ChannelError, FrameError, SessionIds
 from splitcore.wire.session import Session, Window
 
 STREAMS_PER_CLIENT = 4  # the live stream, and broken ones that have not ended yet
+FAREWELL_SECONDS = 2.0  # in which a peer whose conversation failed may read why
 
 
 def serve(
@@ -114,6 +116,7 @@ class _Desk:
         self._participants = {fingerprint(certificate): name for name, certificate in clients.items()}
         self._limits, self._patience, self._window = limits, patience, window
         self._sessions: dict[str, tuple[str, Session]] = {}
+        self._streams: Counter[str] = Counter()
         self._lock = Lock()
         self.newcomers: queue.Queue[Session] = queue.Queue()
 
@@ -126,6 +129,7 @@ class _Desk:
         """The handler of a stream: gRPC calls it in a thread of its pool."""
         try:
             participant = self._authenticate(context)
+            self._take_place(participant, context)
             session, arrived = self._admit(participant, dict(context.invocation_metadata()))
             generation, have = session.attach(arrived)
         except _RefusedError as refusal:
@@ -136,7 +140,8 @@ class _Desk:
         if not context.add_callback(lambda: session.detach(generation)):
             session.detach(generation)
         context.send_initial_metadata(((ARRIVED, str(have)),))
-        Thread(target=_read, args=(requests, session, generation), name=f"tensors-{participant}", daemon=True).start()
+        reader = (requests, context, session, generation)
+        Thread(target=_read, args=reader, name=f"tensors-{participant}", daemon=True).start()
         while (frame := session.next_frame(generation)) is not None:
             yield frame
 
@@ -147,6 +152,19 @@ class _Desk:
         if participant is None:
             raise _RefusedError(grpc.StatusCode.UNAUTHENTICATED, "CL-1323")
         return participant
+
+    def _take_place(self, participant: str, context: grpc.ServicerContext) -> None:
+        """Count a stream until it ends: one client's streams must not take the threads of all the others."""
+        with self._lock:
+            if self._streams[participant] >= STREAMS_PER_CLIENT:
+                raise _RefusedError(grpc.StatusCode.UNAVAILABLE, "too many connections")
+            self._streams[participant] += 1
+        if not context.add_callback(lambda: self._leave_place(participant)):
+            self._leave_place(participant)
+
+    def _leave_place(self, participant: str) -> None:
+        with self._lock:
+            self._streams[participant] -= 1
 
     def _admit(self, participant: str, metadata: Mapping[str, Any]) -> tuple[Session, int]:
         """The session that the stream belongs to, made where it is a new attempt, and what the client has of it."""
@@ -177,15 +195,19 @@ class _Desk:
         return session, int(arrived)
 
 
-def _read(requests: Iterator[bytes], session: Session, generation: int) -> None:
-    """Take in a stream until it ends, however it ends."""
+def _read(requests: Iterator[bytes], context: grpc.ServicerContext, session: Session, generation: int) -> None:
+    """Take in a stream until it ends or the conversation does; a peer that then stays is shut out."""
     try:
         for data in requests:
             session.deliver(generation, data)
+            if session.over:
+                farewell = Timer(FAREWELL_SECONDS, context.cancel)
+                farewell.daemon = True
+                farewell.start()
+                return  # what it sends now stays in its own machine; the handler still says why
     except grpc.RpcError:
-        return  # the callback of the handler's context has told the session
-    finally:
-        session.detach(generation)
+        pass  # the callback of the handler's context has told the session
+    session.detach(generation)
 
 
 def _fingerprint(certificate_pem: bytes) -> str:

@@ -1,4 +1,9 @@
-"""The receiving side of a session: numbered frames in, whole messages out, each once and in order."""
+"""The receiving side of a session: numbered frames in, whole messages out, each once and in order.
+
+It also bounds what a peer that ignores the window can make this end hold: the bytes of all frames that are here and not
+taken by the application, whether they are in order or not, and the bytes of their headers, whose JSON takes many times
+its size once it is read.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,17 @@ from splitcore.wire.messages import FrameError
 from splitcore.wire.parts import Arriving
 
 Content = Arriving | memoryview  # what a DATA frame begins, or a MORE frame continues
+MOST_HEADERS = 1 << 22  # bytes of headers that are held, beside the largest one: an honest one has some hundred
 
 
 class Incoming:
     """What has arrived of a conversation. Not thread-safe: the session holds its lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int, most_headers: int = MOST_HEADERS) -> None:
+        """`most_bytes`: of frames that have come and are not taken; more of them are a breach of the window."""
         self.arrived = 0  # number of the last frame that came in order
+        self.held_bytes, self._held_headers = 0, 0
+        self._most_bytes, self._most_headers = most_bytes, most_headers
         self._held: dict[int, tuple[Content, int]] = {}  # ahead of their turn, with the bytes of their frames
         self._open: Arriving | None = None
         self._reported_gap = 0
@@ -22,7 +31,14 @@ class Incoming:
         return sequence > self.arrived and sequence not in self._held
 
     def take(self, sequence: int, content: Content, nbytes: int) -> list[Arriving]:
-        """Take in a new frame of so many bytes; the messages that it completes. Raises FrameError CL-1310, 1311."""
+        """Take in a new frame of so many bytes; the messages that it completes.
+
+        Raises FrameError CL-1310, 1311, and CL-1312 where more is held with it than the other end may have under way.
+        """
+        self.held_bytes += nbytes
+        self._held_headers += _header_bytes(content)
+        if self.held_bytes > self._most_bytes or self._held_headers > self._most_headers:
+            raise FrameError("CL-1312", details={"held": self.held_bytes, "allowed": self._most_bytes})
         self._held[sequence] = (content, nbytes)
         complete: list[Arriving] = []
         while self.arrived + 1 in self._held:
@@ -32,6 +48,17 @@ class Incoming:
                 complete.append(message)
                 self._open = None
         return complete
+
+    def taken(self, message: Arriving) -> None:
+        """The application has taken a message: its frames are held no more."""
+        self.held_bytes -= message.nbytes
+        self._held_headers -= message.header_bytes
+
+    def drop(self) -> None:
+        """Forget what is here: the conversation has failed, and nobody will take it."""
+        self._held.clear()
+        self._open = None
+        self.held_bytes = self._held_headers = 0
 
     def finds_gap(self) -> bool:
         """Whether frames are missing before others that are here; true once for each gap."""
@@ -52,3 +79,7 @@ class Incoming:
             self._open.add(content)
         self._open.count(nbytes)
         return self._open
+
+
+def _header_bytes(content: Content) -> int:
+    return content.header_bytes if isinstance(content, Arriving) else 0

@@ -63,7 +63,8 @@ class Pending:
 class Arriving:
     """A message whose first frame is here. It is complete when every part of its large tensors is."""
 
-    def __init__(self, message: Message, pending: Iterable[Pending] = ()) -> None:
+    def __init__(self, message: Message, pending: Iterable[Pending] = (), header_bytes: int = 0) -> None:
+        self.header_bytes = header_bytes  # of its first frame
         self._message, self._pending, self._whole = message, deque(pending), dict(message.tensors)
         self.frames, self.nbytes = 0, 0
 

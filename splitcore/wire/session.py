@@ -3,8 +3,9 @@
 A session outlives its connections. A transport attaches, asks `next_frame` for what to send, gives `deliver` what
 arrived, and detaches; the next one goes on where it stopped. Sent frames are kept until the other end has them.
 The window counts what the other *application* has not taken yet, so a slow half holds its sender back without
-ever blocking the thread that reads acknowledgements. An answer tells what was taken; a frame of its own does so only
-where no answer comes before this end waits again, or where half of the window is used up.
+ever blocking the thread that reads acknowledgements. What comes beyond the window and one message more ends the
+conversation. An answer tells what was taken; a frame of its own does so only where no answer comes before this end
+waits again, or where half of the window is used up.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire import frames
 from splitcore.wire.channel import SLICE, Closing, Traffic
 from splitcore.wire.frames import Encoded, FrameType, Prefix
-from splitcore.wire.incoming import Content, Incoming
+from splitcore.wire.incoming import MOST_HEADERS, Content, Incoming
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import Buffer, ChannelError, FrameError, Message, PeerError, SessionIds
 from splitcore.wire.parts import Arriving, most_frames
@@ -71,7 +72,8 @@ class Session(Closing):
         self._progress = monotonic()
         self._due: dict[FrameType, bytes] = {}
         # receiving
-        self._incoming = Incoming()
+        largest = limits.max_frame_bytes + frames.PREFIX.size * most_frames(limits.max_frame_bytes)
+        self._incoming = Incoming(self._window.bytes + largest, MOST_HEADERS + limits.max_header_bytes)
         self._consumed, self._damaged, self._told, self._untold_bytes = 0, 0, 0, 0
         self._inbox: deque[Arriving] = deque()
         self._most_frames = max(self._window.frames, most_frames(limits.max_frame_bytes))
@@ -120,6 +122,7 @@ class Session(Closing):
         with self._state:
             self._wait(lambda: bool(self._inbox), timeout, "receive", "CL-1327")
             arrived = self._inbox.popleft()
+            self._incoming.taken(arrived)
             self._consumed += arrived.frames
             self._untold_bytes += arrived.nbytes
             owed = self._owe_acknowledgement(max(1, self._window.frames // 2))
@@ -201,10 +204,9 @@ class Session(Closing):
         with self._state:
             if self.over:
                 return
-            self._failure = error
+            self._fail_with(error)
             if tell and self._attached:
                 self._owe(FrameType.ABORT, tell.encode())
-            self._announce()
         self.on_output()
 
     def lost(self) -> bool:
@@ -229,6 +231,8 @@ class Session(Closing):
 
     def deliver(self, generation: int, data: Buffer) -> None:
         """Take in a frame; whatever is wrong with it ends up in `receive`, never here."""
+        if self.over:
+            return
         try:
             prefix = frames.read_prefix(data, self._limits.max_frame_bytes, whole=self._whole)
         except FrameError as error:
@@ -304,8 +308,7 @@ class Session(Closing):
             self._announce()
         else:
             code = frames.read_abort(prefix, data)
-            self._failure = PeerError(code if code in CATALOGUE else "CL-1329")
-            self._announce()
+            self._fail_with(PeerError(code if code in CATALOGUE else "CL-1329"))
 
     def _on_data(self, sequence: int, content: Content | None, nbytes: int) -> None:
         if content is None or not self._incoming.is_new(sequence):
@@ -383,6 +386,13 @@ class Session(Closing):
         for event in self._listeners:
             event.set()
 
+    def _fail_with(self, error: AppError) -> None:
+        """Every caller meets the error from now on, so what is held is of no use to anybody."""
+        self._failure = error
+        self._inbox.clear()
+        self._incoming.drop()
+        self._announce()
+
     def _finish(self) -> None:
         self._over = True
         self._kept.clear()
@@ -397,8 +407,7 @@ class Session(Closing):
 
     def _check_patience(self) -> None:
         if not (self.over or self._attached or self._last is not None) and monotonic() - self._since > self._patience:
-            self._failure = ChannelError("CL-1326", details={"seconds": self._patience})
-            self._announce()
+            self._fail_with(ChannelError("CL-1326", details={"seconds": self._patience}))
 
     def _nudge(self) -> bool:
         """Where frames may have been swallowed silently, ask what the other end has; cheap, and rare on a real wire."""
