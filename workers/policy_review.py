@@ -1,4 +1,7 @@
-"""The check of a contract against this site: its bytes, this worker's own part in it, and the site policy."""
+"""The check of a contract against this site: its bytes, this worker's own part in it, and the site policy.
+
+The agent reviews at each ring of the doorbell, and the half's own process once more before it loads anything.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,20 @@ from pydantic import ValidationError
 
 from splitcore.config import RunConfig, canonical_json
 from splitcore.errors import AppError
-from workers.contracts import Assignment, ContractDocument, ContractParticipant, PolicyRefusal, PolicyVerdict, Role
+from splitcore.wire.certificates import load_identity
+from workers.contracts import (
+    API_PREFIX,
+    Assignment,
+    ContractDocument,
+    ContractParticipant,
+    PolicyRefusal,
+    PolicyVerdict,
+    Role,
+)
+from workers.data.store import DatasetStore
 from workers.models_registry import ModelRegistry
-from workers.policy import SitePolicy
+from workers.policy import HEX64, SitePolicy
+from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
 
 # An id is `name` or `owner/name`: no path of this machine, no address, no way out of a folder.
@@ -42,24 +56,63 @@ class Site:
     models: ModelRegistry
     has_dataset: DatasetLookup
 
+    @classmethod
+    def load(cls, home: WorkerHome, config: WorkerConfig) -> Site:
+        """The site as its files are now. Raises AppError where one of them cannot be read."""
+
+        def has_dataset(version_id: str, digest: str) -> bool:
+            try:
+                DatasetStore(home.root).open(digest)
+            except AppError:
+                return False
+            return True
+
+        return cls(
+            worker_id=config.worker_id,
+            organisation_id=config.enrolment.organisation_id,
+            fingerprint=load_identity(home.keys).fingerprint,
+            policy=SitePolicy.load(home.policy_file),
+            trust=TrustBook.load(home),
+            models=ModelRegistry(home),
+            has_dataset=has_dataset,
+        )
+
 
 @dataclass(frozen=True)
 class Review:
-    """The outcome; `contract` and `config` are there when the bytes could be read."""
+    """The outcome for one assignment; `contract` and `config` are there when the bytes could be read."""
 
+    assignment: Assignment
     refusals: list[PolicyRefusal]
+    code: str = "CL-1509"  # of the refusal: the policy's, or CL-1425 where the contract itself is not what it should be
     contract: ContractDocument | None = None
     config: RunConfig | None = None
     own: ContractParticipant | None = None
 
-    def verdict(self, assignment: Assignment) -> PolicyVerdict:
+    @property
+    def accepted(self) -> bool:
+        """Whether the job may start."""
+        return not self.refusals and self.contract is not None
+
+    def verdict(self) -> PolicyVerdict:
         """What the hub is told."""
         return PolicyVerdict(
-            participant_id=assignment.participant_id,
-            contract_hash=assignment.contract_hash,
-            accepted=not self.refusals,
+            participant_id=self.assignment.participant_id,
+            contract_hash=self.assignment.contract_hash,
+            accepted=self.accepted,
             refusals=self.refusals[:50],
         )
+
+    def error(self) -> AppError:
+        """Why the job may not start."""
+        reasons = " ".join(refusal.message for refusal in self.refusals)
+        return AppError(self.code, f"This site's policy refuses the contract: {reasons}"[:600])
+
+    def passed(self) -> tuple[ContractDocument, RunConfig, ContractParticipant]:
+        """The contract, its configuration and this worker's part. Raises AppError CL-1425, CL-1509."""
+        if self.refusals or self.contract is None or self.config is None or self.own is None:
+            raise self.error()
+        return self.contract, self.config, self.own
 
 
 Rule = Callable[[ContractDocument, RunConfig, ContractParticipant, Site], Iterator[PolicyRefusal]]
@@ -68,13 +121,41 @@ Rule = Callable[[ContractDocument, RunConfig, ContractParticipant, Site], Iterat
 def review(assignment: Assignment, site: Site) -> Review:
     """Check everything that can be checked before a run starts. Never raises for what the hub sent."""
     try:
+        _check_request(assignment)
         contract, config = read_contract(assignment)
         own = own_part(contract, assignment, site)
     except AppError as error:
         fields = error.details.get("fields") or [{"field": "contract", "message": error.message}]
-        return Review([_refusal(item["field"], item["message"]) for item in fields])
+        code = "CL-1425" if error.code == "CL-1425" else "CL-1509"
+        return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
-    return Review(refusals, contract, config, own)
+    return Review(assignment, refusals, contract=contract, config=config, own=own)
+
+
+def other_contract(assignment: Assignment) -> Review:
+    """The refusal of a contract that came under the ids of one that was admitted."""
+    message = "This site has admitted another contract under the same run; a run has one."
+    return Review(assignment, [_refusal("contract", message)], "CL-1425")
+
+
+def _check_request(assignment: Assignment) -> None:
+    """What is asked for, apart from the contract. Raises AppError CL-1425.
+
+    A check of an adapter names one below the hub's own API; training and a review name none, so that one
+    participant has one job of each kind.
+    """
+    checks = assignment.kind in ("evaluate", "verify")
+    named = bool(assignment.adapter_id or assignment.adapter_url or assignment.adapter_sha256)
+    if not checks and named:
+        raise AppError("CL-1425", "The hub names an adapter for a job that takes none.")
+    if checks and not (
+        assignment.adapter_id
+        and HEX64.fullmatch(assignment.adapter_sha256)
+        and assignment.adapter_url.startswith(f"{API_PREFIX}/runs/{assignment.run_id}/adapters/{assignment.adapter_id}")
+    ):
+        raise AppError("CL-1425", "The hub names no adapter of this run to be checked.")
+    if assignment.kind == "train" and assignment.role is Role.EVALUATOR:
+        raise AppError("CL-1425", "An evaluator does not train.")
 
 
 def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
@@ -84,9 +165,10 @@ def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
     try:
         data = json.loads(assignment.contract)
         contract = ContractDocument.model_validate(data)
-    except (ValueError, ValidationError):
+        is_canonical = canonical_json(data) == assignment.contract
+    except (ValueError, ValidationError, RecursionError):  # NaN and endless nesting are no contract either
         raise AppError("CL-1425", "The contract does not have the agreed form.") from None
-    if canonical_json(data) != assignment.contract:
+    if not is_canonical:
         raise AppError("CL-1425", "The contract is not in its canonical form.")
     if contract.run_id != assignment.run_id:
         raise AppError("CL-1425", "The contract belongs to another run.")

@@ -14,22 +14,21 @@ from dataclasses import replace
 from typing import Literal
 
 from splitcore.errors import AppError
-from splitcore.wire.certificates import load_identity
 from workers.agent.spool import JobRow, Spool
-from workers.contracts import Assignment, Assignments, Desired, ErrorInfo, Exit, Role
-from workers.data.store import DatasetStore
+from workers.contracts import Assignment, Assignments, Desired, ErrorInfo, Exit, PolicyVerdict, Role
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, Peer, forget_checkpoints, job_id_of
-from workers.models_registry import ModelRegistry
+from workers.jobs.report import post_failed_check
 from workers.policy import SitePolicy
-from workers.policy_review import Review, Site, review
+from workers.policy_review import Review, Site, other_contract, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
 
 log = logging.getLogger(__name__)
 RING_AGAIN = 5.0  # seconds after which an unanswered doorbell is rung again; doubled each time
 RING_MOST = 120.0
+REFUSED = "refused"  # outcome of a job that the site did not let in
 
 
 class Duty:
@@ -40,7 +39,7 @@ class Duty:
     ) -> None:
         self._home, self._config, self._spool, self._hub, self._ring = home, config, spool, hub, ring
         self._rung: dict[str, float] = {}  # job → when its bell was rung on the present queue
-        self._judged: set[tuple[str, str]] = set()
+        self._told: dict[tuple[str, str], PolicyVerdict] = {}  # (participant, contract) → the verdict that the hub has
         self._lock = threading.Lock()
 
     def apply(self, wanted: Assignments) -> None:
@@ -97,49 +96,55 @@ class Duty:
     # ── contracts ──
 
     def _judge(self, assignment: Assignment) -> None:
-        """Tell the hub what the site's policy says of a contract, once each."""
-        key = (assignment.participant_id, assignment.contract_hash)
-        if key in self._judged:
+        """Tell the hub what the site says of a contract."""
+        self._tell_verdict(self._review(assignment))
+
+    def _tell_verdict(self, found: Review) -> None:
+        """Once for each outcome: it changes when the operator trusts a certificate or edits the policy."""
+        verdict = found.verdict()
+        key = (verdict.participant_id, verdict.contract_hash)
+        if self._told.get(key) == verdict:
             return
-        found = self._review(assignment)
-        self._hub.post(f"/runs/{assignment.run_id}/verdict", found.verdict(assignment))
-        self._judged.add(key)
+        for refusal in verdict.refusals:
+            log.warning("refused run %s: %s: %s", found.assignment.run_id, refusal.field, refusal.message)
+        try:
+            self._hub.post(f"/runs/{found.assignment.run_id}/verdict", verdict)
+        except HubError as error:
+            if error.transient:
+                raise
+            log.warning("the hub does not take the verdict on %s: %s", found.assignment.run_id, error.code)
+        self._told[key] = verdict
 
     def _review(self, assignment: Assignment) -> Review:
-        site = Site(
-            worker_id=self._config.worker_id,
-            organisation_id=self._config.enrolment.organisation_id,
-            fingerprint=load_identity(self._home.keys).fingerprint,
-            policy=SitePolicy.load(self._home.policy_file),
-            trust=TrustBook.load(self._home),
-            models=ModelRegistry(self._home),
-            has_dataset=self._has_dataset,
-        )
-        found = review(assignment, site)
-        for refusal in found.refusals:
-            log.warning("policy refuses run %s: %s: %s", assignment.run_id, refusal.field, refusal.message)
-        return found
-
-    def _has_dataset(self, version_id: str, digest: str) -> bool:
-        try:
-            DatasetStore(self._home.root).open(digest)
-        except AppError:
-            return False
-        return True
+        """The site's whole check, as its files are now, and the bond to the contract that was admitted before."""
+        admitted = self._spool.admitted_contract(assignment.run_id)
+        if admitted is not None and admitted != assignment.contract_hash:
+            return other_contract(assignment)
+        return review(assignment, Site.load(self._home, self._config))
 
     # ── jobs ──
 
     def _keep_running(self, assignment: Assignment, job_id: str, folder: JobFolder, row: JobRow | None) -> None:
         if folder.is_alive():
-            if assignment.kind == "train" and folder.condemned() is None:
-                folder.write_desired(assignment.desired)
-                self._tell_peer(assignment, folder)
+            self._tell_half(assignment, folder, row)
         elif row is not None and row.state == "running":
             self._lost(assignment, row)
-        elif row is not None and not self._is_ring_due(row):
+        elif row is None or self._is_ring_due(row):
+            found = self._admit(assignment, job_id)
+            if found is not None:
+                self._ring_for(found, job_id, folder)
+
+    def _tell_half(self, assignment: Assignment, folder: JobFolder, row: JobRow | None) -> None:
+        """Pass on to a live half what the hub wants, and where its peer listens: of the contract it runs alone."""
+        if assignment.kind != "train" or folder.condemned() is not None:
             return
-        elif row is not None or self._admit(assignment, job_id, folder):
-            self._ring_for(assignment, job_id, folder)
+        if row is not None and (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
+            found = other_contract(assignment)
+            self._tell_verdict(found)
+            folder.condemn(error_info(found.error()))
+            return
+        folder.write_desired(assignment.desired)
+        self._tell_peer(assignment, folder)
 
     def _renew(self, assignment: Assignment, folder: JobFolder, row: JobRow) -> JobRow:
         """The hub wants a newer attempt: end what runs, then make the job ready to be rung for once more."""
@@ -149,11 +154,11 @@ class Duty:
         if row.state == "running":
             self._lost(assignment, row)
             return replace(row, state="exited")
+        if row.outcome == REFUSED and not self._review(assignment).accepted:
+            return replace(row, state="exited")  # the hub has been told; it must not be told with each look
         folder.renew()
         self._spool.job_waiting(row.job_id)
         self._rung.pop(row.job_id, None)
-        if not self._admit(assignment, row.job_id, folder):
-            return replace(row, state="exited")
         return replace(row, state="rung", rings=1)
 
     def _is_ring_due(self, row: JobRow) -> bool:
@@ -161,28 +166,35 @@ class Duty:
         patience = min(RING_AGAIN * 2 ** min(row.rings - 1, 6), RING_MOST)
         return rung is None or time.monotonic() - rung > patience
 
-    def _admit(self, assignment: Assignment, job_id: str, folder: JobFolder) -> bool:
-        """Check the contract again before its job is started; the site has the last word."""
+    def _admit(self, assignment: Assignment, job_id: str) -> Review | None:
+        """The site has the last word, and has it at each ring: what was lawful once may not be so now."""
         found = self._review(assignment)
-        if found.refusals or found.contract is None:
-            reasons = " ".join(refusal.message for refusal in found.refusals)
-            error = error_info(AppError("CL-1509", f"This site's policy refuses the contract: {reasons}"))
-            self._hub.post(f"/runs/{assignment.run_id}/verdict", found.verdict(assignment))
-            self._close(assignment, job_id, _exit(assignment, "failed", error))
-            return False
+        if not found.accepted or found.contract is None:
+            self._tell_verdict(found)
+            message = _exit(assignment, "failed", error_info(found.error()))
+            self._close(assignment, job_id, message, outcome=REFUSED)
+            return None
         trust = TrustBook.load(self._home)
         for part in found.contract.participants:
             if part.worker_id != self._config.worker_id:
                 trust.remember(part.worker_id, part.fingerprint)
         trust.save(self._home)
-        folder.create()
-        return True
+        return found
 
-    def _ring_for(self, assignment: Assignment, job_id: str, folder: JobFolder) -> None:
+    def _ring_for(self, found: Review, job_id: str, folder: JobFolder) -> None:
+        """Ring for what was reviewed just now, and for nothing else. Raises AppError CL-1425, CL-1509."""
+        found.passed()
+        assignment = found.assignment
+        folder.create()
         folder.write_assignment(assignment)
         folder.write_desired(assignment.desired)
         self._spool.job_rung(
-            job_id=job_id, run_id=assignment.run_id, participant_id=assignment.participant_id, kind=assignment.kind
+            job_id=job_id,
+            run_id=assignment.run_id,
+            participant_id=assignment.participant_id,
+            kind=assignment.kind,
+            contract_hash=assignment.contract_hash,
+            party=assignment.party,
         )
         self._tell_peer(assignment, folder)
         self._rung[job_id] = time.monotonic()
@@ -224,12 +236,8 @@ class Duty:
         )
         self._close(assignment, row.job_id, message)
 
-    def _close(self, assignment: Assignment, job_id: str, message: Exit) -> None:
+    def _close(self, assignment: Assignment, job_id: str, message: Exit, *, outcome: str = "") -> None:
         """Queue an exit on behalf of a job that has no process."""
-        if self._spool.job(job_id) is None:
-            self._spool.job_rung(
-                job_id=job_id, run_id=assignment.run_id, participant_id=assignment.participant_id, kind=assignment.kind
-            )
         if assignment.kind == "train":
             self._spool.post(
                 run_id=assignment.run_id,
@@ -238,7 +246,15 @@ class Duty:
                 attempt=message.attempt,
                 body=message,
             )
-        self._spool.job_exited(job_id, message.outcome)
+        elif message.error is not None:
+            post_failed_check(self._spool, assignment, message.attempt, message.error)
+        self._spool.job_over(
+            job_id=job_id,
+            run_id=assignment.run_id,
+            participant_id=assignment.participant_id,
+            kind=assignment.kind,
+            outcome=outcome or message.outcome,
+        )
 
     def _end_unwanted(self, wanted: set[str]) -> None:
         """Stop what runs here although the hub does not list it any more."""

@@ -19,28 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from splitcore.errors import AppError
+from workers.agent.spool_schema import migrate
 from workers.contracts import PAYLOADS, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS participants (
-    participant_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
-    last_seq INTEGER NOT NULL DEFAULT 0, stored_through INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS records (
-    participant_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, step INTEGER, at TEXT NOT NULL,
-    payload TEXT NOT NULL, PRIMARY KEY (participant_id, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, participant_id TEXT NOT NULL, kind TEXT NOT NULL,
-    attempt INTEGER NOT NULL, body TEXT NOT NULL, file TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL,
-    sent_at REAL, refused TEXT NOT NULL DEFAULT '');
-CREATE TABLE IF NOT EXISTS jobs (
-    job_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, participant_id TEXT NOT NULL, kind TEXT NOT NULL,
-    attempt INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, phase TEXT NOT NULL DEFAULT 'waiting',
-    step INTEGER NOT NULL DEFAULT 0, rung_at REAL NOT NULL DEFAULT 0, rings INTEGER NOT NULL DEFAULT 0,
-    outcome TEXT NOT NULL DEFAULT '');
-"""
-
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
 JobState = Literal["rung", "running", "exited"]
 
@@ -73,6 +56,8 @@ class JobRow:
     rung_at: float
     rings: int
     outcome: str
+    contract_hash: str  # of the contract that was admitted; empty: none was
+    party: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +85,7 @@ class Spool:
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection().execute("PRAGMA journal_mode=WAL")
-        self._connection().executescript(_SCHEMA)
+        migrate(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection. It stays open: closing the last one makes SQLite empty its log to disk."""
@@ -252,14 +237,33 @@ class Spool:
         rows = self._read("SELECT * FROM jobs WHERE ? IS NULL OR state = ?", state, state)
         return [JobRow(**dict(row)) for row in rows]
 
-    def job_rung(self, *, job_id: str, run_id: str, participant_id: str, kind: str) -> None:
-        """The doorbell was rung for a job."""
+    def admitted_contract(self, run_id: str) -> str | None:
+        """The hash of the one contract that this site has let a job of a run start with, if it has."""
+        rows = self._read("SELECT contract_hash FROM jobs WHERE run_id = ? AND contract_hash != '' LIMIT 1", run_id)
+        return str(rows[0]["contract_hash"]) if rows else None
+
+    def job_rung(
+        self, *, job_id: str, run_id: str, participant_id: str, kind: str, contract_hash: str, party: str
+    ) -> None:
+        """The doorbell was rung for a job that was admitted with this contract, for this party."""
         with self._write() as connection:
             connection.execute(
-                "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, rung_at, rings) "
-                "VALUES (?, ?, ?, ?, 'rung', ?, 1) "
-                "ON CONFLICT (job_id) DO UPDATE SET rung_at = excluded.rung_at, rings = rings + 1",
-                (job_id, run_id, participant_id, kind, time.time()),
+                "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, rung_at, rings, contract_hash, party) "
+                "VALUES (?, ?, ?, ?, 'rung', ?, 1, ?, ?) "
+                "ON CONFLICT (job_id) DO UPDATE SET rung_at = excluded.rung_at, rings = rings + 1, "
+                "contract_hash = excluded.contract_hash, party = excluded.party "
+                "WHERE contract_hash IN ('', excluded.contract_hash)",
+                (job_id, run_id, participant_id, kind, time.time(), contract_hash, party),
+            )
+
+    def job_over(self, *, job_id: str, run_id: str, participant_id: str, kind: str, outcome: str) -> None:
+        """A job without a process is over, known before or not; what it was admitted with stays known."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, rung_at, outcome) "
+                "VALUES (?, ?, ?, ?, 'exited', ?, ?) "
+                "ON CONFLICT (job_id) DO UPDATE SET state = 'exited', outcome = excluded.outcome",
+                (job_id, run_id, participant_id, kind, time.time(), outcome),
             )
 
     def job_running(self, job_id: str, attempt: int) -> None:

@@ -18,6 +18,7 @@ from workers.jobs.folder import Peer
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry
 from workers.network import proxy_for
+from workers.policy import SitePolicy
 
 PEER_SECONDS = 3600.0  # how long to wait for the server half to appear
 SAMPLE_TOKENS = 48
@@ -85,6 +86,8 @@ def _wait_for_peer(setting: JobSetting) -> Peer:
             raise StoppedError
         peer = setting.folder.peer()
         if peer is not None:
+            if not SitePolicy.load(setting.home.policy_file).allows_host(peer.host):
+                raise AppError("CL-1424", f"This site's policy does not let tensors go to {peer.host}.")
             # the contract's pin decides, not the file that the agent has written
             return peer.model_copy(update={"certificate_pem": setting.certificate_of(server)})
         time.sleep(0.1)

@@ -17,6 +17,8 @@ from splitcore.training.events import (
 )
 from workers.agent.spool import Spool
 from workers.contracts import (
+    Assignment,
+    Check,
     ErrorInfo,
     EvalPayload,
     EventPayload,
@@ -25,8 +27,10 @@ from workers.contracts import (
     Phase,
     PhasePayload,
     SamplePayload,
+    VerifyReport,
 )
 from workers.jobs.folder import JobSpec
+from workers.policy import HEX64
 
 PROGRESS_SECONDS = 0.5
 TEXT = 600
@@ -133,3 +137,25 @@ class Reporter:
         if force or time.monotonic() - self._told_at > PROGRESS_SECONDS:
             self._told_at = time.monotonic()
             self._spool.job_progress(self._spec.job_id, phase=self._phase.value, step=self._step)
+
+
+def post_failed_check(spool: Spool, assignment: Assignment, attempt: int, error: ErrorInfo) -> None:
+    """A check that broke off, or that the site refused, has failed: the adapter must not count as loaded.
+
+    Where the hub named no adapter there is nothing to report on.
+    """
+    if not HEX64.fullmatch(assignment.adapter_sha256):
+        return
+    check = Check(name="Check of the adapter", status="failed", detail=error.message, code=error.code)
+    spool.post(
+        run_id=assignment.run_id,
+        participant_id=assignment.participant_id,
+        kind="verified",
+        attempt=attempt,
+        body=VerifyReport(
+            participant_id=assignment.participant_id,
+            adapter_id=assignment.adapter_id,
+            adapter_sha256=assignment.adapter_sha256,
+            checks=[check],
+        ),
+    )

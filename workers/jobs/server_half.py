@@ -31,6 +31,7 @@ def run_server(setting: JobSetting) -> HalfResult:
             checkpoints=setting.folder.checkpoints,
         ),
         listen=lambda limits: listen(setting, limits),
+        attempt=setting.spec.attempt,
         attempts=setting.spec.assignment.client_attempts,
         ready=lambda address: announce(setting, address),
     )

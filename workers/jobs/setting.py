@@ -15,7 +15,7 @@ from workers.contracts import ContractDocument, ContractParticipant, Desired, Ro
 from workers.jobs.folder import JobFolder, JobSpec
 from workers.jobs.report import Reporter
 from workers.models_registry import ModelRegistry, RegisteredModel
-from workers.policy_review import read_contract
+from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
 
 Wish = Literal["run", "pause", "stop"]
@@ -39,15 +39,15 @@ class JobSetting:
 
     @classmethod
     def open(cls, folder: JobFolder) -> JobSetting:
-        """Read a job's folder. The contract is hashed again here. Raises AppError."""
+        """Read a job's folder, and let the site's whole check have the last word. Raises AppError CL-1425, CL-1509."""
         spec = folder.read_spec()
         home = WorkerHome.find(spec.home)
-        contract, config = read_contract(spec.assignment)
-        own = next((part for part in contract.participants if part.party == spec.assignment.party), None)
-        if own is None:
-            raise AppError("CL-1425", "The contract does not name this worker for this part.")
-        spool = Spool(home.spool_file)
-        return cls(home, WorkerConfig.load(home), folder, spec, contract, config, own, Reporter(spool, spec), spool)
+        worker, spool = WorkerConfig.load(home), Spool(home.spool_file)
+        row, assignment = spool.job(spec.job_id), spec.assignment
+        if row is None or (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
+            raise AppError("CL-1425", "This job was admitted with another contract, or with none.")
+        contract, config, own = review(assignment, Site.load(home, worker)).passed()
+        return cls(home, worker, folder, spec, contract, config, own, Reporter(spool, spec), spool)
 
     @property
     def clients(self) -> list[ContractParticipant]:

@@ -16,19 +16,17 @@ from splitcore.errors import AppError
 from workers.agent.spool import OutboxKind, Spool
 from workers.contracts import (
     Assignment,
-    Check,
     Claim,
     ClaimReply,
     Desired,
-    ErrorInfo,
     Exit,
     SegmentUpload,
-    VerifyReport,
 )
 from workers.facts import disk_free
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
+from workers.jobs.report import post_failed_check
 from workers.jobs.segments import pack_segment
 from workers.jobs.tokenizer import tokenizer_uploads
 from workers.jobs.warm import Half, WarmProcess, half_command
@@ -55,6 +53,9 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         if not held:
             return
         assignment = folder.read_assignment()
+        if (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
+            log.error("the job %s was not admitted with this contract", job_id)
+            return
         attempt = _claim(home, folder, assignment, job_id)
         if attempt is None:
             return
@@ -219,7 +220,7 @@ def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, re
             body=Exit(participant_id=assignment.participant_id, attempt=spec.attempt, **dict(result)),
         )
     elif result.outcome == "failed" and result.error is not None:
-        _report_failed_check(spool, spec, result.error)
+        post_failed_check(spool, assignment, spec.attempt, result.error)
     spool.job_exited(spec.job_id, result.outcome)
 
 
@@ -236,24 +237,6 @@ def _tell_hub(home: WorkerHome, spec: JobSpec, error: AppError) -> None:
         log.warning("the hub did not take the exit: %s", refusal.code)
     finally:
         client.close()
-
-
-def _report_failed_check(spool: Spool, spec: JobSpec, error: ErrorInfo) -> None:
-    """A check that broke off is a check that failed: the adapter must not count as loaded."""
-    assignment = spec.assignment
-    check = Check(name="Check of the adapter", status="failed", detail=error.message, code=error.code)
-    spool.post(
-        run_id=assignment.run_id,
-        participant_id=assignment.participant_id,
-        kind="verified",
-        attempt=spec.attempt,
-        body=VerifyReport(
-            participant_id=assignment.participant_id,
-            adapter_id=assignment.adapter_id,
-            adapter_sha256=assignment.adapter_sha256,
-            checks=[check],
-        ),
-    )
 
 
 def _queue_segments(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:

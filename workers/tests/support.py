@@ -19,6 +19,7 @@ from typing import Any
 from splitcore.config import canonical_json
 from splitcore.wire.certificates import create_identity
 from workers.contracts import API_PREFIX, Assignment, EnrolReply
+from workers.models_registry import RegisteredModel
 from workers.settings import WorkerConfig, WorkerHome
 
 MANIFEST = "ab" * 32
@@ -178,6 +179,28 @@ def enrolled_home(root: Path, hub_url: str = "http://127.0.0.1:9", *, kind: str 
     )
     WorkerConfig(hub_url=hub_url, enrolment=reply).save(home)
     return home
+
+
+def equip(home: WorkerHome, *, model_folder: Path) -> None:
+    """Register the base model and store the dataset that `contract_for` names."""
+    model = RegisteredModel(
+        model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=model_folder, parameters=1, bytes=1
+    )
+    home.models_file.write_text(json.dumps([model.model_dump(mode="json")]))
+    folder = home.datasets / "notes" / "v1"
+    folder.mkdir(parents=True)
+    metadata = {
+        "name": "notes",
+        "version": 1,
+        "format": "prompt_completion",
+        "source": "jsonl",
+        "rows": 1,
+        "train_rows": 1,
+        "heldout_rows": 0,
+        "digest": DIGEST,
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata))
 
 
 def contract_for(home: WorkerHome, **changes: Any) -> dict[str, Any]:

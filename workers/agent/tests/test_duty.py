@@ -2,87 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from workers.agent.duty import Duty
-from workers.agent.spool import Spool
-from workers.contracts import Assignment, Assignments, Desired
-from workers.data.ingest import NAME
-from workers.hub import HubClient
-from workers.jobs.folder import JobFolder
-from workers.models_registry import RegisteredModel
+from workers.agent.tests.site import JOB, Site, listed
+from workers.contracts import Assignments, Desired
 from workers.policy import SitePolicy
-from workers.settings import WorkerConfig, WorkerHome
-from workers.tests.support import DIGEST, MANIFEST, FakeHub, assignment_for, contract_for, enrolled_home, fake_hub
-
-JOB = "prt_1-train"
-
-
-@dataclass
-class Site:
-    """A worker's folder, its hub, and the doorbells that were rung."""
-
-    home: WorkerHome
-    hub: FakeHub
-    spool: Spool
-    client: HubClient
-    rung: list[tuple[str, str]] = field(default_factory=list)
-
-    def duty(self) -> Duty:
-        config = WorkerConfig.load(self.home)
-        return Duty(self.home, config, self.spool, self.client, lambda *ids: self.rung.append(ids))
-
-    def assignment(self, **changes: Any) -> Assignment:
-        return assignment_for(contract_for(self.home), **changes)
-
-    def folder(self) -> JobFolder:
-        return JobFolder.of(self.home, "run_1", JOB)
-
-    def exits(self) -> list[dict[str, Any]]:
-        return [json.loads(item.body) for item in self.spool.outbox() if item.kind == "exit"]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with fake_hub() as hub:
-        home = enrolled_home(tmp_path / "home", hub.url)
-        model = RegisteredModel(
-            model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=tmp_path, parameters=1, bytes=1
-        )
-        home.models_file.write_text(json.dumps([model.model_dump(mode="json")]))
-        _store_dataset(home)
-        client = HubClient.of(home)
-        yield Site(home, hub, Spool(home.spool_file), client)
-        client.close()
-
-
-def _store_dataset(home: WorkerHome) -> None:
-    assert NAME.fullmatch("notes")
-    folder = home.datasets / "notes" / "v1"
-    folder.mkdir(parents=True)
-    metadata = {
-        "name": "notes",
-        "version": 1,
-        "format": "prompt_completion",
-        "source": "jsonl",
-        "rows": 1,
-        "train_rows": 1,
-        "heldout_rows": 0,
-        "digest": DIGEST,
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
-
-
-def listed(*assignments: Assignment) -> Assignments:
-    return Assignments(assignments=list(assignments), hub_time=datetime.now(UTC))
+from workers.tests.support import assignment_for, contract_for
 
 
 def test_a_review_is_answered_once_and_starts_nothing(site: Site) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from workers.agent.spool import Spool, StaleAttemptError
+from workers.agent.spool_schema import MIGRATIONS
 from workers.contracts import Exit, LogPayload, MetricPayload, Ready
 
 
@@ -105,3 +109,26 @@ def test_the_ledger_shows_what_has_left_and_only_that(tmp_path: Path) -> None:
     assert entry["kind"] == "metric"
     assert entry["bytes"] > 0
     assert "not sent yet" not in str(spool.ledger())
+
+
+def test_a_spool_of_an_earlier_release_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute(
+            "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, attempt) VALUES "
+            "('prt_1-train', 'run_1', 'prt_1', 'train', 'running', 3)"
+        )
+    for _ in range(2):
+        job = Spool(path).job("prt_1-train")
+        assert job is not None
+        assert (job.attempt, job.contract_hash, job.party) == (3, "", "")
+    assert Spool(path).admitted_contract("run_1") is None
+
+
+def test_many_may_open_a_spool_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    with ThreadPoolExecutor(8) as pool:
+        spools = list(pool.map(lambda _: Spool(path), range(8)))
+    assert all(spool.jobs() == [] for spool in spools)

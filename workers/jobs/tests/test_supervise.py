@@ -94,7 +94,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         folder.create()
         folder.write_assignment(assignment)
         folder.write_desired(Desired.RUNNING)
-        spool.job_rung(job_id=JOB, run_id="run_1", participant_id="prt_1", kind="train")
+        spool.job_rung(
+            job_id=JOB,
+            run_id="run_1",
+            participant_id="prt_1",
+            kind="train",
+            contract_hash=assignment.contract_hash,
+            party=assignment.party,
+        )
         yield Site(home, hub, folder, spool)
 
 
