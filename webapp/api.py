@@ -10,7 +10,7 @@ from splitcore.errors import AppError
 from webapp.accounts.api import router as accounts_router
 from webapp.adapters.api import router as adapters_router
 from webapp.audit.api import router as audit_router
-from webapp.core.errors import http_status
+from webapp.core.errors import headers_set, http_status
 from webapp.datasets.api import router as datasets_router
 from webapp.fleet.api import router as fleet_router
 from webapp.orgs.api import router as orgs_router
@@ -24,7 +24,8 @@ api = NinjaAPI(title="Cutlayer", version="1", urls_namespace="api", docs_url=Non
 @api.exception_handler(AppError)
 def answer_app_error(request: HttpRequest, error: AppError) -> HttpResponse:
     """Code, message, remedy, details."""
-    return api.create_response(request, error.to_dict(), status=http_status(error.code))
+    response = api.create_response(request, error.to_dict(), status=http_status(error.code))
+    return headers_set(response, error)
 
 
 @api.exception_handler(AuthenticationError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from webapp.api import api
+from webapp.core.views import too_many_requests
 
 urlpatterns = [
     path("", include("webapp.core.urls")),
@@ -21,3 +22,5 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("api/worker/v1/", include("webapp.fleet.worker_urls")),
 ]
+
+handler429 = too_many_requests  # allauth's limits of signing up, resets and changes of an account

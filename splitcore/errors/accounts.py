@@ -17,8 +17,8 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1603": ErrorHelp(
         "Too many attempts",
-        "Several sign-ins or tokens in a row were wrong.",
-        "Wait a minute, then try again. If you have lost your password, reset it on the sign-in page.",
+        "Several passwords, tokens or links in a row were wrong, or many requests of one kind came at once.",
+        "Wait as long as the message or the header `Retry-After` says, then try again.",
     ),
     "CL-1604": ErrorHelp(
         "The API token lacks a scope",

@@ -5,22 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.core.internal import ratelimit
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from splitcore.errors import AppError
+from webapp.accounts.devices import device_remember, known_device
+from webapp.accounts.models import User
+from webapp.core.throttle import client_address, throttle_clear, throttle_return, throttle_take
 from webapp.orgs.models import Invitation
+
+PER_ADDRESS_AND_ACCOUNT = 5  # a minute
+PER_ADDRESS = 30  # a minute, whatever the account: one network may hold many people
+PER_ACCOUNT = 30  # a minute, whatever the address: beyond it, known browsers alone
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """allauth's behaviour with two differences."""
+    """allauth's behaviour with three differences."""
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count the attempt; beyond the limit answer CL-1603 (429) instead of an error in the form."""
-        key = self._get_login_attempts_cache_key(request, **credentials)
-        self._login_failed_rl_usage = ratelimit.consume(request, app="allauth.account", action="login_failed", key=key)
-        if not self._login_failed_rl_usage:
-            raise AppError("CL-1603")
+        self._taken: list[tuple[str, str]] = []
+        for bucket, key, limit in _counts(request, _login_of(credentials)):
+            throttle_take(bucket, key, limit)
+            self._taken.append((bucket, key))
+
+    def _rollback_login_failed_rl_usage(self) -> None:
+        for bucket, key in self._taken:
+            throttle_return(bucket, key)
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """After a reset of the password: what was tried on the account before does not stand in its way."""
+        for bucket, key, _ in _counts(request, _login_of(credentials)):
+            if bucket != "password-address":
+                throttle_clear(bucket, key)
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """After every step of signing in: this browser is known from now on."""
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        device_remember(request, response, user)
+        return response
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         """Back to the invitation that led here, else the home page."""
@@ -29,6 +50,25 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         """As after signing in."""
         return _waiting_invitation(request) or str(super().get_signup_redirect_url(request))
+
+
+def _login_of(credentials: dict[str, Any]) -> str:
+    return str(credentials.get("email") or credentials.get("username") or "").strip().lower()[:254]
+
+
+def _counts(request: HttpRequest, login: str) -> list[tuple[str, str, int]]:
+    """Where an attempt counts, with the limit: a known browser has a count of its own that nobody else can fill."""
+    user = User.objects.filter(emailaddress__email__iexact=login).first()  # type: ignore[misc]
+    account = user.pk if user is not None else login
+    device = known_device(request, user)
+    if device:
+        return [("password", f"{device}:{account}", PER_ADDRESS_AND_ACCOUNT)]
+    address = client_address(request)
+    return [
+        ("password", f"{address}:{account}", PER_ADDRESS_AND_ACCOUNT),
+        ("password-address", address, PER_ADDRESS),
+        ("password-account", account, PER_ACCOUNT),
+    ]
 
 
 def _waiting_invitation(request: HttpRequest) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from django.http import HttpResponse
+
+from splitcore.errors import AppError
+
 _STATUS = {
     "CL-1001": 422,
     "CL-1002": 422,
@@ -33,3 +37,11 @@ def http_status(code: str) -> int:
     if code in _STATUS:
         return _STATUS[code]
     return 403 if code.startswith("CL-16") else 400
+
+
+def headers_set(response: HttpResponse, error: AppError) -> HttpResponse:
+    """Give an error's answer its headers: when to try again, where the error says so."""
+    seconds = error.details.get("retry_after")
+    if isinstance(seconds, int):
+        response["Retry-After"] = str(seconds)
+    return response

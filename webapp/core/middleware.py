@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from splitcore.errors import AppError
-from webapp.core.errors import http_status
+from webapp.core.errors import headers_set, http_status
 
 
 class AppErrorMiddleware:
@@ -32,5 +32,5 @@ def app_error_response(request: HttpRequest, error: AppError) -> HttpResponse:
     """The error as JSON for programs, as a page for people."""
     status = http_status(error.code)
     if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
-        return JsonResponse(error.to_dict(), status=status)
-    return render(request, "errors/app_error.html", {"error": error}, status=status)
+        return headers_set(JsonResponse(error.to_dict(), status=status), error)
+    return headers_set(render(request, "errors/app_error.html", {"error": error}, status=status), error)

@@ -1,6 +1,13 @@
-"""Counting failed guesses per minute, so that secrets cannot be tried out."""
+"""Counting failed guesses per minute, so that secrets cannot be tried out.
+
+Who presents the right secret is never refused for the wrong ones of others: callers look a token up first and count
+only what fails. Passwords are counted before they are compared, so that a guess that happens to be right gains nothing.
+"""
 
 from __future__ import annotations
+
+import math
+import time
 
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -8,6 +15,33 @@ from django.http import HttpRequest
 from splitcore.errors import AppError
 
 WINDOW_SECONDS = 60
+# What a person reads, by bucket: message and remedy of CL-1603.
+_WORDS = {
+    "api-token": (
+        "Several API tokens from your address were wrong.",
+        "Check the token of your program and wait a minute. Valid tokens go on working meanwhile.",
+    ),
+    "invitation": (
+        "Several invitation links from your address were wrong.",
+        "Copy the whole link from the e-mail, and wait a minute before you open another.",
+    ),
+    "enrolment-token": (
+        "Several enrolment tokens from this address were wrong.",
+        "Copy the whole command from the hub's page, and wait a minute before you run it.",
+    ),
+    "password": (
+        "Several passwords in a row were wrong.",
+        "Wait a minute, then try again. If you have lost your password, reset it on the sign-in page.",
+    ),
+    "password-address": (
+        "Many sign-ins from your address failed.",
+        "Wait a minute, then try again, or use a browser in which you have signed in before.",
+    ),
+    "password-account": (
+        "Many wrong passwords were tried for this account, from several addresses.",
+        "Use a browser in which you have signed in before, or wait a minute and try again.",
+    ),
+}
 
 
 def client_address(request: HttpRequest) -> str:
@@ -18,18 +52,50 @@ def client_address(request: HttpRequest) -> str:
 def throttle_check(bucket: str, key: str, limit: int) -> None:
     """Refuse with CL-1603 once `limit` failures were counted within the minute."""
     if (cache.get(_cache_key(bucket, key)) or 0) >= limit:
-        raise AppError("CL-1603")
+        raise too_many(bucket, key)
 
 
-def throttle_count(bucket: str, key: str) -> None:
-    """Count one failure; the window starts with the first."""
+def throttle_count(bucket: str, key: str) -> int:
+    """Count one failure and return how many there are; the window starts with the first."""
     cache_key = _cache_key(bucket, key)
     if not cache.add(cache_key, 1, WINDOW_SECONDS):
         try:
-            cache.incr(cache_key)
+            return int(cache.incr(cache_key))
         except ValueError:  # it ran out between the two calls
             cache.set(cache_key, 1, WINDOW_SECONDS)
+    cache.set(_end_key(bucket, key), time.time() + WINDOW_SECONDS, WINDOW_SECONDS)
+    return 1
+
+
+def throttle_take(bucket: str, key: str, limit: int) -> None:
+    """Count an attempt before it is made; CL-1603 beyond the limit. `throttle_return` takes a good one back."""
+    if throttle_count(bucket, key) > limit:
+        raise too_many(bucket, key)
+
+
+def throttle_return(bucket: str, key: str) -> None:
+    """Take an attempt back that turned out to be no failure."""
+    try:
+        cache.decr(_cache_key(bucket, key))
+    except ValueError:  # it ran out meanwhile
+        return
+
+
+def throttle_clear(bucket: str, key: str) -> None:
+    """Forget what was counted."""
+    cache.delete_many([_cache_key(bucket, key), _end_key(bucket, key)])
+
+
+def too_many(bucket: str, key: str) -> AppError:
+    """CL-1603 in the words of the bucket, with the seconds until its window ends."""
+    ends_at = cache.get(_end_key(bucket, key))
+    seconds = math.ceil(ends_at - time.time()) if ends_at else WINDOW_SECONDS
+    return AppError("CL-1603", *_WORDS[bucket], details={"retry_after": max(1, min(seconds, WINDOW_SECONDS))})
 
 
 def _cache_key(bucket: str, key: str) -> str:
     return f"throttle:{bucket}:{key}"
+
+
+def _end_key(bucket: str, key: str) -> str:
+    return f"throttle-end:{bucket}:{key}"

@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from splitcore.errors import CATALOGUE
+from splitcore.errors import CATALOGUE, AppError
+from webapp.core.middleware import app_error_response
 from webapp.core.styleguide import examples
 from webapp.orgs.disclosure import data_party_matrix
 
@@ -33,6 +34,12 @@ def error_help(request: HttpRequest, code: str) -> HttpResponse:
     if code not in CATALOGUE:
         raise Http404
     return render(request, "errors/help.html", {"code": code, "help": CATALOGUE[code]})
+
+
+def too_many_requests(request: HttpRequest) -> HttpResponse:
+    """The answer to a person who signs up, resets or changes an account too often."""
+    remedy = "Wait a minute, then try again."
+    return app_error_response(request, AppError("CL-1603", None, remedy, details={"retry_after": 60}))
 
 
 @require_safe

@@ -89,9 +89,9 @@ def list_received(request: HttpRequest) -> list[ReceivedInvitationOut]:
 def answer_invitation(request: HttpRequest, payload: AnswerIn) -> AnswerOut:
     """Accept or decline; with a project's invitation it is the token's organisation that joins."""
     caller, address = _caller(request), client_address(request)
-    throttle_check("invitation", address, GUESSES_PER_MINUTE)
     invitation = invitation_by_key(key=payload.invitation, user=caller.user, opened_id="")
     if invitation is None:
+        throttle_check("invitation", address, GUESSES_PER_MINUTE)
         throttle_count("invitation", address)
         raise Http404
     if not payload.accept:

@@ -169,7 +169,14 @@ def _send(
     now = timezone.now()
     recent = Invitation.objects.filter(organisation=wanted["organisation"], created_at__gt=now - timedelta(hours=1))
     if recent.count() >= MAX_PER_HOUR:
-        raise AppError("CL-1603", "Your organisation sent many invitations within the hour.", "Wait, then go on.")
+        first = recent.order_by("created_at").values_list("created_at", flat=True)[0]
+        seconds = max(1, int((first + timedelta(hours=1) - now).total_seconds()))
+        raise AppError(
+            "CL-1603",
+            f"Your organisation sent {MAX_PER_HOUR} invitations within the hour.",
+            f"Wait {seconds // 60 + 1} minutes, then go on.",
+            details={"retry_after": seconds},
+        )
     for earlier in Invitation.objects.select_for_update().filter(**wanted, state=InvitationState.PENDING):
         earlier.state, earlier.decided_at = InvitationState.SUPERSEDED, now
         earlier.save()

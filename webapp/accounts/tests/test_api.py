@@ -131,6 +131,18 @@ def test_a_token_of_a_deactivated_organisation_is_refused(admin, organisation):
 def test_guessing_tokens_is_throttled_after_ten_in_a_minute():
     answers = [call(f"clt_guess{n}", "GET", "/me").status_code for n in range(100)]
     assert answers == [401] * 10 + [429] * 90
+    refused = call("clt_guess", "GET", "/me")
+    assert 0 < int(refused["Retry-After"]) <= 60
+    assert refused.json()["details"]["retry_after"] == int(refused["Retry-After"])
+    assert "password" not in refused.content.decode()
+
+
+def test_a_valid_token_is_not_refused_for_the_wrong_ones_of_its_address(admin, organisation):
+    secret = api_token(admin, organisation)
+    for n in range(12):
+        call(f"clt_guess{n}", "GET", "/me")
+    assert call("clt_guess", "GET", "/me").status_code == 429
+    assert call(secret, "GET", "/me").status_code == 200
 
 
 def test_a_repeated_post_with_the_same_key_makes_one_object(admin, organisation):

@@ -90,6 +90,64 @@ def test_five_wrong_passwords_in_a_minute_are_answered_429():
     right = sign_in(Client(), password=PASSWORD)
     assert right.status_code == 429  # a guess that happens to be right gains nothing
     assert "CL-1603" in right.content.decode()
+    assert 0 < int(right["Retry-After"]) <= 60
+
+
+def sign_in_from(
+    address: str, *, client: Client | None = None, email: str = "ada@example.org", password: str = "wrong"
+):
+    client = client or Client()
+    return client.post("/accounts/login/", {"login": email, "password": password}, REMOTE_ADDR=address)
+
+
+def test_wrong_passwords_from_one_address_do_not_lock_the_person_out_elsewhere():
+    UserFactory(email="ada@example.org")
+    assert [sign_in_from("203.0.113.9").status_code for _ in range(7)][-1] == 429
+    assert sign_in_from("198.51.100.7", password=PASSWORD).status_code == 302
+
+
+def test_wrong_passwords_for_one_person_do_not_lock_a_colleague_out_of_the_same_network():
+    UserFactory(email="ada@example.org")
+    UserFactory(email="bob@example.org")
+    assert [sign_in_from("203.0.113.9").status_code for _ in range(7)][-1] == 429
+    assert sign_in_from("203.0.113.9", email="bob@example.org", password=PASSWORD).status_code == 302
+
+
+def test_guesses_from_many_addresses_are_limited_and_a_known_browser_passes():
+    UserFactory(email="ada@example.org")
+    known = Client()
+    assert sign_in_from("192.0.2.1", client=known, password=PASSWORD).status_code == 302
+    known.post("/accounts/logout/")
+    answers = [sign_in_from(f"203.0.113.{n // 5}").status_code for n in range(40)]
+    assert answers == [200] * 30 + [429] * 10
+    assert sign_in_from("198.51.100.7", password=PASSWORD).status_code == 429  # an unknown browser waits
+    assert sign_in_from("203.0.113.0", client=known, password=PASSWORD).status_code == 302
+
+
+def test_a_known_browser_has_no_more_guesses_than_others_and_is_forgotten_with_the_password():
+    user = UserFactory(email="ada@example.org")
+    known = Client()
+    sign_in_from("192.0.2.1", client=known, password=PASSWORD)
+    known.post("/accounts/logout/")
+    assert [sign_in_from("192.0.2.1", client=known).status_code for _ in range(6)] == [200] * 5 + [429]
+    cache.clear()
+    user.set_password("another long phrase 7")
+    user.save()
+    for n in range(30):
+        sign_in_from(f"203.0.113.{n // 5}")
+    assert sign_in_from("192.0.2.1", client=known, password="another long phrase 7").status_code == 429
+
+
+def test_many_accounts_tried_from_one_address_are_limited():
+    answers = [sign_in_from("203.0.113.9", email=f"p{n}@example.org").status_code for n in range(32)]
+    assert answers == [200] * 30 + [429] * 2
+
+
+def test_signing_up_too_often_is_answered_with_code_and_time():
+    answers = [sign_up(Client(), f"p{n}@example.org") for n in range(21)]
+    assert answers[-1].status_code == 429
+    assert answers[-1]["Retry-After"] == "60"
+    assert "CL-1603" in answers[-1].content.decode()
 
 
 def test_successful_sign_ins_are_not_counted():

@@ -24,12 +24,12 @@ _MODEL_CONFIG_MAX_BYTES = 64 * 1024
 @require_POST
 def enrol(request: HttpRequest) -> HttpResponse:
     """Redeem a token: the one call without a signature."""
-    throttle_check(_BUCKET, client_address(request), GUESSES_A_MINUTE)
     message = message_read(EnrolRequest, body_read(request))
     try:
         worker = worker_enrol(request=message)
     except AppError as error:
         if error.code == "CL-1401":
+            throttle_check(_BUCKET, client_address(request), GUESSES_A_MINUTE)
             throttle_count(_BUCKET, client_address(request))
         raise
     return answer(enrol_reply(worker=worker))

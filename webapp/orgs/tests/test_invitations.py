@@ -235,10 +235,12 @@ def test_known_and_unknown_addresses_get_the_same_answer(admin, organisation):
     assert strip.sub("", answer("known@example.org")) == strip.sub("", answer("nobody@example.org"))
 
 
-def test_guessing_links_is_throttled():
+def test_guessing_links_is_throttled(admin, organisation):
+    _, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
     client = Client()
     answers = [client.get(f"/invite/cli_guess{n}").status_code for n in range(12)]
     assert answers == [404] * 10 + [429] * 2
+    assert client.get(f"/invite/{token}", follow=True).status_code == 200  # the right link of that address still opens
 
 
 def test_an_organisation_cannot_send_invitations_without_end(admin, organisation, monkeypatch):

@@ -92,10 +92,10 @@ def invitation_decline_view(request: HttpRequest, key: str) -> HttpResponse:
 
 def _find(request: HttpRequest, key: str) -> Invitation | None:
     """The invitation of the link; wrong links are counted, so that they cannot be tried out."""
-    address = client_address(request)
-    throttle_check("invitation", address, GUESSES_PER_MINUTE)
     found = invitation_by_key(key=key, user=request.user, opened_id=request.session.get(SESSION_KEY, ""))
     if found is None:
+        address = client_address(request)
+        throttle_check("invitation", address, GUESSES_PER_MINUTE)
         throttle_count("invitation", address)
     return found
 
