@@ -52,3 +52,10 @@ document.addEventListener("htmx:oobAfterSwap", () => {
     }
   }
 });
+
+// A page that came back with a problem opens where the problem is told.
+const first = document.querySelector("[data-focus-first]");
+if (first) {
+  first.scrollIntoView({ block: "center" });
+  first.focus({ preventScroll: true });
+}

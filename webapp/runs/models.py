@@ -68,6 +68,8 @@ class Run(PublicModel):
     failure = models.JSONField(null=True, blank=True)  # code, message, remedy, organisation, worker, phase, at
     summary = models.JSONField(default=dict)  # losses, bytes, evaluation table: filled as it becomes known
     is_archived = models.BooleanField(default=False)
+    draft_version = models.PositiveIntegerField(default=0)  # counts the saves that changed the draft
+    draft_edits = models.JSONField(default=dict)  # path → {version, by, by_id, at, tab}: who changed a field last
 
     class Meta:
         ordering = ["-created_at"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -17,18 +16,10 @@ from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.choices import PartyChoice
+from webapp.runs.services.draft_versions import Basis, Draft, draft_note_edits, draft_settle
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import EDITABLE, run_announce, run_move
-
-
-@dataclass(frozen=True)
-class PartyChoice:
-    """One worker chosen for a run; a data party names its dataset version."""
-
-    role: str
-    worker_id: str
-    dataset_version_id: str = ""
-    receives_adapter: bool | None = None  # by default the data parties receive it, the compute worker does not
 
 
 def _party_name(organisation: Organisation, role: str, taken: set[str]) -> str:
@@ -96,8 +87,7 @@ def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
         if row.id in kept:
             raise AppError("CL-1003", f"{worker.name} was chosen twice in the same role.")
         row.dataset_version = _version(choice, run.project, worker)
-        data_party = choice.role != ParticipantRole.SERVER
-        row.receives_adapter = data_party if choice.receives_adapter is None else choice.receives_adapter
+        row.receives_adapter = choice.receives
         row.party = row.party or _party_name(worker.organisation, choice.role, taken | _names(run))
         taken.add(row.party)
         row.save()
@@ -137,11 +127,13 @@ def run_draft_save(
     public_prompts: Sequence[str] | None = None,
     start_when_approved: bool = True,
     while_typing: bool = False,
+    basis: Basis | None = None,
 ) -> Run:
     """Create a draft or change one. `config` is kept as given: it is judged when it is submitted.
 
     Changing a submitted run takes it back to a draft and voids its approvals; what is saved while somebody types does
-    not, since it may arrive after the submission that it was typed before.
+    not, since it may arrive after the submission that it was typed before. With a `basis`, a save that would undo what
+    others changed since is refused with CL-1540.
     """
     owner = run.organisation if run is not None else organisation
     require(actor, Action.CONFIGURE_RUN, owner)
@@ -157,21 +149,35 @@ def run_draft_save(
         action = "run.changed" if run.state != RunState.DRAFT else ""  # a draft is nobody else's business yet
         if run.state not in EDITABLE:
             raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")
+    prompts = run.public_prompts if public_prompts is None else public_prompts
+    draft = Draft(
+        name=name[:120] or "Untitled run",
+        note=note[:4000],
+        start_when_approved=start_when_approved,
+        public_prompts=[prompt[:600] for prompt in prompts if prompt.strip()][:8],
+        config=config,
+        parties=None if parties is None else list(parties),
+    )
+    if not run._state.adding:
+        draft = draft_settle(run, draft, basis)
         approvals_void(run)
-    run.name, run.note = name[:120] or "Untitled run", note[:4000]
-    run.config, run.start_when_approved = config, start_when_approved
-    if public_prompts is not None:
-        run.public_prompts = [prompt[:600] for prompt in public_prompts if prompt.strip()][:8]
-    if run._state.adding:
-        run.save()
-    else:
-        run.save(update_fields=["name", "note", "config", "start_when_approved", "public_prompts", "updated_at"])
-    if parties is not None:
-        parties_replace(run, parties)
+    _store(run, draft, actor=actor, tab=basis.tab if basis else "")
     if action:
         audit_record(actor=actor, action=action, organisation_id=owner.id, project_id=run.project_id, object_id=run.id)
         run_announce(run)
     return run
+
+
+def _store(run: Run, draft: Draft, *, actor: User, tab: str) -> None:
+    """Write a draft over a locked (or new) run and note who changed what."""
+    before = {} if run._state.adding else Draft.stored(run).fields()
+    run.name, run.note, run.config = draft.name, draft.note, draft.config
+    run.start_when_approved, run.public_prompts = draft.start_when_approved, draft.public_prompts
+    run.save()
+    if draft.parties is not None:
+        parties_replace(run, draft.parties)
+    draft_note_edits(run, before, actor=actor, tab=tab)
+    run.save(update_fields=["draft_version", "draft_edits", "updated_at"])
 
 
 @transaction.atomic

@@ -34,6 +34,7 @@ def _data(config):
 def _post(client, w, **more):
     run = w.fresh()
     data = {**_data(run.config), "name": run.name, "project": w.project.id, "run": run.id}
+    data["version"] = run.draft_version
     for place in (0, 1):
         data |= {
             f"dataset.{w.organisations[place].id}": w.versions[place].id,
@@ -363,6 +364,6 @@ def test_a_form_that_came_back_with_a_problem_goes_on_with_the_same_draft(client
     assert refused.status_code == 422
     draft = Run.objects.exclude(pk=w.run.pk).get()
     assert f'value="{draft.id}"' in refused.content.decode()
-    client.post(url, _post(client, w, run=draft.id, action="submit"))
+    client.post(url, _post(client, w, run=draft.id, version=draft.draft_version, action="submit"))
     draft.refresh_from_db()
     assert (Run.objects.count(), draft.state) == (before + 1, RunState.AWAITING)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
 from typing import Any
 
 from django.contrib import messages
@@ -18,6 +19,7 @@ from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for, projects_visible_to
+from webapp.runs.configure.conflicts import FieldConflict, conflicts_read
 from webapp.runs.configure.forms import ConfigForm, yaml_of
 from webapp.runs.configure.options import PartyOptions, model_options, party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
@@ -27,7 +29,7 @@ from webapp.runs.contract import diff
 from webapp.runs.estimate import layer_count
 from webapp.runs.models import ApprovalState, Run, RunState
 from webapp.runs.selectors import run_get_for
-from webapp.runs.services import run_draft_save, run_submit
+from webapp.runs.services import Basis, run_draft_save, run_submit
 from webapp.runs.states import EDITABLE
 
 
@@ -47,6 +49,10 @@ class Setup:
     yaml_error: str = ""
     yaml_text: str = ""
     error: AppError | None = None
+    version: int = 0  # of the draft that the form was filled from
+    tab: str = ""
+    conflicts: list[FieldConflict] = field(default_factory=list)
+    conflict_version: int = 0  # of the draft whose values the conflicts show
 
     def preview(self) -> Preview:
         """The preview of what stands in the form."""
@@ -86,7 +92,14 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
         start_when_approved="start_when_approved" in source
         if data is not None
         else (run.start_when_approved if run else True),
+        version=_number(data, "version") if data is not None else (run.draft_version if run else 0),
+        tab=source.get("tab", "")[:40] or token_urlsafe(8),
     )
+
+
+def _number(data: QueryDict, name: str) -> int:
+    text = data.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _auto_name(project: Project) -> str:
@@ -94,7 +107,26 @@ def _auto_name(project: Project) -> str:
 
 
 def _save(
-    request: MemberRequest, state: Setup, config: dict[str, Any] | None = None, *, while_typing: bool = False
+    request: MemberRequest,
+    state: Setup,
+    config: dict[str, Any] | None = None,
+    *,
+    while_typing: bool = False,
+    basis: Basis | None = None,
+) -> Run:
+    """Save what stands in the form. What would undo others' changes is refused, and is shown field by field."""
+    try:
+        run = _store(request, state, config, while_typing=while_typing, basis=basis or Basis(state.version, state.tab))
+    except AppError as error:
+        state.conflicts = conflicts_read(error.details, state.form, request.user)
+        state.conflict_version = int(error.details.get("version", 0))
+        raise
+    state.version = run.draft_version
+    return run
+
+
+def _store(
+    request: MemberRequest, state: Setup, config: dict[str, Any] | None, *, while_typing: bool, basis: Basis
 ) -> Run:
     return run_draft_save(
         actor=request.user,
@@ -108,6 +140,7 @@ def _save(
         public_prompts=state.prompts.splitlines(),
         start_when_approved=state.start_when_approved,
         while_typing=while_typing,
+        basis=basis,
     )
 
 
@@ -180,7 +213,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
             return redirect("runs:edit", run.id)
         if action == "yaml":
             return _import(request, state)
-        run = _save(request, state)
+        run = _save(request, state, basis=_chosen_basis(request, state, action))
         state.run = run
         if action == "submit":
             run_submit(actor=request.user, run=run)
@@ -191,9 +224,19 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
             raise
         state.error = error
         state.form.take_problems(error.details.get("fields", []))
-        return _page(request, state, status=422)
+        return _page(request, state, status=409 if state.conflicts else 422)
     messages.success(request, "The draft is saved.")
     return redirect("runs:edit", run.id)
+
+
+def _chosen_basis(request: MemberRequest, state: Setup, action: str) -> Basis | None:
+    """What the person decided about others' changes: to keep their own values, or to take the saved ones."""
+    seen = _number(request.POST, "conflict_version")
+    if action == "keep-mine":
+        return Basis(seen, state.tab)
+    if action == "take-theirs":
+        return Basis(seen, state.tab, theirs_since=state.version)
+    return None
 
 
 def _import(request: MemberRequest, state: Setup) -> HttpResponse:
