@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from processes.private_files import private_folder, replace_private
 from splitcore.errors import AppError
 from workers.contracts import EnrolReply
 
@@ -97,7 +97,7 @@ class WorkerHome:
     def create(self) -> None:
         """Make the folder and its parts, closed to other users."""
         for folder in (self.root, self.keys, self.datasets, self.jobs, self.logs, self.run):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(folder)
 
 
 class WorkerConfig(BaseModel):
@@ -142,13 +142,7 @@ class WorkerConfig(BaseModel):
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file in one step, readable by its owner alone."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_private(path, text.encode())
 
 
 def read_json(path: Path, default: Any = None) -> Any:

@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from processes.children import end_child
-from processes.redis_server import find_binary, start_redis
 
 PARENT = """
 import signal, sys
 from processes.children import start_child
-from processes.redis_server import start_redis
+from pathlib import Path
+from processes.redis_server import RedisServer
 child = start_child([sys.executable, "-c", "import signal; signal.pause()"])
-server, url = start_redis()
+server = RedisServer(Path(sys.argv[1])).start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it as ignored
 print(child.pid, server.pid, flush=True)
 signal.pause()
@@ -41,8 +41,8 @@ def wait_until_gone(pids: list[int], seconds: float = 10) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_children_end_with_their_parent(number: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+def test_children_end_with_their_parent(number: signal.Signals, tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2
@@ -57,18 +57,3 @@ def test_a_child_that_ignores_the_request_is_ended_all_the_same() -> None:
     assert child.stdout is not None
     child.stdout.readline()
     assert end_child(child, grace=0.2) == -signal.SIGKILL
-
-
-def test_the_server_keeps_nothing_on_disk_and_listens_on_loopback_only(tmp_path: Path) -> None:
-    assert os.access(find_binary(), os.X_OK)
-    server, url = start_redis(log=tmp_path / "redis.log")
-    try:
-        import redis
-
-        client = redis.Redis.from_url(url)
-        client.set("a", "b")
-        assert client.config_get("save")["save"] == ""
-        addresses = {c.laddr.ip for c in psutil.Process(server.pid).net_connections() if c.status == "LISTEN"}
-        assert addresses == {"127.0.0.1"}
-    finally:
-        end_child(server)

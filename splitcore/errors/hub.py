@@ -5,6 +5,21 @@ from __future__ import annotations
 from splitcore.errors.base import ErrorHelp
 
 HELP: dict[str, ErrorHelp] = {
+    "CL-1901": ErrorHelp(
+        "The hub's message store does not answer",
+        "Wrong passwords are counted in the hub's Redis. While it is away, nobody can sign in with one.",
+        "Try again in a few seconds: the hub starts it again. Running jobs and API tokens are not affected.",
+    ),
+    "CL-1902": ErrorHelp(
+        "The hub's folder is in use",
+        "Another `serve` runs on the same folder, and two would sweep and migrate the same database.",
+        "Stop the other one, or give this one a folder of its own with CUTLAYER_VAR_DIR.",
+    ),
+    "CL-1903": ErrorHelp(
+        "The hub's port is taken",
+        "Another program listens at the address at which the hub is to listen, or this account may not use it.",
+        "Stop the other program, or choose another port with --port.",
+    ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",
         "The program met a condition that it has no code for.",

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from processes.children import end_child, start_child
-from processes.redis_server import free_port, start_redis
+from processes.redis_server import RedisServer, free_port
 from tests.stack import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,13 +63,14 @@ class Hub:
 @contextmanager
 def played_hub(folder: Path) -> Iterator[Hub]:
     """A running hub with its own database (below `folder`) and queue."""
-    queue, url = start_redis()
+    queue = RedisServer(folder / "run")
+    queue.start()
     port = free_port()
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "webapp.settings.local",
         "CUTLAYER_VAR_DIR": str(folder),
         "CUTLAYER_BASE_URL": f"http://127.0.0.1:{port}",
-        "REDIS_URL": url,
+        "REDIS_URL": queue.url,
     }
     started = Hub(environment, port)
     try:
@@ -82,4 +83,4 @@ def played_hub(folder: Path) -> Iterator[Hub]:
             started.feeder.kill()
         if started.process is not None:
             end_child(started.process)
-        end_child(queue)
+        queue.stop()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
@@ -99,11 +99,17 @@ def canary_site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def _watch(stack: Stack, seen: bytearray, ended: Event) -> None:
     """Keep every command that the hub's queue gets, through the hub's restarts."""
     while not ended.wait(0.2):
-        with contextlib.suppress(psutil.Error, OSError, LookupError, StopIteration):
-            url = urlsplit(hub_variables(stack)["REDIS_URL"])
-            with socket.create_connection((url.hostname or "", url.port or 0), timeout=1) as link:
-                link.sendall(b"MONITOR\r\n")
-                _keep(link, seen, ended)
+        with contextlib.suppress(psutil.Error, OSError, LookupError, StopIteration), _queue_of(stack) as link:
+            link.sendall(b"MONITOR\r\n")
+            _keep(link, seen, ended)
+
+
+def _queue_of(stack: Stack) -> socket.socket:
+    """A connection to the hub's queue, which listens on a socket in the hub's folder."""
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(1)
+    link.connect(unquote(urlsplit(hub_variables(stack)["REDIS_URL"]).path))
+    return link
 
 
 def _keep(link: socket.socket, seen: bytearray, ended: Event) -> None:

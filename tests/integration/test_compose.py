@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,8 @@ def test_the_settings_module_of_the_hub_exists() -> None:
 def test_commands_start_what_exists() -> None:
     assert "webapp.asgi:application" in SERVICES["hub"]["command"]
     assert "application = " in (REPO / "webapp" / "asgi.py").read_text()
-    assert shlex.split(SERVICES["hub-tasks"]["command"])[:3] == ["celery", "-A", "webapp"]
+    assert "exec celery -A webapp worker" in SERVICES["hub-tasks"]["command"]
+    assert all("umask 077" in SERVICES[name]["command"] for name in ("hub", "hub-tasks"))
     for name in ("compute-worker", "data-worker"):
         command = shlex.split(SERVICES[name]["command"])
         assert command[:3] == ["cutlayer", "worker", "start"]
@@ -87,3 +90,50 @@ def test_the_image_is_made_by_the_steps_of_make() -> None:
     called = set(re.findall(r"\bRUN make (\S+)", dockerfile))
     assert called
     assert called <= targets
+
+
+def networks_of(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks") or [])
+
+
+def test_database_and_queue_are_reached_by_the_hub_alone() -> None:
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    inside = {name for name in SERVICES if "inside" in networks_of(name)}
+    assert inside == {"postgres", "redis", "hub", "hub-tasks"}
+    assert networks_of("postgres") == networks_of("redis") == {"inside"}
+    mounts = {name for name, service in SERVICES.items() if "secrets:/run/cutlayer" in str(service.get("volumes"))}
+    assert mounts == {"secrets", *inside}
+
+
+def test_the_queue_wants_a_password_that_is_on_no_command_line(tmp_path: Path) -> None:
+    assert environment(SERVICES["hub"])["CUTLAYER_REDIS_PASSWORD_FILE"] == "/run/cutlayer/redis_password"
+    shell, flag, script = SERVICES["redis"]["command"]
+    assert (shell, flag) == ("sh", "-c")
+    (tmp_path / "redis_password").write_text("s3cret")
+    told = script.replace("/run/cutlayer", str(tmp_path)).replace("valkey-server -", "cat")
+    done = subprocess.run(["sh", "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == 'requirepass s3cret\nsave ""\nappendonly no\n'
+
+
+def test_passwords_are_whole_before_they_have_their_names(tmp_path: Path) -> None:
+    [_, _, script] = shlex.split(SERVICES["secrets"]["command"])
+    script = script.replace("$$", "$").replace("/run/cutlayer", str(tmp_path))
+    python = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    (tmp_path / "redis_password").write_text("")  # as a machine left it that lost power
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script], env=python, check=True)
+        words = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert set(words) == {"postgres_password", "redis_password"}
+        assert all(len(word) == 43 for word in words.values())
+    assert "mv .draft" in script
+
+
+def test_the_hub_believes_the_address_of_its_proxy_alone() -> None:
+    """A worker's container could else choose the address under which its guesses are counted."""
+    command = SERVICES["hub"]["command"]
+    trusted = re.search(r"--forwarded-allow-ips (\S+?)\"?$", command.strip())
+    assert trusted is not None
+    assert SERVICES["proxy"]["networks"]["proxied"]["ipv4_address"] == trusted[1]
+    assert {name for name in SERVICES if "proxied" in networks_of(name)} == {"hub", "proxy"}
+    for worker in ("compute-worker", "data-worker"):
+        assert not networks_of(worker) & networks_of("hub")

@@ -20,9 +20,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from processes.children import end_child, start_child
-from processes.redis_server import free_port, start_redis
+from processes.redis_server import RedisServer, free_port
 from webapp.core.live import wake_worker
-from webapp.core.management.commands.serve import Command
+from webapp.core.management.commands.serve import commands
 from webapp.fleet.models import Worker
 from webapp.fleet.services import worker_revoke
 from webapp.fleet.tests.factories import FACTS, SigningWorker, make_worker
@@ -62,10 +62,11 @@ def wait_for_port(port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    process, url = start_redis()
-    yield url
-    end_child(process)
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def server(redis_url: str, django_db_setup: None, tmp_path_factory: pytest.TempP
         "CUTLAYER_VAR_DIR": str(folder),
         "REDIS_URL": redis_url,
     }
-    process = start_child(Command()._commands("127.0.0.1", port)["web"], env=environment, cwd=settings.BASE_DIR)
+    process = start_child(commands("127.0.0.1", port)["web"], env=environment, cwd=settings.BASE_DIR)
     wait_for_port(port)
     yield Server(port=port, pid=process.pid)
     end_child(process)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
+from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0  # how often a browser's socket looks at session, membership and rows, whether or not a bell rings
@@ -63,3 +64,28 @@ def close_worker(worker_id: str) -> None:
 def notify_org(organisation_id: str, what: str, object_id: str) -> None:
     """Tell an organisation's browsers that one of its objects changed."""
     _on_commit(organisation_group(organisation_id), {"type": "org.changed", "what": what, "id": object_id})
+
+
+class Listener(Protocol):
+    """A socket's consumer, as far as groups need it."""
+
+    channel_layer: Any
+    channel_name: str
+
+
+async def group_enter(consumer: Listener, group: str) -> bool:
+    """Let a socket hear a group's doorbells; False where the message store is away."""
+    try:
+        await consumer.channel_layer.group_add(group, consumer.channel_name)
+    except (RedisError, OSError) as error:
+        logger.warning("no doorbells of %s: the message store is away (%s)", group, type(error).__name__)
+        return False
+    return True
+
+
+async def group_leave(consumer: Listener, group: str) -> None:
+    """The opposite, which never keeps a socket from closing."""
+    try:
+        await consumer.channel_layer.group_discard(group, consumer.channel_name)
+    except (RedisError, OSError) as error:
+        logger.warning("%s was not left (%s)", group, type(error).__name__)

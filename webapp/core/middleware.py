@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from redis.exceptions import RedisError
 
 from splitcore.errors import AppError
 from webapp.core.errors import headers_set, http_status
@@ -22,7 +23,9 @@ class AppErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer an AppError; leave every other exception to Django."""
+        """Answer an AppError, or a store of counters that is away; leave every other exception to Django."""
+        if isinstance(error, RedisError):
+            error = AppError("CL-1901")
         if not isinstance(error, AppError):
             return None
         return app_error_response(request, error)

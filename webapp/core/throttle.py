@@ -6,15 +6,21 @@ only what fails. Passwords are counted before they are compared, so that a guess
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import time
+from collections.abc import Iterator
 
 from django.core.cache import cache
 from django.http import HttpRequest
+from redis.exceptions import RedisError
 
 from splitcore.errors import AppError
 
+logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
+_GUESSABLE = "password"  # its buckets refuse everybody while nothing can be counted
 # What a person reads, by bucket: message and remedy of CL-1603.
 _WORDS = {
     "api-token": (
@@ -51,19 +57,21 @@ def client_address(request: HttpRequest) -> str:
 
 def throttle_check(bucket: str, key: str, limit: int) -> None:
     """Refuse with CL-1603 once `limit` failures were counted within the minute."""
-    if (cache.get(_cache_key(bucket, key)) or 0) >= limit:
-        raise too_many(bucket, key)
+    with _store(bucket):
+        if (cache.get(_cache_key(bucket, key)) or 0) >= limit:
+            raise too_many(bucket, key)
 
 
 def throttle_count(bucket: str, key: str) -> int:
     """Count one failure and return how many there are; the window starts with the first."""
     cache_key = _cache_key(bucket, key)
-    if not cache.add(cache_key, 1, WINDOW_SECONDS):
-        try:
-            return int(cache.incr(cache_key))
-        except ValueError:  # it ran out between the two calls
-            cache.set(cache_key, 1, WINDOW_SECONDS)
-    cache.set(_end_key(bucket, key), time.time() + WINDOW_SECONDS, WINDOW_SECONDS)
+    with _store(bucket):
+        if not cache.add(cache_key, 1, WINDOW_SECONDS):
+            try:
+                return int(cache.incr(cache_key))
+            except ValueError:  # it ran out between the two calls
+                cache.set(cache_key, 1, WINDOW_SECONDS)
+        cache.set(_end_key(bucket, key), time.time() + WINDOW_SECONDS, WINDOW_SECONDS)
     return 1
 
 
@@ -77,13 +85,14 @@ def throttle_return(bucket: str, key: str) -> None:
     """Take an attempt back that turned out to be no failure."""
     try:
         cache.decr(_cache_key(bucket, key))
-    except ValueError:  # it ran out meanwhile
+    except (ValueError, RedisError):  # it ran out meanwhile, or is gone with the store
         return
 
 
 def throttle_clear(bucket: str, key: str) -> None:
     """Forget what was counted."""
-    cache.delete_many([_cache_key(bucket, key), _end_key(bucket, key)])
+    with contextlib.suppress(RedisError):
+        cache.delete_many([_cache_key(bucket, key), _end_key(bucket, key)])
 
 
 def too_many(bucket: str, key: str) -> AppError:
@@ -91,6 +100,17 @@ def too_many(bucket: str, key: str) -> AppError:
     ends_at = cache.get(_end_key(bucket, key))
     seconds = math.ceil(ends_at - time.time()) if ends_at else WINDOW_SECONDS
     return AppError("CL-1603", *_WORDS[bucket], details={"retry_after": max(1, min(seconds, WINDOW_SECONDS))})
+
+
+@contextlib.contextmanager
+def _store(bucket: str) -> Iterator[None]:
+    """Where the store of the counters is away: CL-1901 (503) for passwords; secrets of 256 bits need no counter."""
+    try:
+        yield
+    except RedisError as error:
+        if bucket.startswith(_GUESSABLE):
+            raise AppError("CL-1901") from error
+        logger.warning("wrong guesses (%s) are not counted now: %s", bucket, type(error).__name__)
 
 
 def _cache_key(bucket: str, key: str) -> str:

@@ -15,12 +15,11 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 
 from splitcore.errors import AppError
 from webapp.accounts.sessions import socket_is_signed_in
 from webapp.core.errors import http_status
-from webapp.core.live import LOOK_SECONDS, organisation_group, worker_group
+from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisation_group, worker_group
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
@@ -53,10 +52,7 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             await self.accept()
             await self._refuse(error)
             return
-        try:
-            await self.channel_layer.group_add(worker_group(self.worker.id), self.channel_name)
-        except (RedisError, OSError):
-            logger.warning("no doorbell for %s: the message layer does not answer", self.worker.id)
+        if not await group_enter(self, worker_group(self.worker.id)):
             await self.close(code=CLOSE_TRY_LATER)
             return
         await self.accept()
@@ -74,7 +70,7 @@ class WorkerConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Note that the worker is gone."""
         if self.connection is not None:
-            await self.channel_layer.group_discard(worker_group(self.worker.id), self.channel_name)
+            await group_leave(self, worker_group(self.worker.id))
             await database_sync_to_async(worker_disconnected)(worker=self.worker, connection=self.connection)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -139,7 +135,10 @@ class FleetConsumer(AsyncWebsocketConsumer):
         if self.organisation_id is None:
             await self.close(code=CLOSE_FORBIDDEN)
             return
-        await self.channel_layer.group_add(organisation_group(self.organisation_id), self.channel_name)
+        # Without its doorbells the page stays as it is until it is loaded again; better that it connects again.
+        if not await group_enter(self, organisation_group(self.organisation_id)):
+            await self.close(code=CLOSE_TRY_LATER)
+            return
         self.guard = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
@@ -174,7 +173,7 @@ class FleetConsumer(AsyncWebsocketConsumer):
             with contextlib.suppress(asyncio.CancelledError):
                 await self.guard
         if self.organisation_id is not None:
-            await self.channel_layer.group_discard(organisation_group(self.organisation_id), self.channel_name)
+            await group_leave(self, organisation_group(self.organisation_id))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """The page has nothing to say here."""

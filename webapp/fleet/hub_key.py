@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.conf import settings
 
+from processes.private_files import born
 from splitcore.errors import AppError
 
 
@@ -24,27 +23,13 @@ def _key_path() -> Path:
     return Path(settings.VAR_DIR) / "keys" / "hub_ed25519.pem"
 
 
-def _create(path: Path) -> None:
-    """Write a new key unless another process or thread was faster: linked into place, so nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+def _new_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path) -> Ed25519PrivateKey:
-    if not path.exists():
-        _create(path)
-    key = load_pem_private_key(path.read_bytes(), password=None)
+    key = load_pem_private_key(born(path, _new_key), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise AppError("CL-1999", "The hub's signing key is not an Ed25519 key.")
     return key

@@ -13,6 +13,7 @@ from webapp.adapters.services import checks_open
 from webapp.adapters.services.packaging import CHECK_DEADLINE
 from webapp.adapters.tasks import join, package
 from webapp.core.live import wake_worker
+from webapp.core.queueing import enqueue_on_commit
 from webapp.runs.lifecycle.assignments import checkers
 from webapp.runs.lifecycle.failing import failure_of, run_fail
 from webapp.runs.lifecycle.participation import phase_set
@@ -109,9 +110,9 @@ def _finish(run: Run, age: timedelta) -> None:
         if age > CHECK_DEADLINE:
             run_fail(run, error_info("CL-1705", "The segments could not be joined in time."), phase="joining")
         elif age > JOIN_DEADLINE:
-            transaction.on_commit(lambda: join.delay(run.id))
+            enqueue_on_commit(join, run.id)
     elif checks_open(run) and age < CHECK_DEADLINE:
         for worker_id in {row.worker_id for row in checkers(run)}:
             wake_worker(worker_id, "check")
     else:
-        transaction.on_commit(lambda: package.delay(run.id))
+        enqueue_on_commit(package, run.id)

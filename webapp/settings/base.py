@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from importlib.metadata import version
 from pathlib import Path
 
 import environ
+
+from processes.private_files import born
+from processes.redis_server import celery_url, with_password
+from webapp.settings.redis import connection_options, url_of_folder
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -18,14 +21,7 @@ VAR_DIR = Path(env.str("CUTLAYER_VAR_DIR", default=str(BASE_DIR / "var" / "hub")
 
 def born_secret() -> str:
     """A secret of this installation, born in its folder on first use and readable by its owner alone."""
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
-    path = VAR_DIR / "secret_key"
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
-    return path.read_text()
+    return born(VAR_DIR / "secret_key", lambda: secrets.token_urlsafe(64).encode()).decode()
 
 
 SECRET_KEY = env.str("CUTLAYER_SECRET_KEY", default="")
@@ -113,22 +109,30 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+# The server that REDIS_URL names, else the one that `manage.py serve` runs in the hub's folder.
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL and (password_file := env.str("CUTLAYER_REDIS_PASSWORD_FILE", default="")):
+    REDIS_URL = with_password(REDIS_URL, Path(password_file).read_text().strip())
+REDIS_URL = REDIS_URL or url_of_folder(VAR_DIR)
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "cutlayer"},
+        "CONFIG": {"hosts": [{"address": REDIS_URL, **connection_options(asynchronous=True)}], "prefix": "cutlayer"},
     }
 }
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "cutlayer",
+        "KEY_PREFIX": "cutlayer:json",
+        # Counters and times: a form of data that cannot carry code, whoever has written it.
+        "OPTIONS": {"serializer": "webapp.core.cache_form.JsonSerializer", **connection_options()},
     }
 }
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = celery_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
@@ -179,6 +183,8 @@ STATICFILES_DIRS = [
 ]
 ICONS_DIR = BASE_DIR / "node_modules" / "@tabler" / "icons" / "icons" / "outline"
 MEDIA_ROOT = VAR_DIR / "media"
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 CONTENT_SECURITY_POLICY = {

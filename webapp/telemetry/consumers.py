@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from webapp.accounts.sessions import socket_is_signed_in
-from webapp.core.live import LOOK_SECONDS, run_group
+from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, run_group
 from webapp.telemetry.feed import delta_for, message_of
 
 CLOSE_SIGNED_OUT = 4401
@@ -43,13 +43,13 @@ class RunConsumer(AsyncWebsocketConsumer):
         if await self._delta(since=0, limit=1) is None:
             await self.close(code=CLOSE_NOT_FOUND)
             return
-        await self.channel_layer.group_add(run_group(self.run_id), self.channel_name)
+        await group_enter(self, run_group(self.run_id))  # without doorbells the feed looks every few seconds
         self.pump = asyncio.create_task(self._feed())
 
     async def disconnect(self, code: int) -> None:
         """Stop feeding."""
         if self.pump is not None:
-            await self.channel_layer.group_discard(run_group(self.run_id), self.channel_name)
+            await group_leave(self, run_group(self.run_id))
             self.pump.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.pump

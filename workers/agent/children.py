@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from celery import Celery
 
 from workers import contracts
-from workers.agent.broker import Broker, start_broker
+from workers.agent.broker import Broker
 from workers.celery import BROKER_VARIABLE
 from workers.facts import find_gpus
 from workers.processes import signal_group, start
@@ -42,13 +42,13 @@ class Children:
 
     def __init__(self, home: WorkerHome, config: WorkerConfig) -> None:
         self._home, self._config = home, config
-        self._broker: Broker | None = None
+        self._broker = Broker(home)
         self._celery: Celery | None = None
         self._slots = [Slot(number, environment) for number, environment in enumerate(_environments(config))]
 
     def start(self) -> None:
         """Start the queue, then the Celery processes. Raises AppError CL-1441, CL-1442."""
-        self._broker = start_broker(self._home)
+        self._broker.start()
         self._celery = _doorbell(self._broker)
         for slot in self._slots:
             self._start_slot(slot)
@@ -56,9 +56,9 @@ class Children:
     def look_after(self) -> bool:
         """Start again what has ended by itself; True: something had, and messages may be lost. Raises AppError."""
         anew = False
-        if self._broker is not None and not self._broker.is_running():
+        if not self._broker.is_running():
             log.warning("the local queue ended; starting it again")
-            self._broker = start_broker(self._home)
+            self._broker.start()
             self._celery = _doorbell(self._broker)
             anew = True
         for slot in self._slots:
@@ -83,12 +83,9 @@ class Children:
         for process in running:
             signal_group(process, signal.SIGKILL)
             process.wait()
-        if self._broker is not None:
-            self._broker.stop()
+        self._broker.stop()
 
     def _start_slot(self, slot: Slot) -> None:
-        if self._broker is None:
-            return
         environment = {
             "CUTLAYER_WORKER_HOME": str(self._home.root),
             BROKER_VARIABLE: self._broker.url,

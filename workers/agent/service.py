@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from processes.private_files import close_new_files, tighten
 from splitcore.errors import AppError
 from workers.agent.children import Children
 from workers.agent.duty import Duty
@@ -250,8 +251,10 @@ def _listen(config: WorkerConfig) -> socket.socket:
 def serve(home: WorkerHome) -> None:
     """Run the worker in the foreground until TERM or INT. Raises AppError."""
     config = WorkerConfig.load(home)
+    close_new_files()
     home.create()
     with only_one(home):
+        tighten(home.root)
         config = recover_rotation(home, config)
         has_console = importlib.util.find_spec("workers.console.asgi") is not None
         console, sockets = build_console(home, config) if has_console else (None, [])

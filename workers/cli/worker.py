@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from processes.private_files import close_new_files
 from splitcore.errors import AppError
 from workers.agent.spool import Spool
 from workers.cli import model, policy
@@ -29,6 +30,13 @@ if importlib.util.find_spec("workers.cli.data") is not None:
     from workers.cli import data
 
     app.add_typer(data.app, name="data")
+
+
+@app.callback()
+def worker() -> None:
+    """Whatever these commands write is closed to the machine's other accounts."""
+    close_new_files()
+
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -93,7 +101,10 @@ def run(home: WorkerHome) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every beat's address
     config = WorkerConfig.load(home)
     out.print(Text(f"{config.enrolment.worker_name} → {config.hub_url}   own page: {config.console_url}"))
-    out.print(Text(f"PIN of the own page: {read_or_create_pin(home.root)}"))
+    if out.is_terminal:  # never into a journal or a container's log
+        out.print(Text(f"PIN of the own page: {read_or_create_pin(home.root)}"))
+    else:
+        out.print(Text("PIN of the own page: run `cutlayer worker pin` on this machine"))
     serve(home)
 
 

@@ -7,25 +7,14 @@ import secrets
 from importlib.metadata import version
 from pathlib import Path
 
+from processes.private_files import born, private_folder
+
 REPO_DIR = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("CUTLAYER_WORKER_HOME", "~/.cutlayer/worker")).expanduser()
-CONSOLE_DIR = HOME / "console"
-CONSOLE_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+CONSOLE_DIR = private_folder(HOME / "console")
 CUTLAYER_VERSION = version("cutlayer")
 
-
-def _secret() -> str:
-    """A secret of this console, born on first use."""
-    path = CONSOLE_DIR / "secret_key"
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
-    return path.read_text()
-
-
-SECRET_KEY = _secret()
+SECRET_KEY = born(CONSOLE_DIR / "secret_key", lambda: secrets.token_urlsafe(48).encode()).decode()
 DEBUG = False
 # The Host header is checked against this list, so that a foreign name that resolves here (DNS rebinding) is refused.
 ALLOWED_HOSTS = os.environ.get("CUTLAYER_CONSOLE_HOSTS", "127.0.0.1,localhost").split(",")
@@ -81,10 +70,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # Cookies are shared by all ports of a host: each console has names of its own.
-_SUFFIX = secrets.token_hex(4) if not (CONSOLE_DIR / "cookie_suffix").exists() else ""
-if _SUFFIX:
-    (CONSOLE_DIR / "cookie_suffix").write_text(_SUFFIX)
-SESSION_COOKIE_NAME = "cutlayer_console_" + (CONSOLE_DIR / "cookie_suffix").read_text()
+_SUFFIX = born(CONSOLE_DIR / "cookie_suffix", lambda: secrets.token_hex(4).encode()).decode()
+SESSION_COOKIE_NAME = f"cutlayer_console_{_SUFFIX}"
 CSRF_COOKIE_NAME = SESSION_COOKIE_NAME + "_csrf"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Strict"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from processes.private_files import born
 from splitcore.errors import AppError
 from workers.contracts import DatasetMetadata, Histogram
 from workers.data.ingest import NAME, Report, disk_errors, stage
@@ -49,12 +49,7 @@ class DatasetStore:
     @property
     def key(self) -> bytes:
         """The site's own key for digests, born here on first use."""
-        if not self.key_file.exists():
-            self.key_file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-        return self.key_file.read_bytes()
+        return born(self.key_file, lambda: secrets.token_bytes(32))
 
     def stage(self, path: Path, *, quota: int | None = None, **options: Any) -> Report:
         """Check a file; see `workers.data.ingest.stage`. `quota` bounds what all datasets take together."""

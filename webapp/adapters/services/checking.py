@@ -10,6 +10,7 @@ from splitcore.errors import AppError
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
+from webapp.core.queueing import enqueue_on_commit
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import part_lock
 from webapp.runs.lifecycle.assignments import checkers, pending_adapters
@@ -90,4 +91,4 @@ def _accept(run: Run, adapter: Adapter, participant: Participant, worker: Worker
         return
     from webapp.adapters.tasks import package  # tasks import this package
 
-    transaction.on_commit(lambda: package.delay(run.id))
+    enqueue_on_commit(package, run.id)

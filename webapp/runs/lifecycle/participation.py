@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
+from webapp.core.queueing import enqueue_on_commit
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
@@ -193,4 +194,4 @@ def _finish_if_all_done(run: Run) -> None:
     from webapp.adapters.tasks import join  # adapters import this app's models and states
 
     run_move(run, RunState.FINISHING, detail="Training is done; the segments are being joined.")
-    transaction.on_commit(lambda: join.delay(run.id))
+    enqueue_on_commit(join, run.id)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from processes.children import end_child, start_child
-from processes.redis_server import redis_url
+from processes.children import start_child
+from processes.ports import PortTakenError, check_port, own_address
+from processes.private_files import close_new_files
+from processes.redis_server import RedisNotFoundError, RedisNotStartedError, RedisServer
+from processes.supervisor import NeverStaysError, Supervisor
+from splitcore.errors import AppError
+from webapp.core.folder import only_one, prepare
+from webapp.settings.redis import keep_url, run_folder
 
-_CHECK_SECONDS = 0.5
+_CHECK_SECONDS = 0.25
 
 
 class Command(BaseCommand):
@@ -34,45 +43,89 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until TERM or INT."""
-        self.ending = threading.Event()
+        ending = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.ending.set())
-        logs = Path(settings.VAR_DIR) / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        if not options["no_migrate"]:
-            call_command("migrate", interactive=False, verbosity=0)
-        self.stdout.write(f"The hub: http://{options['host']}:{options['port']}   logs: {logs}")
+            signal.signal(number, lambda *_: ending.set())
+        close_new_files()
+        host, port = options["host"], options["port"]
+        var_dir = Path(settings.VAR_DIR)
+        with ExitStack() as held:
+            try:
+                held.enter_context(only_one(var_dir))
+                _port_check(host, port)
+            except AppError as error:
+                raise CommandError(str(error)) from None
+            logs = prepare(var_dir)
+            if not options["no_migrate"]:
+                call_command("migrate", interactive=False, verbosity=0)
+            self._serve(host, port, logs, ending)
+
+    def _serve(self, host: str, port: int, logs: Path, ending: threading.Event) -> None:
+        env = hub_environment(host, port)
+        members: dict[str, Callable[[], Popen[bytes]]] = {}
+        if "REDIS_URL" not in env:
+            queue = RedisServer(run_folder(Path(settings.VAR_DIR)), log=logs / "redis.log")
+            env["REDIS_URL"] = queue.url
+            keep_url(Path(settings.VAR_DIR), queue.url)
+            members["redis"] = queue.start
+        for name, command in commands(host, port).items():
+            members[name] = _starter(command, env, logs / f"{name}.log")
+        supervisor = Supervisor(members)
+        try:
+            supervisor.look()
+            self._greet(env["CUTLAYER_BASE_URL"], logs)
+            while not ending.wait(_CHECK_SECONDS):
+                supervisor.look()
+        except NeverStaysError as error:
+            raise CommandError(f"{error} ends again and again; its log is {logs / f'{error}.log'}") from None
+        except (RedisNotFoundError, RedisNotStartedError) as error:
+            raise CommandError(f"{error} Its log is {logs / 'redis.log'}") from None
+        finally:
+            supervisor.end(grace=3.0)
+
+    def _greet(self, address: str, logs: Path) -> None:
+        logging.basicConfig(level=logging.WARNING)
+        self.stdout.write(f"The hub: {address}   logs: {logs}")
         if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
             self.stdout.write(f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH}")
-        with redis_url(log=logs / "redis.log") as url:
-            self._supervise(self._commands(options["host"], options["port"]), {**os.environ, "REDIS_URL": url}, logs)
 
-    def _commands(self, host: str, port: int) -> dict[str, list[str]]:
-        schedule = Path(settings.VAR_DIR) / "beat-schedule"
-        celery = [sys.executable, "-m", "celery", "-A", "webapp", "worker", "--pool=solo", "-B", "-s", str(schedule)]
-        web = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--host", host, "--port", str(port)]
-        return {
-            "celery": [*celery, "--loglevel=WARNING", "--without-gossip", "--without-mingle", "-Q", "celery"],
-            # An upgrade with "deflate" is a way to make a small frame large, so it is not negotiated.
-            "web": [*web, "--no-access-log", "--ws-max-size", "1048576", "--ws-per-message-deflate", "false"],
-        }
 
-    def _supervise(self, commands: dict[str, list[str]], env: dict[str, str], logs: Path) -> None:
-        children: dict[str, subprocess.Popen[bytes]] = {}
-        quick_deaths = 0
-        try:
-            while not self.ending.is_set():
-                for name, command in commands.items():
-                    child = children.get(name)
-                    if child is not None and child.poll() is None:
-                        continue
-                    if child is not None:
-                        quick_deaths += 1
-                        if quick_deaths > 20:
-                            raise CommandError(f"{name} ends again and again; its log is {logs / f'{name}.log'}")
-                    with (logs / f"{name}.log").open("ab") as log:
-                        children[name] = start_child(command, env=env, cwd=settings.BASE_DIR, output=log)
-                self.ending.wait(_CHECK_SECONDS)
-        finally:
-            for child in children.values():
-                end_child(child, grace=3.0)
+def _port_check(host: str, port: int) -> None:
+    try:
+        check_port(host, port)
+    except PortTakenError as reason:
+        raise AppError(
+            "CL-1903",
+            f"The hub cannot listen on {host}:{port}: {reason}.",
+            f"Stop it, or choose another port, for example: manage.py serve --port {port % 65535 + 1}",
+        ) from None
+
+
+def hub_environment(host: str, port: int) -> dict[str, str]:
+    """What the hub's processes are told: links and commands carry the address at which this hub listens."""
+    env = dict(os.environ)
+    if not env.get("CUTLAYER_BASE_URL"):
+        env["CUTLAYER_BASE_URL"] = own_address(host, port)
+    if not env.get("REDIS_URL"):
+        env.pop("REDIS_URL", None)
+    return env
+
+
+def commands(host: str, port: int) -> dict[str, list[str]]:
+    """The hub's own processes."""
+    schedule = Path(settings.VAR_DIR) / "beat-schedule"
+    celery = [sys.executable, "-m", "celery", "-A", "webapp", "worker", "--pool=solo", "-B", "-s", str(schedule)]
+    web = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--host", host, "--port", str(port)]
+    return {
+        "celery": [*celery, "--loglevel=WARNING", "--without-gossip", "--without-mingle", "-Q", "celery"],
+        # An upgrade with "deflate" is a way to make a small frame large, so it is not negotiated.
+        "web": [*web, "--no-access-log", "--ws-max-size", "1048576", "--ws-per-message-deflate", "false"],
+    }
+
+
+def _starter(command: list[str], env: dict[str, str], log: Path) -> Callable[[], Popen[bytes]]:
+    def start() -> Popen[bytes]:
+        with log.open("ab") as output:
+            return start_child(command, env=env, cwd=settings.BASE_DIR, output=output)
+
+    return start

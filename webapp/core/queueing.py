@@ -1,0 +1,23 @@
+"""Tasks for the hub's own Celery: sent on commit, and never a reason for a write to fail."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Task
+from django.db import transaction
+
+logger = logging.getLogger(__name__)
+
+
+def enqueue_on_commit(task: Task, *arguments: Any) -> None:
+    """Send a task once the transaction has committed. Where the broker is away, the sweep sends it again."""
+    transaction.on_commit(lambda: _enqueue(task, arguments))
+
+
+def _enqueue(task: Task, arguments: tuple[Any, ...]) -> None:
+    try:
+        task.apply_async(arguments, retry=False)
+    except Exception as error:  # kombu's, redis' and the system's errors have no common base
+        logger.warning("task %s was not sent (%s); the sweep sends it again", task.name, type(error).__name__)
