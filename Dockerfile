@@ -1,5 +1,8 @@
 # One image for the hub and for workers. The steps are the ones that make runs on any machine.
-FROM python:3.11-slim-bookworm
+# A tag can be moved. For a build that can be repeated, name the digest that you checked:
+# docker build --build-arg BASE=python:3.11-slim-bookworm@sha256:… .
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE}
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends make redis-server \
@@ -11,7 +14,8 @@ RUN apt-get update \
 USER cutlayer
 WORKDIR /srv/cutlayer
 COPY --chown=cutlayer . .
-RUN make setup
+# Every package by its hash, without the tools of tests and gate.
+RUN make setup LOCK=requirements/base-lock.txt NPM_ARGS=--omit=dev
 ENV PATH="/srv/cutlayer/.venv/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     CUTLAYER_VAR_DIR=/var/lib/cutlayer/hub \

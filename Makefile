@@ -2,28 +2,36 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# requirements/base-lock.txt installs what the product runs, without the tools of tests and gate.
+LOCK ?= requirements/lock.txt
+TORCH := $(shell grep '^torch==' requirements/base.in)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup assets browser demo demo-model test test-postgresql check format bench docs lock screenshots clean
+.PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench docs lock screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed node_modules/.installed  ## install everything into this checkout (.venv, node_modules)
 
-$(VENV)/.installed: requirements/lock.txt pyproject.toml
+# Everything by its hash but torch, whose builds differ by machine: by its version, first and without dependencies, so
+# that none comes in unhashed; at the end with what only this machine's build of it needs.
+$(VENV)/.installed: $(LOCK) requirements/base.in pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cutlayer needs Python 3.11 or newer; name it with: make PYTHON=python3.11 …")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet -r requirements/lock.txt
+	$(PY) -m pip install --quiet --no-deps $(TORCH)
+	$(PY) -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
+	$(PY) -m pip install --quiet $(TORCH)
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(PY) -m pip check
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
-	@if command -v npm >/dev/null 2>&1; then npm ci --no-audit --no-fund --loglevel=error; \
-	 else $(PY) -m pip install --quiet -r requirements/node.txt && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/npm ci --no-audit --no-fund --loglevel=error; fi
+	@if command -v npm >/dev/null 2>&1; then npm ci $(NPM_ARGS) --no-audit --no-fund --loglevel=error; \
+	 else $(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/node-lock.txt && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/npm ci $(NPM_ARGS) --no-audit --no-fund --loglevel=error; fi
 	@touch $@
 
 assets: node_modules/.installed  ## install the front-end assets alone
@@ -49,11 +57,14 @@ test-postgresql: setup  ## run the hub's tests on PostgreSQL alone (ARGS="webapp
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(PY) -m mypy splitcore processes interface workers webapp demo
+	$(PY) -m mypy splitcore processes interface workers webapp demo supply_chain
 	$(VENV)/bin/djlint templates workers/console/templates --check --quiet
 	$(VENV)/bin/djlint templates workers/console/templates --lint --quiet
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
+
+audit: setup  ## ask for known vulnerabilities of what is pinned; write the bill of materials (var/sbom.cdx.json)
+	@$(PY) -m supply_chain.audit
 
 format: setup  ## put the code into its form
 	$(VENV)/bin/ruff format .
@@ -69,9 +80,8 @@ docs: setup  ## write what the code knows best: docs/configuration.md, docs/mode
 screenshots: setup browser  ## take the pictures of every page into screenshots/
 	$(PY) -m tests.e2e.screenshots $(ARGS)
 
-lock:  ## rewrite requirements/lock.txt from requirements/dev.in
-	$(PYTHON) -m venv var/lock && var/lock/bin/pip install --quiet -r requirements/dev.in
-	var/lock/bin/pip freeze --all | grep -v '^pip==' | sed 's/+cpu$$//' > requirements/lock.txt
+lock:  ## write the lock files anew from requirements/*.in (ARGS=--keep: add what is new, change no pin)
+	$(PYTHON) -m venv var/lock && var/lock/bin/python -m supply_chain.lock $(ARGS)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) node_modules var staticfiles

@@ -1,0 +1,1 @@
+"""What this project is built from: the pins with their hashes, known vulnerabilities, the bill of materials."""
