@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from splitcore.errors import AppError
 from webapp.accounts.api import router as accounts_router
 from webapp.adapters.api import router as adapters_router
 from webapp.audit.api import router as audit_router
 from webapp.core.errors import headers_set, http_status
+from webapp.core.rest_body import BodyParser
 from webapp.datasets.api import router as datasets_router
 from webapp.fleet.api import router as fleet_router
 from webapp.orgs.api import router as orgs_router
@@ -18,7 +19,7 @@ from webapp.projects.api import router as projects_router
 from webapp.runs.api import router as runs_router
 from webapp.telemetry.api import router as telemetry_router
 
-api = NinjaAPI(title="Cutlayer", version="1", urls_namespace="api", docs_url=None)
+api = NinjaAPI(title="Cutlayer", version="1", urls_namespace="api", docs_url=None, parser=BodyParser())
 
 
 @api.exception_handler(AppError)
@@ -38,6 +39,13 @@ def answer_not_signed_in(request: HttpRequest, error: AuthenticationError) -> Ht
 def answer_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     """What does not exist, or not for the caller."""
     return answer_app_error(request, AppError("CL-1611"))
+
+
+@api.exception_handler(HttpError)
+def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """A body that could not be read."""
+    cause = error.__cause__
+    return answer_app_error(request, cause if isinstance(cause, AppError) else AppError("CL-1001", str(error)))
 
 
 @api.exception_handler(ValidationError)

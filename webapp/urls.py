@@ -7,6 +7,7 @@ from django.urls import include, path
 from webapp.api import api
 from webapp.core.views import too_many_requests
 
+handler404 = "webapp.core.views.not_found"
 urlpatterns = [
     path("", include("webapp.core.urls")),
     path("accounts/", include("allauth.urls")),

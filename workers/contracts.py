@@ -1,16 +1,18 @@
 """Every message between the hub and a worker, and the names of the jobs. No torch, no Django, no Celery.
 
 The hub and the workers both import this module and nothing else of each other. Bodies are strict: an unknown key is
-refused, strings and lists are bounded, so that no message has room for a row of a dataset.
+refused, and every number, text, list and moment has bounds, so that no message has room for a row of a dataset and
+none is too large for a column or a page.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from splitcore.bounds import Count, Free, Measure, Moment, Seconds, Short, Small, Text
 
 PROTOCOL_VERSION = 2
 API_PREFIX = "/api/worker/v1"
@@ -22,9 +24,15 @@ CHECKPOINT_DAYS = 7  # for so long a worker keeps the checkpoints of a run that 
 QUEUE = "cutlayer"
 TASK_SUPERVISE = "workers.jobs.supervise"
 
-Short = Annotated[str, StringConstraints(max_length=120)]
-Text = Annotated[str, StringConstraints(max_length=600)]
+ASSIGNMENTS = 1000  # parts in one answer; a worker that has more gets the others when some of these are over
+CONTRACT_CHARACTERS = 1 << 20
+MESSAGE_BYTES_MAX = 1 << 40
+
+Pem = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[\n\r -~]*$")]
+Address = Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]*$")]  # a URL, or nothing
+Version = Annotated[str, StringConstraints(max_length=40, pattern=r"^[ -~]*$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
 Party = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
 
 
@@ -101,34 +109,45 @@ class WorkerSpeed(Message):
     """
 
     device: Literal["cpu", "gpu"]
-    float32: float = Field(gt=0, le=1e18)
-    bfloat16: float = Field(0, ge=0, le=1e18)  # 0: not measured; the estimate then takes float32
+    float32: float = Field(gt=0, le=1e18, allow_inf_nan=False)
+    bfloat16: float = Field(0, ge=0, le=1e18, allow_inf_nan=False)  # 0: not measured; the estimate then takes float32
+
+
+class Gpu(Message):
+    """One GPU as the driver lists it."""
+
+    index: Small | None = None
+    name: Short = ""
+    memory_bytes: Count = 0
+    free_bytes: Count = 0
+    driver: Short = ""
+    busy: Small | None = None
 
 
 class WorkerFacts(Message):
     """Hardware and versions, as shown on the worker's page."""
 
-    cutlayer: Short
+    cutlayer: Version
     python: Short = ""
     torch: Short = ""
     platform: Short = ""
-    cpus: int = Field(0, ge=0)
-    memory_bytes: int = Field(0, ge=0)
-    disk_free_bytes: int = Field(0, ge=0)
-    gpus: list[dict[str, Any]] = Field(default_factory=list, max_length=64)  # name, memory_bytes, free_bytes
+    cpus: Small = 0
+    memory_bytes: Count = 0
+    disk_free_bytes: Count = 0
+    gpus: list[Gpu] = Field(default_factory=list, max_length=64)
     speed: WorkerSpeed | None = None  # none before the worker has examined itself
     tensor_host: Short = ""  # where client halves reach this site's server half
-    tensor_ports: Annotated[list[int], Field(max_length=2)] = Field(default_factory=list)  # first, last
+    tensor_ports: Annotated[list[Port], Field(max_length=2)] = Field(default_factory=list)  # first, last
 
 
 class PolicySummary(Message):
     """The site policy's limits, as told to the hub (the file itself stays on the worker, which enforces it)."""
 
     topologies: list[Short] = Field(default_factory=list, max_length=8)
-    min_head_layers: int = 0
-    min_tail_layers: int = 0
+    min_head_layers: Small = 0
+    min_tail_layers: Small = 0
     models: list[Text] = Field(default_factory=list, max_length=200)  # allowed ids or manifest hashes; empty: any
-    max_steps: int | None = None
+    max_steps: Count | None = None
     hosts: list[Short] = Field(default_factory=list, max_length=200)  # allowed tensor hosts; empty: any
     peer_trust: Literal["first_use", "listed"] = "first_use"
 
@@ -137,11 +156,11 @@ class EnrolRequest(Message):
     """`POST enrol`: the one request that carries the token instead of a signature."""
 
     token: Short
-    certificate_pem: Annotated[str, StringConstraints(max_length=4000)]
-    protocol: int = PROTOCOL_VERSION
+    certificate_pem: Pem
+    protocol: Small = PROTOCOL_VERSION
     facts: WorkerFacts
-    console_url: Annotated[str, StringConstraints(max_length=300)] = ""
-    sent_at: datetime  # for the clock check
+    console_url: Address = ""
+    sent_at: Moment  # for the clock check
 
 
 class EnrolReply(Message):
@@ -153,35 +172,45 @@ class EnrolReply(Message):
     organisation_id: Short
     organisation_name: Short
     fingerprint: Hex64
-    hub_public_key_pem: Annotated[str, StringConstraints(max_length=2000)]  # upload tickets are signed with it
-    beat_seconds: int
-    hub_time: datetime
+    hub_public_key_pem: Annotated[Pem, StringConstraints(max_length=2000)]  # upload tickets are signed with it
+    beat_seconds: Annotated[int, Field(ge=1, le=3600)]
+    hub_time: Moment
 
 
 class RotateRequest(Message):
     """`POST rotate`, signed with the current key: the next certificate, in force from the reply (an EnrolReply) on."""
 
-    certificate_pem: Annotated[str, StringConstraints(max_length=4000)]
+    certificate_pem: Pem
+
+
+class Lane(Message):
+    """What one job of a worker is doing."""
+
+    run_id: Short = ""
+    participant_id: Short = ""
+    attempt: Small = 0
+    phase: Phase | None = None
+    step: Small | None = None
+    role: Role | None = None
+    kind: Short = ""
 
 
 class Beat(Message):
     """Worker → hub over the socket, every `beat_seconds`: alive, and what each lane is doing."""
 
     type: Literal["beat"] = "beat"
-    lanes: list[dict[str, Any]] = Field(
-        default_factory=list, max_length=64
-    )  # run_id, participant_id, attempt, phase, step
+    lanes: list[Lane] = Field(default_factory=list, max_length=64)
 
 
 class Hello(Message):
     """Worker → hub, first message on the socket; sent again when a fact changes."""
 
     type: Literal["hello"] = "hello"
-    protocol: int = PROTOCOL_VERSION
+    protocol: Small = PROTOCOL_VERSION
     facts: WorkerFacts
     checks: list[Check] = Field(default_factory=list, max_length=64)
     policy: PolicySummary = PolicySummary()
-    console_url: Annotated[str, StringConstraints(max_length=300)] = ""
+    console_url: Address = ""
 
 
 class Wake(Message):
@@ -201,31 +230,31 @@ class Assignment(Message):
     participant_id: Short
     party: Party
     role: Role
-    attempt: int  # the highest handed out so far
-    wanted_attempt: int = 1  # what runs under a lower one is to end; then the part is taken up again
+    attempt: Small  # the highest handed out so far
+    wanted_attempt: Small = 1  # what runs under a lower one is to end; then the part is taken up again
     kind: Literal["review", "train", "evaluate", "verify"]  # review: check the policy only; nothing is started
     desired: Desired
-    contract: str
+    contract: Annotated[str, StringConstraints(max_length=CONTRACT_CHARACTERS)]
     contract_hash: Hex64
     server_address: Short = ""  # host:port, once the server half listens
-    server_attempt: int = 0
-    client_attempts: dict[Party, int] = Field(
+    server_attempt: Small = 0
+    client_attempts: dict[Party, Small] = Field(
         default_factory=dict, max_length=64
     )  # lower ones are over; see `wanted_attempt`
     stop_confirmed: bool = False
     adapter_url: Text = ""  # evaluate/verify: path below the hub's address
-    adapter_sha256: str = ""
+    adapter_sha256: Short = ""
     adapter_id: Short = ""
     # PEM certificates of the participants: the tensor channel's trust roots. A worker uses one only where its SHA-256
     # is a fingerprint of the contract that it checked.
-    certificates: list[Annotated[str, StringConstraints(max_length=4000)]] = Field(default_factory=list, max_length=64)
+    certificates: list[Pem] = Field(default_factory=list, max_length=64)
 
 
 class Assignments(Message):
     """The whole list; what is not in it is no longer this worker's business."""
 
-    assignments: list[Assignment]
-    hub_time: datetime
+    assignments: list[Assignment] = Field(max_length=ASSIGNMENTS)
+    hub_time: Moment
     # runs of this worker that are over for good: their checkpoints may go
     settled: list[Short] = Field(default_factory=list, max_length=200)
 
@@ -258,7 +287,7 @@ class Claim(Message):
 class ClaimReply(Message):
     """The new attempt: every message of an older one is refused with CL-1503."""
 
-    attempt: int
+    attempt: Small
     desired: Desired
 
 
@@ -266,8 +295,8 @@ class Ready(Message):
     """`POST runs/{run_id}/ready`: the server half listens here."""
 
     participant_id: Short
-    attempt: int
-    host: Short
+    attempt: Small
+    host: Annotated[str, StringConstraints(max_length=110, pattern=r"^[!-~]*$")]
     port: int = Field(ge=1, le=65535)
 
 
@@ -275,10 +304,10 @@ class Exit(Message):
     """`POST runs/{run_id}/exit`: the half's process is gone. With desired=stopped this is the confirmation."""
 
     participant_id: Short
-    attempt: int
+    attempt: Small
     outcome: Literal["done", "failed", "stopped"]
     error: ErrorInfo | None = None
-    checkpoint_step: int | None = None
+    checkpoint_step: Small | None = None
 
 
 # ── Telemetry ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -287,25 +316,25 @@ class Exit(Message):
 class MetricPayload(Message):
     """One optimiser step of one party. Seconds are wall time of that step; bytes are this step's."""
 
-    loss: float | None = None  # token-weighted mean over this party's rows (clients; server in vanilla)
-    tokens: int = 0  # target tokens
-    seen_tokens: int = 0  # all tokens that went through
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    seconds: float = 0.0
-    compute_s: float = 0.0
-    send_s: float = 0.0
-    wait_s: float = 0.0
-    bytes_up: int = 0  # client → server
-    bytes_down: int = 0
+    loss: Measure = None  # token-weighted mean over this party's rows (clients; server in vanilla)
+    tokens: Count = 0  # target tokens
+    seen_tokens: Count = 0  # all tokens that went through
+    learning_rate: Measure = None
+    grad_norm: Measure = None
+    seconds: Seconds = 0.0
+    compute_s: Seconds = 0.0
+    send_s: Seconds = 0.0
+    wait_s: Seconds = 0.0
+    bytes_up: Count = 0  # client → server
+    bytes_down: Count = 0
 
 
 class EvalPayload(Message):
     """An evaluation on held-out rows."""
 
-    loss: float | None  # None: not available, since a value was not finite
-    tokens: int
-    rows: int = 0
+    loss: Measure  # None: not available, since a value was not finite
+    tokens: Count
+    rows: Count = 0
 
 
 class SamplePayload(Message):
@@ -352,25 +381,25 @@ RecordKind = Literal["metric", "eval", "sample", "phase", "event", "log"]
 class TelemetryRecord(Message):
     """One record in the worker's own numbering (per participant, from 1, without gaps across attempts)."""
 
-    seq: int = Field(ge=1)
+    seq: Count = Field(ge=1)
     kind: RecordKind
-    step: int | None = Field(None, ge=0)
-    at: datetime
-    payload: dict[str, Any]  # validated by PAYLOADS[kind]
+    step: Small | None = None
+    at: Moment
+    payload: Free  # validated by PAYLOADS[kind]
 
 
 class TelemetryBatch(Message):
     """`POST runs/{run_id}/telemetry`. Sending a batch again changes nothing."""
 
     participant_id: Short
-    attempt: int
+    attempt: Small
     records: list[TelemetryRecord] = Field(max_length=500)
 
 
 class TelemetryReply(Message):
     """How far the hub has stored, and what it wants now."""
 
-    stored_through: int
+    stored_through: Count
     desired: Desired
 
 
@@ -380,56 +409,59 @@ class TelemetryReply(Message):
 class Histogram(Message):
     """Token lengths: `edges` has one more entry than `counts`."""
 
-    edges: list[int] = Field(max_length=65)
-    counts: list[int] = Field(max_length=64)
+    edges: list[Count] = Field(max_length=65)
+    counts: list[Count] = Field(max_length=64)
 
 
 class DatasetMetadata(Message):
     """All that leaves a data organisation about a dataset. No field has room for a row."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}$")]
-    version: int = Field(ge=1)
+    version: Small = Field(ge=1)
     format: Literal["prompt_completion", "messages", "text"]
     source: Literal["jsonl", "csv", "parquet"]
-    rows: int = Field(ge=0)
-    train_rows: int = Field(ge=0)
-    heldout_rows: int = Field(ge=0)
+    rows: Count
+    train_rows: Count
+    heldout_rows: Count
     columns: list[Short] = Field(default_factory=list, max_length=64)
     tokenizer: Short = ""
     token_lengths: Histogram | None = None
-    longest_tokens: int | None = None
+    longest_tokens: Count | None = None
     digest: Hex64  # HMAC-SHA256 under the site's own key
-    created_at: datetime
+    created_at: Moment
 
 
 class ModelRegistration(Message):
     """`POST models`: a base model that this worker has mapped and verified."""
 
-    model_id: Annotated[str, StringConstraints(max_length=400)]
-    revision: Annotated[str, StringConstraints(max_length=100)] = ""
+    model_id: Annotated[Text, StringConstraints(max_length=400)]
+    revision: Annotated[Short, StringConstraints(max_length=100)] = ""
     manifest_hash: Hex64
-    config: dict[str, Any]  # config.json of the model, at most 64 KiB
-    parameters: int = Field(ge=0)
-    bytes: int = Field(ge=0)
+    config: Free  # config.json of the model, at most 64 KiB
+    parameters: Count
+    bytes: Count
 
 
 class SegmentUpload(Message):
     """Query of `PUT runs/{run_id}/segments/{name}` (safetensors) and `PUT runs/{run_id}/tokenizer/{name}` (pinned)."""
 
     participant_id: Short
-    attempt: int
+    attempt: Small
     sha256: Hex64
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class EvaluationResult(Message):
     """What a data party measured on its own held-out rows with the joined adapter."""
 
-    base_loss: float
-    base_exact_match: float
-    loss: float
-    exact_match: float
-    rows: int
-    tokens: int
+    base_loss: Measure  # None: not available, since a value was not finite
+    base_exact_match: Share
+    loss: Measure
+    exact_match: Share
+    rows: Count
+    tokens: Count
 
 
 class VerifyReport(Message):
@@ -457,8 +489,8 @@ class ContractParticipant(Message):
     fingerprint: Hex64
     dataset: Short = ""
     dataset_version_id: Short = ""
-    dataset_version: int | None = None
-    dataset_digest: str = ""
+    dataset_version: Small | None = None
+    dataset_digest: Short = ""
     receives_adapter: bool = True
 
 
@@ -470,10 +502,10 @@ class ContractDocument(Message):
     run_name: Short
     project_id: Short
     project: Short
-    config: dict[str, Any]  # splitcore.RunConfig as JSON
+    config: Free  # splitcore.RunConfig as JSON
     participants: list[ContractParticipant] = Field(min_length=1, max_length=64)
     public_prompts: list[Text] = Field(default_factory=list, max_length=8)
-    message_bytes: int = Field(ge=1024)  # the largest tensor message
+    message_bytes: int = Field(ge=1024, le=MESSAGE_BYTES_MAX)  # the largest tensor message
     traffic: list[Text] = Field(default_factory=list, max_length=32)  # in words: what crosses, from whom to whom
 
 

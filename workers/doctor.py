@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import psutil
 
+from splitcore.bounds import plain
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import KEY_FILE, load_identity
 from workers.agent.broker import find_server
@@ -61,15 +62,15 @@ def run_checks(home: WorkerHome) -> list[Check]:
 
 
 def _ok(name: str, detail: str = "") -> Check:
-    return Check(name=name, status="ok", detail=detail[:600])
+    return Check(name=name, status="ok", detail=plain(detail))
 
 
 def _warning(name: str, detail: str, remedy: str = "") -> Check:
-    return Check(name=name, status="warning", detail=detail[:600], remedy=remedy[:600])
+    return Check(name=name, status="warning", detail=plain(detail), remedy=plain(remedy))
 
 
 def _failed(name: str, error: AppError) -> Check:
-    return Check(name=name, status="failed", detail=error.message[:600], code=error.code, remedy=error.remedy[:600])
+    return Check(name=name, status="failed", detail=plain(error.message), code=error.code, remedy=plain(error.remedy))
 
 
 def _key(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -155,7 +156,7 @@ def _memory(home: WorkerHome, config: WorkerConfig) -> Check:
 def _gpu(home: WorkerHome, config: WorkerConfig) -> Check:
     gpus = find_gpus()
     if gpus:
-        return _ok("GPU", ", ".join(f"{gpu['name']} ({gpu['free_bytes'] / 1e9:.0f} GB free)" for gpu in gpus))
+        return _ok("GPU", ", ".join(f"{gpu.name} ({gpu.free_bytes / 1e9:.0f} GB free)" for gpu in gpus))
     if config.enrolment.kind == "data":
         return _ok("GPU", "None found; a data worker can do with its CPU for small models.")
     return _warning("GPU", "None found; the body is computed on the CPU.", "Check nvidia-smi if there should be one.")

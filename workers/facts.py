@@ -8,11 +8,11 @@ import subprocess
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from workers.contracts import WorkerFacts
+from splitcore.bounds import plain_line
+from workers.contracts import Gpu, WorkerFacts
 from workers.settings import WorkerHome
 from workers.speed import known_speed
 
@@ -22,10 +22,10 @@ _QUERY = "--query-gpu=name,memory.total,memory.free"
 def gather_facts(home: WorkerHome, *, tensor_host: str, tensor_ports: tuple[int, int]) -> WorkerFacts:
     """What the hub shows on the worker's page."""
     return WorkerFacts(
-        cutlayer=package_version("cutlayer"),
+        cutlayer=package_version("cutlayer")[:40],
         python=platform.python_version(),
         torch=package_version("torch"),
-        platform=platform.platform(terse=True)[:120],
+        platform=plain_line(platform.platform(terse=True)),
         cpus=psutil.cpu_count() or 0,
         memory_bytes=psutil.virtual_memory().total,
         disk_free_bytes=disk_free(home.root),
@@ -52,7 +52,7 @@ def disk_free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def find_gpus() -> list[dict[str, Any]]:
+def find_gpus() -> list[Gpu]:
     """The GPUs that the driver lists: name, memory and free memory in bytes."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
@@ -66,5 +66,5 @@ def find_gpus() -> list[dict[str, Any]]:
     gpus = []
     for line in answer.stdout.splitlines():
         name, total, free = (part.strip() for part in line.rsplit(",", 2))
-        gpus.append({"name": name, "memory_bytes": int(total) << 20, "free_bytes": int(free) << 20})
+        gpus.append(Gpu(name=plain_line(name), memory_bytes=int(total) << 20, free_bytes=int(free) << 20))
     return gpus

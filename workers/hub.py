@@ -198,7 +198,8 @@ def _clock_of(response: httpx.Response) -> datetime | None:
         data = response.json()
         if data["code"] != "CL-1406":
             return None
-        return datetime.fromisoformat(data["details"]["hub_time"])
+        told = datetime.fromisoformat(data["details"]["hub_time"])
+        return told if told.tzinfo else None
     except (ValueError, KeyError, TypeError):
         return None
 

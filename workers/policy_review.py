@@ -6,14 +6,12 @@ The agent reviews at each ring of the doorbell, and the half's own process once 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pydantic import ValidationError
-
+from splitcore.bounds import json_read, plain, plain_line
 from splitcore.config import RunConfig, canonical_json
 from splitcore.errors import AppError
 from splitcore.wire.certificates import load_identity
@@ -163,10 +161,10 @@ def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
     if hashlib.sha256(assignment.contract.encode()).hexdigest() != assignment.contract_hash:
         raise AppError("CL-1425", "The contract's bytes do not have the hash that was approved.")
     try:
-        data = json.loads(assignment.contract)
+        data = json_read(assignment.contract)
         contract = ContractDocument.model_validate(data)
         is_canonical = canonical_json(data) == assignment.contract
-    except (ValueError, ValidationError, RecursionError):  # NaN and endless nesting are no contract either
+    except (ValueError, RecursionError):  # NaN and endless nesting are no contract either
         raise AppError("CL-1425", "The contract does not have the agreed form.") from None
     if not is_canonical:
         raise AppError("CL-1425", "The contract is not in its canonical form.")
@@ -270,4 +268,4 @@ RULES: tuple[Rule, ...] = (_topology, _model, _size, _dataset, _peers)
 
 
 def _refusal(field: str, message: str, limit: object = "") -> PolicyRefusal:
-    return PolicyRefusal(field=field[:120], message=message[:600], limit=str(limit)[:120])
+    return PolicyRefusal(field=plain_line(field), message=plain(message), limit=plain_line(str(limit)))

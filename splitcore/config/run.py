@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from splitcore.bounds import json_check, plain
 from splitcore.config.base import Section, ui
 from splitcore.config.sections import (
     DataSection,
@@ -87,6 +88,11 @@ class RunConfig(Section):
     def parse(cls, data: Any) -> RunConfig:
         """Validate `data` (a mapping). Raises AppError CL-1001 whose details list every field's error."""
         try:
+            json_check(data)
+        except ValueError as error:
+            message = f"This is no configuration: {error}."
+            raise AppError("CL-1001", message, details={"fields": [{"field": "", "message": message}]}) from None
+        try:
             return cls.model_validate(data)
         except ValidationError as error:
             fields = [
@@ -107,7 +113,9 @@ class RunConfig(Section):
         try:
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise AppError("CL-1001", f"This is not YAML: {error}.") from None
+            raise AppError("CL-1001", plain(f"This is not YAML: {error}.")) from None
+        except (ValueError, TypeError, RecursionError) as error:  # numbers and dates of no size, nesting without an end
+            raise AppError("CL-1001", f"This YAML cannot be read ({type(error).__name__}).") from None
         return cls.parse(data if data is not None else {})
 
     def to_yaml(self) -> str:

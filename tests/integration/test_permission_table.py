@@ -57,13 +57,13 @@ def page_routes(patterns: list[URLPattern | URLResolver], namespace: str = "") -
 
 
 def operations() -> Iterator[str]:
-    """Every REST operation as "GET /api/v1/…"."""
+    """Every REST operation as "GET /api/v1/…", its parameters by their names alone."""
     for prefix, router in api._routers:
         for path, view in router.path_operations.items():
             full = "/" + "/".join(part.strip("/") for part in ("api/v1", prefix, path) if part.strip("/"))
             for operation in view.operations:
                 for method in operation.methods:
-                    yield f"{method} {full}"
+                    yield f"{method} {re.sub(r'{pub:', '{', full)}"
 
 
 def sockets() -> Iterator[str]:

@@ -38,7 +38,7 @@ def list_tokens(request: HttpRequest) -> list[TokenOut]:
     return [TokenOut.of(token) for token in tokens_visible_to(principal.user)]
 
 
-@router.delete("/tokens/{token_id}", auth=TokenAuth(Scope.ADMIN), response=TokenOut)
+@router.delete("/tokens/{pub:token_id}", auth=TokenAuth(Scope.ADMIN), response=TokenOut)
 def revoke_token(request: HttpRequest, token_id: str) -> TokenOut:
     """End a token at once."""
     principal: Principal = request.auth  # type: ignore[attr-defined]

@@ -10,5 +10,5 @@ app_name = "accounts"
 urlpatterns: list[URLPattern] = [
     path("me", views.me, name="me"),
     path("org/tokens", views.tokens, name="tokens"),
-    path("org/tokens/<str:token_id>/revoke", views.token_revoke_view, name="token_revoke"),
+    path("org/tokens/<pub:token_id>/revoke", views.token_revoke_view, name="token_revoke"),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router, Schema
 
+from splitcore.bounds import Word
 from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.adapters.card import snippet
@@ -75,7 +76,7 @@ def _caller(request: HttpRequest) -> Principal:
 
 
 @router.get("", auth=READ_AUTH, response=AdapterPage)
-def list_adapters(request: HttpRequest, run: str = "", project: str = "") -> AdapterPage:
+def list_adapters(request: HttpRequest, run: Word = "", project: Word = "") -> AdapterPage:
     """Adapters of the runs that the token's organisation can see."""
     found = adapters_visible_to(_caller(request).user).order_by("-created_at")
     if run:
@@ -85,13 +86,13 @@ def list_adapters(request: HttpRequest, run: str = "", project: str = "") -> Ada
     return AdapterPage(items=[AdapterOut.of(adapter) for adapter in found[:200]], count=found.count())
 
 
-@router.get("/{adapter_id}", auth=READ_AUTH, response=AdapterOut)
+@router.get("/{pub:adapter_id}", auth=READ_AUTH, response=AdapterOut)
 def get_adapter(request: HttpRequest, adapter_id: str) -> AdapterOut:
     """One adapter."""
     return AdapterOut.of(adapter_get_for(user=_caller(request).user, adapter_id=adapter_id))
 
 
-@router.get("/{adapter_id}/download", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
+@router.get("/{pub:adapter_id}/download", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
 def download_adapter(request: HttpRequest, adapter_id: str) -> StreamingHttpResponse:
     """The verified archive, for the contract's recipients; each download is in the audit log."""
     user = _caller(request).user

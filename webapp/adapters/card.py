@@ -87,7 +87,7 @@ def _evaluation(adapter: Adapter) -> str:
     document = contract_read(adapter.run.contract)
     names = {p.party: p.organisation for p in document.participants} if document else {}
     rows = [
-        f"| {names.get(party, party)} | {e['rows']} | {e['base_loss']:.4f} | {e['loss']:.4f}"
+        f"| {names.get(party, party)} | {e['rows']} | {human_number(e['base_loss'], 4)} | {human_number(e['loss'], 4)}"
         f" | {e['base_exact_match']:.3f} | {e['exact_match']:.3f} |"
         for party, e in sorted(adapter.evaluation.items())
     ]

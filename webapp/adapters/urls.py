@@ -8,6 +8,6 @@ from webapp.adapters import views
 
 app_name = "adapters"
 urlpatterns = [
-    path("adapters/<str:adapter_id>", views.detail, name="detail"),
-    path("adapters/<str:adapter_id>/download", views.download, name="download"),
+    path("adapters/<pub:adapter_id>", views.detail, name="detail"),
+    path("adapters/<pub:adapter_id>/download", views.download, name="download"),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
+from splitcore.bounds import COUNT_MAX, Word
 from webapp.accounts.api_auth import Principal, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.audit.exports import entry_dict
@@ -52,7 +53,10 @@ def _auditor(request: HttpRequest) -> Principal:
 
 @router.get("", auth=TokenAuth(Scope.ADMIN), response=list[EntryOut])
 def list_entries(
-    request: HttpRequest, after: int = 0, action: str = "", limit: int = Query(100, ge=1, le=1000)
+    request: HttpRequest,
+    after: int = Query(0, ge=0, le=COUNT_MAX),
+    action: Word = "",
+    limit: int = Query(100, ge=1, le=1000),
 ) -> list[dict[str, Any]]:
     """Entries of the organisation after a sequence number, oldest first."""
     caller = _auditor(request)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django import forms
 from django.db.models import Q, QuerySet
 
@@ -31,5 +29,5 @@ class AuditFilter(forms.Form):
         if start := chosen.get("start"):
             entries = entries.filter(at__date__gte=start)
         if end := chosen.get("end"):
-            entries = entries.filter(at__date__lt=end + timedelta(days=1))
+            entries = entries.filter(at__date__lte=end)
         return entries

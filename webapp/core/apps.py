@@ -1,6 +1,7 @@
 """Django's entry to the `core` app."""
 
 from django.apps import AppConfig
+from django.urls import register_converter
 
 
 class CoreConfig(AppConfig):
@@ -8,3 +9,9 @@ class CoreConfig(AppConfig):
 
     name = "webapp.core"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the form of public ids known before any address is read."""
+        from webapp.core.converters import PublicId
+
+        register_converter(PublicId, "pub")

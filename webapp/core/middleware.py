@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 from redis.exceptions import RedisError
 
+from splitcore.bounds import is_plain
 from splitcore.errors import AppError
 from webapp.core.errors import headers_set, http_status
 
@@ -29,6 +31,31 @@ class AppErrorMiddleware:
         if not isinstance(error, AppError):
             return None
         return app_error_response(request, error)
+
+
+class PlainTextMiddleware:
+    """Refuses control characters in addresses and forms: no name has them, and PostgreSQL stores no NUL."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on."""
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: Any) -> HttpResponse | None:
+        """404 for an address that names nothing, CL-1620 for a field; bodies of the APIs have schemas of their own."""
+        if not is_plain(request.path):
+            raise Http404
+        if not _fields_are_plain(request.GET):
+            return app_error_response(request, AppError("CL-1620"))
+        if request.method == "POST" and not request.path.startswith("/api/") and not _fields_are_plain(request.POST):
+            return app_error_response(request, AppError("CL-1620"))
+        return None
+
+
+def _fields_are_plain(fields: QueryDict) -> bool:
+    return all(is_plain(name) and all(is_plain(value) for value in values) for name, values in fields.lists())
 
 
 def app_error_response(request: HttpRequest, error: AppError) -> HttpResponse:

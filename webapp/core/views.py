@@ -7,11 +7,21 @@ from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
+from django.views.defaults import page_not_found
 
 from splitcore.errors import CATALOGUE, AppError
 from webapp.core.middleware import app_error_response
 from webapp.core.styleguide import examples
 from webapp.orgs.disclosure import data_party_matrix
+from workers.contracts import API_PREFIX
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address that names nothing: as JSON for programs and workers, as a page for people."""
+    if request.path.startswith("/api/"):
+        error = AppError("CL-1404" if request.path.startswith(API_PREFIX) else "CL-1611")
+        return JsonResponse(error.to_dict(), status=404)
+    return page_not_found(request, exception)
 
 
 @require_safe

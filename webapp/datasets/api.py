@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ninja import Router
 
+from splitcore.bounds import Word
 from webapp.accounts.api_auth import READ_AUTH, ApiRequest, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.core.idempotency import idempotent
@@ -16,7 +17,7 @@ router = Router(tags=["datasets"])
 
 
 @router.get("", auth=READ_AUTH, response=list[DatasetOut])
-def list_datasets(request: ApiRequest, project: str = "") -> list[DatasetOut]:
+def list_datasets(request: ApiRequest, project: Word = "") -> list[DatasetOut]:
     """The organisation's datasets and those that partners offer; with `project` those offered to it."""
     found = datasets_visible_to(request.user)
     if project:
@@ -24,13 +25,13 @@ def list_datasets(request: ApiRequest, project: str = "") -> list[DatasetOut]:
     return [DatasetOut.of(dataset, request.user) for dataset in found]
 
 
-@router.get("/{dataset_id}", auth=READ_AUTH, response=DatasetOut)
+@router.get("/{pub:dataset_id}", auth=READ_AUTH, response=DatasetOut)
 def get_dataset(request: ApiRequest, dataset_id: str) -> DatasetOut:
     """One dataset."""
     return DatasetOut.of(dataset_get_for(user=request.user, dataset_id=dataset_id), request.user)
 
 
-@router.post("/{dataset_id}/offers", auth=TokenAuth(Scope.ADMIN), response=DatasetOut)
+@router.post("/{pub:dataset_id}/offers", auth=TokenAuth(Scope.ADMIN), response=DatasetOut)
 @idempotent
 def offer_dataset(request: ApiRequest, dataset_id: str, payload: OfferIn) -> DatasetOut:
     """Offer a dataset to a project."""
@@ -43,7 +44,7 @@ def offer_dataset(request: ApiRequest, dataset_id: str, payload: OfferIn) -> Dat
     return DatasetOut.of(dataset, request.user)
 
 
-@router.delete("/{dataset_id}/offers/{project_id}", auth=TokenAuth(Scope.ADMIN), response=DatasetOut)
+@router.delete("/{pub:dataset_id}/offers/{pub:project_id}", auth=TokenAuth(Scope.ADMIN), response=DatasetOut)
 def withdraw_dataset(request: ApiRequest, dataset_id: str, project_id: str) -> DatasetOut:
     """Take an offer back."""
     dataset = dataset_get_for(user=request.user, dataset_id=dataset_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ninja import Schema
 
+from splitcore.bounds import Word
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset
 from webapp.datasets.selectors import projects_shown
@@ -49,4 +50,4 @@ class DatasetOut(Schema):
 class OfferIn(Schema):
     """The project to which a dataset is offered."""
 
-    project: str
+    project: Word

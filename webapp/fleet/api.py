@@ -45,41 +45,41 @@ def create_enrolment_token(request: ApiRequest, payload: TokenIn) -> tuple[int, 
     return 201, TokenOut.of(made.row, token=made.secret, command=join_command(request, made.secret))
 
 
-@router.post("/enrolment-tokens/{token_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=TokenOut)
+@router.post("/enrolment-tokens/{pub:token_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=TokenOut)
 def revoke_enrolment_token(request: ApiRequest, token_id: str) -> TokenOut:
     """Withdraw a token that was not used."""
     token = enrolment_token_get_for(user=request.user, token_id=token_id)
     return TokenOut.of(enrolment_token_revoke(actor=request.user, token=token))
 
 
-@router.get("/{worker_id}", auth=READ_AUTH, response=WorkerOut)
+@router.get("/{pub:worker_id}", auth=READ_AUTH, response=WorkerOut)
 def get_worker(request: ApiRequest, worker_id: str) -> WorkerOut:
     """One worker."""
     return WorkerOut.of(worker_get_for(user=request.user, worker_id=worker_id))
 
 
-@router.post("/{worker_id}/confirm", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
+@router.post("/{pub:worker_id}/confirm", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
 def confirm_worker(request: ApiRequest, worker_id: str, payload: FingerprintIn) -> WorkerOut:
     """Confirm the fingerprint that was compared."""
     worker = worker_get_for(user=request.user, worker_id=worker_id)
     return WorkerOut.of(worker_confirm(actor=request.user, worker=worker, fingerprint=payload.fingerprint))
 
 
-@router.post("/{worker_id}/quarantine", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
+@router.post("/{pub:worker_id}/quarantine", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
 def quarantine_worker(request: ApiRequest, worker_id: str) -> WorkerOut:
     """Suspend a worker."""
     worker = worker_get_for(user=request.user, worker_id=worker_id)
     return WorkerOut.of(worker_quarantine(actor=request.user, worker=worker))
 
 
-@router.post("/{worker_id}/release", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
+@router.post("/{pub:worker_id}/release", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
 def release_worker(request: ApiRequest, worker_id: str) -> WorkerOut:
     """Lift a quarantine."""
     worker = worker_get_for(user=request.user, worker_id=worker_id)
     return WorkerOut.of(worker_release(actor=request.user, worker=worker))
 
 
-@router.post("/{worker_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
+@router.post("/{pub:worker_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=WorkerOut)
 def revoke_worker(request: ApiRequest, worker_id: str) -> WorkerOut:
     """Shut a worker out for good."""
     worker = worker_get_for(user=request.user, worker_id=worker_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,26 +16,11 @@ from webapp.fleet.models import Worker
 from webapp.runs import lifecycle
 from workers.contracts import PROTOCOL_VERSION, Beat, Hello, WorkerFacts
 
-# A GPU's entry and a lane have these keys and no other: what is not listed has no way into the database.
-GPU_KEYS = frozenset({"index", "name", "memory_bytes", "free_bytes", "driver", "busy"})
-LANE_KEYS = frozenset({"run_id", "participant_id", "attempt", "phase", "step", "role", "kind"})
-_VALUE_MAX_CHARACTERS = 120
-
-
-def _kept(entries: Iterable[dict[str, Any]], *, keys: frozenset[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            key: value
-            for key, value in entry.items()
-            if key in keys and isinstance(value, str | int | float | None) and len(str(value)) <= _VALUE_MAX_CHARACTERS
-        }
-        for entry in entries
-    ]
-
 
 def facts_stored(facts: WorkerFacts) -> dict[str, Any]:
-    """Hardware facts as the database keeps them: of a GPU's entry the known, short values alone."""
-    return facts.model_dump(mode="json") | {"gpus": _kept(facts.gpus, keys=GPU_KEYS)}
+    """Hardware facts as the database keeps them: of a GPU's entry what the worker said, and nothing else."""
+    gpus = [gpu.model_dump(mode="json", exclude_unset=True) for gpu in facts.gpus]
+    return facts.model_dump(mode="json") | {"gpus": gpus}
 
 
 def console_url_stored(url: str) -> str:
@@ -88,7 +72,7 @@ def hello_record(*, worker: Worker, hello: Hello) -> None:
             checks=[check.model_dump(mode="json") for check in hello.checks],
             policy=hello.policy.model_dump(mode="json"),
             console_url=console_url_stored(hello.console_url),
-            version=hello.facts.cutlayer[:40],
+            version=hello.facts.cutlayer,
             last_beat_at=timezone.now(),
             updated_at=timezone.now(),
         )
@@ -104,7 +88,7 @@ def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
     row = Worker.objects.filter(pk=worker.pk).first()
     if row is None:
         return None
-    lanes = _kept(beat.lanes, keys=LANE_KEYS)
+    lanes = [lane.model_dump(mode="json", exclude_unset=True) for lane in beat.lanes]
     changed = [lane.get("run_id") for lane in lanes] != [lane.get("run_id") for lane in row.lanes]
     with transaction.atomic():
         Worker.objects.filter(pk=worker.pk).update(last_beat_at=timezone.now(), lanes=lanes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ninja import Field, Schema
 
+from splitcore.bounds import Word
 from webapp.fleet.facts import facts_of
 from webapp.fleet.models import EnrolmentToken, Worker
 from webapp.orgs.models import PartyKind
@@ -82,7 +83,7 @@ class TokenIn(Schema):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,59}$")
     kind: PartyKind
-    labels: list[str] = Field(default_factory=list, max_length=8)
+    labels: list[Word] = Field(default_factory=list, max_length=8)
 
 
 class TokenOut(Schema):

@@ -7,7 +7,6 @@ that would have been served.
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import re
@@ -110,7 +109,7 @@ def signed_call_check(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Wo
         raise AppError("CL-1410")
     try:
         signature = base64.b64decode(call.signature, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise AppError("CL-1411") from error
     message = signing_input(call.method, call.path_and_query, call.timestamp, call.nonce, call.body_sha256)
     if not signature_holds(pem=worker.certificate_pem, signature=signature, message=message):

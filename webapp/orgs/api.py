@@ -103,7 +103,7 @@ def answer_invitation(request: HttpRequest, payload: AnswerIn) -> AnswerOut:
     return AnswerOut(id=invitation.pk, state="accepted" if payload.accept else "declined")
 
 
-@router.post("/invitations/{invitation_id}/resend", auth=ADMIN, response={201: InvitationOut})
+@router.post("/invitations/{pub:invitation_id}/resend", auth=ADMIN, response={201: InvitationOut})
 @idempotent
 def resend(request: HttpRequest, invitation_id: str) -> tuple[int, InvitationOut]:
     """A new link in place of the old one."""
@@ -113,7 +113,7 @@ def resend(request: HttpRequest, invitation_id: str) -> tuple[int, InvitationOut
     return 201, InvitationOut.of(invitation, invitation_link(token))
 
 
-@router.post("/invitations/{invitation_id}/revoke", auth=ADMIN, response=InvitationOut)
+@router.post("/invitations/{pub:invitation_id}/revoke", auth=ADMIN, response=InvitationOut)
 def revoke(request: HttpRequest, invitation_id: str) -> InvitationOut:
     """Withdraw a pending invitation."""
     user = _caller(request).user
@@ -121,7 +121,7 @@ def revoke(request: HttpRequest, invitation_id: str) -> InvitationOut:
     return InvitationOut.of(invitation_revoke(actor=user, invitation=found))
 
 
-@router.patch("/people/{membership_id}", auth=ADMIN, response=MemberOut)
+@router.patch("/people/{pub:membership_id}", auth=ADMIN, response=MemberOut)
 def change_role(request: HttpRequest, membership_id: str, payload: RoleIn) -> MemberOut:
     """Give a member another role."""
     user = _caller(request).user
@@ -129,7 +129,7 @@ def change_role(request: HttpRequest, membership_id: str, payload: RoleIn) -> Me
     return MemberOut.of(membership_role_change(actor=user, membership=membership, role=payload.role))
 
 
-@router.post("/people/{membership_id}/deactivate", auth=ADMIN, response=MemberOut)
+@router.post("/people/{pub:membership_id}/deactivate", auth=ADMIN, response=MemberOut)
 def deactivate(request: HttpRequest, membership_id: str) -> MemberOut:
     """Take a member's access away."""
     user = _caller(request).user
@@ -137,7 +137,7 @@ def deactivate(request: HttpRequest, membership_id: str) -> MemberOut:
     return MemberOut.of(membership_deactivate(actor=user, membership=membership))
 
 
-@router.post("/people/{membership_id}/reactivate", auth=ADMIN, response=MemberOut)
+@router.post("/people/{pub:membership_id}/reactivate", auth=ADMIN, response=MemberOut)
 def reactivate(request: HttpRequest, membership_id: str) -> MemberOut:
     """Give a former member access again."""
     user = _caller(request).user
@@ -145,13 +145,13 @@ def reactivate(request: HttpRequest, membership_id: str) -> MemberOut:
     return MemberOut.of(membership_reactivate(actor=user, membership=membership))
 
 
-@router.get("/{organisation_id}", auth=READ_AUTH, response=OrganisationOut)
+@router.get("/{pub:organisation_id}", auth=READ_AUTH, response=OrganisationOut)
 def get_organisation(request: HttpRequest, organisation_id: str) -> OrganisationOut:
     """One of the caller's own organisations."""
     return OrganisationOut.of(organisation_get_for(user=_caller(request).user, organisation_id=organisation_id))
 
 
-@router.get("/{organisation_id}/people", auth=READ_AUTH, response=list[MemberOut])
+@router.get("/{pub:organisation_id}/people", auth=READ_AUTH, response=list[MemberOut])
 def list_people(request: HttpRequest, organisation_id: str) -> list[MemberOut]:
     """The members of one of the caller's own organisations."""
     organisation = organisation_get_for(user=_caller(request).user, organisation_id=organisation_id)

@@ -38,13 +38,13 @@ def create_project(request: HttpRequest, payload: ProjectIn) -> tuple[int, Proje
     return 201, ProjectOut.of(project)
 
 
-@router.get("/{project_id}", auth=READ_AUTH, response=ProjectOut)
+@router.get("/{pub:project_id}", auth=READ_AUTH, response=ProjectOut)
 def get_project(request: HttpRequest, project_id: str) -> ProjectOut:
     """One project."""
     return ProjectOut.of(project_get_for(user=_caller(request).user, project_id=project_id))
 
 
-@router.put("/{project_id}", auth=TokenAuth(Scope.RUNS_WRITE), response=ProjectOut)
+@router.put("/{pub:project_id}", auth=TokenAuth(Scope.RUNS_WRITE), response=ProjectOut)
 def change_project(request: HttpRequest, project_id: str, payload: ProjectIn) -> ProjectOut:
     """Change name, purpose and lawful basis."""
     user = _caller(request).user
@@ -52,7 +52,7 @@ def change_project(request: HttpRequest, project_id: str, payload: ProjectIn) ->
     return ProjectOut.of(project_update(actor=user, project=project, **payload.dict()))
 
 
-@router.post("/{project_id}/archive", auth=TokenAuth(Scope.RUNS_WRITE), response=ProjectOut)
+@router.post("/{pub:project_id}/archive", auth=TokenAuth(Scope.RUNS_WRITE), response=ProjectOut)
 def archive_project(request: HttpRequest, project_id: str, archived: bool = True) -> ProjectOut:
     """Put a project away, or (`archived=false`) take it out again."""
     user = _caller(request).user
@@ -60,7 +60,7 @@ def archive_project(request: HttpRequest, project_id: str, archived: bool = True
     return ProjectOut.of(project_archive(actor=user, project=project, archived=archived))
 
 
-@router.post("/{project_id}/invitations", auth=TokenAuth(Scope.ADMIN), response={201: InvitationOut})
+@router.post("/{pub:project_id}/invitations", auth=TokenAuth(Scope.ADMIN), response={201: InvitationOut})
 @idempotent
 def invite(request: HttpRequest, project_id: str, payload: PartnerInvitationIn) -> tuple[int, InvitationOut]:
     """Invite a partner organisation; the answer holds the link, this once."""

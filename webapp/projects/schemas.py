@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ninja import Field, Schema
 
+from splitcore.bounds import Short
 from webapp.projects.models import Project
 from webapp.projects.selectors import participations_of
 
@@ -22,7 +23,7 @@ class PartyOut(Schema):
 class ProjectIn(Schema):
     """A new project."""
 
-    name: str = Field(min_length=2, max_length=120)
+    name: Short = Field(min_length=2)
     goal: str = Field("", max_length=4000)
     lawful_basis: str = Field("", max_length=2000)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router
 
+from splitcore.bounds import SMALL_MAX, Word
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
@@ -73,11 +74,11 @@ def _parties(parties: list[PartyIn]) -> list[PartyChoice]:
 @router.get("", auth=READ_AUTH, response=RunPage)
 def list_runs(
     request: HttpRequest,
-    project: str = "",
-    state: str = "",
+    project: Word = "",
+    state: Word = "",
     archived: bool = False,
     limit: int = Query(50, ge=1, le=200),
-    offset: int = Query(0, ge=0),
+    offset: int = Query(0, ge=0, le=SMALL_MAX),
 ) -> RunPage:
     """Runs that the token's organisation can see, newest first."""
     runs = runs_visible_to(_caller(request).user).filter(is_archived=archived)
@@ -122,18 +123,18 @@ def estimate_run(request: HttpRequest, payload: EstimateIn) -> dict[str, Any]:
 
 
 @router.get("/parties", auth=READ_AUTH, response=PartiesOut)
-def list_parties(request: HttpRequest, project: str) -> PartiesOut:
+def list_parties(request: HttpRequest, project: Word) -> PartiesOut:
     """Who can take part in a run of `project`: offered datasets, compute workers, base models; with their ids."""
     return PartiesOut.of(project_get_for(user=_caller(request).user, project_id=project))
 
 
-@router.get("/{run_id}", auth=READ_AUTH, response=RunDetail)
+@router.get("/{pub:run_id}", auth=READ_AUTH, response=RunDetail)
 def get_run(request: HttpRequest, run_id: str) -> RunDetail:
     """One run with its configuration, contract, parties and approvals."""
     return RunDetail.of(_run(request, run_id))
 
 
-@router.patch("/{run_id}", auth=WRITE, response=RunDetail)
+@router.patch("/{pub:run_id}", auth=WRITE, response=RunDetail)
 def change_run(request: HttpRequest, run_id: str, payload: RunChange) -> RunDetail:
     """Change a run that has not started; its approvals are void then."""
     run = _run(request, run_id)
@@ -157,7 +158,7 @@ def change_run(request: HttpRequest, run_id: str, payload: RunChange) -> RunDeta
     return RunDetail.of(changed)
 
 
-@router.post("/{run_id}/submit", auth=WRITE, response=RunDetail)
+@router.post("/{pub:run_id}/submit", auth=WRITE, response=RunDetail)
 @idempotent
 def submit_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Freeze the contract and ask every organisation for its approval."""
@@ -177,14 +178,14 @@ def _decide(request: HttpRequest, run_id: str, payload: DecisionIn, approve: boo
     return RunDetail.of(_run(request, run_id))
 
 
-@router.post("/{run_id}/approve", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/approve", auth=CONTROL, response=RunDetail)
 @idempotent
 def approve_run(request: HttpRequest, run_id: str, payload: DecisionIn) -> RunDetail:
     """Approve exactly this contract for the token's organisation."""
     return _decide(request, run_id, payload, approve=True)
 
 
-@router.post("/{run_id}/decline", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/decline", auth=CONTROL, response=RunDetail)
 @idempotent
 def decline_run(request: HttpRequest, run_id: str, payload: DecisionIn) -> RunDetail:
     """Decline this contract, with a reason."""
@@ -195,42 +196,42 @@ def _control(request: HttpRequest, run_id: str, service: Callable[..., Run], **m
     return RunDetail.of(service(actor=_caller(request).user, run=_run(request, run_id), **more))
 
 
-@router.post("/{run_id}/start", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/start", auth=CONTROL, response=RunDetail)
 @idempotent
 def start_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Start an approved run."""
     return _control(request, run_id, run_start)
 
 
-@router.post("/{run_id}/stop", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/stop", auth=CONTROL, response=RunDetail)
 @idempotent
 def stop_run(request: HttpRequest, run_id: str, payload: ReasonIn | None = None) -> RunDetail:
     """Ask every worker to stop; the run is stopped when each has confirmed it."""
     return _control(request, run_id, run_stop, reason=payload.reason if payload else "")
 
 
-@router.post("/{run_id}/pause", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/pause", auth=CONTROL, response=RunDetail)
 @idempotent
 def pause_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Hold after the current step."""
     return _control(request, run_id, run_pause)
 
 
-@router.post("/{run_id}/resume", auth=CONTROL, response=RunDetail)
+@router.post("/{pub:run_id}/resume", auth=CONTROL, response=RunDetail)
 @idempotent
 def resume_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Let a paused run go on."""
     return _control(request, run_id, run_resume)
 
 
-@router.post("/{run_id}/archive", auth=WRITE, response=RunDetail)
+@router.post("/{pub:run_id}/archive", auth=WRITE, response=RunDetail)
 @idempotent
 def archive_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Take an ended run out of the lists."""
     return _control(request, run_id, run_archive)
 
 
-@router.post("/{run_id}/clone", auth=WRITE, response={201: RunDetail})
+@router.post("/{pub:run_id}/clone", auth=WRITE, response={201: RunDetail})
 @idempotent
 def clone_run(request: HttpRequest, run_id: str) -> tuple[int, RunDetail]:
     """A new draft with the same configuration and parties."""
@@ -238,7 +239,7 @@ def clone_run(request: HttpRequest, run_id: str) -> tuple[int, RunDetail]:
     return 201, RunDetail.of(run_clone(actor=caller.user, run=_run(request, run_id), organisation=caller.organisation))
 
 
-@router.get("/{run_id}/adapter", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
+@router.get("/{pub:run_id}/adapter", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))
 def download_run_adapter(request: HttpRequest, run_id: str) -> StreamingHttpResponse:
     """The run's verified adapter as a zip; with one adapter a party, the token's organisation's own."""
     caller, run = _caller(request), _run(request, run_id)

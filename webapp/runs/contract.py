@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from splitcore.bounds import plain, plain_line
 from splitcore.config import RunConfig, canonical_json, exchange_of
 from webapp.runs.estimate import message_limit
 from webapp.runs.models import Participant, ParticipantRole, Run
@@ -106,9 +107,9 @@ def _participant(row: Participant) -> ContractParticipant:
         party=row.party,
         role=Role(row.role),
         organisation_id=row.organisation_id,
-        organisation=row.organisation.name,
+        organisation=plain_line(row.organisation.name),
         worker_id=row.worker_id,
-        worker=row.worker.name,
+        worker=plain_line(row.worker.name),
         fingerprint=row.worker.fingerprint,
         dataset=version.dataset.name if version else "",
         dataset_version_id=version.id if version else "",
@@ -125,14 +126,14 @@ def contract_build(run: Run, config: RunConfig) -> ContractDocument:
     )
     return ContractDocument(
         run_id=run.id,
-        run_name=run.name,
+        run_name=plain_line(run.name),
         project_id=run.project_id,
-        project=run.project.name,
+        project=plain_line(run.project.name),
         config=config.model_dump(mode="json"),
         participants=[_participant(row) for row in rows],
-        public_prompts=list(run.public_prompts),
+        public_prompts=[plain(prompt) for prompt in run.public_prompts],
         message_bytes=message_limit(config, rows),
-        traffic=traffic_sentences(config, rows, prompts=bool(run.public_prompts)),
+        traffic=[plain(line) for line in traffic_sentences(config, rows, prompts=bool(run.public_prompts))],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from splitcore.bounds import Short, Text, Word
 from webapp.runs.models import Approval, Participant, Run
 
 
@@ -20,22 +21,22 @@ class Strict(Schema):
 class PartyIn(Strict):
     """One worker of a run."""
 
-    role: str
-    worker: str
-    dataset_version: str = ""
+    role: Word
+    worker: Word
+    dataset_version: Word = ""
     receives_adapter: bool | None = None
 
 
 class RunIn(Strict):
     """A new draft: the configuration as JSON or as YAML, and the parties."""
 
-    project: str
-    organisation: str = ""
-    name: str = Field(max_length=120)
+    project: Word
+    organisation: Word = ""
+    name: Short
     config: dict[str, Any] | None = None
     config_yaml: str = Field("", max_length=100_000)
     parties: list[PartyIn] = Field(default_factory=list, max_length=64)
-    public_prompts: list[str] = Field(default_factory=list, max_length=8)
+    public_prompts: list[Text] = Field(default_factory=list, max_length=8)
     note: str = Field("", max_length=4000)
     start_when_approved: bool = True
     submit: bool = False
@@ -44,11 +45,11 @@ class RunIn(Strict):
 class RunChange(Strict):
     """What of a draft is to change; what is left out stays."""
 
-    name: str | None = Field(None, max_length=120)
+    name: Short | None = None
     config: dict[str, Any] | None = None
     config_yaml: str = Field("", max_length=100_000)
     parties: list[PartyIn] | None = Field(None, max_length=64)
-    public_prompts: list[str] | None = Field(None, max_length=8)
+    public_prompts: list[Text] | None = Field(None, max_length=8)
     note: str | None = Field(None, max_length=4000)
     start_when_approved: bool | None = None
 
@@ -56,7 +57,7 @@ class RunChange(Strict):
 class EstimateIn(Strict):
     """What to estimate; nothing is stored."""
 
-    project: str
+    project: Word
     config: dict[str, Any] | None = None
     config_yaml: str = Field("", max_length=100_000)
     parties: list[PartyIn] = Field(default_factory=list, max_length=64)
@@ -65,9 +66,9 @@ class EstimateIn(Strict):
 class DecisionIn(Strict):
     """A decision on exactly this contract."""
 
-    contract_hash: str
+    contract_hash: Word
     reason: str = Field("", max_length=2000)
-    organisation: str = ""
+    organisation: Word = ""
 
 
 class ReasonIn(Strict):

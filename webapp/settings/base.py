@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "webapp.core.middleware.AppErrorMiddleware",
+    "webapp.core.middleware.PlainTextMiddleware",
     "webapp.orgs.middleware.CurrentOrganisationMiddleware",
     "webapp.orgs.middleware.SecondFactorMiddleware",
 ]

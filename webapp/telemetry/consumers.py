@@ -11,7 +11,9 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from splitcore.bounds import COUNT_MAX
 from webapp.accounts.sessions import socket_is_signed_in
+from webapp.core.converters import is_public_id
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, run_group
 from webapp.telemetry.feed import delta_for, message_of
 
@@ -40,7 +42,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self.close(code=CLOSE_SIGNED_OUT)
             return
         self.user_id: str = user.pk
-        if await self._delta(since=0, limit=1) is None:
+        if not is_public_id(self.run_id) or await self._delta(since=0, limit=1) is None:
             await self.close(code=CLOSE_NOT_FOUND)
             return
         await group_enter(self, run_group(self.run_id))  # without doorbells the feed looks every few seconds
@@ -59,10 +61,10 @@ class RunConsumer(AsyncWebsocketConsumer):
         try:
             message = json.loads((text_data or "")[:_MESSAGE_MAX_CHARACTERS])
             since = int(message["since"]) if message.get("type") == "since" else None
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return
         if since is not None:
-            self.since, self.last_state = max(0, since), ""
+            self.since, self.last_state = min(max(0, since), COUNT_MAX), ""
             self.bell.set()
 
     async def run_changed(self, event: dict[str, Any]) -> None:

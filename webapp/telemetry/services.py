@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-from datetime import UTC
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -27,7 +25,7 @@ from workers.contracts import (
     TelemetryReply,
 )
 
-_STEP_MAX = 2**31 - 1
+_CLOCK = timedelta(days=1)  # how far a record's time may lie outside its run's life
 
 
 def batch_store(*, worker: Worker, run_id: str, batch: TelemetryBatch) -> TelemetryReply:
@@ -80,22 +78,27 @@ def _fresh(*, batch: TelemetryBatch, after: int) -> list[TelemetryRecord]:
 
 
 def payload_clean(*, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """A payload as the schema of its kind allows it; numbers that are not finite become null and are named."""
+    """A payload as the schema of its kind allows it."""
     try:
         message = PAYLOADS[kind].model_validate(payload)
     except ValidationError as error:
         names = sorted({".".join(str(part)[:40] for part in problem["loc"]) for problem in error.errors()})
         raise AppError("CL-1415", f"A record of kind {kind} is malformed.", details={"problems": names[:5]}) from error
-    clean: dict[str, Any] = json.loads(message.model_dump_json())
-    odd = [name for name, value in message if isinstance(value, float) and not math.isfinite(value)]
-    return {**clean, "not_finite": odd} if odd else clean
+    return message.model_dump(mode="json")
+
+
+def _moment(run: Run, at: datetime) -> datetime:
+    """A record's own time, or the hub's where a worker's clock is out of the run's life by more than a day.
+
+    The record is worth more than its time: a machine whose clock is wrong loses none.
+    """
+    now = timezone.now()
+    return at if run.created_at - _CLOCK <= at <= now + _CLOCK else now
 
 
 def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
     rows = []
     for number, record in enumerate(records, start=run.record_count + 1):
-        if record.step is not None and record.step > _STEP_MAX:
-            raise AppError("CL-1415", "A record's step is impossibly large.")
         rows.append(
             Record(
                 run=run,
@@ -105,7 +108,7 @@ def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord
                 kind=record.kind,
                 step=record.step,
                 payload=payload_clean(kind=record.kind, payload=record.payload),
-                at=record.at if record.at.tzinfo else record.at.replace(tzinfo=UTC),
+                at=_moment(run, record.at),
             )
         )
     Record.objects.bulk_create(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
+from splitcore.bounds import COUNT_MAX
 from webapp.core.streaming import stream_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.selectors import run_get_for
@@ -19,7 +20,7 @@ from webapp.telemetry.snapshot import snapshot as snapshot_of
 def number_of(text: str | None, default: int) -> int:
     """A number from a query, or its default."""
     try:
-        return max(0, int(text or default))
+        return min(max(0, int(text or default)), COUNT_MAX)
     except ValueError:
         return default
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
 
-from workers.contracts import SOCKET_PATH, Beat, Hello, Wake
+from workers.contracts import SOCKET_PATH, Beat, Hello, Lane, Wake
 from workers.hub import Signer
 from workers.network import socket_address, tls_context
 
@@ -33,7 +33,7 @@ class Presence:
         *,
         beat_seconds: float,
         hello: Callable[[], Hello],
-        lanes: Callable[[], list[dict[str, object]]],
+        lanes: Callable[[], list[Lane]],
         on_wake: Callable[[str], None],
     ) -> None:
         self._url, self._signer, self._beat_seconds = socket_address(hub_url, SOCKET_PATH), signer, beat_seconds

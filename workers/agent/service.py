@@ -108,7 +108,7 @@ class Agent:
             policy = PolicySummary()
         facts = gather_facts(self._home, tensor_host=config.tensor_host, tensor_ports=config.tensor_ports)
         # what is free changes at each look; told in steps of a gigabyte it is no news every few seconds
-        gpus = [{**gpu, "free_bytes": _whole_gigabytes(gpu["free_bytes"])} for gpu in facts.gpus]
+        gpus = [gpu.model_copy(update={"free_bytes": _whole_gigabytes(gpu.free_bytes)}) for gpu in facts.gpus]
         facts = facts.model_copy(update={"disk_free_bytes": _whole_gigabytes(facts.disk_free_bytes), "gpus": gpus})
         return Hello(facts=facts, checks=self._checks, policy=policy, console_url=config.console_url)
 

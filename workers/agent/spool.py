@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from splitcore.errors import AppError
 from workers.agent.spool_schema import migrate
-from workers.contracts import PAYLOADS, Message, RecordKind, TelemetryRecord
+from workers.contracts import PAYLOADS, Lane, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
@@ -295,11 +295,11 @@ class Spool:
 
     # ── for the beats and the console ──
 
-    def lanes(self) -> list[dict[str, Any]]:
+    def lanes(self) -> list[Lane]:
         """What each live job is doing, as the beats say it."""
         names = ("run_id", "participant_id", "attempt", "phase", "step")
-        rows = self._read("SELECT * FROM jobs WHERE state = 'running'")
-        return [{name: row[name] for name in names} for row in rows]
+        rows = self._read("SELECT * FROM jobs WHERE state = 'running' LIMIT 64")
+        return [Lane(**{name: row[name] for name in names}) for row in rows]
 
     def ledger(self, *, limit: int = 300) -> list[dict[str, Any]]:
         """What has left this machine of late, newest first: time, run, kind, bytes and the very content."""

@@ -6,6 +6,7 @@ import errno
 import traceback
 from pathlib import Path
 
+from splitcore.bounds import plain, plain_line
 from splitcore.errors import CATALOGUE, AppError
 from workers.contracts import ErrorInfo
 
@@ -25,7 +26,7 @@ def error_info(error: BaseException | str) -> ErrorInfo:
     own_words = isinstance(error, AppError) and not code.startswith("CL-12")
     message = error.message if own_words and isinstance(error, AppError) else help_.title
     remedy = error.remedy if own_words and isinstance(error, AppError) else help_.remedy
-    return ErrorInfo(code=code, message=message[:600], remedy=remedy[:600], where=where_of(error))
+    return ErrorInfo(code=code, message=plain(message), remedy=plain(remedy), where=where_of(error))
 
 
 def code_of(error: BaseException) -> str:
@@ -47,5 +48,5 @@ def where_of(error: BaseException) -> str:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OWN:
-            return f"{name} at {path.relative_to(ROOT)}:{frame.lineno}"[:120]
-    return name[:120]
+            return plain_line(f"{name} at {path.relative_to(ROOT)}:{frame.lineno}")
+    return plain_line(name)

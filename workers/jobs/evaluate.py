@@ -8,6 +8,7 @@ Shapes: B rows, L tokens, V vocabulary.
 
 from __future__ import annotations
 
+import math
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import torch
 from peft import PeftModel
 
 from splitcore.adapters.verify import verify_loads
+from splitcore.bounds import plain
 from splitcore.config import RunConfig
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, check_row
@@ -138,7 +140,7 @@ def _keys(model_folder: Path, adapter: Path) -> Check:
     try:
         found = verify_loads(model_folder, adapter)
     except AppError as error:
-        return Check(name=name, status="failed", detail=error.message[:600], code=error.code)
+        return Check(name=name, status="failed", detail=plain(error.message), code=error.code)
     if not found.ok:
         detail = (
             f"{len(found.missing)} keys missing, {len(found.unexpected)} without a place, "
@@ -169,7 +171,7 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
         rows=len(rows),
         tokens=after.tokens,
     )
-    return result, [_same_as_split(setting, config, after)]
+    return result, [_finite_loss(after), _same_as_split(setting, config, after)]
 
 
 def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:
@@ -204,6 +206,14 @@ def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) 
                 asked.append((Question.of(answer, row.completion), likeliest_L))
     right = count_exact(model, tokenizer, asked, batch_size=BATCH, most_tokens=NEW_TOKENS)
     return Measured(total / max(1, tokens), right / len(rows), tokens)
+
+
+def _finite_loss(measured: Measured) -> Check:
+    """An adapter whose loss is not a number is of no use, however well it loads."""
+    name = "Loss on held-out rows"
+    if not math.isfinite(measured.loss):
+        return Check(name=name, status="failed", detail="The adapter's loss is not finite.", code="CL-1703")
+    return _ok(name, "The adapter's loss on the held-out rows is finite.")
 
 
 def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from splitcore.bounds import plain
 from splitcore.training.events import (
     CheckpointChanged,
     EvaluationFinished,
@@ -33,7 +34,6 @@ from workers.jobs.folder import JobSpec
 from workers.policy import HEX64
 
 PROGRESS_SECONDS = 0.5
-TEXT = 600
 OWN_WORD = ("done", "stopped")  # said by the exit, once the process is gone
 
 
@@ -72,16 +72,16 @@ class Reporter:
     def phase(self, phase: Phase, detail: str = "", *, step: int | None = None) -> None:
         """The party entered a phase."""
         self._phase = phase
-        self._record("phase", PhasePayload(phase=phase, detail=detail[:TEXT]), step)
+        self._record("phase", PhasePayload(phase=phase, detail=plain(detail)), step)
         self._progress(step, force=True)
 
     def event(self, name: str, detail: str = "", *, error: ErrorInfo | None = None, step: int | None = None) -> None:
         """Something for the timeline."""
-        self._record("event", EventPayload(name=name, detail=detail[:TEXT], error=error), step)
+        self._record("event", EventPayload(name=name, detail=plain(detail), error=error), step)
 
     def log(self, message: str, *, level: str = "info") -> None:
         """A known message of ours."""
-        self._record("log", LogPayload.model_validate({"level": level, "message": message[:TEXT]}), None)
+        self._record("log", LogPayload.model_validate({"level": level, "message": plain(message)}), None)
 
     def close(self) -> None:
         """Write what is still held back."""
@@ -113,7 +113,7 @@ class Reporter:
         if event.step != self._sample_step:
             self._write_samples()
         self._sample_step = event.step
-        self._samples[event.index] = (event.prompt[:TEXT], event.text[:TEXT])
+        self._samples[event.index] = (plain(event.prompt), plain(event.text))
 
     def _write_samples(self) -> None:
         """Samples come one by one; those of one step are one record. Step 0 is the base model."""

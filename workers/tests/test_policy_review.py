@@ -165,3 +165,17 @@ def test_a_model_outside_the_site_s_list_is_refused(home: WorkerHome) -> None:
     assignment = assignment_for(contract_for(home))
     assert review(assignment, site_of(home, SitePolicy(models=["acme/other"]))).refusals
     assert review(assignment, site_of(home, SitePolicy(models=[MANIFEST]))).refusals == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "[" * 4000 + "]" * 4000, '"\\ud800"', '"\\u0000"'])
+def test_a_contract_that_is_no_canonical_json_is_refused_and_nothing_is_raised(home: WorkerHome, value: str) -> None:
+    text = canonical_json(contract_for(home)).replace('"steps":50', f'"steps":{value}')
+    found = review(assignment_for(text), site_of(home))
+    assert found.refusals
+    assert found.verdict().accepted is False
+
+
+def test_a_refusal_quotes_a_contracts_words_without_control_characters(home: WorkerHome) -> None:
+    found = judge(home, lambda contract: contract["config"].update({"odd\tkey\u2028" + "x" * 900: 1}))
+    assert found.refusals
+    assert all(len(refusal.message) <= 600 for refusal in found.refusals)

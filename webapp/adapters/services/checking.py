@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
@@ -15,10 +17,12 @@ from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import part_lock
 from webapp.runs.lifecycle.assignments import checkers, pending_adapters
 from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.states import run_announce
 from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import VerifyReport
+from workers.contracts import Check, EvaluationResult, VerifyReport
+
+_DIGITS = 4
 
 
 def checks_open(run: Run) -> bool:
@@ -33,13 +37,16 @@ def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Ad
     adapter = run.adapters.select_for_update().filter(pk=report.adapter_id).first()
     if adapter is None:
         raise Http404("No such adapter.")
+    if adapter.party not in ("", participant.party) and participant.role == ParticipantRole.CLIENT:
+        raise Http404("Another party's adapter.")  # a party measures the contract's adapters and no other
     if report.adapter_sha256 != adapter.sha256:
         raise AppError("CL-1702", "The report is about another file than the joined adapter.")
     if participant.id in adapter.reports or run.state != RunState.FINISHING:
         return adapter
-    _store(adapter, participant, report)
-    failed = [check for check in report.checks if check.status == "failed"]
-    if failed or not report.checks:
+    checks = _checks_of(report)
+    _store(adapter, participant, report.evaluation, [check.model_dump() for check in checks])
+    failed = [check for check in checks if check.status == "failed"]
+    if failed or not checks:
         _fail(run, adapter, participant, failed[0].detail or failed[0].name if failed else "No check was made.")
     else:
         _accept(run, adapter, participant, worker)
@@ -47,8 +54,23 @@ def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Ad
     return adapter
 
 
-def _store(adapter: Adapter, participant: Participant, report: VerifyReport) -> None:
-    checks = [check.model_dump() for check in report.checks]
+def _checks_of(report: VerifyReport) -> list[Check]:
+    """The report's checks; a loss that is not available is a failed one, whatever the worker made of it."""
+    if report.evaluation is None or report.evaluation.loss is not None:
+        return report.checks
+    detail = "The adapter's loss on the held-out rows is not finite."
+    return [*report.checks, Check(name="Evaluation", status="failed", detail=detail, code="CL-1703")]
+
+
+def _rounded(result: EvaluationResult) -> dict[str, Any]:
+    """The figures to four digits: enough to compare adapters, too few to tell rows apart."""
+    figures = result.model_dump()
+    return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _store(
+    adapter: Adapter, participant: Participant, evaluation: EvaluationResult | None, checks: list[dict[str, Any]]
+) -> None:
     adapter.reports = {
         **adapter.reports,
         participant.id: {
@@ -58,8 +80,8 @@ def _store(adapter: Adapter, participant: Participant, report: VerifyReport) -> 
             "at": timezone.now().isoformat(),
         },
     }
-    if report.evaluation is not None:
-        adapter.evaluation = {**adapter.evaluation, participant.party: report.evaluation.model_dump()}
+    if evaluation is not None and participant.dataset_version_id:
+        adapter.evaluation = {**adapter.evaluation, participant.party: _rounded(evaluation)}
     adapter.checks = adapter.checks or checks
     adapter.save(update_fields=["reports", "evaluation", "checks", "updated_at"])
 

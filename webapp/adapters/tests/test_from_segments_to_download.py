@@ -119,6 +119,51 @@ def test_a_failed_load_check_fails_the_run_and_closes_the_download():
     assert "failed its load check" in why_no_download(adapter)
 
 
+def test_an_evaluation_that_is_not_finite_fails_the_run_at_once():
+    w, adapter = _finished()
+    result = EvaluationResult(
+        base_loss=4.0, base_exact_match=0.0, loss=float("nan"), exact_match=0.0, rows=10, tokens=100
+    )
+    report = VerifyReport(
+        participant_id=w.part(0).id,
+        adapter_id=adapter.id,
+        adapter_sha256=adapter.sha256,
+        checks=[Check(name="every key matched", status="ok")],
+        evaluation=EvaluationResult.model_validate_json(result.model_dump_json()),
+    )
+    adapter_verified(worker=w.workers[0], run_id=w.run.id, report=report)
+    assert (w.fresh().state, w.run.failure["code"]) == (RunState.FAILED, "CL-1703")
+    assert "not finite" in w.run.failure["message"]
+    adapter.refresh_from_db()
+    assert [result["loss"] for result in adapter.evaluation.values()] == [None]
+
+
+def test_figures_of_an_evaluation_are_rounded_and_no_party_measures_anothers_adapter():
+    w, adapter = _finished()
+    exact = EvaluationResult(
+        base_loss=4.123456789, base_exact_match=1 / 3, loss=2.987654321, exact_match=2 / 3, rows=9, tokens=9
+    )
+    report = VerifyReport(
+        participant_id=w.part(0).id,
+        adapter_id=adapter.id,
+        adapter_sha256=adapter.sha256,
+        checks=[Check(name="every key matched", status="ok")],
+        evaluation=exact,
+    )
+    adapter.party = w.part(1).party
+    adapter.save(update_fields=["party"])
+    with pytest.raises(Http404):
+        adapter_verified(worker=w.workers[0], run_id=w.run.id, report=report)
+    adapter.party = w.part(0).party
+    adapter.save(update_fields=["party"])
+    adapter_verified(worker=w.workers[0], run_id=w.run.id, report=report)
+    adapter.refresh_from_db()
+    (figures,) = adapter.evaluation.values()
+    assert [figures[name] for name in ("base_loss", "base_exact_match", "loss", "exact_match")] == [
+        4.1235, 0.3333, 2.9877, 0.6667,
+    ]  # fmt: skip
+
+
 def test_the_archive_is_complete_and_the_same_each_time():
     w, adapter = _ready()
     first = adapter_download(actor=w.approvers[0], adapter=adapter).read_bytes()

@@ -80,6 +80,10 @@ class SigningWorker:
     def post(self, path: str, body: Any = None, **options: Any) -> HttpResponse:
         """A signed POST of a message (or of a dictionary) below the worker API."""
         raw = body.model_dump_json().encode() if hasattr(body, "model_dump_json") else json.dumps(body or {}).encode()
+        return self.post_raw(path, raw, **options)
+
+    def post_raw(self, path: str, raw: bytes, **options: Any) -> HttpResponse:
+        """A signed POST of these very bytes below the worker API."""
         full = f"{API_PREFIX}/{path}"
         headers = options.pop("headers", None) or self.headers("POST", full, raw, **options)
         return Client().post(full, data=raw, content_type="application/json", headers=headers)

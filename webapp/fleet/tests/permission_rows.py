@@ -15,7 +15,7 @@ UNSIGNED = public(401)
 WORKER = {"worker_id": "worker"}
 PENDING = {"worker_id": "pending_worker"}
 TOKEN = {"token_id": "enrolment_token"}
-ROUTE = {"run_id": "=run_x"}
+ROUTE = {"run_id": "=run_0123456789abcdef"}
 
 
 @builds
@@ -85,7 +85,7 @@ WORKER_API = [
     ),
     Row("worker:segment", {"PUT": public(422)}, {**ROUTE, "name": "=head"}, kind="worker"),
     Row("worker:tokenizer", {"PUT": public(422)}, {**ROUTE, "name": "=manifest.json"}, kind="worker"),
-    Row("worker:adapter_archive", {"GET": UNSIGNED}, {**ROUTE, "adapter_id": "=adp_x"}, kind="worker"),
+    Row("worker:adapter_archive", {"GET": UNSIGNED}, {**ROUTE, "adapter_id": "=adp_0123456789abcdef"}, kind="worker"),
 ]
 SOCKETS = [
     Row("ws/worker/", {"WS": public(4401)}, kind="worker"),

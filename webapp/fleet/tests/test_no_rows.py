@@ -15,8 +15,8 @@ from django.urls import get_resolver
 from webapp.api import api
 from workers import contracts
 
-# Free-form by design; webapp.fleet.presence, telemetry.services and worker_api keep the known, short values alone.
-FREE = {("WorkerFacts", "gpus"), ("Beat", "lanes"), ("TelemetryRecord", "payload"), ("ModelRegistration", "config")}
+# Free-form by design, of a bounded size and depth; telemetry.services keeps the known values of a payload alone.
+FREE = {("TelemetryRecord", "payload"), ("ModelRegistration", "config")}
 SENT = [
     contracts.EnrolRequest,
     contracts.RotateRequest,

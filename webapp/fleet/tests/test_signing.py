@@ -144,6 +144,6 @@ def test_model_configuration_above_64_kib_is_refused(worker):
 
 def test_segment_upload_signs_the_announced_hash(worker):
     digest = hashlib.sha256(b"file").hexdigest()
-    path = f"runs/run_x/segments/head?participant_id=prt_x&attempt=1&sha256={digest}"
+    path = f"runs/run_0123456789abcdef/segments/head?participant_id=prt_x&attempt=1&sha256={digest}"
     assert worker.put(path, b"file", digest="0" * 64).json()["code"] == "CL-1411"
     assert worker.put(path, b"file", digest=digest).json()["code"] == "CL-1404"

@@ -56,17 +56,22 @@ async def test_hello_and_beats_are_kept(worker):
     assert not is_online(last_beat_at=row.last_beat_at, connected_at=row.connected_at)
 
 
-async def test_unlisted_keys_of_facts_and_lanes_are_not_stored(worker):
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "hello", "facts": {"cutlayer": "1", "gpus": [{"name": "GPU", "note": "Patient Mary Canary"}]}},
+        {"type": "beat", "lanes": [{"run_id": "run_x", "row": "Patient Mary Canary"}]},
+    ],
+)
+async def test_unlisted_keys_of_facts_and_lanes_are_refused_and_not_stored(worker, message):
     socket = worker_socket(worker)
     await socket.connect()
-    canary = "Patient Mary Canary"
-    facts = FACTS.model_copy(update={"gpus": [{"name": "GPU", "memory_bytes": 1, "note": canary}]})
-    await socket.send_to(Hello(facts=facts).model_dump_json())
-    await socket.send_to(Beat(lanes=[{"run_id": "run_x", "row": canary}]).model_dump_json())
-    await settled(socket)
+    await socket.send_to(json.dumps(message))
+    refusal = json.loads(await socket.receive_from())
+    assert refusal["code"] == "CL-1415"
+    assert "Canary" not in json.dumps(refusal)
     row = await fresh(worker)
-    assert row.facts["gpus"] == [{"name": "GPU", "memory_bytes": 1}]
-    assert row.lanes == [{"run_id": "run_x"}]
+    assert "Canary" not in json.dumps([row.facts, row.lanes])
 
 
 async def test_wake_reaches_the_worker_it_is_for_alone(worker):

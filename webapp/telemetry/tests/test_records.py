@@ -21,6 +21,7 @@ from webapp.telemetry.selectors import records_page, records_visible_to
 from webapp.telemetry.series import downsample
 from webapp.telemetry.services import batch_store, event_record, records_store
 from webapp.telemetry.tests.batches import batch, log, metric, record
+from workers.contracts import MetricPayload
 
 
 @pytest.fixture
@@ -76,12 +77,12 @@ def test_first_metric_moves_the_run_to_training_and_fills_the_lane(w):
     assert gapless(w)
 
 
-def test_numbers_that_are_not_finite_are_stored_as_null_and_named(w):
+def test_numbers_that_are_not_finite_are_stored_as_null(w):
     part = w.part(0)
-    records_store(participant=part, batch=batch(part, metric(1, loss=float("nan"), grad_norm=float("inf"))))
+    worst = MetricPayload(loss=float("nan"), grad_norm=float("inf"), learning_rate=1e300)
+    records_store(participant=part, batch=batch(part, metric(1, **worst.model_dump())))
     payload = stored(w)[0].payload
-    assert payload["loss"] is None
-    assert payload["not_finite"] == ["loss", "grad_norm"]
+    assert [payload[name] for name in ("loss", "grad_norm", "learning_rate")] == [None, None, None]
 
 
 @pytest.mark.parametrize(

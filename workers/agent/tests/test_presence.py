@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from splitcore.wire.certificates import create_identity
 from workers import contracts
 from workers.agent.presence import Presence
-from workers.contracts import Hello, WorkerFacts
+from workers.contracts import Hello, Lane, WorkerFacts
 from workers.hub import Signer
 from workers.tests.support import connect_proxy
 
@@ -44,7 +44,7 @@ async def presence(url: str, bell: Bell, facts: WorkerFacts | None = None) -> As
         Signer(create_identity("worker-test"), "wrk_own"),
         beat_seconds=0.05,
         hello=lambda: Hello(facts=facts or WorkerFacts(cutlayer="1")),
-        lanes=lambda: [{"run_id": "run_1"}],
+        lanes=lambda: [Lane(run_id="run_1")],
         on_wake=bell,
     )
     task = asyncio.create_task(made.run())
@@ -78,7 +78,7 @@ async def test_hello_comes_first_then_beats_and_a_wake_is_heard() -> None:
         async with presence(f"http://127.0.0.1:{port}", bell):
             await asyncio.wait_for(enough.wait(), 10)
     assert [message["type"] for message in heard[:3]] == ["hello", "beat", "beat"]
-    assert heard[1]["lanes"] == [{"run_id": "run_1"}]
+    assert [lane["run_id"] for lane in heard[1]["lanes"]] == ["run_1"]
     assert {contracts.HEADER_WORKER, contracts.HEADER_SIGNATURE} <= {name.title() for name in headers}
     assert "run" in bell.reasons
 

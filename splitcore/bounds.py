@@ -1,0 +1,132 @@
+"""Bounds of what is read from elsewhere: numbers, texts, moments, and JSON whose keys nobody knows. No torch.
+
+Messages, the REST API and configurations take their types from here, so that nothing which was let in can be too large
+for a database's column, a division, a page or another program's JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+COUNT_MAX = 2**53  # the largest integer that every reader of JSON keeps exactly
+SMALL_MAX = 2**31 - 1  # the largest integer of a database's plain column
+FLOAT_MAX = 3.5e38  # what does not fit into 32 bits counts as not finite
+SECONDS_MAX = 1e9
+JSON_DEPTH = 32
+JSON_NODES = 20_000
+JSON_CHARACTERS = 512 * 1024
+
+# Everything but control characters. A text may have tabs and line ends, a line has none.
+LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOT_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+def _finite(value: Any) -> Any:
+    """None in place of a number that is not finite, or too large for 32 bits."""
+    if isinstance(value, float | int) and not isinstance(value, bool) and not abs(value) <= FLOAT_MAX:
+        return None
+    return value
+
+
+def _whole_microseconds(value: float) -> float:
+    """So small a time as 1e-300 s is none: it must not become a rate."""
+    return round(value, 6)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """A moment with its zone, UTC where none is named; not so near the calendar's ends that a day cannot be added."""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    if not 1970 <= moment.year <= 9000:
+        raise ValueError("the year is not one of a clock")
+    return moment.astimezone(UTC)
+
+
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+Small = Annotated[int, Field(ge=0, le=SMALL_MAX)]
+Measure = Annotated[float | None, BeforeValidator(_finite)]  # None: not available, since it was not finite
+Seconds = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False), AfterValidator(_whole_microseconds)]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Word = Annotated[str, StringConstraints(max_length=64, pattern=LINE)]  # an id or a key of a query
+Short = Annotated[str, StringConstraints(max_length=120, pattern=LINE)]
+Text = Annotated[str, StringConstraints(max_length=600, pattern=TEXT)]
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has neither control characters nor half characters."""
+    return _CONTROL.search(text) is None
+
+
+def plain(text: str, limit: int = 600) -> str:
+    """A text without control characters and half characters, cut to `limit`: fit for a `Text`."""
+    return _CONTROL.sub("", text)[:limit]
+
+
+def plain_line(text: str, limit: int = 120) -> str:
+    """A text as one line without control characters, cut to `limit`: fit for a `Short`."""
+    return _NOT_LINE.sub(" ", text)[:limit]
+
+
+def json_check(value: Any, *, characters: int = JSON_CHARACTERS) -> Any:
+    """The value itself, when it is JSON of a bounded size and depth with bounded numbers. Raises ValueError.
+
+    What YAML's aliases repeat is counted as often as it occurs.
+    """
+    waiting, seen, written = [(value, 0)], 0, 0
+    while waiting:
+        item, level = waiting.pop()
+        seen += 1
+        if seen > JSON_NODES or level > JSON_DEPTH:
+            raise ValueError("it is nested too deeply or has too many entries")
+        if isinstance(item, dict):
+            written += sum(_characters(key) for key in item)
+            waiting += [(entry, level + 1) for entry in item.values()]
+        elif isinstance(item, list | tuple):
+            waiting += [(entry, level + 1) for entry in item]
+        elif isinstance(item, str):
+            written += _characters(item)
+        else:
+            _number_check(item)
+        if written > characters or len(waiting) > JSON_NODES:
+            raise ValueError("it is too long")
+    return value
+
+
+def _characters(text: Any) -> int:
+    if not isinstance(text, str):
+        raise ValueError("a key is not text")
+    if not is_plain(text):
+        raise ValueError("a text has control characters")
+    return len(text)
+
+
+def _number_check(value: Any) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        if abs(value) > 2**63:
+            raise ValueError("a number is too large")
+    elif not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError("a value is not one of JSON")
+
+
+Free = Annotated[dict[str, Any], AfterValidator(json_check)]  # JSON whose keys are another program's
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def json_read(text: str) -> Any:
+    """JSON as the standard has it: no NaN, and never deeper than Python can go. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
