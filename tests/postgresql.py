@@ -1,6 +1,6 @@
 """`python -m tests.postgresql [PYTEST ARGS]`: the hub's tests on PostgreSQL, one server, a database per process.
 
-Without arguments: the hub's whole suite.
+Without arguments: the hub's whole suite, and the races that only a database with row locks can show.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from processes.children import start_child
 from processes.postgres_server import PostgresNotFoundError, postgres_url
 
 ROOT = Path(__file__).parents[1]
-SUITE = ("webapp",)
+SUITE = ("webapp", "tests/concurrency")
 SPREAD = ("-n", "auto", "--dist", "loadscope", "--no-loadscope-reorder")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -13,6 +12,7 @@ from webapp.accounts.models import ApiToken, User
 from webapp.accounts.scopes import Scope
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
+from webapp.core.transactions import service
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 
@@ -20,7 +20,7 @@ PREFIX = "clt"
 MAX_DAYS = 365
 
 
-@transaction.atomic
+@service
 def token_create(
     *, actor: User, organisation: Organisation, name: str, scopes: Sequence[str], days: int
 ) -> tuple[ApiToken, str]:
@@ -44,7 +44,7 @@ def token_create(
     return token, secret
 
 
-@transaction.atomic
+@service
 def token_revoke(*, actor: User, token: ApiToken) -> ApiToken:
     """End a token at once: one's own, or any of the organisation for its administrators."""
     if actor.pk != token.user_id:
@@ -57,7 +57,7 @@ def token_revoke(*, actor: User, token: ApiToken) -> ApiToken:
     return token
 
 
-@transaction.atomic
+@service
 def person_rename(*, actor: User, name: str) -> User:
     """Change one's own name."""
     actor.name = " ".join(name.split())[:120]

@@ -6,10 +6,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from webapp.audit.models import AuditEntry
+from webapp.core.transactions import at_the_end
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -19,7 +20,6 @@ FIRST_HASH = "0" * 64
 _CHAIN_LOCK = 0x0C07_1A7E  # any constant: names the advisory lock of the chain
 
 
-@transaction.atomic
 def audit_record(
     *,
     actor: User | Worker | None,
@@ -29,16 +29,13 @@ def audit_record(
     object_id: str = "",
     details: dict[str, Any] | None = None,
 ) -> AuditEntry:
-    """Append one entry within the caller's transaction; `actor` None is the hub itself.
+    """Append one entry at the end of the caller's service; `actor` None is the hub itself.
 
-    `details` is JSON-able and holds neither secrets nor anything of a dataset's rows.
+    `details` is JSON-able and holds neither secrets nor anything of a dataset's rows. The entry gets its place in the
+    chain, and its hash, last of all: whoever holds the chain's lock waits for nobody.
     """
-    _lock_chain()
-    last = AuditEntry.objects.order_by("-sequence").first()
     kind, actor_id, label = describe_actor(actor)
     entry = AuditEntry(
-        sequence=last.sequence + 1 if last else 1,
-        at=timezone.now(),
         actor_kind=kind,
         actor_id=actor_id,
         actor_label=label,
@@ -48,11 +45,19 @@ def audit_record(
         object_id=object_id,
         # What is hashed must be what is read back: JSON turns tuples into lists and enums into texts.
         details=json.loads(json.dumps(details or {}, default=str)),
-        previous_hash=last.hash if last else FIRST_HASH,
     )
+    at_the_end(lambda: _append(entry))
+    return entry
+
+
+def _append(entry: AuditEntry) -> None:
+    """Give an entry the next place in the chain and store it."""
+    _lock_chain()
+    last = AuditEntry.objects.order_by("-sequence").first()
+    entry.sequence, entry.previous_hash = (last.sequence + 1, last.hash) if last else (1, FIRST_HASH)
+    entry.at = timezone.now()
     entry.hash = entry_hash(entry)
     entry.save(force_insert=True)
-    return entry
 
 
 def entry_hash(entry: AuditEntry) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import notify_org
+from webapp.core.transactions import service
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.orgs.permissions import Action, require
@@ -17,7 +17,7 @@ from webapp.projects.selectors import takes_part
 from workers.contracts import DatasetMetadata
 
 
-@transaction.atomic
+@service
 def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVersion:
     """Keep the metadata of a new version; the same again changes nothing, other content under its number is refused."""
     dataset, _ = Dataset.objects.select_for_update().get_or_create(
@@ -47,7 +47,7 @@ def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVer
     return version
 
 
-@transaction.atomic
+@service
 def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
     """Let a project's runs be configured with the dataset; each run still needs the organisation's approval."""
     require(actor, Action.OFFER_DATASET, dataset.organisation)
@@ -59,7 +59,7 @@ def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
     _audit(actor=actor, action="dataset.offered", dataset=dataset, project=project)
 
 
-@transaction.atomic
+@service
 def dataset_offer_withdraw(*, actor: User, dataset: Dataset, project: Project) -> None:
     """Take a dataset back from a project: new runs cannot use it, runs already approved go on."""
     require(actor, Action.OFFER_DATASET, dataset.organisation)
@@ -83,7 +83,7 @@ def _audit(*, actor: User, action: str, dataset: Dataset, project: Project) -> N
         notify_org(project.owner_id, "dataset", dataset.id)
 
 
-@transaction.atomic
+@service
 def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     """Keep a version out of new runs; its history stays."""
     require(actor, Action.OFFER_DATASET, version.dataset.organisation)

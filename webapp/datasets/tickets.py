@@ -12,11 +12,11 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
+from webapp.core.transactions import service
 from webapp.fleet.hub_key import hub_sign
 from webapp.fleet.models import Worker
 from webapp.orgs.permissions import Action, require
@@ -26,7 +26,7 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@transaction.atomic
+@service
 def upload_ticket_issue(*, actor: User, worker: Worker) -> str:
     """A ticket for `actor` to add datasets on `worker`: ten minutes, once, nothing else."""
     require(actor, Action.ADD_DATASET, worker.organisation)

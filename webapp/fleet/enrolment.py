@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -14,6 +14,7 @@ from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
 from webapp.core.live import notify_org
+from webapp.core.transactions import service
 from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
@@ -39,7 +40,7 @@ def _name_is_taken(*, organisation: Organisation, name: str) -> bool:
     return Worker.objects.filter(organisation=organisation, name=name).exclude(state__in=GONE).exists()
 
 
-@transaction.atomic
+@service
 def enrolment_token_create(
     *, actor: User, organisation: Organisation, worker_name: str, kind: str, labels: list[str] | None = None
 ) -> NewToken:
@@ -67,7 +68,7 @@ def enrolment_token_create(
     return NewToken(row=row, secret=secret)
 
 
-@transaction.atomic
+@service
 def enrolment_token_revoke(*, actor: User, token: EnrolmentToken) -> EnrolmentToken:
     """Withdraw a token that was not used yet."""
     require(actor, Action.ENROL_WORKER, token.organisation)
@@ -142,23 +143,27 @@ def worker_enrol(*, request: EnrolRequest) -> Worker:
         )
     certificate = certificate_parse(request.certificate_pem)
     try:
-        with transaction.atomic():
-            token = (
-                EnrolmentToken.objects.select_for_update(of=("self",))
-                .select_related("organisation", "worker")
-                .filter(token_hash=token_hash(request.token))
-                .first()
-            )
-            if token is None:
-                raise AppError("CL-1401")
-            worker = _same_again(token=token, certificate=certificate)
-            if worker is not None:
-                return worker
-            _token_check(token=token)
-            return _worker_create(token=token, certificate=certificate, request=request)
+        return _redeem(request, certificate)
     except IntegrityError as error:
         # Two tokens redeemed at the same moment for one name or one certificate.
         raise AppError("CL-1408", "A worker with this name or certificate was enrolled at the same moment.") from error
+
+
+@service
+def _redeem(request: EnrolRequest, certificate: WorkerCertificate) -> Worker:
+    token = (
+        EnrolmentToken.objects.select_for_update(of=("self",))
+        .select_related("organisation", "worker")
+        .filter(token_hash=token_hash(request.token))
+        .first()
+    )
+    if token is None:
+        raise AppError("CL-1401")
+    worker = _same_again(token=token, certificate=certificate)
+    if worker is not None:
+        return worker
+    _token_check(token=token)
+    return _worker_create(token=token, certificate=certificate, request=request)
 
 
 def enrol_reply(*, worker: Worker) -> EnrolReply:

@@ -82,18 +82,19 @@ def hello_record(*, worker: Worker, hello: Hello) -> None:
 def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
     """Note a beat and what each lane does; returns the worker's row as it is now, None when there is none.
 
-    One update for the worker; the lanes' rows are the runs' business. An organisation's browsers are told only when
-    the set of lanes changes: they count the seconds since the last beat themselves.
+    One update for the worker; the lanes' rows are the runs' business, and come first: a run is locked before a worker.
+    An organisation's browsers are told only when the set of lanes changes: they count the seconds since the last beat
+    themselves.
     """
     row = Worker.objects.filter(pk=worker.pk).first()
     if row is None:
         return None
     lanes = [lane.model_dump(mode="json", exclude_unset=True) for lane in beat.lanes]
     changed = [lane.get("run_id") for lane in lanes] != [lane.get("run_id") for lane in row.lanes]
+    if lanes:
+        lifecycle.participant_beat(worker=row, lanes=lanes)
     with transaction.atomic():
         Worker.objects.filter(pk=worker.pk).update(last_beat_at=timezone.now(), lanes=lanes)
-        if lanes:
-            lifecycle.participant_beat(worker=row, lanes=lanes)
         if changed:
             notify_org(row.organisation_id, "worker", row.id)
     return row

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import close_worker, notify_org, wake_worker
-from webapp.fleet.certificates import certificate_parse
+from webapp.core.transactions import service
+from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.permissions import Action, require
-from webapp.runs.lifecycle import worker_shut_out
+from webapp.runs.lifecycle import runs_lock, worker_shut_out
 from workers.contracts import ModelRegistration
 
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
 
 
 def _locked(worker: Worker) -> Worker:
-    return Worker.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=worker.pk)
+    return Worker.objects.select_for_update(of=("self",), no_key=True).select_related("organisation").get(pk=worker.pk)
 
 
 def _move(*, worker: Worker, to: WorkerState, allowed: tuple[WorkerState, ...]) -> None:
@@ -40,7 +41,7 @@ def _audit(*, actor: User | Worker, action: str, worker: Worker, **details: str)
     )
 
 
-@transaction.atomic
+@service
 def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     """Let a worker act, after a person compared its fingerprint; a click on a stale page confirms no other key."""
     require(actor, Action.CONFIRM_WORKER, worker.organisation)
@@ -56,7 +57,7 @@ def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     return row
 
 
-@transaction.atomic
+@service
 def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
     """Suspend a worker: its socket is closed and its calls are refused until it is released."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
@@ -67,7 +68,7 @@ def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
     return row
 
 
-@transaction.atomic
+@service
 def worker_release(*, actor: User, worker: Worker) -> Worker:
     """Lift a quarantine; a worker that was never confirmed waits for that again."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
@@ -78,10 +79,11 @@ def worker_release(*, actor: User, worker: Worker) -> Worker:
     return row
 
 
-@transaction.atomic
+@service
 def worker_revoke(*, actor: User, worker: Worker) -> Worker:
     """Shut a worker out for good: from the commit on its calls are refused, and its socket is closed."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
+    runs_lock(worker)
     row = _locked(worker)
     if row.state == WorkerState.REVOKED:
         return row
@@ -96,9 +98,10 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
     return row
 
 
-@transaction.atomic
+@service
 def worker_leave(*, worker: Worker) -> Worker:
     """The worker ends its enrolment itself."""
+    runs_lock(worker)
     row = _locked(worker)
     if row.state == WorkerState.LEFT:
         return row
@@ -117,15 +120,19 @@ def worker_rename(*, actor: User, worker: Worker, name: str, labels: list[str]) 
     """Give a worker another name and other labels."""
     require(actor, Action.ENROL_WORKER, worker.organisation)
     try:
-        with transaction.atomic():
-            row = _locked(worker)
-            _audit(actor=actor, action="worker.renamed", worker=row, new_name=name)
-            row.name, row.labels = name, labels
-            row.save(update_fields=["name", "labels", "updated_at"])
-            notify_org(row.organisation_id, "worker", row.id)
-            return row
+        return _rename(actor, worker, name, labels)
     except IntegrityError as error:
         raise AppError("CL-1416", f"A worker named {name} exists already.") from error
+
+
+@service
+def _rename(actor: User, worker: Worker, name: str, labels: list[str]) -> Worker:
+    row = _locked(worker)
+    _audit(actor=actor, action="worker.renamed", worker=row, new_name=name)
+    row.name, row.labels = name, labels
+    row.save(update_fields=["name", "labels", "updated_at"])
+    notify_org(row.organisation_id, "worker", row.id)
+    return row
 
 
 def worker_rotate(*, worker: Worker, certificate_pem: str) -> Worker:
@@ -135,20 +142,24 @@ def worker_rotate(*, worker: Worker, certificate_pem: str) -> Worker:
     """
     certificate = certificate_parse(certificate_pem)
     try:
-        with transaction.atomic():
-            row = _locked(worker)
-            if row.fingerprint == certificate.fingerprint:
-                return row
-            _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
-            row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
-            row.save(update_fields=["certificate_pem", "fingerprint", "updated_at"])
-            notify_org(row.organisation_id, "worker", row.id)
-            return row
+        return _rotate(worker, certificate)
     except IntegrityError as error:
         raise AppError("CL-1408", "A worker with this certificate is enrolled already.") from error
 
 
-@transaction.atomic
+@service
+def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
+    row = _locked(worker)
+    if row.fingerprint == certificate.fingerprint:
+        return row
+    _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
+    row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
+    row.save(update_fields=["certificate_pem", "fingerprint", "updated_at"])
+    notify_org(row.organisation_id, "worker", row.id)
+    return row
+
+
+@service
 def worker_model_register(*, worker: Worker, registration: ModelRegistration) -> WorkerModel:
     """Note a base model that the worker has mapped and verified; the same again changes nothing."""
     row, _ = WorkerModel.objects.update_or_create(

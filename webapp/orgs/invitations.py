@@ -12,6 +12,7 @@ from django.utils import timezone
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
+from webapp.core.transactions import service
 from webapp.orgs.mail import invitation_mail
 from webapp.orgs.models import Invitation, InvitationState, Membership, Organisation, PartyKind, Role
 from webapp.orgs.permissions import Action, require
@@ -26,7 +27,7 @@ PREFIX = "cli"
 MAX_PER_HOUR = 60
 
 
-@transaction.atomic
+@service
 def invite_person(
     *, actor: User, organisation: Organisation, email: str, role: str, message: str = ""
 ) -> tuple[Invitation, str]:
@@ -40,7 +41,7 @@ def invite_person(
     return _send(actor, wanted, role=Role(role).value, party_kind="", message=message)
 
 
-@transaction.atomic
+@service
 def invite_partner(
     *, actor: User, project: Project, email: str, party_kind: str, message: str = ""
 ) -> tuple[Invitation, str]:
@@ -52,11 +53,12 @@ def invite_partner(
     return _send(actor, wanted, role="", party_kind=PartyKind(party_kind).value, message=message)
 
 
-@transaction.atomic
+@service
 def invitation_resend(*, actor: User, invitation: Invitation) -> tuple[Invitation, str]:
     """A new invitation with a new token in place of this one, which stops working."""
     require(actor, _action(invitation), invitation.organisation)
-    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    _organisation_lock(invitation.organisation)
+    invitation = Invitation.objects.select_for_update(no_key=True).get(pk=invitation.pk)
     if invitation.state in (InvitationState.ACCEPTED, InvitationState.SUPERSEDED):
         raise AppError("CL-1609", f"The invitation is {invitation.get_state_display().lower()}.")
     wanted: dict[str, Any] = {
@@ -74,11 +76,11 @@ def invitation_resend(*, actor: User, invitation: Invitation) -> tuple[Invitatio
     )
 
 
-@transaction.atomic
+@service
 def invitation_revoke(*, actor: User, invitation: Invitation) -> Invitation:
     """Withdraw a pending invitation: its link stops working at once."""
     require(actor, _action(invitation), invitation.organisation)
-    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    invitation = Invitation.objects.select_for_update(no_key=True).get(pk=invitation.pk)
     if invitation.state != InvitationState.PENDING:
         raise AppError("CL-1609", f"The invitation is {invitation.get_state_display().lower()}.")
     return _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked")
@@ -90,7 +92,7 @@ def invitation_opened(invitation: Invitation) -> None:
         Invitation.objects.filter(pk=invitation.pk, opened_at=None).update(opened_at=timezone.now())
 
 
-@transaction.atomic
+@service
 def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membership:
     """Become a member with the invited role; only the invited, verified address may."""
     invitation = _open_locked(invitation)
@@ -109,7 +111,7 @@ def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membersh
     return membership
 
 
-@transaction.atomic
+@service
 def invitation_accept_partner(*, actor: User, invitation: Invitation, organisation: Organisation) -> Participation:
     """Let an organisation of the actor's join the project as the invited kind of party."""
     invitation = _open_locked(invitation)
@@ -143,7 +145,7 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
     return participation
 
 
-@transaction.atomic
+@service
 def invitation_decline(*, actor: User | None, invitation: Invitation, reason: str = "") -> Invitation:
     """Say no, with or without an account; whoever holds the link may."""
     invitation = _open_locked(invitation)
@@ -165,7 +167,7 @@ def _send(
     again: bool = False,
 ) -> tuple[Invitation, str]:
     """Store a new invitation, supersede the open ones to the same target, mail on commit."""
-    Organisation.objects.select_for_update().get(pk=wanted["organisation"].pk)
+    _organisation_lock(wanted["organisation"])
     now = timezone.now()
     recent = Invitation.objects.filter(organisation=wanted["organisation"], created_at__gt=now - timedelta(hours=1))
     if recent.count() >= MAX_PER_HOUR:
@@ -177,7 +179,8 @@ def _send(
             f"Wait {seconds // 60 + 1} minutes, then go on.",
             details={"retry_after": seconds},
         )
-    for earlier in Invitation.objects.select_for_update().filter(**wanted, state=InvitationState.PENDING):
+    earlier_ones = Invitation.objects.select_for_update(no_key=True).filter(**wanted, state=InvitationState.PENDING)
+    for earlier in earlier_ones.order_by("pk"):
         earlier.state, earlier.decided_at = InvitationState.SUPERSEDED, now
         earlier.save()
     token = new_token(PREFIX)
@@ -196,9 +199,14 @@ def _send(
     return invitation, token
 
 
+def _organisation_lock(organisation: Organisation) -> None:
+    """One sender of an organisation's invitations at a time; taken before the invitations themselves."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+
+
 def _open_locked(invitation: Invitation) -> Invitation:
     """The invitation under a lock, provided that it can still be answered."""
-    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    invitation = Invitation.objects.select_for_update(no_key=True).get(pk=invitation.pk)
     if not invitation.is_open:
         raise AppError("CL-1602", f"The invitation is {invitation.shown_state}.")
     return invitation

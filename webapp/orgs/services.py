@@ -12,6 +12,7 @@ from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_id
 from webapp.core.live import notify_org
+from webapp.core.transactions import service
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
 from webapp.orgs.permissions import Action, require
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
 
 
-@transaction.atomic
+@service
 def organisation_create(*, actor: User, name: str, kind: str, contact_email: str = "") -> Organisation:
     """A new organisation with its maker as its administrator."""
     name = " ".join(name.split())
@@ -48,7 +49,7 @@ def organisation_create(*, actor: User, name: str, kind: str, contact_email: str
     return organisation
 
 
-@transaction.atomic
+@service
 def organisation_update(
     *,
     actor: User,
@@ -61,7 +62,7 @@ def organisation_update(
 ) -> Organisation:
     """Change the profile. The slug stays: contracts and charts call the organisation by it."""
     require(actor, Action.MANAGE_ORGANISATION, organisation)
-    organisation = Organisation.objects.select_for_update().get(pk=organisation.pk)
+    organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
     name = " ".join(name.split())
     if Organisation.objects.filter(name__iexact=name).exclude(pk=organisation.pk).exists():
         raise AppError("CL-1605", f"An organisation named {name} exists already.", "Choose another name.")
@@ -93,7 +94,7 @@ def organisation_update(
     return organisation
 
 
-@transaction.atomic
+@service
 def membership_role_change(*, actor: User, membership: Membership, role: str) -> Membership:
     """Give a member another role; the last administrator keeps theirs."""
     require(actor, Action.MANAGE_ORGANISATION, membership.organisation)
@@ -110,7 +111,7 @@ def membership_role_change(*, actor: User, membership: Membership, role: str) ->
     return membership
 
 
-@transaction.atomic
+@service
 def membership_deactivate(*, actor: User, membership: Membership) -> Membership:
     """Take the person's access away; what they did stays in the record. People may leave by themselves."""
     if actor.pk != membership.user_id:
@@ -125,7 +126,7 @@ def membership_deactivate(*, actor: User, membership: Membership) -> Membership:
     return membership
 
 
-@transaction.atomic
+@service
 def membership_reactivate(*, actor: User, membership: Membership) -> Membership:
     """Give a deactivated member the former role again."""
     require(actor, Action.MANAGE_ORGANISATION, membership.organisation)
@@ -140,7 +141,7 @@ def membership_reactivate(*, actor: User, membership: Membership) -> Membership:
 
 def _locked(membership: Membership) -> Membership:
     """The membership, after the organisation's row was locked: two admins cannot remove each other at once."""
-    Organisation.objects.select_for_update().get(pk=membership.organisation_id)
+    Organisation.objects.select_for_update(no_key=True).get(pk=membership.organisation_id)
     return Membership.objects.select_related("user", "organisation").get(pk=membership.pk)
 
 

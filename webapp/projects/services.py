@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
+from webapp.core.transactions import service
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Participation, Project
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 LIVE_STATES = ("starting", "training", "recovering", "paused", "finishing", "stopping")
 
 
-@transaction.atomic
+@service
 def project_create(
     *, actor: User, organisation: Organisation, name: str, goal: str = "", lawful_basis: str = ""
 ) -> Project:
@@ -36,11 +35,11 @@ def project_create(
     return project
 
 
-@transaction.atomic
+@service
 def project_update(*, actor: User, project: Project, name: str, goal: str, lawful_basis: str) -> Project:
     """Change what the project says about itself."""
     require(actor, Action.CREATE_PROJECT, project.owner)
-    project = Project.objects.select_for_update().get(pk=project.pk)
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     wanted = {"name": " ".join(name.split()), "goal": goal.strip(), "lawful_basis": lawful_basis.strip()}
     changes = {field: value for field, value in wanted.items() if getattr(project, field) != value}
     for field, value in changes.items():
@@ -51,11 +50,11 @@ def project_update(*, actor: User, project: Project, name: str, goal: str, lawfu
     return project
 
 
-@transaction.atomic
+@service
 def project_archive(*, actor: User, project: Project, archived: bool) -> Project:
     """Put a project away, or take it out again; nothing is deleted."""
     require(actor, Action.CREATE_PROJECT, project.owner)
-    project = Project.objects.select_for_update().get(pk=project.pk)
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     if project.is_archived != archived:
         project.is_archived = archived
         project.save()
@@ -63,7 +62,7 @@ def project_archive(*, actor: User, project: Project, archived: bool) -> Project
     return project
 
 
-@transaction.atomic
+@service
 def participation_end(*, actor: User, participation: Participation) -> Participation:
     """An organisation leaves a project, or the owner removes it; the owner itself cannot leave."""
     project = participation.project
@@ -71,7 +70,7 @@ def participation_end(*, actor: User, participation: Participation) -> Participa
     if participation.organisation_id == project.owner_id:
         raise AppError("CL-1609", "The organisation that owns the project cannot leave it.", "Archive the project.")
     require(actor, Action.INVITE_PARTNERS, _acting_for(actor, own, project.owner))
-    participation = Participation.objects.select_for_update().get(pk=participation.pk)
+    participation = Participation.objects.select_for_update(no_key=True).get(pk=participation.pk)
     live = project.runs.filter(state__in=LIVE_STATES, participants__organisation=own).first()
     if live is not None:
         raise AppError("CL-1609", f"{own.name} takes part in {live.name}, which is under way.", "Stop that run first.")

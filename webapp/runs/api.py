@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router
 
@@ -18,8 +17,10 @@ from webapp.adapters.models import AdapterState
 from webapp.adapters.services import adapter_download
 from webapp.adapters.views import archive_response, file_name
 from webapp.core.idempotency import idempotent
+from webapp.core.transactions import service
 from webapp.orgs.models import Organisation
 from webapp.orgs.selectors import organisations_of
+from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for
 from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.models import Run
@@ -98,21 +99,23 @@ def create_run(request: HttpRequest, payload: RunIn) -> tuple[int, RunDetail]:
     project = project_get_for(user=caller.user, project_id=payload.project)
     config = _config(payload.config, payload.config_yaml)
     RunConfig.parse(config)
-    with transaction.atomic():
-        run = run_draft_save(
-            actor=caller.user,
-            project=project,
-            organisation=_organisation(caller, payload.organisation),
-            name=payload.name,
-            note=payload.note,
-            config=config,
-            parties=_parties(payload.parties),
-            public_prompts=payload.public_prompts,
-            start_when_approved=payload.start_when_approved,
-        )
-        if payload.submit:
-            run = run_submit(actor=caller.user, run=run)
-    return 201, RunDetail.of(run)
+    return 201, RunDetail.of(_draft_and_submit(caller, project, config, payload))
+
+
+@service
+def _draft_and_submit(caller: Principal, project: Project, config: dict[str, Any], payload: RunIn) -> Run:
+    run = run_draft_save(
+        actor=caller.user,
+        project=project,
+        organisation=_organisation(caller, payload.organisation),
+        name=payload.name,
+        note=payload.note,
+        config=config,
+        parties=_parties(payload.parties),
+        public_prompts=payload.public_prompts,
+        start_when_approved=payload.start_when_approved,
+    )
+    return run_submit(actor=caller.user, run=run) if payload.submit else run
 
 
 @router.post("/estimate", auth=READ_AUTH[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from webapp.adapters.models import AdapterState
@@ -14,6 +13,7 @@ from webapp.adapters.services.packaging import CHECK_DEADLINE
 from webapp.adapters.tasks import join, package
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
+from webapp.core.transactions import service
 from webapp.runs.lifecycle.assignments import checkers
 from webapp.runs.lifecycle.failing import failure_of, run_fail
 from webapp.runs.lifecycle.participation import phase_set
@@ -35,13 +35,14 @@ SILENT_BEATS = 3
 def sweep() -> None:
     """Look at every live run once. Each run has its own short transaction."""
     for run_id in Run.objects.filter(state__in=LIVE).values_list("id", flat=True):
-        with transaction.atomic():
-            run = run_lock(run_id)
-            if run.state in LIVE:
-                _sweep_run(run)
+        _sweep_run(run_id)
 
 
-def _sweep_run(run: Run) -> None:
+@service
+def _sweep_run(run_id: str) -> None:
+    run = run_lock(run_id)
+    if run.state not in LIVE:
+        return
     parts = list(run.participants.select_related("worker", "organisation"))
     _mark_silent(run, parts)
     age = timezone.now() - run.state_since

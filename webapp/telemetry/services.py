@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
 from pydantic import ValidationError
 
 from splitcore.errors import AppError
 from webapp.core.live import notify_run
+from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
@@ -36,15 +36,15 @@ def batch_store(*, worker: Worker, run_id: str, batch: TelemetryBatch) -> Teleme
     return records_store(participant=participant, batch=batch)
 
 
-@transaction.atomic
+@service
 def records_store(*, participant: Participant, batch: TelemetryBatch) -> TelemetryReply:
     """Store the records that are new and follow without a gap; the reply says how far the hub has come.
 
     Sending a batch again changes nothing. Records beyond a gap are left: the worker sends again from the reply's mark.
     """
-    run = Run.objects.select_for_update(of=("self",)).get(pk=participant.run_id)
+    run = Run.objects.select_for_update(of=("self",), no_key=True).get(pk=participant.run_id)
     row = (
-        Participant.objects.select_for_update(of=("self",))
+        Participant.objects.select_for_update(of=("self",), no_key=True)
         .select_related("organisation", "worker")
         .get(pk=participant.pk)
     )
@@ -117,12 +117,12 @@ def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord
     return rows
 
 
-@transaction.atomic
+@service
 def event_record(
     *, run: Run, name: str, detail: str = "", error: ErrorInfo | None = None, participant: Participant | None = None
 ) -> Record:
     """Store an event of the hub's own on the run's timeline."""
-    row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
+    row = Run.objects.select_for_update(of=("self",), no_key=True).get(pk=run.pk)
     payload = EventPayload(name=name, detail=detail, error=error)
     row.record_count += 1
     record = Record.objects.create(

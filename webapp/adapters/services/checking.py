@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
 
@@ -13,6 +12,7 @@ from webapp.adapters.models import Adapter, AdapterState
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
+from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import part_lock
 from webapp.runs.lifecycle.assignments import checkers, pending_adapters
@@ -30,11 +30,11 @@ def checks_open(run: Run) -> bool:
     return any(any(True for _ in pending_adapters(row)) for row in checkers(run))
 
 
-@transaction.atomic
+@service
 def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Adapter:
     """Store one worker's report. The first complete load makes the adapter ready; a failed check fails it."""
     run, participant = part_lock(worker, run_id, report.participant_id)
-    adapter = run.adapters.select_for_update().filter(pk=report.adapter_id).first()
+    adapter = run.adapters.select_for_update(no_key=True).filter(pk=report.adapter_id).first()
     if adapter is None:
         raise Http404("No such adapter.")
     if adapter.party not in ("", participant.party) and participant.role == ParticipantRole.CLIENT:

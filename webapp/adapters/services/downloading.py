@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.db import transaction
 from django.http import Http404
 
 from splitcore.errors import AppError
@@ -13,6 +12,7 @@ from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.selectors import recipient_organisations
 from webapp.adapters.services.segments import media_path
 from webapp.audit.services import audit_record
+from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, can, denial
@@ -39,7 +39,7 @@ def download_organisation(user: User, adapter: Adapter) -> Organisation:
     )
 
 
-@transaction.atomic
+@service
 def adapter_download(*, actor: User, adapter: Adapter) -> Path:
     """The verified archive, for a recipient; every download is in the audit log."""
     organisation = download_organisation(actor, adapter)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from django.db import transaction
-
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.segments import CONFIG, SEGMENT, WEIGHTS
 from splitcore.config import RunConfig, exchange_of
@@ -17,6 +15,7 @@ from webapp.adapters.services.segments import media_path, read_metadata
 from webapp.adapters.services.tokenizer import tokenizer_files, tokenizer_stands_alone
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
+from webapp.core.transactions import service
 from webapp.runs.lifecycle.failing import run_fail
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.services.locking import run_lock
@@ -89,11 +88,14 @@ def adapter_join(run_id: str) -> None:
             adapter, _ = Adapter.objects.get_or_create(run=run, party=party)
             _join_one(run, config, adapter, segments)
     except AppError as error:
-        with transaction.atomic():
-            locked = run_lock(run_id)
-            run_fail(locked, error_info(error.code, error.message, error.remedy), phase="joining")
+        _fail(run_id, error)
         return
     _announce(run_id)
+
+
+@service
+def _fail(run_id: str, error: AppError) -> None:
+    run_fail(run_lock(run_id), error_info(error.code, error.message, error.remedy), phase="joining")
 
 
 def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segment]) -> None:
@@ -115,13 +117,13 @@ def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segm
     adapter.save()
 
 
+@service
 def _announce(run_id: str) -> None:
-    with transaction.atomic():
-        run = run_lock(run_id)
-        if run.state != RunState.FINISHING:
-            return
-        run.adapters.filter(state=AdapterState.COLLECTING).update(state=AdapterState.JOINED)
-        timeline_event(run, "adapter.joined", "The segments are joined; recipients' workers load the adapter now.")
-        audit_record(actor=None, action="adapter.joined", project_id=run.project_id, object_id=run.id)
-        for worker_id in set(run.participants.values_list("worker_id", flat=True)):
-            wake_worker(worker_id, "check")
+    run = run_lock(run_id)
+    if run.state != RunState.FINISHING:
+        return
+    run.adapters.filter(state=AdapterState.COLLECTING).update(state=AdapterState.JOINED)
+    timeline_event(run, "adapter.joined", "The segments are joined; recipients' workers load the adapter now.")
+    audit_record(actor=None, action="adapter.joined", project_id=run.project_id, object_id=run.id)
+    for worker_id in set(run.participants.values_list("worker_id", flat=True)):
+        wake_worker(worker_id, "check")

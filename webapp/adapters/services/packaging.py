@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from splitcore.config import RunConfig
@@ -18,6 +17,7 @@ from webapp.adapters.services.archives import checksums, write_zip
 from webapp.adapters.services.checking import checks_open
 from webapp.adapters.services.segments import media_path
 from webapp.adapters.services.tokenizer import tokenizer_files
+from webapp.core.transactions import service
 from webapp.runs.models import DesiredState, Run, RunState
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import run_move
@@ -85,10 +85,10 @@ def adapter_package(run_id: str) -> None:
     for adapter in run.adapters.filter(state=AdapterState.READY).select_related("run"):
         archive = str(Path(adapter.folder).with_suffix(".zip"))
         built[adapter.id] = (archive, *write_zip(media_path(archive), package_entries(adapter)))
-    with transaction.atomic():
-        _complete(run_id, built)
+    _complete(run_id, built)
 
 
+@service
 def _complete(run_id: str, built: dict[str, tuple[str, str, int]]) -> None:
     run = run_lock(run_id)
     if run.state != RunState.FINISHING:

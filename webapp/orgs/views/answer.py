@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from splitcore.errors import AppError
 from webapp.core.errors import http_status
 from webapp.core.throttle import client_address, throttle_check, throttle_count
+from webapp.core.transactions import service
 from webapp.orgs.disclosure import matrix_for
 from webapp.orgs.forms import DeclineForm, JoinForm
 from webapp.orgs.invitations import (
@@ -104,7 +104,7 @@ def _unknown(request: HttpRequest) -> HttpResponse:
     return render(request, "orgs/invitation_unknown.html", {"error": AppError("CL-1602")}, status=404)
 
 
-@transaction.atomic
+@service
 def _accept(request: HttpRequest, found: Invitation, form: JoinForm | None) -> Organisation:
     """Carry out the acceptance; returns the organisation for which the person acts from now on."""
     assert request.user.is_authenticated

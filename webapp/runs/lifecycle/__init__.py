@@ -5,6 +5,7 @@ from webapp.runs.lifecycle.observing import metric_observed, participant_beat
 from webapp.runs.lifecycle.participation import (
     participant_claim,
     participant_exit,
+    runs_lock,
     server_ready,
     verdict_record,
     worker_shut_out,
@@ -16,6 +17,7 @@ __all__ = [
     "participant_beat",
     "participant_claim",
     "participant_exit",
+    "runs_lock",
     "server_ready",
     "settled_for",
     "verdict_record",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from django.db import transaction
 from django.utils import timezone
 
+from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.participation import phase_set
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
+from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, run_announce, run_move
 from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase
@@ -130,14 +131,22 @@ def _weighted(entries: list[dict[str, Any]]) -> float | None:
     return sum(float(entry["loss"]) * int(entry["tokens"]) for entry in entries) / tokens if tokens else None
 
 
-@transaction.atomic
 def participant_beat(*, worker: Worker, lanes: list[dict[str, Any]]) -> None:
     """A worker is alive: note it for each live part, and take up what it says of each lane's phase and step."""
-    rows = Participant.objects.filter(worker=worker, run__state__in=LIVE).select_related(
-        "run", "organisation", "worker"
-    )
     told = {str(lane.get("participant_id")): lane for lane in lanes if isinstance(lane, dict)}
-    for row in rows:
+    live = Participant.objects.filter(worker=worker, run__state__in=LIVE)
+    for run_id in live.order_by("run_id").values_list("run_id", flat=True).distinct():
+        _beat_in_run(worker, run_id, told)
+
+
+@service
+def _beat_in_run(worker: Worker, run_id: str, told: dict[str, dict[str, Any]]) -> None:
+    """One run's parts of the worker, read under the run's lock: an exit that came first is not written over."""
+    run = run_lock(run_id)
+    if run.state not in LIVE:
+        return
+    for row in run.participants.filter(worker=worker).select_related("organisation", "worker"):
+        row.run = run
         was_dropped = row.phase == Phase.DROPPED
         row.last_beat_at = timezone.now()
         lane = told.get(row.id)
@@ -147,8 +156,8 @@ def participant_beat(*, worker: Worker, lanes: list[dict[str, Any]]) -> None:
             phase_set(row, Phase(row.metrics.get("phase_before_drop") or Phase.STARTING))
         row.save(update_fields=["last_beat_at", "phase", "phase_since", "step", "updated_at"])
         if was_dropped:
-            timeline_event(row.run, "participant.returned", f"{worker.name} is back.", participant=row)
-            run_announce(row.run)
+            timeline_event(run, "participant.returned", f"{worker.name} is back.", participant=row)
+            run_announce(run)
 
 
 def _lane(row: Participant, lane: dict[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.queueing import enqueue_on_commit
+from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
@@ -16,6 +16,7 @@ from webapp.runs.lifecycle.turns import has_turn, next_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
 from webapp.runs.services.control import stop_if_all_gone, wake_participants
+from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
@@ -32,7 +33,7 @@ def phase_set(participant: Participant, phase: Phase) -> bool:
     return True
 
 
-@transaction.atomic
+@service
 def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Participant:
     """Store what the site's own policy says of the contract. A refusal keeps the run from being approved."""
     run, participant = part_lock(worker, run_id, verdict.participant_id)
@@ -69,7 +70,7 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
     return participant
 
 
-@transaction.atomic
+@service
 def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimReply:
     """Give a job its part and the next attempt number; every message of an older one is refused from here on."""
     run, participant = part_lock(worker, run_id, claim.participant_id)
@@ -96,7 +97,7 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
     return ClaimReply(attempt=participant.attempt, desired=Desired(run.desired))
 
 
-@transaction.atomic
+@service
 def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
     """Store where the server half listens, and wake the clients that wait for it."""
     run, participant = part_lock(worker, run_id, ready.participant_id)
@@ -110,7 +111,7 @@ def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
     return participant
 
 
-@transaction.atomic
+@service
 def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
     """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
     run, participant = part_lock(worker, run_id, exit_.participant_id)
@@ -149,13 +150,27 @@ def _is_own_failure(exit_: Exit) -> bool:
     return exit_.outcome == "failed" and exit_.error is not None and exit_.error.code not in EXPECTED
 
 
-@transaction.atomic
+def runs_lock(worker: Worker) -> None:
+    """Lock every run that a worker has a part in and that has not ended, in one order, before the worker's own row.
+
+    Those that wait for their start are among them: none can start with a worker that is being shut out.
+    """
+    open_states = [*LIVE, RunState.AWAITING, RunState.APPROVED]
+    runs = Run.objects.filter(participants__worker=worker, state__in=open_states).order_by("id")
+    for run_id in list(runs.values_list("id", flat=True).distinct()):
+        run_lock(run_id)
+
+
+@service
 def worker_shut_out(*, worker: Worker) -> None:
-    """A worker was revoked or has left: whatever it says from now on is refused, so its live runs fail with that."""
+    """A worker was revoked or has left: whatever it says from now on is refused, so its live runs fail with that.
+
+    The caller has locked the runs (`runs_lock`) and then the worker.
+    """
     live = Participant.objects.filter(worker=worker, run__state__in=LIVE, outcome="").exclude(
         role=ParticipantRole.EVALUATOR
     )
-    for run_id, participant_id in list(live.values_list("run_id", "id")):
+    for run_id, participant_id in list(live.order_by("run_id", "id").values_list("run_id", "id")):
         run, participant = part_lock(worker, run_id, participant_id)
         if participant.outcome or run.state not in LIVE:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 
 from splitcore.config import RunConfig, override_problems
@@ -10,6 +9,7 @@ from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
+from webapp.core.transactions import service
 from webapp.fleet.models import WorkerModel, WorkerState
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
@@ -94,7 +94,7 @@ def run_check(run: Run) -> RunConfig:
     return config
 
 
-@transaction.atomic
+@service
 def run_submit(*, actor: User, run: Run) -> Run:
     """Freeze the contract, ask each participating organisation for its approval and each worker for its verdict."""
     require(actor, Action.SUBMIT_RUN, run.organisation)
@@ -144,7 +144,7 @@ def approve_if_complete(run: Run) -> bool:
     return True
 
 
-@transaction.atomic
+@service
 def approval_decide(
     *, actor: User, run: Run, organisation: Organisation, approve: bool, contract_hash: str, reason: str = ""
 ) -> Approval:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -10,6 +9,7 @@ from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
+from webapp.core.transactions import service
 from webapp.orgs.permissions import Action, require
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import require_stop
@@ -48,7 +48,7 @@ def start_locked(run: Run) -> None:
     want(run, DesiredState.RUNNING)
 
 
-@transaction.atomic
+@service
 def run_start(*, actor: User, run: Run) -> Run:
     """Start an approved run."""
     require(actor, Action.CONTROL_RUN, run.organisation)
@@ -60,7 +60,7 @@ def run_start(*, actor: User, run: Run) -> Run:
     return run
 
 
-@transaction.atomic
+@service
 def run_pause(*, actor: User, run: Run) -> Run:
     """Ask every worker to hold after its current step."""
     require_stop(actor, run)
@@ -71,7 +71,7 @@ def run_pause(*, actor: User, run: Run) -> Run:
     return run
 
 
-@transaction.atomic
+@service
 def run_resume(*, actor: User, run: Run) -> Run:
     """Let a paused run go on, or a failed one from its checkpoints."""
     require(actor, Action.CONTROL_RUN, run.organisation)
@@ -120,7 +120,7 @@ def stop_locked(run: Run, detail: str) -> None:
     stop_if_all_gone(run)
 
 
-@transaction.atomic
+@service
 def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     """Stop a run: at once where nothing runs yet, else when each worker has confirmed it."""
     require_stop(actor, run)
@@ -139,7 +139,7 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     return run
 
 
-@transaction.atomic
+@service
 def run_archive(*, actor: User, run: Run, archived: bool = True) -> Run:
     """Take an ended or draft run out of the lists, or bring it back. Nothing is deleted."""
     require(actor, Action.CONFIGURE_RUN, run.organisation)

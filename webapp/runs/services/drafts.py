@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
-
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
+from webapp.core.transactions import service
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
@@ -113,7 +112,7 @@ def approvals_void(run: Run) -> None:
     run_move(run, RunState.DRAFT, detail="The configuration was changed; approvals are void.")
 
 
-@transaction.atomic
+@service
 def run_draft_save(
     *,
     actor: User,
@@ -180,7 +179,7 @@ def _store(run: Run, draft: Draft, *, actor: User, tab: str) -> None:
     run.save(update_fields=["draft_version", "draft_edits", "updated_at"])
 
 
-@transaction.atomic
+@service
 def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
     """A new draft of `organisation` with the same configuration and parties; `parent` is what a diff compares with."""
     require(actor, Action.CONFIGURE_RUN, organisation)

@@ -8,11 +8,11 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
 from webapp.accounts.models import User
 from webapp.accounts.scopes import Scope
 from webapp.accounts.services import token_create
+from webapp.core.transactions import service
 from webapp.fleet.enrolment import enrolment_token_create
 from webapp.orgs.invitations import invitation_accept_partner, invite_partner
 from webapp.orgs.models import Organisation
@@ -36,9 +36,9 @@ class Command(BaseCommand):
         """Make everything in one transaction."""
         if Organisation.objects.exists():
             raise CommandError("The hub has organisations already; the demo wants an empty one.")
-        with transaction.atomic():
-            self.stdout.write(json.dumps(self._seed()))
+        self.stdout.write(json.dumps(self._seed()))
 
+    @service
     def _seed(self) -> dict[str, Any]:
         people = {key: self._person(key, name, kind, person) for key, name, kind, person, _ in _PARTIES}
         owner, owner_organisation, _ = people["clinic"]
