@@ -8,6 +8,7 @@ from webapp.api import api
 from webapp.core.views import too_many_requests
 
 handler404 = "webapp.core.views.not_found"
+handler500 = "webapp.core.views.server_error"
 urlpatterns = [
     path("", include("webapp.core.urls")),
     path("accounts/", include("allauth.urls")),

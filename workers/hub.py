@@ -34,9 +34,10 @@ Reply = TypeVar("Reply", bound=BaseModel)
 class HubError(AppError):
     """The hub's refusal, or its absence. `transient` says whether the same request may succeed later."""
 
-    def __init__(self, error: AppError, *, status: int = 0) -> None:
+    def __init__(self, error: AppError, *, status: int = 0, own: bool = False) -> None:
         super().__init__(error.code, error.message, error.remedy, details=error.details)
         self.status = status
+        self.is_fault = own and status == 500  # the hub's own code failed: no outage, and no proxy's answer
         self.transient = status == 0 or status >= 500 or status in (408, 425, 429) or error.code in STATE_CODES
 
 
@@ -186,7 +187,7 @@ def read_answer(response: httpx.Response, url: str) -> dict[str, Any]:
     if isinstance(data, dict) and isinstance(data.get("code"), str):
         code = data["code"] if data["code"] in CATALOGUE else "CL-1999"
         error = AppError(code, data.get("message"), data.get("remedy"), details=data.get("details") or {})
-        raise HubError(error, status=response.status_code)
+        raise HubError(error, status=response.status_code, own=data["code"] in CATALOGUE)
     if response.status_code >= 500:
         raise HubError(AppError("CL-1434", f"{url} answered with {response.status_code}."), status=response.status_code)
     raise HubError(AppError("CL-1433", f"{url} answered with {response.status_code}."), status=response.status_code)

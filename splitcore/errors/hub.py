@@ -20,6 +20,16 @@ HELP: dict[str, ErrorHelp] = {
         "Another program listens at the address at which the hub is to listen, or this account may not use it.",
         "Stop the other program, or choose another port with --port.",
     ),
+    "CL-1910": ErrorHelp(
+        "The hub failed at a request",
+        "The hub met a condition that it has no answer for. The request changed nothing.",
+        "Try again. If it fails again, give the hub's administrator the time: the cause is in the hub's log.",
+    ),
+    "CL-1911": ErrorHelp(
+        "The hub fails at a record again and again",
+        "The hub answered ten times with a fault of its own, and took other things from the worker in between.",
+        "Nothing else is held back: a note stands in its place. Report it to the hub's administrator.",
+    ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",
         "The program met a condition that it has no code for.",

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 from django.views.defaults import page_not_found
+from django.views.defaults import server_error as django_server_error
 
 from splitcore.errors import CATALOGUE, AppError
 from webapp.core.middleware import app_error_response
@@ -22,6 +23,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
         error = AppError("CL-1404" if request.path.startswith(API_PREFIX) else "CL-1611")
         return JsonResponse(error.to_dict(), status=404)
     return page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A fault of the hub: with a code for programs, so that a worker can tell it from a proxy's; a page for people."""
+    if request.path.startswith("/api/"):
+        return JsonResponse(AppError("CL-1910").to_dict(), status=500)
+    return django_server_error(request)
 
 
 @require_safe

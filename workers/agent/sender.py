@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from splitcore.errors import CATALOGUE
 from workers import contracts
-from workers.agent.spool import BATCH, OutboxItem, Pending, Spool
-from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryReply
+from workers.agent.faults import Faults
+from workers.agent.spool import BATCH, OutboxItem, Pending, Spool, StaleAttemptError
+from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
 from workers.hub import HubClient, HubError
 
 log = logging.getLogger(__name__)
@@ -19,28 +22,52 @@ BODIES: dict[str, type[contracts.Message]] = {
     "exit": contracts.Exit,
     "verified": contracts.VerifyReport,
 }
+NOTE = "What was recorded here is missing: a"  # how a note begins that stands for something else
 GONE_STATUS = (404,)
 GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # not this worker's business any more
 
 
 class Sender:
-    """Sends what waits. Each call goes as far as the hub lets it; HubError (transient) means: try again later."""
+    """Sends what waits. Each call goes as far as the hub lets it; HubError (transient) means: try again later.
+
+    What the hub refuses is replaced or marked; so is, after ten times, what it fails at itself while it takes other
+    things. An outage (no answer, or a proxy's 502 to 504) never counts. An exit is never given up.
+    """
 
     def __init__(self, spool: Spool, hub: HubClient, on_desired: Callable[[str, int, Desired], None]) -> None:
         self._spool, self._hub, self._on_desired = spool, hub, on_desired
         self._limit = BATCH
+        self.faults = Faults()
 
     def send_all(self) -> None:
-        """Send what is there. Raises HubError when the hub is away."""
+        """Send what is there, past what the hub fails at. Raises HubError when something is left."""
+        left = self._send_all_records()
+        waiting = {pending.participant_id for pending in self._spool.pending(limit=1)}
+        for item in self._spool.outbox():
+            if item.kind == "ready" or item.participant_id not in waiting:
+                error = self._send_message(item)
+                if error is not None:
+                    left = error
+                    waiting.add(item.participant_id)  # what comes after it waits for it
+        if left is not None:
+            raise left
+
+    def _send_all_records(self) -> HubError | None:
+        """Send every participant's records; the hub's fault at one of them does not hold the others back."""
+        failed: dict[str, HubError] = {}
         more = True
         while more:
             more = False
             for pending in self._spool.pending(limit=self._limit):
-                more = self._send_records(pending) or more
-        waiting = {pending.participant_id for pending in self._spool.pending(limit=1)}
-        for item in self._spool.outbox():
-            if item.kind == "ready" or item.participant_id not in waiting:
-                self._send_message(item)
+                if pending.participant_id in failed:
+                    continue
+                try:
+                    more = self._send_records(pending) or more
+                except HubError as error:
+                    if error.transient and not error.is_fault:
+                        raise
+                    failed[pending.participant_id] = error
+        return next(iter(failed.values()), None)
 
     def _send_records(self, pending: Pending) -> bool:
         """Send the next batch of one participant; says whether there is another one to send at once."""
@@ -49,18 +76,30 @@ class Sender:
         try:
             reply = self._hub.call("POST", f"/runs/{pending.run_id}/telemetry", batch, reply=TelemetryReply)
         except HubError as error:
-            if error.transient:
-                raise
-            self._refused(pending, batch, error)
+            self._records_failed(pending, batch, error)
             return True
         more = len(records) < len(pending.records) or len(pending.records) == self._limit
         self._limit = BATCH
+        self.faults.accepted()
         self._spool.stored(pending.participant_id, reply.stored_through)
         self._on_desired(pending.participant_id, pending.attempt, reply.desired)
         return more and reply.stored_through >= records[-1].seq
 
+    def _records_failed(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
+        """Find the one record that the hub does not take and replace it; raise what passes by itself."""
+        key = (batch.participant_id, batch.records[0].seq)
+        if error.is_fault and len(batch.records) == 1 and self.faults.again(key):
+            self._replace(batch.participant_id, batch.records[0], "CL-1911")
+        elif error.is_fault:
+            self._limit = max(1, len(batch.records) // 2)
+            raise error
+        elif error.transient:
+            raise error
+        else:
+            self._refused(pending, batch, error)
+
     def _refused(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
-        """Drop what is nobody's business any more; find the one record that the hub does not take and replace it."""
+        """Drop what is nobody's business any more; else halve the batch until one record is left, and replace it."""
         if error.status in GONE_STATUS or error.code in GONE_CODES:
             log.warning("the hub does not take records of %s: %s", pending.participant_id, error.code)
             self._spool.stored(pending.participant_id, batch.records[-1].seq)
@@ -69,24 +108,57 @@ class Sender:
         else:
             self._limit = BATCH
             record = batch.records[0]
-            if record.kind == "log":
+            if record.payload.get("message", "").startswith(NOTE):
                 raise error
-            note = LogPayload(level="warning", message=f"A {record.kind} record was refused by the hub ({error.code}).")
-            self._spool.replace(pending.participant_id, record.seq, "log", note)
+            self._replace(pending.participant_id, record, error.code)
 
-    def _send_message(self, item: OutboxItem) -> None:
+    def _replace(self, participant_id: str, record: TelemetryRecord, code: str) -> None:
+        """A typed note in the place of a record: the numbers stay without a gap, and everybody sees what is missing."""
+        log.warning("a %s record of %s was given up: %s", record.kind, participant_id, code)
+        note = LogPayload(level="warning", message=f"{NOTE} {record.kind} was not taken by the hub ({code}).")
+        self._spool.replace(participant_id, record.seq, "log", note)
+        self.faults.forget((participant_id, record.seq))
+
+    def _send_message(self, item: OutboxItem) -> HubError | None:
+        """Send one message; what holds it back, where it is to be sent again."""
         try:
             self._deliver(item)
         except HubError as error:
-            if error.transient:
-                raise
-            log.warning("the hub refused %s of %s: %s", item.kind, item.participant_id, error.code)
-            self._spool.sent(item, refused=error.code)
+            return self._message_failed(item, error)
         except OSError as error:
             log.warning("%s of %s cannot be read: %s", item.kind, item.participant_id, type(error).__name__)
-            self._spool.sent(item, refused="CL-1701")
+            self._give_up(item, "CL-1701")
         else:
+            self.faults.accepted()
             self._spool.sent(item)
+        return None
+
+    def _message_failed(self, item: OutboxItem, error: HubError) -> HubError | None:
+        """Give up what is refused, or failed at too often; an exit is sent again without its free text instead."""
+        if error.transient and not error.is_fault:
+            raise error
+        if error.is_fault and not self.faults.again(item.id):
+            return error
+        gone = error.status in GONE_STATUS or error.code in GONE_CODES
+        if item.kind == "exit" and not gone:
+            self.faults.forget(item.id)
+            self._spool.rewrite(item, _bare_exit(item))
+            return error
+        self._give_up(item, "CL-1911" if error.is_fault else error.code, told=not gone)
+        return None
+
+    def _give_up(self, item: OutboxItem, code: str, *, told: bool = True) -> None:
+        """Mark a message as refused; `told` on the run's own log, unless nobody there waits for it any more."""
+        log.warning("%s of %s was given up: %s", item.kind, item.participant_id, code)
+        self._spool.sent(item, refused=code)
+        self.faults.forget(item.id)
+        if not told:
+            return
+        note = LogPayload(level="warning", message=f"{NOTE} {item.kind} was not taken by the hub ({code}).")
+        with contextlib.suppress(StaleAttemptError):
+            self._spool.record(
+                participant_id=item.participant_id, attempt=item.attempt, kind="log", payload=note, step=None
+            )
 
     def _deliver(self, item: OutboxItem) -> None:
         path = f"/runs/{item.run_id}"
@@ -96,6 +168,22 @@ class Sender:
             self._hub.upload(f"{path}/{place}", contracts.SegmentUpload.model_validate_json(item.body), file)
             return
         self._hub.post(f"{path}/{item.kind}", BODIES[item.kind].model_validate_json(item.body))
+
+
+def _bare_exit(item: OutboxItem) -> contracts.Exit:
+    """An exit with the catalogue's words alone: nothing in it can be what the hub does not take."""
+    told = contracts.Exit.model_validate_json(item.body)
+    error = None
+    if told.error is not None:
+        code = told.error.code if told.error.code in CATALOGUE else "CL-1999"
+        error = contracts.ErrorInfo(code=code, message=CATALOGUE[code].title, remedy=CATALOGUE[code].remedy)
+    return contracts.Exit(
+        participant_id=told.participant_id,
+        attempt=told.attempt,
+        outcome=told.outcome,
+        error=error,
+        checkpoint_step=told.checkpoint_step,
+    )
 
 
 def _fitting(pending: Pending) -> list[contracts.TelemetryRecord]:

@@ -122,6 +122,7 @@ class Agent:
                 if error.code == SHUT_OUT:
                     await asyncio.to_thread(self._duty.stop_all)
                 raise
+            self._sender.faults.accepted()
             await asyncio.to_thread(self._duty.apply, wanted)
             with contextlib.suppress(HubError):
                 await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from splitcore.errors import AppError
 from workers.agent.spool_schema import migrate
-from workers.contracts import PAYLOADS, Lane, Message, RecordKind, TelemetryRecord
+from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
@@ -160,12 +160,7 @@ class Spool:
             participant["stored_through"],
             limit,
         )
-        return [
-            TelemetryRecord(
-                seq=row["seq"], kind=row["kind"], step=row["step"], at=row["at"], payload=json.loads(row["payload"])
-            )
-            for row in rows
-        ]
+        return [_record_of(row) for row in rows]
 
     def stored(self, participant_id: str, through: int) -> None:
         """The hub has everything up to `through`."""
@@ -183,8 +178,8 @@ class Spool:
         """Put another record in place of one that the hub refuses, so that the numbers stay without gaps."""
         with self._write() as connection:
             connection.execute(
-                "UPDATE records SET kind = ?, payload = ? WHERE participant_id = ? AND seq = ?",
-                (kind, payload.model_dump_json(), participant_id, seq),
+                "UPDATE records SET kind = ?, payload = ?, step = NULL, at = ? WHERE participant_id = ? AND seq = ?",
+                (kind, payload.model_dump_json(), datetime.now(UTC).isoformat(), participant_id, seq),
             )
 
     # ── messages that must arrive ──
@@ -212,6 +207,11 @@ class Spool:
         rows = self._read("SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY id")
         names = OutboxItem.__dataclass_fields__
         return [OutboxItem(**{name: row[name] for name in names}) for row in rows]
+
+    def rewrite(self, item: OutboxItem, body: Message) -> None:
+        """Put another body in place of a message's that the hub does not take."""
+        with self._write() as connection:
+            connection.execute("UPDATE outbox SET body = ? WHERE id = ?", (body.model_dump_json(), item.id))
 
     def sent(self, item: OutboxItem, *, refused: str = "") -> None:
         """The hub has taken the message, or refused it for good with this code."""
@@ -322,3 +322,13 @@ class Spool:
             entry = {"at": at, "run_id": row["run_id"], "kind": row["kind"], "step": None, "content": row["content"]}
             entries.append({**entry, "bytes": size})
         return sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)[:limit]
+
+
+def _record_of(row: sqlite3.Row) -> TelemetryRecord:
+    """A stored record; in place of one that an older version stored beyond today's bounds, a note."""
+    try:
+        payload = json.loads(row["payload"])
+        return TelemetryRecord(seq=row["seq"], kind=row["kind"], step=row["step"], at=row["at"], payload=payload)
+    except ValueError:
+        note = LogPayload(level="warning", message="A record of an older version was outside today's bounds (CL-1415).")
+        return TelemetryRecord(seq=row["seq"], kind="log", at=datetime.now(UTC), payload=note.model_dump())

@@ -140,3 +140,14 @@ def test_a_signature_that_is_not_ascii_is_wrong_and_no_fault_of_the_hub(w):
     signed = give_key(w.workers[0]).headers("GET", "/api/worker/v1/assignments")
     answer = Client().get("/api/worker/v1/assignments", headers=signed | {HEADER_SIGNATURE: "é" * 20})
     assert (answer.status_code, answer.json()["code"]) == (401, "CL-1411")
+
+
+def test_a_fault_of_the_hub_has_a_code_that_no_proxy_sends(w, monkeypatch):
+    monkeypatch.setattr("webapp.fleet.worker_api.runs.batch_store", lambda **_: 1 / 0)
+    signed = give_key(w.workers[0])
+    body = batch(w.part(0), metric(1)).model_dump_json().encode()
+    path = f"/api/worker/v1/runs/{w.run.id}/telemetry"
+    headers = signed.headers("POST", path, body)
+    client = Client(raise_request_exception=False)
+    answer = client.post(path, body, content_type="application/json", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (500, "CL-1910")

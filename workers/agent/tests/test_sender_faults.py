@@ -1,0 +1,146 @@
+"""The sender against a hub that fails by itself at one thing and takes the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers.agent.faults import FAULTS
+from workers.agent.sender import Sender
+from workers.agent.spool import Spool
+from workers.contracts import ErrorInfo, Exit, LogPayload
+from workers.hub import HubClient, HubError
+from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
+
+OWN: Answer = (500, {"code": "CL-1910", "message": "The hub failed.", "remedy": "", "details": {}})
+PROXY: list[Answer] = [(502, {}), (503, {}), (504, {}), (500, {}), (500, {"error": "nginx"})]
+POISON = "poison"
+
+
+@dataclass
+class FailingHub(FakeHub):
+    """Fails at what holds the poison, with the given answer."""
+
+    fails_with: Answer = OWN
+    failures: int = 0
+    everything: bool = False
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
+        """The fault, or what a hub answers."""
+        text = json.dumps(body) if isinstance(body, dict) else ""
+        if self.everything or POISON in text:
+            self.failures += 1
+            return self.fails_with
+        return super().answer(method, path, body)
+
+
+@dataclass
+class Bench:
+    """A spool, a hub and the sender between them."""
+
+    hub: FailingHub
+    spool: Spool
+    sender: Sender
+
+    def log(self, message: str, participant: str = "prt_1") -> None:
+        payload = LogPayload(level="info", message=message)
+        self.spool.record(participant_id=participant, attempt=1, kind="log", payload=payload)
+
+    def exit(self, message: str = "all is well") -> None:
+        error = ErrorInfo(code="CL-1521", message=message, remedy=message, where=message)
+        body = Exit(participant_id="prt_1", attempt=1, outcome="failed", error=error, checkpoint_step=7)
+        self.spool.post(run_id="run_1", participant_id="prt_1", kind="exit", attempt=1, body=body)
+
+    def rounds(self, count: int, between: Callable[[], None] = lambda: None) -> None:
+        for _ in range(count):
+            with suppress(HubError):
+                self.sender.send_all()
+            between()
+
+    def messages(self, participant: str = "prt_1") -> list[str]:
+        kept = self.hub.records.get(participant, {})
+        return [kept[seq]["payload"]["message"] for seq in sorted(kept)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    hub = FailingHub()
+    with fake_hub(hub):
+        home = enrolled_home(tmp_path, hub.url)
+        spool = Spool(home.spool_file)
+        for participant in ("prt_1", "prt_2"):
+            spool.claim(run_id="run_1", participant_id=participant, attempt=1)
+        client = HubClient.of(home)
+        yield Bench(hub, spool, Sender(spool, client, lambda *_: None))
+        client.close()
+
+
+def test_a_record_at_which_the_hub_fails_is_given_up_and_named_while_the_others_arrive(bench: Bench) -> None:
+    for message in ("one", POISON, "three"):
+        bench.log(message)
+    bench.exit()
+    bench.rounds(2 * FAULTS, bench.sender.faults.accepted)
+    first, note, third = bench.messages()
+    assert (first, third) == ("one", "three")
+    assert "CL-1911" in note
+    assert bench.hub.failures >= FAULTS
+    assert len(bench.hub.bodies("/exit")) == 1
+    assert any("CL-1911" in entry["content"] for entry in bench.spool.ledger())
+
+
+def test_one_participants_record_holds_no_other_participant_back(bench: Bench) -> None:
+    bench.log(POISON)
+    bench.log("of another run", "prt_2")
+    bench.rounds(1)
+    assert bench.messages("prt_2") == ["of another run"]
+    assert bench.messages() == []
+
+
+def test_a_hub_that_takes_nothing_in_between_is_an_outage_and_loses_nothing(bench: Bench) -> None:
+    for message in ("one", "two"):
+        bench.log(message)
+    bench.exit("two")
+    bench.hub.everything = True
+    bench.rounds(4 * FAULTS)
+    bench.hub.everything = False
+    bench.rounds(2)
+    assert bench.messages() == ["one", "two"]
+    [told] = bench.hub.bodies("/exit")
+    assert told["error"]["message"] == "two"
+
+
+@pytest.mark.parametrize("answer", PROXY, ids=lambda answer: f"{answer[0]}-{len(answer[1])}")
+def test_what_a_proxy_answers_never_counts(bench: Bench, answer: Answer) -> None:
+    bench.hub.fails_with = answer
+    bench.log(POISON)
+    bench.rounds(3 * FAULTS, bench.sender.faults.accepted)
+    assert bench.messages() == []
+    [waiting] = bench.spool.pending()
+    assert waiting.records[0].payload["message"] == POISON
+
+
+def test_an_exit_at_which_the_hub_fails_is_sent_again_without_its_free_text(bench: Bench) -> None:
+    bench.exit(POISON)
+    bench.rounds(2 * FAULTS, bench.sender.faults.accepted)
+    [told] = bench.hub.bodies("/exit")
+    assert (told["outcome"], told["checkpoint_step"], told["error"]["code"]) == ("failed", 7, "CL-1521")
+    assert told["error"]["where"] == ""
+    assert bench.spool.outbox() == []
+
+
+def test_an_exit_that_is_refused_is_sent_again_without_its_free_text(bench: Bench) -> None:
+    bench.hub.fails_with = (422, {"code": "CL-1415", "message": "malformed", "remedy": "", "details": {}})
+    bench.exit(POISON)
+    bench.rounds(2)
+    [told] = bench.hub.bodies("/exit")
+    assert POISON not in json.dumps(told)
