@@ -26,6 +26,16 @@ document.addEventListener("input", (event) => {
   for (const own of document.querySelectorAll(`[data-inherits="${event.target.id}"]`)) own.placeholder = event.target.value;
 });
 
+// The value that mends a problem is one click away.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-fills]");
+  const control = button && document.getElementById(button.dataset.fills);
+  if (!control) return;
+  control.value = button.dataset.value;
+  control.dispatchEvent(new Event("input", { bubbles: true }));
+  control.focus();
+});
+
 // A problem in the summary leads to its control.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-goes-to]");
@@ -38,20 +48,21 @@ document.addEventListener("click", (event) => {
 });
 
 // A message that an htmx answer has put beside a field is tied to its control.
-document.addEventListener("htmx:oobAfterSwap", () => {
+function tieMessages() {
   for (const message of document.querySelectorAll(".cl-cfg-error[id$='-error']")) {
     const control = document.getElementById(message.id.slice(0, -"-error".length));
     if (!control) continue;
+    const words = (control.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== message.id);
+    if (!message.hidden) words.push(message.id);
     control.classList.toggle("is-invalid", !message.hidden);
-    if (message.hidden) {
-      control.removeAttribute("aria-invalid");
-      control.removeAttribute("aria-describedby");
-    } else {
-      control.setAttribute("aria-invalid", "true"); // an empty value reads as "false"
-      control.setAttribute("aria-describedby", message.id);
-    }
+    if (message.hidden) control.removeAttribute("aria-invalid");
+    else control.setAttribute("aria-invalid", "true"); // an empty value reads as "false"
+    if (words.length) control.setAttribute("aria-describedby", words.join(" "));
+    else control.removeAttribute("aria-describedby");
   }
-});
+}
+tieMessages();
+document.addEventListener("htmx:oobAfterSwap", tieMessages);
 
 // A page that came back with a problem opens where the problem is told.
 const first = document.querySelector("[data-focus-first]");

@@ -9,6 +9,7 @@ from splitcore.errors import AppError
 from webapp.projects.models import Project
 from webapp.runs.configure.forms import Problem
 from webapp.runs.configure.options import PartyOptions, party_options
+from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.preview import preview_build
 from webapp.runs.models import ParticipantRole
 from webapp.runs.services import PartyChoice
@@ -27,6 +28,9 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         problems = _sentences(error.details.get("fields", []))
     else:
         problems = _sentences(override_problems(parsed, [party.party for party in options.trainers]))
+        for conflict in policy_conflicts(parsed, options.sites):
+            problems.setdefault(conflict.path, f"{conflict.path}: {conflict.message}")
+    options.check_formats()
     preview = preview_build(project, parsed, options, [Problem(text) for text in problems.values()])
     memory = [
         {

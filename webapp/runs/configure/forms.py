@@ -24,6 +24,7 @@ class FormField:
     bound: forms.BoundField
     changed: bool
     error: str
+    mend: str = ""  # the value that mends the error with the least change
 
     @property
     def element_id(self) -> str:
@@ -164,6 +165,7 @@ class ConfigForm(forms.Form):
         for spec in field_specs():
             self.fields[spec.path] = _control(spec, models)
         self.problems: dict[str, str] = {}
+        self.mends: dict[str, str] = {}
         self.overrides.inherit({path: str(self[path].value() or "") for path in INHERITED.values()})
 
     def typed(self) -> dict[str, Any]:
@@ -200,6 +202,11 @@ class ConfigForm(forms.Form):
             else:
                 self.problems.setdefault(self._place(item["field"], item["message"]), message)
 
+    def take_conflict(self, path: str, message: str, mend: str) -> None:
+        """Put what a site's policy refuses beside its field, unless that has a problem of its own."""
+        if path not in self.problems:
+            self.problems[path], self.mends[path] = message, mend
+
     def _place(self, field: str, message: str = "") -> str:
         """The field that a problem belongs to: its own, else the first one of its section that the message names."""
         parts = field.split(".")
@@ -216,7 +223,13 @@ class ConfigForm(forms.Form):
         """The form in sections, each field with its state."""
         changed = set(changed_paths(self.typed()))
         drawn = {
-            spec.path: FormField(spec, self[spec.path], spec.path in changed, self.problems.get(spec.path, ""))
+            spec.path: FormField(
+                spec,
+                self[spec.path],
+                spec.path in changed,
+                self.problems.get(spec.path, ""),
+                self.mends.get(spec.path, ""),
+            )
             for spec in field_specs()
         }
         for key, (title, text) in SECTIONS.items():

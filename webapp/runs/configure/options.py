@@ -12,6 +12,7 @@ from webapp.fleet.presence import worker_is_online
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
 from webapp.runs.configure.overrides import DataParty
+from webapp.runs.configure.policies import Site, format_clash
 from webapp.runs.models import ParticipantRole, Run
 from webapp.runs.services import PartyChoice, party_names
 
@@ -44,6 +45,17 @@ class OrganisationOption:
     role: str = ParticipantRole.CLIENT
     receives: bool = True
     party: str = ""  # its name in the run, once a dataset is chosen
+    error: str = ""  # what is wrong with the chosen dataset
+
+    @property
+    def chosen(self) -> DataOption | None:
+        """The chosen dataset, if there is one."""
+        return next((dataset for dataset in self.datasets if dataset.version.id == self.chosen_version), None)
+
+    @property
+    def element_id(self) -> str:
+        """The control that chooses the dataset."""
+        return f"data-{self.organisation.id}"
 
 
 @dataclass
@@ -70,6 +82,23 @@ class PartyOptions:
     data: list[OrganisationOption]
     compute: list[ComputeOption]
     server_receives: bool = False
+    server_error: str = ""  # what is wrong with the chosen compute worker
+
+    def check_formats(self) -> None:
+        """Say beside each dataset of another format than the others' that it does not fit (CL-1004)."""
+        chosen = {option.organisation.id: option.chosen for option in self.data}
+        formats = {key: str(one.version.metadata.get("format")) for key, one in chosen.items() if one is not None}
+        clashes = format_clash(formats)
+        for option in self.data:
+            option.error = clashes.get(option.organisation.id, "")
+
+    @property
+    def sites(self) -> list[Site]:
+        """Each chosen worker with its part."""
+        data = [
+            Site(option.chosen.worker, option.role, option.party) for option in self.data if option.chosen is not None
+        ]
+        return data + [Site(one.worker, ParticipantRole.SERVER) for one in self.compute if one.chosen]
 
     def choices(self) -> list[PartyChoice]:
         """The chosen parties, as services take them."""

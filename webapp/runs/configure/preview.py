@@ -111,7 +111,7 @@ def preview_build(
     workers = {
         w.id: w for w in Worker.objects.filter(id__in=[c.worker_id for c in choices]).select_related("organisation")
     }
-    preview = Preview(problems=[*problems, *_party_problems(choices)], config=config)
+    preview = Preview(problems=[*problems, *_party_problems(options)], config=config)
     preview.parties = [
         Party(workers[c.worker_id].organisation.name, c.role, c.receives_adapter)
         for c in choices
@@ -132,8 +132,15 @@ def preview_build(
     return preview
 
 
-def _party_problems(choices: list[PartyChoice]) -> list[Problem]:
-    found = []
+def _party_problems(options: PartyOptions) -> list[Problem]:
+    choices = options.choices()
+    found = [
+        Problem(f"{option.organisation.name}: {option.error}", option.element_id)
+        for option in options.data
+        if option.error
+    ]
+    if options.server_error:
+        found.append(Problem(options.server_error, "server"))
     if not any(c.role == ParticipantRole.CLIENT for c in choices):
         found.append(Problem("Choose a dataset of at least one organisation to train on.", "section-parties"))
     if not any(c.role == ParticipantRole.SERVER for c in choices):

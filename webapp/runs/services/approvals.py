@@ -129,12 +129,18 @@ def run_submit(*, actor: User, run: Run) -> Run:
     return run
 
 
+def refusing_parts(run: Run) -> list[Participant]:
+    """The parts whose workers refuse the run's contract by their sites' policies."""
+    parts = run.participants.select_related("worker", "organisation")
+    return [part for part in parts if part.policy_verdict and not part.policy_verdict["accepted"]]
+
+
 def approve_if_complete(run: Run) -> bool:
     """Move a locked run to approved when every organisation has agreed and no worker refuses."""
     current = run.approvals.filter(contract_hash=run.contract_hash)
     if run.state != RunState.AWAITING or current.exclude(state=ApprovalState.APPROVED).exists():
         return False
-    if any(p.policy_verdict and not p.policy_verdict["accepted"] for p in run.participants.all()):
+    if refusing_parts(run):
         return False
     run.approved_contract = run.contract
     run.save(update_fields=["approved_contract", "updated_at"])
@@ -160,6 +166,10 @@ def approval_decide(
         raise AppError("CL-1501", f"{organisation.name} takes no part in this run.")
     if approval.state != ApprovalState.PENDING:
         raise AppError("CL-1501", f"{organisation.name} has already decided.")
+    refusing = refusing_parts(run) if approve else []
+    if refusing:
+        who = ", ".join(f"{part.worker.name} of {part.organisation.name}" for part in refusing)
+        raise AppError("CL-1509", f"The site policy of {who} refuses this contract, so it can't be approved.")
     if not approve and not reason.strip():
         raise AppError("CL-1501", "A decline needs a reason.", "Say in a sentence what would have to change.")
     approval.state = ApprovalState.APPROVED if approve else ApprovalState.DECLINED

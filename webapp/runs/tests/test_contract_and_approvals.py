@@ -106,10 +106,13 @@ def test_an_engineer_may_not_approve_and_a_steward_not_for_another_organisation(
 def test_a_workers_refusal_keeps_an_approved_contract_from_starting_until_it_is_withdrawn():
     w = make.world()
     make.submit(w)
+    make.approve(w, 0, 1)
     make.verdict(w, 1, accepted=False, refusals=[{"field": "split.head_layers", "message": "At least 3 head layers."}])
-    make.approve(w)
+    with pytest.raises(AppError, match="CL-1509"):
+        make.approve(w, 2)
     assert w.fresh().state == RunState.AWAITING
     make.verdict(w, 1, accepted=True)
+    make.approve(w, 2)
     assert w.fresh().state == RunState.STARTING
 
 

@@ -95,7 +95,7 @@ def test_the_contract_page_shows_verdicts_with_their_reasons_and_the_buttons_of_
     client.force_login(w.approvers[1])
     page = client.get(address).content.decode()
     assert "At least 3." in page
-    assert page.count('value="approve"') == 1
+    assert page.count('value="decline"') == 1
     client.force_login(w.engineer)
     page = client.get(address).content.decode()
     assert 'value="approve"' not in page

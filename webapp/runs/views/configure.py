@@ -21,7 +21,8 @@ from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for, projects_visible_to
 from webapp.runs.configure.conflicts import FieldConflict, conflicts_read
 from webapp.runs.configure.forms import ConfigForm, yaml_of
-from webapp.runs.configure.options import PartyOptions, model_options, party_options
+from webapp.runs.configure.options import ModelOption, PartyOptions, model_options, party_options
+from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import Preview, preview_build
 from webapp.runs.configure.schema import changed_paths
@@ -79,6 +80,7 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
         stored = {"model": {"name_or_path": models[0].model_id}}
     form = ConfigForm(data, config=stored, models=choices, parties=options.trainers)
     config = form.check()
+    _ask_sites(config, options, form, models)
     source = data or QueryDict()
     return Setup(
         project=project,
@@ -95,6 +97,19 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
         version=_number(data, "version") if data is not None else (run.draft_version if run else 0),
         tab=source.get("tab", "")[:40] or token_urlsafe(8),
     )
+
+
+def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm, models: list[ModelOption]) -> None:
+    """Put what the chosen sites are known to refuse beside the fields and the parties."""
+    options.check_formats()
+    if config is None:
+        return
+    manifest = next((model.manifest for model in models if model.model_id == config.model.name_or_path), "")
+    for conflict in policy_conflicts(config, options.sites, manifest):
+        if conflict.path == "server":
+            options.server_error = conflict.message
+        else:
+            form.take_conflict(conflict.path, conflict.message, conflict.mend)
 
 
 def _number(data: QueryDict, name: str) -> int:

@@ -20,6 +20,7 @@ from webapp.runs.models import ApprovalState, Run, RunState
 from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
 from webapp.runs.selectors import inbox_for, run_get_for
 from webapp.runs.services import approval_decide
+from webapp.runs.services.approvals import refusing_parts
 from webapp.runs.views.tabs import run_tabs
 from workers.contracts import ContractDocument
 
@@ -34,10 +35,14 @@ def _decisions(request: MemberRequest, run: Run) -> list[dict[str, object]]:
     mine = {organisation.id for organisation in approvable_organisations(request.user, run)}
     rows = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation", "decided_by")
     waiting = run.state == RunState.AWAITING
+    refusing = ", ".join(dict.fromkeys(part.worker.name for part in refusing_parts(run)))
     return [
         {
             "approval": row,
             "can": waiting and row.state == ApprovalState.PENDING and row.organisation_id in mine,
+            "refused": f"The site policy of {refusing} refuses this contract: change it, and ask again."
+            if refusing
+            else "",
             "why": why_not(request.user, Action.APPROVE_RUN, row.organisation)
             if waiting and row.state == ApprovalState.PENDING and row.organisation == request.organisation
             else "",

@@ -1,0 +1,128 @@
+"""What a site is known to refuse stands in the preview and at the field; a refused contract can't be approved."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from webapp.datasets.models import DatasetVersion
+from webapp.fleet.models import Worker
+from webapp.runs.configure.estimating import estimate_of
+from webapp.runs.configure.policies import Site, policy_conflicts
+from webapp.runs.services import PartyChoice
+from webapp.runs.tests import factories as make
+from webapp.runs.tests.test_configure import _post
+
+pytestmark = pytest.mark.django_db
+POLICY = {
+    "topologies": ["u_shape"],
+    "min_head_layers": 1,
+    "min_tail_layers": 2,
+    "models": [],
+    "max_steps": None,
+    "hosts": [],
+}
+
+
+def _site(w, place, role="client", party="", **policy):
+    worker = w.workers[place]
+    worker.policy = {**POLICY, **policy}
+    return Site(worker, role, party)
+
+
+@pytest.mark.parametrize(
+    ("sections", "policy", "path", "mend"),
+    [
+        ({"split": {"tail_layers": 1}}, {}, "split.tail_layers", "2"),
+        ({"split": {"head_layers": 1}}, {"min_head_layers": 3}, "split.head_layers", "3"),
+        ({"split": {"topology": "vanilla"}}, {}, "split.topology", "u_shape"),
+        ({}, {"max_steps": 3}, "training.steps", "3"),
+        ({}, {"models": ["acme/other"]}, "model.name_or_path", ""),
+    ],
+)
+def test_each_limit_of_a_site_is_named_with_the_cheapest_mend(sections, policy, path, mend):
+    w = make.world()
+    config = RunConfig.parse(make.config(**sections))
+    [conflict] = policy_conflicts(config, [_site(w, 0, **policy)])
+    assert (conflict.path, conflict.mend) == (path, mend)
+    assert f"{w.workers[0].name} of Alpha clinic" in conflict.message
+
+
+def test_of_two_sites_the_stricter_one_counts_and_a_compute_site_has_no_say_on_the_cut():
+    w = make.world()
+    config = RunConfig.parse(make.config(split={"head_layers": 1, "tail_layers": 2}))
+    sites = [_site(w, 0, min_head_layers=2), _site(w, 1, min_head_layers=3)]
+    assert [c.mend for c in policy_conflicts(config, sites)] == ["3"]
+    sites = [_site(w, 0, max_steps=3), _site(w, 1, max_steps=2)]
+    assert [c.mend for c in policy_conflicts(config, sites)] == ["2"]
+    assert policy_conflicts(config, [_site(w, 2, role="server", min_head_layers=5)]) == []
+
+
+def test_what_the_worker_accepts_is_no_conflict():
+    w = make.world()
+    config = RunConfig.parse(make.config(split={"head_layers": 1, "tail_layers": 2}))
+    site = _site(w, 0, models=[make.MANIFEST], max_steps=4, hosts=["gpu.*"])
+    server = Site(w.workers[2], "server")
+    server.worker.facts = {"tensor_host": "GPU.example"}
+    assert policy_conflicts(config, [site, server], make.MANIFEST) == []
+    server.worker.facts = {"tensor_host": "elsewhere.example"}
+    assert [c.path for c in policy_conflicts(config, [site, server], make.MANIFEST)] == ["server"]
+
+
+def test_a_policy_conflict_stands_in_the_preview_and_at_the_field_with_a_button_that_mends_it(client):
+    w = make.world()
+    Worker.objects.filter(pk=w.workers[1].pk).update(policy=POLICY)
+    client.force_login(w.engineer)
+    data = _post(client, w, **{"split.tail_layers": "1"})
+    page = client.post(reverse("runs:preview"), data).content.decode()
+    assert page.count("demands at least 2 tail layers") == 2
+    assert 'data-fills="f-split-tail_layers"' in page
+    assert "Fix 1 problem" in page
+    page = client.post(
+        reverse("runs:preview"), {**data, "split.tail_layers": "2", "split.head_layers": "1"}
+    ).content.decode()
+    assert "The site policy" not in page
+
+
+def test_datasets_of_different_formats_are_told_while_the_run_is_configured(client):
+    w = make.world()
+    DatasetVersion.objects.filter(pk=w.versions[1].pk).update(metadata={**w.versions[1].metadata, "format": "messages"})
+    client.force_login(w.engineer)
+    page = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    assert page.count("CL-1004") == 2
+    assert f'id="data-{w.organisations[1].id}-error"' in page
+
+
+def test_the_estimate_of_the_api_names_policies_and_formats_too():
+    w = make.world()
+    Worker.objects.filter(pk=w.workers[0].pk).update(policy={**POLICY, "max_steps": 2})
+    DatasetVersion.objects.filter(pk=w.versions[1].pk).update(metadata={"format": "messages", "rows": 1})
+    parties = [
+        PartyChoice("client", w.workers[0].id, w.versions[0].id),
+        PartyChoice("client", w.workers[1].id, w.versions[1].id),
+        PartyChoice("server", w.workers[2].id),
+    ]
+    problems = " ".join(estimate_of(w.project, make.config(), parties)["problems"])
+    assert "at most 2 steps" in problems
+    assert "CL-1004" in problems
+
+
+def test_a_contract_that_a_worker_refuses_cannot_be_approved_on_the_page_or_by_the_service(client):
+    w = make.world()
+    make.submit(w)
+    refusal = {"field": "split.tail_layers", "message": "Fewer tail layers than this site demands.", "limit": "2"}
+    make.verdict(w, 1, accepted=False, refusals=[refusal])
+    client.force_login(w.approvers[0])
+    page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
+    assert 'value="approve"' not in page
+    assert 'value="decline"' in page
+    assert f"The site policy of {w.workers[1].name} refuses this contract" in page
+    with pytest.raises(AppError) as caught:
+        make.approve(w, 0)
+    assert caught.value.code == "CL-1509"
+    assert w.run.approvals.filter(state="approved").count() == 0
+    make.verdict(w, 1, accepted=True)
+    make.approve(w)
+    assert w.fresh().state == "starting"
