@@ -282,6 +282,7 @@ class Claim(Message):
     participant_id: Short
     contract_hash: Hex64
     job_id: Short
+    highest_attempt: Small = 0  # that this worker has ever got for the part: a restored hub goes on above it
 
 
 class ClaimReply(Message):

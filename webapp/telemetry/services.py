@@ -49,6 +49,7 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
         .get(pk=participant.pk)
     )
     row.run = run
+    _adopt(run, row, batch.attempt)
     if batch.attempt != row.attempt:
         raise AppError("CL-1503", details={"attempt": batch.attempt, "newest": row.attempt})
     fresh = _fresh(batch=batch, after=row.last_seq)
@@ -60,6 +61,12 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
         notify_run(run.id, run.record_count)
     desired = Desired.STOPPED if row.awaits_claim else Desired(run.desired)  # an interrupted attempt goes on in vain
     return TelemetryReply(stored_through=row.last_seq, desired=desired)
+
+
+def _adopt(run: Run, participant: Participant, attempt: int) -> None:
+    from webapp.runs.lifecycle.access import attempt_adopt  # as below
+
+    attempt_adopt(run, participant, attempt)
 
 
 def _observed(participant: Participant, records: list[Record]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from splitcore.errors import CATALOGUE
 from workers import contracts
 from workers.agent.faults import Faults
-from workers.agent.spool import BATCH, OutboxItem, Pending, Spool, StaleAttemptError
+from workers.agent.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAttemptError
 from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
 from workers.hub import HubClient, HubError
 
@@ -23,6 +23,10 @@ BODIES: dict[str, type[contracts.Message]] = {
     "verified": contracts.VerifyReport,
 }
 NOTE = "What was recorded here is missing: a"  # how a note begins that stands for something else
+LOST = LogPayload(
+    level="warning",
+    message=f"{NOTE} restored hub asked for it again, and a worker keeps the newest {KEPT} records.",
+)
 GONE_STATUS = (404,)
 GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # not this worker's business any more
 
@@ -78,12 +82,25 @@ class Sender:
         except HubError as error:
             self._records_failed(pending, batch, error)
             return True
+        if reply.stored_through < pending.stored_through:
+            self._go_back(pending, reply.stored_through)
+            return True
         more = len(records) < len(pending.records) or len(pending.records) == self._limit
         self._limit = BATCH
         self.faults.accepted()
         self._spool.stored(pending.participant_id, reply.stored_through)
         self._on_desired(pending.participant_id, pending.attempt, reply.desired)
         return more and reply.stored_through >= records[-1].seq
+
+    def _go_back(self, pending: Pending, through: int) -> None:
+        """The hub has lost records that it had: it was restored from a backup. What it says is the truth."""
+        log.warning(
+            "the hub has %s up to record %d, it had %d: sending again from there",
+            pending.participant_id,
+            through,
+            pending.stored_through,
+        )
+        self._spool.rewind(pending.participant_id, through, LOST)
 
     def _records_failed(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
         """Find the one record that the hub does not take and replace it; raise what passes by itself."""
@@ -93,7 +110,7 @@ class Sender:
         elif error.is_fault:
             self._limit = max(1, len(batch.records) // 2)
             raise error
-        elif error.transient:
+        elif error.transient or _is_behind(error, pending.attempt):
             raise error
         else:
             self._refused(pending, batch, error)
@@ -184,6 +201,12 @@ def _bare_exit(item: OutboxItem) -> contracts.Exit:
         error=error,
         checkpoint_step=told.checkpoint_step,
     )
+
+
+def _is_behind(error: HubError, attempt: int) -> bool:
+    """Whether the hub knows of older attempts than this one only: a restored one, until the part is claimed again."""
+    newest = error.details.get("newest")
+    return isinstance(newest, int) and newest < attempt
 
 
 def _fitting(pending: Pending) -> list[contracts.TelemetryRecord]:

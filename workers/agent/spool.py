@@ -67,6 +67,7 @@ class Pending:
     participant_id: str
     run_id: str
     attempt: int
+    stored_through: int
     records: list[TelemetryRecord]
 
 
@@ -149,7 +150,13 @@ class Spool:
         """Per participant, the next records to send, in order."""
         participants = self._read("SELECT * FROM participants WHERE last_seq > stored_through")
         return [
-            Pending(row["participant_id"], row["run_id"], row["attempt"], self._next_records(row, limit))
+            Pending(
+                row["participant_id"],
+                row["run_id"],
+                row["attempt"],
+                row["stored_through"],
+                self._next_records(row, limit),
+            )
             for row in participants
         ]
 
@@ -173,6 +180,54 @@ class Spool:
             connection.execute(
                 "DELETE FROM records WHERE participant_id = ? AND seq <= ?", (participant_id, through - KEPT)
             )
+
+    def rewind(self, participant_id: str, through: int, note: Message) -> None:
+        """The hub has less than it once had: send again what follows `through`.
+
+        A number whose record is gone gets `note` in its place, so that the numbering closes; the messages of the
+        attempt are sent again too, each of which changes nothing where the hub has it.
+        """
+        with self._write() as connection:
+            row = connection.execute(
+                "SELECT * FROM participants WHERE participant_id = ?", (participant_id,)
+            ).fetchone()
+            if row is None or through >= row["stored_through"]:
+                return
+            kept = connection.execute(
+                "SELECT seq FROM records WHERE participant_id = ? AND seq > ?", (participant_id, through)
+            )
+            missing = set(range(through + 1, row["last_seq"] + 1)) - {int(found["seq"]) for found in kept}
+            at, text = datetime.now(UTC).isoformat(), note.model_dump_json()
+            connection.executemany(
+                "INSERT INTO records VALUES (?, ?, 'log', NULL, ?, ?)",
+                [(participant_id, seq, at, text) for seq in sorted(missing)],
+            )
+            connection.execute(
+                "UPDATE participants SET stored_through = ? WHERE participant_id = ?", (through, participant_id)
+            )
+            self._send_again(connection, participant_id, row["attempt"])
+
+    def doubt(self, participant_id: str) -> None:
+        """The hub was restored: ask how far it is, by the newest record, and send the attempt's messages again."""
+        with self._write() as connection:
+            row = connection.execute(
+                "UPDATE participants SET stored_through = min(stored_through, max(0, last_seq - 1)) "
+                "WHERE participant_id = ? RETURNING attempt",
+                (participant_id,),
+            ).fetchone()
+            if row is not None:
+                self._send_again(connection, participant_id, row["attempt"])
+
+    def _send_again(self, connection: sqlite3.Connection, participant_id: str, attempt: int) -> None:
+        connection.execute(
+            "UPDATE outbox SET sent_at = NULL, refused = '' WHERE participant_id = ? AND attempt = ?",
+            (participant_id, attempt),
+        )
+
+    def highest_attempt(self, participant_id: str) -> int:
+        """The highest attempt that this worker has had of a part; 0 before the first."""
+        rows = self._read("SELECT attempt FROM participants WHERE participant_id = ?", participant_id)
+        return int(rows[0]["attempt"]) if rows else 0
 
     def replace(self, participant_id: str, seq: int, kind: RecordKind, payload: Message) -> None:
         """Put another record in place of one that the hub refuses, so that the numbers stay without gaps."""

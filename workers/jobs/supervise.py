@@ -56,7 +56,7 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         if (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
             log.error("the job %s was not admitted with this contract", job_id)
             return
-        attempt = _claim(home, folder, assignment, job_id)
+        attempt = _claim(home, folder, assignment, job_id, spool.highest_attempt(assignment.participant_id))
         if attempt is None:
             return
         spool.claim(run_id=run_id, participant_id=assignment.participant_id, attempt=attempt)
@@ -70,7 +70,9 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
             _tell_hub(home, spec, error)
 
 
-def _claim(home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: str) -> int | None:
+def _claim(
+    home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: str, highest_attempt: int
+) -> int | None:
     """The attempt under which the job runs, or None where the hub does not want it (any more)."""
     if assignment.kind != "train":
         return assignment.attempt
@@ -80,7 +82,10 @@ def _claim(home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: 
             "POST",
             f"/runs/{assignment.run_id}/claim",
             Claim(
-                participant_id=assignment.participant_id, contract_hash=assignment.contract_hash, job_id=job_id[:120]
+                participant_id=assignment.participant_id,
+                contract_hash=assignment.contract_hash,
+                job_id=job_id[:120],
+                highest_attempt=highest_attempt,
             ),
             reply=ClaimReply,
             patience=CLAIM_PATIENCE,

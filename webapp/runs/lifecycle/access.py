@@ -8,6 +8,7 @@ from splitcore.errors import AppError
 from webapp.fleet.models import Worker
 from webapp.runs.models import Participant, Run
 from webapp.runs.services.locking import run_lock
+from webapp.runs.states import TRAINS
 
 
 def part_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Participant]:
@@ -18,6 +19,16 @@ def part_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Pa
     run = run_lock(run_id)
     participant = run.participants.select_related("worker", "organisation").get(pk=participant_id)
     return run, participant
+
+
+def attempt_adopt(run: Run, participant: Participant, attempt: int) -> None:
+    """Take over an attempt that only a hub before its restore can have handed out, where none will be claimed anew.
+
+    While the run trains, the restored hub wants new attempts of all parts, and each claim goes on above the highest.
+    """
+    if attempt > participant.attempt and run.state not in TRAINS:
+        participant.attempt = attempt
+        participant.save(update_fields=["attempt", "updated_at"])
 
 
 def fence(participant: Participant, attempt: int) -> None:

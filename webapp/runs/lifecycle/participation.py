@@ -9,7 +9,7 @@ from webapp.audit.services import audit_record
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import fence, part_lock
+from webapp.runs.lifecycle.access import attempt_adopt, fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
 from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
@@ -81,7 +81,7 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
         raise AppError("CL-1504")
     if not has_turn(participant):
         raise AppError("CL-1511")
-    participant.attempt += 1
+    participant.attempt = max(participant.attempt, participant.wanted_attempt - 1, claim.highest_attempt) + 1
     participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
     participant.last_beat_at = timezone.now()
     phase_set(participant, Phase.STARTING)
@@ -115,6 +115,7 @@ def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
 def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
     """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
     run, participant = part_lock(worker, run_id, exit_.participant_id)
+    attempt_adopt(run, participant, exit_.attempt)
     fence(participant, exit_.attempt)
     told_before = participant.awaits_claim and participant.stop_confirmed_at is not None
     if participant.outcome or (told_before and not _is_own_failure(exit_)):

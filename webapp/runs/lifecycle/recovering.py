@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -87,7 +88,7 @@ def parts_renew(run: Run) -> None:
     """Want one more attempt of every part that was taken up. One that has said its end has nothing left to confirm."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR).filter(attempt__gt=0)
     parts.update(
-        wanted_attempt=F("attempt") + 1,
+        wanted_attempt=Greatest(F("attempt") + 1, F("wanted_attempt")),  # far above after a restore
         outcome="",
         error=None,
         address="",

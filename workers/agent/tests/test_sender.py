@@ -133,3 +133,59 @@ def test_an_address_does_not_wait_for_records(bench: Bench) -> None:
     bench.spool.post(run_id="run_1", participant_id="prt_1", kind="ready", attempt=1, body=ready)
     bench.sender.send_all()
     assert bench.hub.bodies("/ready") == [ready.model_dump()]
+
+
+def forget(bench: Bench, beyond: int) -> None:
+    """The hub as a restored backup has it: without the records after `beyond`."""
+    kept = bench.hub.records["prt_1"]
+    bench.hub.records["prt_1"] = {seq: record for seq, record in kept.items() if seq <= beyond}
+
+
+def test_a_restored_hub_gets_again_what_it_lost(bench: Bench) -> None:
+    bench.write(150)
+    bench.sender.send_all()
+    forget(bench, 100)
+    bench.write(1)
+    bench.exit()
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == list(range(1, 152))
+    assert len(bench.hub.bodies("/exit")) == 1
+
+
+def test_numbers_whose_records_are_gone_are_closed_with_a_note(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.agent.spool.KEPT", 20)
+    bench.write(150)
+    bench.sender.send_all()
+    forget(bench, 100)
+    bench.write(1)
+    bench.sender.send_all()
+    kept = bench.hub.records["prt_1"]
+    assert sorted(kept) == list(range(1, 152))
+    notes = [seq for seq, record in kept.items() if "a restored hub asked" in record["payload"]["message"]]
+    assert notes == list(range(101, 131))
+
+
+def test_messages_that_a_restored_hub_lost_are_sent_again_after_the_records(bench: Bench) -> None:
+    bench.write(10)
+    bench.exit()
+    bench.sender.send_all()
+    forget(bench, 5)
+    bench.spool.doubt("prt_1")
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == list(range(1, 11))
+    assert len(bench.hub.bodies("/exit")) == 2
+    assert bench.hub.calls[-1][1].endswith("/exit")
+
+
+def test_records_of_an_attempt_that_a_restored_hub_does_not_know_yet_wait(bench: Bench) -> None:
+    bench.spool.claim(run_id="run_1", participant_id="prt_1", attempt=3)
+    payload = LogPayload(level="info", message="hello")
+    bench.spool.record(participant_id="prt_1", attempt=3, kind="log", payload=payload)
+    refusal = {"code": "CL-1503", "message": "older", "remedy": "", "details": {"attempt": 3, "newest": 1}}
+    bench.hub.refusals["/telemetry"] = (409, refusal)
+    with pytest.raises(HubError):
+        bench.sender.send_all()
+    bench.hub.refusals.clear()
+    bench.sender.send_all()
+    assert sorted(bench.hub.records["prt_1"]) == [1]
+    assert bench.spool.highest_attempt("prt_1") == 3

@@ -1,0 +1,51 @@
+"""After the hub was restored from a backup: what it forgot must not be handed out again, nor waited for."""
+
+from __future__ import annotations
+
+from django.db.models import F
+from django.utils import timezone
+
+from webapp.core.transactions import service
+from webapp.runs.lifecycle.recovering import checkpoint_step
+from webapp.runs.models import ParticipantRole, Run, RunState
+from webapp.runs.services.control import wake_participants
+from webapp.runs.services.locking import run_lock
+from webapp.runs.states import LIVE, TRAINS, run_move
+from webapp.runs.timeline import timeline_event
+from workers.contracts import Phase
+
+ATTEMPT_GAP = 100  # more attempts than a part has between two backups
+_OPEN = (*LIVE, RunState.AWAITING, RunState.APPROVED, RunState.FAILED)
+
+
+def runs_after_restore() -> int:
+    """Bring every run that is not over into a state that its workers can go on from; returns how many there were."""
+    ids = list(Run.objects.filter(state__in=_OPEN).order_by("id").values_list("id", flat=True))
+    for run_id in ids:
+        _after_restore(run_id)
+    return len(ids)
+
+
+@service
+def _after_restore(run_id: str) -> None:
+    """Where halves are wanted, all take their parts up anew, from the newest checkpoints that they hold.
+
+    The new attempts are far above those that the hub remembers: whatever it handed out after the backup is older.
+    """
+    run = run_lock(run_id)
+    parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
+    if run.state in TRAINS:
+        parts.update(outcome="", error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
+    if run.state not in (RunState.FINISHING, RunState.STOPPING):
+        parts.update(wanted_attempt=F("attempt") + ATTEMPT_GAP)
+    if run.state == RunState.FAILED:
+        return
+    step = checkpoint_step(run)
+    detail = "The hub was restored from a backup." + (f" Every part goes on from step {step} or later." if step else "")
+    if run.state in (RunState.STARTING, RunState.TRAINING):
+        run.recoveries += 1
+        run.save(update_fields=["recoveries", "updated_at"])
+        run_move(run, RunState.RECOVERING, detail=detail)
+    else:
+        timeline_event(run, "hub.restored", detail)
+    wake_participants(run, "restored")

@@ -1,0 +1,88 @@
+"""A hub restored from a backup: attempts go on above those it forgot, and live runs start again from checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from splitcore.errors import AppError
+from webapp.runs.lifecycle import participant_claim
+from webapp.runs.lifecycle.restoring import ATTEMPT_GAP, runs_after_restore
+from webapp.runs.models import RunState
+from webapp.runs.services import run_resume, run_stop
+from webapp.runs.tests.factories import approve, claim, exit_part, started, submit, world
+from webapp.telemetry.services import records_store
+from webapp.telemetry.tests.batches import batch, metric
+from workers.contracts import Claim, Desired
+
+pytestmark = pytest.mark.django_db
+
+
+def claim_above(w, place, highest):
+    body = Claim(
+        participant_id=w.part(place).id, contract_hash=w.fresh().contract_hash, job_id="job", highest_attempt=highest
+    )
+    return participant_claim(worker=w.workers[place], run_id=w.run.id, claim=body).attempt
+
+
+def test_a_claim_goes_on_above_the_highest_attempt_of_the_worker():
+    w = started()
+    w.run.participants.update(wanted_attempt=2)
+    assert claim_above(w, 0, 7) == 8
+    w.run.participants.update(wanted_attempt=20)
+    assert claim_above(w, 1, 3) == 20
+
+
+def test_a_live_run_asks_every_part_for_a_new_attempt_and_takes_the_old_ones_records():
+    w = started()
+    records_store(participant=w.part(0), batch=batch(w.part(0), metric(1)))
+    runs_after_restore()
+    assert w.fresh().state == RunState.RECOVERING
+    assert all(part.awaits_claim for part in w.run.participants.all())
+    reply = records_store(participant=w.part(0), batch=batch(w.part(0), metric(2)))
+    assert (reply.stored_through, reply.desired) == (2, Desired.STOPPED)
+    assert claim_above(w, 0, 3) >= ATTEMPT_GAP
+
+
+def test_a_part_whose_worker_is_ahead_of_the_restored_hub_keeps_its_records_for_the_next_claim():
+    w = started()
+    runs_after_restore()
+    with pytest.raises(AppError) as raised:
+        records_store(participant=w.part(0), batch=batch(w.part(0), metric(1), attempt=2))
+    assert raised.value.details == {"attempt": 2, "newest": 1}
+    attempt = claim_above(w, 0, 2)
+    assert records_store(participant=w.part(0), batch=batch(w.part(0), metric(1), attempt=attempt)).stored_through == 1
+
+
+def test_a_run_that_was_not_started_can_be_taken_up_by_workers_that_ran_it_in_the_lost_time():
+    w = world()
+    submit(w)
+    runs_after_restore()
+    approve(w)
+    assert w.part(0).wanted_attempt > 5
+    assert claim(w, 0) == w.part(0).wanted_attempt
+
+
+def test_a_stop_is_confirmed_by_workers_whose_attempt_the_hub_forgot():
+    w = started()
+    run_stop(actor=w.engineer, run=w.run)
+    runs_after_restore()
+    for place in range(3):
+        exit_part(w, place, "stopped", attempt=4)
+    assert w.fresh().state == RunState.STOPPED
+
+
+def test_a_failed_run_is_resumed_above_what_was_forgotten():
+    w = started()
+    w.run.participants.update(metrics={"checkpoint_step": 2})
+    type(w.run).objects.update(state=RunState.FAILED, ended_at=w.fresh().state_since)
+    runs_after_restore()
+    run_resume(actor=w.engineer, run=w.run)
+    assert all(part.wanted_attempt > ATTEMPT_GAP for part in w.run.participants.all())
+
+
+def test_runs_that_are_over_and_drafts_stay_as_they_are():
+    w, other = started(), world(prefix="Other ")
+    type(w.run).objects.filter(pk=w.run.pk).update(state=RunState.DONE)
+    runs_after_restore()
+    assert [part.wanted_attempt for part in w.run.participants.all()] == [1, 1, 1]
+    assert other.fresh().state == RunState.DRAFT
