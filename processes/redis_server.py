@@ -27,6 +27,7 @@ from processes.private_files import private_folder, replace_private
 SOCKET_PATH_MAX = 100  # the kernel's limit is 108 bytes
 START_SECONDS = 15.0
 SOCKET_NAME = "redis.sock"
+_URL_FILE = "redis.url"
 
 
 class RedisNotFoundError(RuntimeError):
@@ -80,6 +81,14 @@ def socket_for(folder: Path) -> Path | None:
     return None
 
 
+def url_of_folder(folder: Path) -> str:
+    """The server that was started last in a folder; a socket that nobody listens on where none was."""
+    try:
+        return (folder / _URL_FILE).read_text().strip()
+    except OSError:
+        return f"unix://{quote(str(folder / SOCKET_NAME))}"
+
+
 class RedisServer:
     """One server, which may be started again. Start it from a thread that lives as long as it should."""
 
@@ -102,6 +111,7 @@ class RedisServer:
         settings = self._folder / "redis.conf"  # in a file: a command line is readable by every account
         if not settings.exists() or settings.read_text() != self._settings():
             replace_private(settings, self._settings().encode())
+        replace_private(self._folder / _URL_FILE, self.url.encode())  # other commands of its owner find it there
         if self._socket:
             private_folder(self._socket.parent)
             self._socket.unlink(missing_ok=True)

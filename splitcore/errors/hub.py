@@ -30,6 +30,11 @@ HELP: dict[str, ErrorHelp] = {
         "The hub answered ten times with a fault of its own, and took other things from the worker in between.",
         "Nothing else is held back: a note stands in its place. Report it to the hub's administrator.",
     ),
+    "CL-1904": ErrorHelp(
+        "The hub's disk is full",
+        "The disk of the hub takes no more: it is full, over its quota, or fails.",
+        "Free space on the hub's machine. Workers keep what they have to report, and send it again by themselves.",
+    ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",
         "The program met a condition that it has no code for.",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -91,13 +94,26 @@ def client_context(identity: Identity) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    # the ssl module reads certificates from files only
-    with tempfile.NamedTemporaryFile("wb", suffix=".pem", delete=False) as file:
-        file.write(identity.key_pem + b"\n" + identity.certificate_pem.encode())
     try:
-        context.load_cert_chain(file.name)
+        with _as_file(identity.key_pem + b"\n" + identity.certificate_pem.encode()) as path:
+            context.load_cert_chain(path)
     except ssl.SSLError:
         raise ChannelError("CL-1330") from None
-    finally:
-        os.unlink(file.name)
     return context
+
+
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """The ssl module reads keys from files only: one in memory, without a name, where the system has such (Linux)."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("identity")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{descriptor}"
+        return
+    with tempfile.TemporaryDirectory() as folder:  # 0700
+        path = Path(folder) / "identity.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        yield str(path)

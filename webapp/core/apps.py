@@ -11,7 +11,10 @@ class CoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make the form of public ids known before any address is read."""
+        """Make the form of public ids known before any address is read, and register the deployment's checks."""
         from webapp.core.converters import PublicId
 
         register_converter(PublicId, "pub")
+        from webapp.core import deployment_checks
+
+        assert deployment_checks

@@ -31,6 +31,7 @@ _STATUS = {
     "CL-1802": 413,
     "CL-1901": 503,
     "CL-1910": 500,
+    "CL-1904": 503,  # for workers an outage: nothing is refused for good
 }
 
 

@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 from splitcore.bounds import is_plain
 from splitcore.errors import AppError
 from webapp.core.errors import headers_set, http_status
+from webapp.core.registry import requests_answered
+from webapp.core.storage_errors import disk_error, is_disk_error
 
 
 class AppErrorMiddleware:
@@ -21,13 +23,17 @@ class AppErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Pass the request on."""
-        return self.get_response(request)
+        """Pass the request on, and count the answer."""
+        response = self.get_response(request)
+        requests_answered.labels(str(response.status_code)).inc()
+        return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer an AppError, or a store of counters that is away; leave every other exception to Django."""
+        """Answer an AppError, or a message store or a disk that fails; leave every other exception to Django."""
         if isinstance(error, RedisError):
             error = AppError("CL-1901")
+        elif is_disk_error(error):
+            error = disk_error(error)
         if not isinstance(error, AppError):
             return None
         return app_error_response(request, error)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 from django.conf import settings
-from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 from django.views.defaults import page_not_found
 from django.views.defaults import server_error as django_server_error
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from processes.insight import insight_token, may_look
 from splitcore.errors import CATALOGUE, AppError
+from webapp.core.health import is_well, look
+from webapp.core.metrics import exposition
 from webapp.core.middleware import app_error_response
+from webapp.core.storage_errors import disk_error, is_disk_error
 from webapp.core.styleguide import examples
+from webapp.core.throttle import client_address
 from webapp.orgs.disclosure import data_party_matrix
 from workers.contracts import API_PREFIX
 
@@ -27,6 +36,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """A fault of the hub: with a code for programs, so that a worker can tell it from a proxy's; a page for people."""
+    fault = sys.exc_info()[1]
+    if fault is not None and is_disk_error(fault):  # in a middleware, such as the session's, no view could answer it
+        return app_error_response(request, disk_error(fault))
     if request.path.startswith("/api/"):
         return JsonResponse(AppError("CL-1910").to_dict(), status=500)
     return django_server_error(request)
@@ -62,10 +74,33 @@ def too_many_requests(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """For load balancers and the launcher: the database answers."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok", "version": settings.CUTLAYER_VERSION})
+    """200 while every part is well, else 503; which part, and its figures, for whoever may look."""
+    parts = look()
+    status = "ok" if is_well(parts) else "ill"
+    body: dict[str, Any] = {"status": status}
+    if _may_look(request):
+        body["version"] = settings.CUTLAYER_VERSION
+        body["parts"] = {name: {"well": part.well, **part.figures} for name, part in parts.items()}
+    return JsonResponse(body, status=200 if status == "ok" else 503)
+
+
+@require_safe
+def alive(request: HttpRequest) -> HttpResponse:
+    """This process answers, whatever the state of the others."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The hub's figures for Prometheus, for whoever may look; there is nothing here for others."""
+    if not _may_look(request):
+        raise Http404
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_look(request: HttpRequest) -> bool:
+    token = settings.METRICS_TOKEN or insight_token(Path(settings.VAR_DIR))
+    return may_look(address=client_address(request), headers=request.headers, token=token)
 
 
 @require_safe

@@ -44,7 +44,7 @@ class SecondFactorMiddleware:
     nobody wonders where half of their projects went. An invitation can be read; answering it is a page like others.
     """
 
-    OPEN_PREFIXES = ("/accounts/", "/static/", "/errors/", "/health")
+    OPEN_PREFIXES = ("/accounts/", "/static/", "/errors/", "/health", "/metrics")
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from webapp.core.health import sweep_done
 from webapp.runs import sweeping
 
 
@@ -11,3 +12,4 @@ from webapp.runs import sweeping
 def sweep() -> None:
     """Look for silent workers and overdue states."""
     sweeping.sweep()
+    sweep_done()

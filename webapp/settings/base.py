@@ -9,8 +9,8 @@ from pathlib import Path
 import environ
 
 from processes.private_files import born
-from processes.redis_server import celery_url, with_password
-from webapp.settings.redis import connection_options, url_of_folder
+from processes.redis_server import celery_url, url_of_folder, with_password
+from webapp.settings.redis import connection_options, run_folder
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -114,7 +114,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 REDIS_URL = env.str("REDIS_URL", default="")
 if REDIS_URL and (password_file := env.str("CUTLAYER_REDIS_PASSWORD_FILE", default="")):
     REDIS_URL = with_password(REDIS_URL, Path(password_file).read_text().strip())
-REDIS_URL = REDIS_URL or url_of_folder(VAR_DIR)
+REDIS_URL = REDIS_URL or url_of_folder(run_folder(VAR_DIR))
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -165,8 +165,12 @@ ACCOUNT_FORMS = {"signup": "webapp.accounts.forms.SignupForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+# Without a mail server each mail becomes a file in the hub's folder, where whoever runs it can open the links. They let
+# their reader in as somebody else, so they are printed into no log unless EMAIL_URL=consolemail:// asks for it.
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="filemail://")
 globals().update(EMAIL_CONFIG)
+if EMAIL_CONFIG["EMAIL_BACKEND"].endswith("filebased.EmailBackend"):
+    EMAIL_BACKEND = "webapp.core.file_mail.PrivateFileBackend"
 EMAIL_FILE_PATH = env.str("CUTLAYER_MAIL_DIR", default=str(VAR_DIR / "mail"))
 DEFAULT_FROM_EMAIL = env.str("CUTLAYER_MAIL_FROM", default="Cutlayer <cutlayer@localhost>")
 
@@ -219,6 +223,8 @@ WORKER_BEAT_SECONDS = env.int("CUTLAYER_BEAT_SECONDS", default=5)
 WORKER_CLOCK_SKEW_SECONDS = 300
 WORKER_BODY_MAX_BYTES = 1 * 1024 * 1024
 TOKENIZER_MAX_BYTES = 64 * 1024 * 1024  # each file
+MIN_FREE_BYTES = env.int("CUTLAYER_HUB_MIN_FREE_BYTES", default=100 * 1024**2)  # less is an alarm in /health
+METRICS_TOKEN = env.str("CUTLAYER_METRICS_TOKEN", default="")  # else born in the folder, metrics_token
 ARTEFACT_MAX_BYTES = env.int("CUTLAYER_ARTEFACT_MAX_BYTES", default=4 * 1024**3)
 
 LOGGING = {

@@ -101,10 +101,8 @@ def run(home: WorkerHome) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every beat's address
     config = WorkerConfig.load(home)
     out.print(Text(f"{config.enrolment.worker_name} → {config.hub_url}   own page: {config.console_url}"))
-    if out.is_terminal:  # never into a journal or a container's log
-        out.print(Text(f"PIN of the own page: {read_or_create_pin(home.root)}"))
-    else:
-        out.print(Text("PIN of the own page: run `cutlayer worker pin` on this machine"))
+    pin = read_or_create_pin(home.root)  # into no journal and no container's log
+    out.print(Text("PIN of the own page: " + (pin if out.is_terminal else "cutlayer worker pin shows it")))
     serve(home)
 
 

@@ -80,7 +80,7 @@ SESSION_COOKIE_AGE = 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = REPO_DIR / "staticfiles"
+STATIC_ROOT = None  # nothing is collected: the finders below serve the files from where they are
 STATICFILES_DIRS = [
     REPO_DIR / "static",
     ("vendor/tabler", REPO_DIR / "node_modules" / "@tabler" / "core" / "dist"),

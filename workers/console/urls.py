@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from workers.console.views import adding, pages
+from workers.console.views import adding, metrics, pages
 
 app_name = "console"
 _routes = [
@@ -18,6 +18,7 @@ _routes = [
     path("policy", pages.policy, name="policy"),
     path("doctor", pages.doctor, name="doctor"),
     path("logs", pages.logs, name="logs"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("add", adding.add, name="add"),
     path("ticket", adding.ticket, name="ticket"),
     path("uploads", adding.begin, name="begin"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from splitcore.wire.certificates import (
     CERTIFICATE_FILE,
     KEY_FILE,
+    Identity,
     check_pin,
     common_name,
     create_identity,
@@ -21,6 +24,7 @@ from splitcore.wire.certificates import (
     load_identity,
 )
 from splitcore.wire.messages import ChannelError
+from splitcore.wire.preflight import client_context
 
 
 def test_a_certificate_names_its_worker_and_may_sign_no_other() -> None:
@@ -63,3 +67,21 @@ def test_a_missing_foreign_or_broken_key_is_said_to_be_unusable(tmp_path: Path) 
 
 def test_the_key_does_not_show_in_a_log() -> None:
     assert "PRIVATE" not in repr(create_identity("w"))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_key_for_a_trial_connection_stands_in_no_file_that_stays(
+    in_memory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if in_memory and not hasattr(os, "memfd_create"):
+        pytest.skip("this system has no files in memory")
+    if in_memory:
+        tmp_path.chmod(0o500)
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", None)  # root may write into a closed folder
+    else:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert client_context(create_identity("w-1")).get_ca_certs() == []
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ChannelError, match="CL-1330"):
+        client_context(Identity("w-1", create_identity("w-1").certificate_pem, b"no key"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import secrets
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.core.mail import EmailMessage
 from django.test import Client, override_settings
 
 from webapp.orgs.tests.factories import MembershipFactory
@@ -17,18 +19,46 @@ from webapp.orgs.tests.factories import MembershipFactory
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_deployment_check_has_no_warning(tmp_path):
+def deployment_check(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "webapp.settings.production",
         "CUTLAYER_SECRET_KEY": secrets.token_urlsafe(60),
         "CUTLAYER_ALLOWED_HOSTS": "hub.example",
         "CUTLAYER_VAR_DIR": str(tmp_path),
+        **variables,
     }
     environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)  # the browser tests set it for themselves
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_the_deployment_check_has_no_warning(tmp_path):
+    done = deployment_check(tmp_path, EMAIL_URL="smtp+tls://mail.example:587")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_open_folder_and_mail_that_reaches_nobody_are_named(tmp_path):
+    (tmp_path / "hub.sqlite3").touch(mode=0o644)
+    (tmp_path / "hub.sqlite3").chmod(0o644)
+    done = deployment_check(tmp_path)
+    assert done.returncode == 1
+    assert "cutlayer.W001" in done.stderr
+    assert "cutlayer.W003" in done.stderr
+    assert "cutlayer.W002" in deployment_check(tmp_path, EMAIL_URL="consolemail://").stderr
+
+
+def test_mail_without_a_server_is_a_file_that_its_owner_alone_reads(tmp_path, settings):
+    settings.EMAIL_BACKEND = "webapp.core.file_mail.PrivateFileBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    before = os.umask(0o022)
+    try:
+        EmailMessage("Reset your password", "https://hub.example/reset/abc", to=["ada@lab.example"]).send()
+    finally:
+        os.umask(before)
+    [path] = (tmp_path / "mail").iterdir()
+    assert "reset/abc" in path.read_text()
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
 
 
 @pytest.mark.django_db

@@ -241,3 +241,13 @@ def test_an_error_is_printed_as_code_sentence_and_remedy(
     printed = capsys.readouterr().err
     assert "CL-1420" in printed
     assert "cutlayer worker join" in printed
+
+
+def test_a_worker_that_no_terminal_started_prints_no_pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = enrolled_home(tmp_path)
+    monkeypatch.setattr("workers.agent.service.serve", lambda home: None)
+    said = run("worker", "start", "--home", str(home.root)).output
+    pin = (home.keys / "console.pin").read_text()
+    assert pin not in said
+    assert "cutlayer worker pin" in said
+    assert run("worker", "pin", "--home", str(home.root)).output.strip() == pin

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
+from processes.redis_server import RedisServer
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.data.store import DatasetStore
 
@@ -147,3 +152,34 @@ def test_two_consoles_on_one_host_do_not_share_cookies(console: RunningConsole) 
     assert all(name.startswith("cutlayer_console_") for name in visitor.http.cookies)
     cookies = visitor.http.get("/").headers.get_list("set-cookie")
     assert all("SameSite=Strict" in cookie for cookie in cookies)
+
+
+def test_the_console_starts_without_a_warning(tmp_path):
+    code = "import workers.console.asgi"
+    environment = {
+        **os.environ,
+        "CUTLAYER_WORKER_HOME": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "workers.console.settings",
+    }
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_figures_for_prometheus_are_for_this_machine_and_for_the_token(console: RunningConsole):
+    visitor = console.browser()
+    text = visitor.http.get("/metrics").text
+    found = {one.name: one.value for family in text_string_to_metric_families(text) for one in family.samples}
+    assert found["cutlayer_worker_queue_up"] == 0.0
+    assert found["cutlayer_worker_messages_waiting"] == 0.0
+    assert found["cutlayer_worker_disk_free_bytes"] > 0
+    proxied = {"X-Forwarded-For": "203.0.113.9"}
+    assert visitor.http.get("/metrics", headers=proxied).status_code == 404
+    token = (console.home.root / "metrics_token").read_text()
+    assert visitor.http.get("/metrics", headers={**proxied, "Authorization": f"Bearer {token}"}).status_code == 200
+    server = RedisServer(console.home.run)
+    server.start()
+    try:
+        assert "cutlayer_worker_queue_up 1.0" in visitor.http.get("/metrics").text
+    finally:
+        server.stop()

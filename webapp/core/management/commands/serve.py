@@ -25,7 +25,7 @@ from processes.redis_server import RedisNotFoundError, RedisNotStartedError, Red
 from processes.supervisor import NeverStaysError, Supervisor
 from splitcore.errors import AppError
 from webapp.core.folder import only_one, prepare
-from webapp.settings.redis import keep_url, run_folder
+from webapp.settings.redis import run_folder
 
 _CHECK_SECONDS = 0.25
 
@@ -66,7 +66,6 @@ class Command(BaseCommand):
         if "REDIS_URL" not in env:
             queue = RedisServer(run_folder(Path(settings.VAR_DIR)), log=logs / "redis.log")
             env["REDIS_URL"] = queue.url
-            keep_url(Path(settings.VAR_DIR), queue.url)
             members["redis"] = queue.start
         for name, command in commands(host, port).items():
             members[name] = _starter(command, env, logs / f"{name}.log")
@@ -86,7 +85,7 @@ class Command(BaseCommand):
     def _greet(self, address: str, logs: Path) -> None:
         logging.basicConfig(level=logging.WARNING)
         self.stdout.write(f"The hub: {address}   logs: {logs}")
-        if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
+        if settings.EMAIL_BACKEND.endswith("PrivateFileBackend"):
             self.stdout.write(f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH}")
 
 
