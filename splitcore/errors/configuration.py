@@ -30,6 +30,11 @@ HELP: dict[str, ErrorHelp] = {
         "Each worker of a run must have registered the same base model, with the same manifest.",
         "Run `cutlayer worker model add` with the same model and revision on each worker, then choose it again.",
     ),
+    "CL-1006": ErrorHelp(
+        "A party of the run is not available",
+        "An organisation left the project, a dataset was withdrawn or is no longer offered, or a worker is not active.",
+        "Choose another party in its place, or ask its organisation to make it available again; then submit again.",
+    ),
     "CL-1010": ErrorHelp(
         "A file of rows was not understood",
         "`--data` wants NAME=FILE, each name once: small letters, digits and hyphens, and a file that can be read.",

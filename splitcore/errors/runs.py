@@ -60,6 +60,11 @@ HELP: dict[str, ErrorHelp] = {
         "A worker takes up its runs in the order in which they were started.",
         "Nothing is to be done: the worker takes this run up when its turn comes.",
     ),
+    "CL-1512": ErrorHelp(
+        "The run is held because a worker is in quarantine",
+        "The worker's organisation suspects it, so nothing is exchanged with it: every half was asked to pause.",
+        "An administrator or compute operator of the worker's organisation can release it; the run then goes on.",
+    ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
         "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",

@@ -14,6 +14,8 @@ from webapp.fleet.models import Worker
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.projects.selectors import takes_part
+from webapp.runs.models import Run
+from webapp.runs.services.parties import runs_take_back
 from workers.contracts import DatasetMetadata
 
 
@@ -61,10 +63,15 @@ def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
 
 @service
 def dataset_offer_withdraw(*, actor: User, dataset: Dataset, project: Project) -> None:
-    """Take a dataset back from a project: new runs cannot use it, runs already approved go on."""
+    """Take a dataset back from a project: no run starts with it any more, waiting and approved ones become drafts."""
     require(actor, Action.OFFER_DATASET, dataset.organisation)
     if not dataset.projects.filter(pk=project.pk).exists():
         return
+    runs_take_back(
+        actor=actor,
+        runs=Run.objects.filter(project=project, participants__dataset_version__dataset=dataset),
+        why=f"{dataset.organisation.name} no longer offers the dataset {dataset.name} to {project.name}.",
+    )
     dataset.projects.remove(project)
     _audit(actor=actor, action="dataset.offer_withdrawn", dataset=dataset, project=project)
 
@@ -85,8 +92,13 @@ def _audit(*, actor: User, action: str, dataset: Dataset, project: Project) -> N
 
 @service
 def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> DatasetVersion:
-    """Keep a version out of new runs; its history stays."""
+    """Keep a version out of runs that have not started; its history stays."""
     require(actor, Action.OFFER_DATASET, version.dataset.organisation)
+    runs_take_back(
+        actor=actor,
+        runs=Run.objects.filter(participants__dataset_version=version),
+        why=f"{version.dataset.organisation.name} withdrew {version.dataset.name} v{version.number}.",
+    )
     row = DatasetVersion.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=version.pk)
     if row.withdrawn_at is None:
         row.withdrawn_at = timezone.now()

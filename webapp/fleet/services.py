@@ -14,6 +14,9 @@ from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.permissions import Action, require
 from webapp.runs.lifecycle import runs_lock, worker_shut_out
+from webapp.runs.lifecycle.quarantine import runs_hold, runs_let_go
+from webapp.runs.models import Run
+from webapp.runs.services.parties import runs_take_back
 from workers.contracts import ModelRegistration
 
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
@@ -41,6 +44,11 @@ def _audit(*, actor: User | Worker, action: str, worker: Worker, **details: str)
     )
 
 
+def _take_back_runs(actor: User | Worker, worker: Worker, what: str) -> None:
+    why = f"The worker {worker.name} of {worker.organisation.name} {what}."
+    runs_take_back(actor=actor, runs=Run.objects.filter(participants__worker=worker), why=why)
+
+
 @service
 def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     """Let a worker act, after a person compared its fingerprint; a click on a stale page confirms no other key."""
@@ -59,8 +67,9 @@ def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
 
 @service
 def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
-    """Suspend a worker: its socket is closed and its calls are refused until it is released."""
+    """Suspend a worker: its socket is closed, its calls are refused, and its live runs held until it is released."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
+    runs_hold(worker)
     row = _locked(worker)
     _move(worker=row, to=WorkerState.QUARANTINED, allowed=(WorkerState.ACTIVE, WorkerState.PENDING))
     _audit(actor=actor, action="worker.quarantined", worker=row)
@@ -70,8 +79,9 @@ def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
 
 @service
 def worker_release(*, actor: User, worker: Worker) -> Worker:
-    """Lift a quarantine; a worker that was never confirmed waits for that again."""
+    """Lift a quarantine: its runs go on. A worker that was never confirmed waits for that again."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
+    runs_let_go(worker, detail=f"{actor} released {worker.name} of {worker.organisation.name}.")
     row = _locked(worker)
     to = WorkerState.ACTIVE if row.confirmed_at else WorkerState.PENDING
     _move(worker=row, to=to, allowed=(WorkerState.QUARANTINED,))
@@ -84,6 +94,7 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
     """Shut a worker out for good: from the commit on its calls are refused, and its socket is closed."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
     runs_lock(worker)
+    _take_back_runs(actor, worker, "was revoked")
     row = _locked(worker)
     if row.state == WorkerState.REVOKED:
         return row
@@ -102,6 +113,7 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
 def worker_leave(*, worker: Worker) -> Worker:
     """The worker ends its enrolment itself."""
     runs_lock(worker)
+    _take_back_runs(worker, worker, "has left the hub")
     row = _locked(worker)
     if row.state == WorkerState.LEFT:
         return row

@@ -14,9 +14,11 @@ from webapp.adapters.tasks import join, package
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
+from webapp.fleet.models import WorkerState
 from webapp.runs.lifecycle.assignments import checkers
 from webapp.runs.lifecycle.failing import failure_of, run_fail
 from webapp.runs.lifecycle.participation import phase_set
+from webapp.runs.lifecycle.quarantine import run_hold_for
 from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
@@ -44,6 +46,7 @@ def _sweep_run(run_id: str) -> None:
     if run.state not in LIVE:
         return
     parts = list(run.participants.select_related("worker", "organisation"))
+    _hold_for_quarantine(run, parts)
     _mark_silent(run, parts)
     age = timezone.now() - run.state_since
     late = run.state in (RunState.STARTING, RunState.RECOVERING) and age > START_DEADLINE
@@ -57,6 +60,18 @@ def _sweep_run(run_id: str) -> None:
         _finish(run, age)
 
 
+def _hold_for_quarantine(run: Run, parts: list[Participant]) -> None:
+    """A run that started while one of its workers was put into quarantine is held now."""
+    suspect = next((p for p in parts if _is_suspect(p) and not p.outcome and p.role != ParticipantRole.EVALUATOR), None)
+    if suspect is not None and run.state in TRAINS and run.state != RunState.PAUSED:
+        run_hold_for(run, suspect)
+
+
+def _is_suspect(part: Participant) -> bool:
+    """Whether a part's worker is in quarantine: the hub refuses its calls, so its silence says nothing."""
+    return part.worker.state == WorkerState.QUARANTINED
+
+
 def _mark_silent(run: Run, parts: list[Participant]) -> None:
     """Three beats without a word from a worker whose part runs, or that is to load the adapter: its lane says so."""
     limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS)
@@ -64,7 +79,7 @@ def _mark_silent(run: Run, parts: list[Participant]) -> None:
         silent = part.last_beat_at is not None and part.last_beat_at < limit
         runs = part.attempt > 0 and not part.outcome
         checks = run.state == RunState.FINISHING and bool(part.dataset_version_id) and part.outcome in ("", "done")
-        if not silent or not (runs or checks) or part.phase == Phase.DROPPED:
+        if not silent or not (runs or checks) or part.phase == Phase.DROPPED or _is_suspect(part):
             continue
         part.metrics = {**part.metrics, "phase_before_drop": part.phase}
         phase_set(part, Phase.DROPPED)
@@ -85,7 +100,8 @@ def _fail_late_start(run: Run, parts: list[Participant]) -> None:
 def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
     """The deadline counts from the moment the lane was marked, so an outage of the hub itself fails nobody."""
     for part in parts:
-        if part.phase == Phase.DROPPED and timezone.now() - part.phase_since > DROP_DEADLINE:
+        overdue = part.phase == Phase.DROPPED and timezone.now() - part.phase_since > DROP_DEADLINE
+        if overdue and not _is_suspect(part):
             error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} did not come back.")
             run_fail(run, error, participant=part, phase=str(part.metrics.get("phase_before_drop", "")))
             return
@@ -94,7 +110,7 @@ def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
 def _give_up_stop(run: Run, parts: list[Participant]) -> None:
     """A worker that is silent cannot confirm: the run ends as failed and says who has not confirmed."""
     open_parts = [p for p in parts if not gone(p)]
-    if any(p.phase != Phase.DROPPED for p in open_parts):
+    if any(p.phase != Phase.DROPPED and not _is_suspect(p) for p in open_parts):
         return
     names = ", ".join(f"{p.worker.name} of {p.organisation.name}" for p in open_parts)
     error = error_info("CL-1507", f"{names} has not confirmed that its process is gone.")

@@ -66,6 +66,13 @@ class Duty:
         with self._lock:
             self._end_unwanted(set())
 
+    def hold_all(self) -> None:
+        """The hub has put this worker into quarantine: its halves stand still until the hub lists them again."""
+        for row in self._spool.jobs(state="running"):
+            folder = JobFolder.of(self._home, row.run_id, row.job_id)
+            if row.kind == "train" and folder.condemned() is None and folder.desired() is not Desired.STOPPED:
+                folder.write_desired(Desired.PAUSED)
+
     def desire(self, participant_id: str, attempt: int, desired: Desired) -> None:
         """What the hub wants of a participant's attempt now, as a telemetry reply tells it.
 

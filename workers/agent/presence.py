@@ -53,6 +53,8 @@ class Presence:
             except (OSError, TimeoutError, InvalidHandshake, InvalidURI, WebSocketException) as error:
                 log.info("no control connection: %s", type(error).__name__)
             self.connected = False
+            if code in CLOSE_FORBIDDEN:
+                self._on_wake("turned away")  # the next look learns why, and stops or holds what runs here
             wait = PAUSE_FORBIDDEN if code in CLOSE_FORBIDDEN else pause
             await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311  # spreads the workers of a hub
             pause = min(pause * 2, PAUSE_MOST)

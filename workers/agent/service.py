@@ -43,6 +43,7 @@ DOCTOR_SECONDS = 120.0
 CHANGE_SECONDS = 2.0  # between two looks at the files whose change calls for the doctor
 STOP_SECONDS = 4.0  # what running jobs get on a shutdown
 SHUT_OUT = "CL-1412"  # revoked: the hub will not say stop any more
+SUSPECTED = "CL-1413"  # quarantined: nor pause
 FLUSH_SECONDS = 2.0  # what the last messages get
 
 
@@ -121,6 +122,8 @@ class Agent:
             except HubError as error:
                 if error.code == SHUT_OUT:
                     await asyncio.to_thread(self._duty.stop_all)
+                elif error.code == SUSPECTED:
+                    await asyncio.to_thread(self._duty.hold_all)
                 raise
             self._sender.faults.accepted()
             await asyncio.to_thread(self._duty.apply, wanted)

@@ -122,9 +122,10 @@ def _recovering(run: Run, parts: list[Participant]) -> Status:
 def _paused(run: Run, parts: list[Participant]) -> Status:
     if run.failure:
         cause = f"Paused at {run.failure['organisation']}: {run.failure['message']}".rstrip(".")
-        return Status(
-            f"{cause}. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "danger"
-        )
+        acts = f"an engineer of {run.organisation.name}"
+        if run.failure["code"] == "CL-1512":  # the worker's own people alone can release it
+            acts = f"an administrator or compute operator of {run.failure['organisation']}"
+        return Status(f"{cause}. Nothing is lost.", acts, run.state_since, "danger")
     return Status("Paused. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "attention")
 
 

@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.transactions import service
-from webapp.fleet.models import WorkerModel, WorkerState
+from webapp.fleet.models import WorkerModel
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.runs.contract import contract_build, contract_hash, contract_text
@@ -18,29 +18,9 @@ from webapp.runs.estimate import layer_count, step_count
 from webapp.runs.models import Approval, ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import start_locked
 from webapp.runs.services.locking import run_lock
+from webapp.runs.services.parties import parties_check
 from webapp.runs.states import run_announce, run_move
-from webapp.runs.timeline import timeline_event
-
-
-def check_parties(participants: list[Participant]) -> None:
-    """Raise unless there are data parties, one compute worker, all of them active, with datasets that fit together."""
-    clients = [p for p in participants if p.role == ParticipantRole.CLIENT]
-    servers = [p for p in participants if p.role == ParticipantRole.SERVER]
-    if not clients:
-        raise AppError("CL-1003", "No data organisation's dataset is chosen.")
-    if len(servers) != 1:
-        raise AppError(
-            "CL-1003", "No compute worker is chosen." if not servers else "Only one compute worker can run the body."
-        )
-    for row in participants:
-        if row.worker.state != WorkerState.ACTIVE:
-            raise AppError(
-                "CL-1003",
-                f"The worker {row.worker.name} of {row.organisation.name} is {row.worker.get_state_display().lower()}.",
-            )
-    formats = {str(p.dataset_version.metadata.get("format")) for p in participants if p.dataset_version is not None}
-    if len(formats) > 1:
-        raise AppError("CL-1004", f"The chosen datasets have different formats: {', '.join(sorted(formats))}.")
+from webapp.runs.timeline import error_info, timeline_event
 
 
 def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunConfig, WorkerModel]:
@@ -82,9 +62,8 @@ def check_cut(config: RunConfig, layers: int) -> None:
 
 def run_check(run: Run) -> RunConfig:
     """Everything that submission demands of a draft. Returns the configuration with its model pinned."""
-    participants = list(run.participants.select_related("worker", "organisation", "dataset_version__dataset"))
     config = RunConfig.parse(run.config)
-    check_parties(participants)
+    participants = parties_check(run)
     problems = override_problems(config, [p.party for p in participants if p.role == ParticipantRole.CLIENT])
     if problems:
         first = problems[0]
@@ -146,8 +125,17 @@ def approve_if_complete(run: Run) -> bool:
     run.save(update_fields=["approved_contract", "updated_at"])
     run_move(run, RunState.APPROVED, detail="Every organisation has approved the contract.")
     if run.start_when_approved:
-        start_locked(run)
+        _start_or_say_why_not(run)
     return True
+
+
+def _start_or_say_why_not(run: Run) -> None:
+    """Start an approved run; where a party is not available now, it stays approved and its timeline says why."""
+    try:
+        start_locked(run)
+    except AppError as error:
+        timeline_event(run, "start.held", error.message, error=error_info(error.code, error.message, error.remedy))
+        run_announce(run)
 
 
 @service

@@ -14,6 +14,7 @@ from webapp.orgs.permissions import Action, require
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import require_stop
 from webapp.runs.services.locking import run_lock
+from webapp.runs.services.parties import parties_check
 from webapp.runs.states import ENDED, run_move
 from workers.contracts import Phase
 
@@ -43,7 +44,8 @@ def _audit(actor: User, run: Run, action: str, reason: str = "") -> None:
 
 
 def start_locked(run: Run) -> None:
-    """Start a locked, approved run."""
+    """Start a locked, approved run, provided that what it uses is still available."""
+    parties_check(run)
     run_move(run, RunState.STARTING, detail="Workers are asked to take up their parts.")
     want(run, DesiredState.RUNNING)
 
@@ -76,20 +78,26 @@ def run_resume(*, actor: User, run: Run) -> Run:
     """Let a paused run go on, or a failed one from its checkpoints."""
     require(actor, Action.CONTROL_RUN, run.organisation)
     run = run_lock(run.id)
+    if run.state not in (RunState.FAILED, RunState.PAUSED):
+        raise AppError("CL-1501", "Only a paused or failed run can be resumed.")
+    parties_check(run)
     if run.state == RunState.FAILED:
         from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
 
         run_continue(run, detail=f"Resumed by {actor}.")
-    elif run.state == RunState.PAUSED:
-        waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
-        run.failure = None
-        run.save(update_fields=["failure", "updated_at"])
-        run_move(run, RunState.RECOVERING if waits else RunState.TRAINING, detail=f"Resumed by {actor}.")
-        want(run, DesiredState.RUNNING)
     else:
-        raise AppError("CL-1501", "Only a paused or failed run can be resumed.")
+        resume_locked(run, f"Resumed by {actor}.")
     _audit(actor, run, "run.resumed")
     return run
+
+
+def resume_locked(run: Run, detail: str) -> None:
+    """Let a locked, paused run go on; it recovers where a part has to be taken up again."""
+    waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
+    run.failure = None
+    run.save(update_fields=["failure", "updated_at"])
+    run_move(run, RunState.RECOVERING if waits else RunState.TRAINING, detail=detail)
+    want(run, DesiredState.RUNNING)
 
 
 def gone(participant: Participant) -> bool:

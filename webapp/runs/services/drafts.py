@@ -98,7 +98,7 @@ def _names(run: Run) -> set[str]:
     return set(run.participants.values_list("party", flat=True))
 
 
-def approvals_void(run: Run) -> None:
+def approvals_void(run: Run, why: str = "The configuration was changed; approvals are void.") -> None:
     """Take a submitted run back to a draft: its decisions no longer count, the old text stays for the diff."""
     if run.state == RunState.DRAFT:
         return
@@ -109,7 +109,7 @@ def approvals_void(run: Run) -> None:
     run.contract = run.contract_hash = ""
     run.save(update_fields=["approved_contract", "contract", "contract_hash", "updated_at"])
     run.participants.update(policy_verdict=None)
-    run_move(run, RunState.DRAFT, detail="The configuration was changed; approvals are void.")
+    run_move(run, RunState.DRAFT, detail=why)
 
 
 @service
@@ -183,6 +183,8 @@ def _store(run: Run, draft: Draft, *, actor: User, tab: str) -> None:
 def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
     """A new draft of `organisation` with the same configuration and parties; `parent` is what a diff compares with."""
     require(actor, Action.CONFIGURE_RUN, organisation)
+    if not run.project.participations.filter(organisation=organisation, is_active=True).exists():
+        raise AppError("CL-1006", f"{organisation.name} does not take part in the project {run.project.name}.")
     clone = Run.objects.create(
         project=run.project,
         organisation=organisation,

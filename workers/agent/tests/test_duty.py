@@ -180,3 +180,14 @@ def test_checkpoints_go_when_the_hub_says_that_the_run_is_over(site: Site) -> No
     assert saved.exists()
     duty.apply(Assignments(assignments=[], settled=["run_1", "run_2"], hub_time=datetime.now(UTC)))
     assert not saved.exists()
+
+
+def test_a_worker_in_quarantine_pauses_its_halves_and_stops_none(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    duty.hold_all()
+    assert site.folder().desired() is Desired.PAUSED
+    site.folder().write_desired(Desired.STOPPED)
+    duty.hold_all()
+    assert site.folder().desired() is Desired.STOPPED
