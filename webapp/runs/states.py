@@ -24,7 +24,7 @@ ALLOWED: dict[RunState, frozenset[RunState]] = {
     S.STOPPING: frozenset({S.STOPPED, S.FAILED}),
     S.DONE: frozenset(),
     S.FAILED: frozenset({S.RECOVERING}),
-    S.STOPPED: frozenset(),
+    S.STOPPED: frozenset({S.RECOVERING}),
 }
 EDITABLE = frozenset({S.DRAFT, S.AWAITING, S.APPROVED, S.DECLINED})
 TRAINS = frozenset({S.STARTING, S.TRAINING, S.RECOVERING, S.PAUSED})  # the halves are wanted

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 
+from interface.formatting import human_duration
 from webapp.adapters.models import AdapterState
 from webapp.adapters.services import checks_open
 from webapp.adapters.services.packaging import CHECK_DEADLINE
@@ -32,22 +34,35 @@ DROP_DEADLINE = timedelta(minutes=15)
 STOP_DEADLINE = timedelta(minutes=3)
 JOIN_DEADLINE = timedelta(seconds=30)
 SILENT_BEATS = 3
+_LAST, _SINCE = "sweep:last", "sweep:since"
 
 
 def sweep() -> None:
     """Look at every live run once. Each run has its own short transaction."""
+    watched_since = _watched_since()
     for run_id in Run.objects.filter(state__in=LIVE).values_list("id", flat=True):
-        _sweep_run(run_id)
+        _sweep_run(run_id, watched_since)
+
+
+def _watched_since() -> datetime:
+    """Since when the hub looks without a gap. While it was away itself, no worker could be heard."""
+    now, longest = timezone.now(), timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS)
+    last, since = cache.get(_LAST), cache.get(_SINCE)
+    unbroken = last and since and now - datetime.fromisoformat(last) <= longest
+    began = datetime.fromisoformat(since) if unbroken else now
+    cache.set_many({_LAST: now.isoformat(), _SINCE: began.isoformat()}, timeout=None)
+    return began
 
 
 @service
-def _sweep_run(run_id: str) -> None:
+def _sweep_run(run_id: str, watched_since: datetime) -> None:
     run = run_lock(run_id)
     if run.state not in LIVE:
         return
     parts = list(run.participants.select_related("worker", "organisation"))
     _hold_for_quarantine(run, parts)
-    _mark_silent(run, parts)
+    _note_absence(run, parts, watched_since)
+    _mark_silent(run, parts, watched_since)
     age = timezone.now() - run.state_since
     late = run.state in (RunState.STARTING, RunState.RECOVERING) and age > START_DEADLINE
     if late and not any(is_queued(part) for part in parts):
@@ -72,9 +87,30 @@ def _is_suspect(part: Participant) -> bool:
     return part.worker.state == WorkerState.QUARANTINED
 
 
-def _mark_silent(run: Run, parts: list[Participant]) -> None:
-    """Three beats without a word from a worker whose part runs, or that is to load the adapter: its lane says so."""
+def _note_absence(run: Run, parts: list[Participant], watched_since: datetime) -> None:
+    """Say once that it was the hub that was away, where it looks again since after every worker's last word."""
+    beats = [part.last_beat_at for part in parts if part.last_beat_at is not None]
+    gap = watched_since - max(beats) if beats else timedelta(0)
+    if run.state not in TRAINS or gap <= timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS):
+        return
+    told = run.records.filter(kind="event", payload__name="hub.returned").order_by("-seq")
+    if not told.filter(at__gte=watched_since).exists():
+        timeline_event(
+            run,
+            "hub.returned",
+            f"The hub was away for about {human_duration(gap.total_seconds())}. The workers went on, and send what"
+            " happened meanwhile.",
+        )
+
+
+def _mark_silent(run: Run, parts: list[Participant], watched_since: datetime) -> None:
+    """Three beats without a word from a worker whose part runs, or that is to load the adapter: its lane says so.
+
+    The beats are counted from when the hub looks again, where it was away itself.
+    """
     limit = timezone.now() - timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS)
+    if watched_since > limit:
+        return
     for part in parts:
         silent = part.last_beat_at is not None and part.last_beat_at < limit
         runs = part.attempt > 0 and not part.outcome

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from django.http import Http404
+from django.urls import reverse
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -37,6 +38,11 @@ from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyRepo
 
 pytestmark = pytest.mark.django_db
 CUTS = {"head": range(0, 2), "body": range(2, 4), "tail": range(4, 6)}
+
+
+@pytest.fixture(autouse=True)
+def _hub_watched():
+    make.hub_watched()
 
 
 @pytest.fixture(autouse=True)
@@ -322,3 +328,14 @@ def test_the_archive_holds_each_step_once_also_after_a_recovery():
 def test_the_card_names_organisations_and_not_their_parties():
     _, adapter = _ready()
     assert "| Beta bank | 10 |" in package_entries(adapter)["README.md"].decode()
+
+
+def test_a_finished_runs_page_links_to_the_download_or_says_who_may(client):
+    w, adapter = _ready()
+    link = reverse("adapters:download", args=[adapter.id])
+    client.force_login(w.approvers[0])
+    assert link in client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    client.force_login(w.approvers[2])
+    page = client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    assert link not in page
+    assert "The contract gives the adapter to Alpha clinic, Beta bank only." in page

@@ -45,6 +45,7 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
             _evaluation(run, participant, record)
         elif record.kind == "event":
             _event(participant, record)
+            _skipped(run, record)
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
     participant.last_beat_at = timezone.now()
@@ -67,6 +68,20 @@ def _event(participant: Participant, record: Observed) -> None:
     """Keep in mind which checkpoint the participant has, for what can be said of a recovery."""
     if record.payload.get("name") in ("checkpoint.saved", "checkpoint.resumed"):
         participant.metrics = {**participant.metrics, "checkpoint_step": record.step or 0}
+
+
+def _skipped(run: Run, record: Observed) -> None:
+    """Count the steps that were applied nowhere, since a value was not finite; each half tells of each of them."""
+    detail = str(record.payload.get("detail") or "")
+    if record.payload.get("name") != "values.not_finite" or "in an evaluation" in detail or record.step is None:
+        return
+    known = run.summary.get("skipped") or {"steps": 0, "step": 0}
+    if record.step > known["step"]:
+        party = detail.partition(":")[0]
+        run.summary = {
+            **run.summary,
+            "skipped": {"steps": known["steps"] + 1, "step": record.step, "party": party},
+        }
 
 
 def _smooth(old: Any, new: float) -> float:

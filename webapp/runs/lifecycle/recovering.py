@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import F
 from django.db.models.functions import Greatest
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.fleet.models import WorkerState
-from webapp.runs.lifecycle.failing import CONSEQUENCES, failure_of
+from webapp.runs.lifecycle.failing import CONSEQUENCES, failure_of, source_of, training_parts
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import want
 from webapp.runs.states import TRAINS, run_announce, run_move
@@ -58,7 +58,7 @@ def run_recover(run: Run, error: ErrorInfo, *, participant: Participant) -> None
 
 def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
     """Pause a locked run for values that were not finite, or a late part, and say whose. Resuming starts all again."""
-    source = _source_of(run, HELD[error.code]) or participant
+    source = source_of(run, HELD[error.code]) or participant
     run.failure = failure_of(error, source, "training")
     run.save(update_fields=["failure", "updated_at"])
     parts_renew(run)
@@ -67,21 +67,9 @@ def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
     want(run, DesiredState.PAUSED)
 
 
-def _source_of(run: Run, event: str) -> Participant | None:
-    """The party that the halves' last event of this kind names before the colon."""
-    events = run.records.filter(kind="event", payload__name=event).order_by("-seq")
-    detail = events.values_list("payload__detail", flat=True).first() or ""
-    return next((part for part in training_parts(run) if part.party == str(detail).split(":")[0]), None)
-
-
 def _from(run: Run) -> str:
     step = checkpoint_step(run)
     return f"Every part goes on from step {step}" if step else "Every part starts again"
-
-
-def training_parts(run: Run) -> list[Participant]:
-    """The run's parts that train."""
-    return list(run.participants.exclude(role=ParticipantRole.EVALUATOR).select_related("worker", "organisation"))
 
 
 def parts_renew(run: Run) -> None:
@@ -103,15 +91,22 @@ def checkpoint_step(run: Run) -> int:
 
 
 def can_continue(run: Run) -> bool:
-    """Whether a failed run can be taken up again: its workers are admitted and still hold their checkpoints."""
-    if run.state != RunState.FAILED or run.ended_at is None or not checkpoint_step(run):
+    """Whether an ended run can be taken up again: its workers are admitted and still hold their checkpoints."""
+    until = kept_until(run)
+    if until is None or run.is_archived or timezone.now() >= until:
         return False
-    kept = timezone.now() - run.ended_at < timedelta(days=CHECKPOINT_DAYS)
-    return kept and all(part.worker.state == WorkerState.ACTIVE for part in training_parts(run))
+    return all(part.worker.state == WorkerState.ACTIVE for part in training_parts(run))
+
+
+def kept_until(run: Run) -> datetime | None:
+    """Until when the workers of a failed or stopped run keep its checkpoints; None where there is none."""
+    if run.state not in (RunState.FAILED, RunState.STOPPED) or run.ended_at is None or not checkpoint_step(run):
+        return None
+    return run.ended_at + timedelta(days=CHECKPOINT_DAYS)
 
 
 def run_continue(run: Run, *, detail: str) -> None:
-    """Take a locked, failed run up again from its checkpoints. Raises CL-1501 where they are gone."""
+    """Take a locked, failed or stopped run up again from its checkpoints. Raises CL-1501 where they are gone."""
     if not can_continue(run):
         raise AppError("CL-1501", "The run has no checkpoints to go on from.", "Clone the run to start it anew.")
     run.failure, run.recoveries_in_vain, run.recovered_at_step = None, 0, run.step

@@ -34,6 +34,7 @@ _LOOKS = {
     "participant.done": ("success", "circle-check", "Part done"),
     "participant.failed": ("danger", "circle-x", "Part failed"),
     "participant.stopped": ("neutral", "square", "Process gone"),
+    "hub.returned": ("info", "server-2", "The hub is back"),
     "server.ready": ("info", "server-2", "Ready for connections"),
     "segment.stored": ("info", "upload", "Segment uploaded"),
     "adapter.joined": ("info", "puzzle", "Adapter joined"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from interface.statuses import status_look
-from webapp.runs.lifecycle.recovering import checkpoint_step
+from webapp.runs.lifecycle.failing import mender_of
+from webapp.runs.lifecycle.recovering import can_continue, checkpoint_step, kept_until
 from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
@@ -102,6 +103,12 @@ def _training(run: Run, parts: list[Participant]) -> Status:
     who = listed([*clients, server])
     if any(part.phase == "evaluating" for part in parts):
         return Status("Evaluating on held-out rows.", "the workers", run.training_at or run.state_since, "active")
+    if skipped := run.summary.get("skipped"):
+        names = {part.party: part.organisation.name for part in parts} | {"server": server}
+        count = skipped["steps"]
+        what = f"{count} step{'s were' if count > 1 else ' was'} skipped, since a value was not finite"
+        text = f"{who} are training. {what}: last in step {skipped['step']}, {names.get(skipped['party'], '')}."
+        return Status(text, f"an engineer of {run.organisation.name}", run.training_at or run.state_since, "attention")
     return Status(
         f"{who} {'are' if ' and ' in who else 'is'} training.",
         "the workers",
@@ -149,21 +156,27 @@ def _stopping(run: Run, parts: list[Participant]) -> Status:
 
 def _done(run: Run, parts: list[Participant]) -> Status:
     ready = run.adapters.filter(state="ready").exists()
-    text = "Done. The adapter is verified and can be downloaded." if ready else "Done, without a verified adapter."
+    text = "Done. The adapter is verified." if ready else "Done, without a verified adapter."
     return Status(text, "", run.state_since, "success" if ready else "attention")
 
 
 def _failed(run: Run, parts: list[Participant]) -> Status:
     failure = run.failure or {}
     owner = str(failure.get("organisation") or "")
+    whose = "Failed with a value of" if failure.get("code") == "CL-1531" else "Failed at"
     worker = f" ({failure['worker']})" if failure.get("worker") else ""
-    text = f"Failed at {owner}{worker}: {failure.get('message', '')}".rstrip(".") + "."
-    return Status(text, owner, run.state_since, "danger")
+    text = f"{whose} {owner}{worker}: {failure.get('message', '')}".rstrip(".") + "."
+    return Status(text, mender_of(run), run.state_since, "danger")
 
 
 def _stopped(run: Run, parts: list[Participant]) -> Status:
+    if not run.started_at:
+        return Status("Withdrawn before it started.", "", run.state_since, "neutral")
     text = "Stopped. Every worker has confirmed that its process is gone."
-    return Status(text if run.started_at else "Withdrawn before it started.", "", run.state_since, "neutral")
+    until = kept_until(run)
+    if until is not None and can_continue(run):
+        text += f" It can be resumed from step {checkpoint_step(run)} until {until:%d %B %Y}."
+    return Status(text, "", run.state_since, "neutral")
 
 
 _WAITING = {

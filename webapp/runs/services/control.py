@@ -75,13 +75,13 @@ def run_pause(*, actor: User, run: Run) -> Run:
 
 @service
 def run_resume(*, actor: User, run: Run) -> Run:
-    """Let a paused run go on, or a failed one from its checkpoints."""
+    """Let a paused run go on, or one that failed or was stopped from its checkpoints."""
     require(actor, Action.CONTROL_RUN, run.organisation)
     run = run_lock(run.id)
-    if run.state not in (RunState.FAILED, RunState.PAUSED):
-        raise AppError("CL-1501", "Only a paused or failed run can be resumed.")
+    if run.state not in (RunState.FAILED, RunState.STOPPED, RunState.PAUSED):
+        raise AppError("CL-1501", "Only a paused, stopped or failed run can be resumed.")
     parties_check(run)
-    if run.state == RunState.FAILED:
+    if run.state != RunState.PAUSED:
         from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
 
         run_continue(run, detail=f"Resumed by {actor}.")

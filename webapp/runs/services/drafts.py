@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from splitcore.config import TrainingSection
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
@@ -180,8 +181,11 @@ def _store(run: Run, draft: Draft, *, actor: User, tab: str) -> None:
 
 
 @service
-def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
-    """A new draft of `organisation` with the same configuration and parties; `parent` is what a diff compares with."""
+def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: bool = False) -> Run:
+    """A new draft of `organisation` with the same configuration and parties; `parent` is what a diff compares with.
+
+    With `lower_rate` it learns at a tenth of the rate, as after values that were not finite.
+    """
     require(actor, Action.CONFIGURE_RUN, organisation)
     if not run.project.participations.filter(organisation=organisation, is_active=True).exists():
         raise AppError("CL-1006", f"{organisation.name} does not take part in the project {run.project.name}.")
@@ -192,7 +196,7 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
         name=f"{run.name[:105]} (clone)",
         note=run.note,
         parent=run,
-        config=run.config,
+        config=_slower(run.config) if lower_rate else run.config,
         public_prompts=run.public_prompts,
         start_when_approved=run.start_when_approved,
     )
@@ -215,3 +219,9 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation) -> Run:
         details={"parent": run.id},
     )
     return clone
+
+
+def _slower(config: dict[str, Any]) -> dict[str, Any]:
+    training = dict(config.get("training") or {})
+    rate = float(training.get("learning_rate") or TrainingSection.model_fields["learning_rate"].default)
+    return {**config, "training": {**training, "learning_rate": float(f"{rate / 10:g}")}}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import factory
 import numpy as np
+from django.core.cache import cache
 from django.utils import timezone
 from safetensors.numpy import save_file
 
@@ -148,6 +150,12 @@ def started(**kwargs: Any) -> World:
     for place in range(3):
         claim(w, place)
     return w
+
+
+def hub_watched(since: timedelta = timedelta(hours=1), last: timedelta = timedelta(0)) -> None:
+    """Let the hub have looked at its runs without a gap for a while, the last time `last` ago."""
+    now = timezone.now()
+    cache.set_many({"sweep:last": (now - last).isoformat(), "sweep:since": (now - since).isoformat()}, timeout=None)
 
 
 def claim(w: World, place: int) -> int:

@@ -25,6 +25,11 @@ from workers.contracts import Claim, ErrorInfo, Ready
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _hub_watched():
+    make.hub_watched()
+
+
 def _age(model, pk, **fields):
     model.objects.filter(pk=pk).update(**{name: timezone.now() - delta for name, delta in fields.items()})
 
@@ -44,7 +49,7 @@ def test_only_the_listed_moves_are_possible():
         if target not in ALLOWED[RunState.DRAFT]:
             with pytest.raises(AppError):
                 run_move(w.run, target)
-    assert [state for state in ENDED if ALLOWED[state]] == [RunState.FAILED]
+    assert {state for state in ENDED if ALLOWED[state]} == {RunState.FAILED, RunState.STOPPED}
 
 
 def test_a_run_cannot_start_before_it_is_approved():
@@ -234,3 +239,30 @@ def test_a_stop_that_a_dead_machine_cannot_confirm_ends_as_failed_and_says_so():
     sweep()
     assert (w.fresh().state, w.run.failure["code"]) == (RunState.FAILED, "CL-1507")
     assert [a.desired for a in assignments_for(w.workers[1])] == ["stopped"]  # it is told so when it comes back
+
+
+def test_after_the_hub_itself_was_away_no_worker_is_blamed(settings):
+    w = make.started()
+    away = timedelta(seconds=settings.WORKER_BEAT_SECONDS * 3 + 17)
+    for place in range(3):
+        _age(Participant, w.part(place).pk, last_beat_at=away)
+    make.hub_watched(last=away)
+    sweep()
+    sweep()
+    assert {w.part(place).phase for place in range(3)} == {"starting"}
+    names = [row.payload["name"] for row in w.run.records.filter(kind="event")]
+    assert names.count("hub.returned") == 1
+    assert "participant.dropped" not in names
+    make.hub_watched(since=timedelta(seconds=settings.WORKER_BEAT_SECONDS * 3 + 1))
+    sweep()
+    assert w.part(1).phase == "dropped", "a worker that stays silent after that is away itself"
+    [told] = w.run.records.filter(kind="event", payload__name="hub.returned")
+    assert "The hub was away for about" in told.payload["detail"]
+
+
+def test_one_silent_worker_is_not_taken_for_an_absence_of_the_hub(settings):
+    w = make.started()
+    _age(Participant, w.part(1).pk, last_beat_at=timedelta(minutes=2))
+    make.hub_watched(last=timedelta(minutes=1))
+    sweep()
+    assert not w.run.records.filter(payload__name="hub.returned").exists()

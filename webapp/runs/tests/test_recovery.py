@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.urls import reverse
 
 from splitcore.errors import AppError
 from webapp.fleet.models import WorkerState
 from webapp.fleet.services import worker_revoke
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
-from webapp.runs.lifecycle import assignments_for, metric_observed, settled_for
+from webapp.runs.lifecycle import assignments_for, metric_observed, participant_exit, settled_for
 from webapp.runs.lifecycle.recovering import MOST_IN_VAIN, can_continue
 from webapp.runs.live.status import status_of
-from webapp.runs.models import RunState
+from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_pause, run_resume, run_stop
 from webapp.runs.tests import factories as make
 from webapp.telemetry.exports import metrics_csv
@@ -24,7 +27,7 @@ from webapp.telemetry.models import Record
 from webapp.telemetry.series import series_of
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
-from workers.contracts import ErrorInfo
+from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Exit
 
 pytestmark = pytest.mark.django_db
 KILLED = ErrorInfo(code="CL-1520", message="The job's process was killed.")
@@ -232,3 +235,108 @@ def test_a_worker_takes_its_runs_up_in_the_order_of_their_start() -> None:
     make.claim(first, 2)
     assert {a.run_id for a in assignments_for(compute)} == {first.run.id, second.run.id}
     assert make.claim(second, 2) == 1
+
+
+def stopped(w: make.World, checkpoint: int) -> None:
+    """Stop and save: every worker confirms it and names its checkpoint."""
+    run_stop(actor=w.engineer, run=w.run)
+    for place in range(3):
+        part = w.part(place)
+        body = Exit(participant_id=part.id, attempt=part.attempt, outcome="stopped", checkpoint_step=checkpoint)
+        participant_exit(worker=w.workers[place], run_id=w.run.id, exit_=body)
+    assert w.fresh().state == RunState.STOPPED
+
+
+def test_a_stopped_run_is_resumed_from_the_checkpoint_that_every_worker_saved(client) -> None:
+    w = make.started()
+    trained(w, 12)
+    stopped(w, 12)
+    assert "It can be resumed from step 12 until" in sentence(w)
+    assert assignments_for(w.workers[0]) == []
+    assert settled_for(w.workers[0]) == [], "its checkpoints are kept"
+    client.force_login(w.engineer)
+    address = reverse("runs:control", args=[w.run.id, "resume"])
+    assert address in client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    client.post(address)
+    assert (w.fresh().state, w.run.ended_at) == (RunState.RECOVERING, None)
+    assert {(a.desired, a.wanted_attempt) for a in assignments_for(w.workers[0])} == {("running", 2)}
+    assert [make.claim(w, place) for place in range(3)] == [2, 2, 2]
+    trained(w, 13)
+    assert w.fresh().state == RunState.TRAINING
+
+
+def test_a_stopped_run_is_not_resumed_without_common_checkpoints_or_after_they_are_deleted() -> None:
+    w = make.started()
+    trained(w, 12)
+    stopped(w, 0)
+    assert not can_continue(w.run)
+    for part in w.run.participants.all():
+        part.metrics["checkpoint_step"] = 12
+        part.save()
+    assert can_continue(w.run)
+    w.run.is_archived = True
+    assert not can_continue(w.run), "it is restored first"
+    w.run.is_archived = False
+    w.run.ended_at -= timedelta(days=CHECKPOINT_DAYS)
+    assert not can_continue(w.run)
+    w.run.save()
+    with pytest.raises(AppError, match="CL-1501"):
+        run_resume(actor=w.engineer, run=w.run)
+
+
+def test_an_archived_run_is_restored_from_its_page(client) -> None:
+    w = make.started()
+    stopped(w, 0)
+    client.force_login(w.engineer)
+    client.post(reverse("runs:control", args=[w.run.id, "archive"]))
+    assert w.fresh().is_archived
+    address = reverse("runs:control", args=[w.run.id, "restore"])
+    assert address in client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    client.post(address)
+    assert not w.fresh().is_archived
+    assert w.run.name in client.get(reverse("runs:list")).content.decode()
+
+
+NAN = ErrorInfo(code="CL-1531", message="Step 12 had a value that is not finite.", remedy="Lower the learning rate.")
+
+
+def not_finite(w: make.World, place: int, *steps: int, source: str) -> None:
+    """A half tells of steps that were skipped."""
+    part = w.part(place)
+    told = [
+        record(part.last_seq + n, "event", name="values.not_finite", detail=f"{source}: head")
+        for n, _ in enumerate(steps, start=1)
+    ]
+    told = [one.model_copy(update={"step": step}) for one, step in zip(told, steps, strict=True)]
+    records_store(participant=part, batch=batch(part, *told))
+
+
+def test_a_failure_by_values_names_whose_they_were_and_asks_the_author_to_lower_the_rate(client) -> None:
+    w = make.started()
+    trained(w, 2, checkpoint=2)
+    for place in (1, 2):
+        not_finite(w, place, *range(3, 13), source=w.part(0).party)
+    for place in (1, 0, 2):
+        make.exit_part(w, place, "failed", NAN)
+    run = w.fresh()
+    assert (run.state, run.failure["organisation"]) == (RunState.FAILED, "Alpha clinic")
+    assert sentence(w).startswith("Failed with a value of Alpha clinic")
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:detail", args=[run.id])).content.decode()
+    assert "an engineer of Alpha clinic" in page
+    assert reverse("runs:control", args=[run.id, "resume"]) not in page
+    [primary] = re.findall(r'<button class="btn btn-primary" type="submit">(?:<svg.*?</svg>)?([^<]*)', page, re.S)
+    assert primary.strip() == "Clone with a lower learning rate"
+    client.post(reverse("runs:clone", args=[run.id]), {"lower_rate": "yes"})
+    clone = Run.objects.get(parent=run)
+    assert clone.config["training"]["learning_rate"] == pytest.approx(2e-5)
+
+
+def test_the_first_skipped_step_is_told_on_the_runs_page() -> None:
+    w = make.started()
+    trained(w, 2)
+    for place in range(3):
+        not_finite(w, place, 3, source="server")
+    assert "1 step was skipped, since a value was not finite: last in step 3, Gamma compute." in sentence(w)
+    not_finite(w, 0, 4, source="server")
+    assert "2 steps were skipped" in sentence(w)

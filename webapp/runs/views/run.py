@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -16,12 +17,15 @@ from django.views.decorators.http import require_POST, require_safe
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.accounts.models import User
+from webapp.adapters.models import AdapterState
 from webapp.adapters.selectors import why_no_download
+from webapp.adapters.services.downloading import download_organisation
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, can, why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import diff
+from webapp.runs.lifecycle.failing import meets_again, mender_of
 from webapp.runs.lifecycle.recovering import can_continue
 from webapp.runs.live.page import live_page
 from webapp.runs.models import Run, RunState
@@ -43,12 +47,34 @@ def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
         "can_start": run.state == RunState.APPROVED and can_start_run(user, run),
         "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
         "can_pause": run.state in (RunState.TRAINING, RunState.RECOVERING) and can_stop_run(user, run),
-        "can_resume": (run.state == RunState.PAUSED or can_continue(run)) and can_start_run(user, run),
+        "can_resume": (run.state == RunState.PAUSED or (can_continue(run) and not meets_again(run)))
+        and can_start_run(user, run),
+        "lower_rate": meets_again(run),
+        "mender": mender_of(run),
+        "can_restore": run.is_archived and can_edit_run(user, run),
         "can_clone": can(user, Action.CONFIGURE_RUN, request.organisation),
         "clone_why_not": why_not(user, Action.CONFIGURE_RUN, request.organisation),
-        "can_archive": run.state in ENDED | {RunState.DRAFT, RunState.DECLINED} and can_edit_run(user, run),
+        "can_archive": not run.is_archived
+        and run.state in ENDED | {RunState.DRAFT, RunState.DECLINED}
+        and can_edit_run(user, run),
         "is_live": run.state in LIVE,
+        "offers": offers_of(user, run),
     }
+
+
+def offers_of(user: User, run: Run) -> list[dict[str, Any]]:
+    """The verified adapters of a finished run: whether this person may download each, else who may."""
+    if run.state != RunState.DONE:
+        return []
+    offers = []
+    for adapter in run.adapters.filter(state=AdapterState.READY).select_related("run"):
+        try:
+            download_organisation(user, adapter)
+        except AppError as error:
+            offers.append({"adapter": adapter, "why_not": error.message})
+        else:
+            offers.append({"adapter": adapter, "why_not": ""})
+    return offers
 
 
 @member_required
@@ -183,6 +209,7 @@ _ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
     "pause": (run_pause, "The run pauses after the current step."),
     "resume": (run_resume, "The run goes on."),
     "archive": (run_archive, "The run is archived. Nothing was deleted."),
+    "restore": (partial(run_archive, archived=False), "The run is in the lists again."),
 }
 
 
@@ -198,7 +225,7 @@ def _perform(user: User, run: Run, action: str, reason: str) -> str:
 @member_required
 @require_POST
 def control(request: MemberRequest, run_id: str, action: str) -> HttpResponse:
-    """Start, stop, pause, resume, archive."""
+    """Start, stop, pause, resume, archive, restore."""
     run = run_get_for(user=request.user, run_id=run_id)
     try:
         messages.success(request, _perform(request.user, run, action, request.POST.get("reason", "")))
@@ -214,6 +241,11 @@ def control(request: MemberRequest, run_id: str, action: str) -> HttpResponse:
 def clone(request: MemberRequest, run_id: str) -> HttpResponse:
     """A new draft from this run."""
     run = run_get_for(user=request.user, run_id=run_id)
-    new = run_clone(actor=request.user, run=run, organisation=request.organisation)
-    messages.success(request, "This is a clone. The differences from its parent are shown at the bottom.")
+    lower = "lower_rate" in request.POST
+    new = run_clone(actor=request.user, run=run, organisation=request.organisation, lower_rate=lower)
+    if lower:
+        rate = new.config["training"]["learning_rate"]
+        messages.success(request, f"This is a clone with a learning rate of {rate:g}, a tenth of its parent's.")
+    else:
+        messages.success(request, "This is a clone. The differences from its parent are shown at the bottom.")
     return redirect("runs:edit", new.id)
