@@ -9,13 +9,12 @@
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { duration, number } from "./format.js";
 import { cssColour, orgLook, shapeElement, shapePath } from "./palette.js";
-import { describe, lowerBound, niceTicks, Smoother, thin } from "./series.js";
+import { describe, logTicks, lowerBound, Smoother, thin } from "./series.js";
 
 const HEIGHT = 280;
 const FRAME_MS = 200;
 const MARKS = 9;
 const TABLE_ROWS = 40;
-const EVAL_DASH = [2, 3]; // held-out curves: dotted, with hollow marks, in their organisation's colour
 const STEP_TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6];
 const TIME_TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
@@ -160,6 +159,15 @@ export class SeriesChart {
     return series.smoother.extend(series.values);
   }
 
+  // The values that legend and sentence tell: those of the bold line, so that one page has one number for one thing.
+  #told(series) {
+    return series.kind === "eval" ? series.values : this.#smoothed(series);
+  }
+
+  #named() {
+    return this.options.smoothing ? `, training smoothed (${this.options.smoothing})` : "";
+  }
+
   #draw() {
     const shown = this.#shown();
     const names = shown.map((series) => series.key).join("|");
@@ -192,7 +200,7 @@ export class SeriesChart {
       },
       axes: [
         { ...axis, size: 30, labelGap: 0, label: byTime ? "time since the start" : "step", values: (_, ticks) => ticks.map((tick) => (byTime ? duration(tick) : number(tick, 0))), incrs: byTime ? TIME_TICKS : STEP_TICKS, space: byTime ? 90 : 60 },
-        { ...axis, size: 52, labelGap: 2, label: this.metric, splits: log ? (_, __, low, high) => niceTicks(low, high, 9) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
+        { ...axis, size: 52, labelGap: 2, label: this.metric, splits: log ? (_, __, low, high) => logTicks(low, high) : undefined, filter: log ? (_, ticks) => ticks : undefined, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) },
       ],
       series: [{}, ...shown.flatMap((series) => this.#lines(series))],
       hooks: {
@@ -212,7 +220,8 @@ export class SeriesChart {
     const { colour, dash } = orgLook(series.place);
     const evaluation = series.kind === "eval";
     const faint = { stroke: colour, alpha: 0.28, width: 1, points: { show: false }, spanGaps: true, show: !evaluation && this.options.smoothing > 0 };
-    const bold = { stroke: colour, width: evaluation ? 1.5 : 2, dash: evaluation ? EVAL_DASH : dash, points: { show: false }, spanGaps: true };
+    // Held-out rows are measured now and then: marks where they were, and no line through what nobody measured.
+    const bold = { stroke: evaluation ? "transparent" : colour, width: evaluation ? 0 : 2, dash, points: { show: false }, spanGaps: true };
     return [faint, bold];
   }
 
@@ -305,7 +314,7 @@ export class SeriesChart {
     for (const series of shown) {
       const xs = this.options.axis === "time" ? series.times : series.steps;
       const at = x === null ? xs.length - 1 : Math.min(lowerBound(xs, x), xs.length - 1);
-      if (series.output) series.output.textContent = number(series.values[at], 3);
+      if (series.output) series.output.textContent = number(this.#told(series)[at], 3);
     }
     const step = x === null ? null : Math.round(x);
     if (step !== this.cursorStep) this.element.dispatchEvent(new CustomEvent("cl:cursor", { detail: { x: step, axis: this.options.axis } }));
@@ -313,9 +322,9 @@ export class SeriesChart {
   }
 
   #summarise() {
-    const texts = [...this.series.values()].map((series) => describe(series.label, series.values)).filter(Boolean);
+    const texts = [...this.series.values()].map((series) => describe(series.label, this.#told(series))).filter(Boolean);
     const steps = Math.max(0, ...[...this.series.values()].map((series) => series.steps.at(-1) ?? 0));
-    const text = texts.length ? `${this.metric} at step ${number(steps, 0)}: ${texts.join("; ")}.` : "No points yet: the curve starts with the first step.";
+    const text = texts.length ? `${this.metric} at step ${number(steps, 0)}${this.#named()}: ${texts.join("; ")}.` : "No points yet: the curve starts with the first step.";
     if (this.parts.summary && this.parts.summary.textContent !== text) this.parts.summary.textContent = text;
     this.#readOut(this.plot, this.#shown());
   }
@@ -351,15 +360,15 @@ export class SeriesChart {
         row.insertCell().textContent = series.steps[at] === step ? number(series.values[at], 4) : "";
       }
     }
+    const caption = table.createCaption();
+    caption.textContent = `${this.metric} of single steps, not smoothed`;
     this.parts.data.replaceChildren(table);
   }
 }
 
 function yRange(low, high, log) {
   if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return log ? [0.1, 10] : [0, 1];
-  if (log) return [Math.max(low, 1e-9) * 0.94, high * 1.06];
+  if (log) return [Math.max(low, 1e-9) * 0.85, high * 1.18];
   const room = (high - low || Math.abs(high) || 1) * 0.06;
   return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
 }
-
-export { SeriesChart as LossChart };

@@ -80,6 +80,20 @@ export function niceTicks(low, high, count = 6) {
   return ticks;
 }
 
+/** Ticks of a logarithmic axis: the decades, with 2 and 5 between them where there are few; a narrow range has round values. */
+export function logTicks(low, high, most = 8) {
+  const decades = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) decades.push(10 ** power);
+  const inside = (tick) => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9);
+  for (const factors of [[1, 2, 5], [1, 3], [1]]) {
+    const ticks = decades.flatMap((decade) => factors.map((factor) => Number((factor * decade).toPrecision(12)))).filter(inside);
+    if (ticks.length < 2) return niceTicks(low, high, 4);
+    if (ticks.length <= most) return ticks;
+  }
+  const every = Math.ceil(decades.length / most);
+  return decades.filter((decade, i) => i % every === 0 && inside(decade));
+}
+
 const known = (value) => value !== null && Number.isFinite(value);
 
 // The mean of at most 200 known values that end at a place.
@@ -94,13 +108,20 @@ function meanBefore(values, end) {
   return count ? sum / count : null;
 }
 
-function trend(values) {
+function direction(from, to) {
+  const change = (to - from) / (Math.abs(from) || 1);
+  return change < -0.01 ? "falling" : change > 0.01 ? "rising" : "level";
+}
+
+// The way from the first value to the last; where the last quarter goes another way, that too.
+function trend(values, first, end) {
   if (values.length < 5) return "";
+  const overall = direction(first, end);
   const last = meanBefore(values, values.length);
   const before = meanBefore(values, Math.floor(values.length * 0.75));
-  if (last === null || before === null) return "";
-  const change = (last - before) / (Math.abs(before) || 1);
-  return change < -0.01 ? ", falling" : change > 0.01 ? ", rising" : ", level";
+  if (last === null || before === null) return `, ${overall}`;
+  const lately = direction(before, last);
+  return lately === overall ? `, ${overall}` : `, ${overall}, lately ${lately}`;
 }
 
 /** "Clinic A 2.31 to 1.12, falling": what a sighted reader takes from the curve. */
@@ -108,5 +129,5 @@ export function describe(label, values) {
   const first = values.find(known);
   if (first === undefined) return "";
   const last = values.findLast(known);
-  return values.length === 1 ? `${label} ${number(first, 3)}` : `${label} ${number(first, 3)} to ${number(last, 3)}${trend(values)}`;
+  return values.length === 1 ? `${label} ${number(first, 3)}` : `${label} ${number(first, 3)} to ${number(last, 3)}${trend(values, first, last)}`;
 }

@@ -131,7 +131,7 @@ def model_card(adapter: Adapter) -> str:
     config = RunConfig.parse(run.config)
     document = contract_read(run.contract)
     moved = run.summary.get("bytes") or {}
-    started, ended = run.training_at or run.started_at, adapter.created_at
+    started, ended = run.started_at, adapter.created_at
     revision = f" at revision `{config.model.revision}`" if config.model.revision else ""
     loss = [run.summary.get(name) for name in ("loss_before", "loss_after")]
     losses = f"Held-out loss {loss[0]:.4f} before and {loss[1]:.4f} after training." if None not in loss else ""

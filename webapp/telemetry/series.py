@@ -19,6 +19,17 @@ READ_RECORDS = 15_000
 METRICS = ("loss", "learning_rate", "grad_norm", "seconds", "compute_s", "send_s", "wait_s")
 
 
+SMOOTHING = 0.9  # of the figures on a run's page, and what its chart starts with (static/js/series.js)
+
+
+def smoothed(points: list[Point], beta: float = SMOOTHING) -> float | None:
+    """The last of the exponential moving averages that the chart draws, without the bias of their start."""
+    total, weight = 0.0, 1.0
+    for _, value, _ in points:
+        total, weight = beta * total + (1 - beta) * value, weight * beta
+    return total / (1 - weight) if points else None
+
+
 def downsample(points: list[Point], shown: int = SHOWN_POINTS) -> list[Point]:
     """At most about `shown` points: of each bucket the lowest and the highest, in order; first and last stay."""
     if len(points) <= shown:

@@ -95,8 +95,6 @@ def _metric(run: Run, participant: Participant, record: Observed) -> bool:
     for name in ("loss", "learning_rate", "grad_norm"):
         if payload.get(name) is not None:
             lane[name] = payload[name]
-    if payload.get("loss") is not None:
-        lane["loss_ema"] = _smooth(lane.get("loss_ema"), float(payload["loss"]))
     for name in ("seconds", "compute_s", "send_s", "wait_s"):
         lane[name] = _smooth(lane.get(name), float(payload.get(name) or 0.0))
     if seconds > 0:

@@ -47,16 +47,21 @@ class Progress:
 def progress_of(run: Run, parts: list[Participant], now: datetime | None = None) -> Progress:
     """How far a run is and what can be said of the rest."""
     now = now or timezone.now()
-    start = run.training_at or run.started_at
-    end = run.ended_at or now
-    elapsed = (end - start).total_seconds() if start else None
+    ended = run.state in ENDED
+    elapsed = None if ended else run_seconds(run, now)
     return Progress(min(run.step, run.total_steps or run.step), run.total_steps, elapsed, _words(run, parts, now))
+
+
+def run_seconds(run: Run, now: datetime | None = None) -> float | None:
+    """How long a run takes, or took: from its start to its end, on every page alike. None before it starts."""
+    end = run.ended_at or now or timezone.now()
+    return (end - run.started_at).total_seconds() if run.started_at else None
 
 
 def _words(run: Run, parts: list[Participant], now: datetime) -> str:
     if run.state in ENDED:
-        start = run.started_at
-        return f"took {human_duration((run.ended_at - start).total_seconds())}" if start and run.ended_at else ""
+        seconds = run_seconds(run)
+        return f"took {human_duration(seconds)}" if seconds is not None and run.ended_at else ""
     if run.state == RunState.PAUSED:
         return "time left is not counted while paused"
     if any(part.phase == "dropped" for part in parts):

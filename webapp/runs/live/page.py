@@ -10,6 +10,7 @@ from webapp.runs.live.entries import Entry, entries_of, newest
 from webapp.runs.live.eta import Progress, progress_of
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ParticipantRole, Run
+from webapp.telemetry.series import smoothed
 from webapp.telemetry.snapshot import snapshot
 
 SHOWN_ENTRIES = 80
@@ -56,13 +57,14 @@ def live_page(*, user: User, run: Run) -> LivePage:
     shot = snapshot(user=user, run=run)
     parts = list(run.participants.select_related("organisation", "worker"))
     entries = entries_of(shot["events"])
+    lanes = [_lane(lane, shot["series"]) for lane in shot["lanes"]]
     shown = newest(entries, SHOWN_ENTRIES)
     return LivePage(
         run=run,
         status=status_of(run, parts),
         progress=progress_of(run, parts),
-        tiles=_tiles(run, shot["lanes"]),
-        lanes=[_lane(lane) for lane in shot["lanes"]],
+        tiles=_tiles(run, lanes),
+        lanes=lanes,
         entries=shown,
         more_entries=len(entries) - len(shown),
         samples=_samples(shot["samples"]),
@@ -72,8 +74,9 @@ def live_page(*, user: User, run: Run) -> LivePage:
 
 
 def _tiles(run: Run, lanes: list[dict[str, Any]]) -> Tiles:
-    clients = [lane["metrics"] for lane in lanes if lane["role"] == ParticipantRole.CLIENT]
-    losses = [m["loss_ema"] for m in clients if m.get("loss_ema") is not None]
+    training = [lane for lane in lanes if lane["role"] == ParticipantRole.CLIENT]
+    clients = [lane["metrics"] for lane in training]
+    losses = [lane["loss"] for lane in training if lane["loss"] is not None]
     moved = run.summary.get("bytes") or {}
     return Tiles(
         loss=sum(losses) / len(losses) if losses else None,
@@ -85,10 +88,12 @@ def _tiles(run: Run, lanes: list[dict[str, Any]]) -> Tiles:
     )
 
 
-def _lane(lane: dict[str, Any]) -> dict[str, Any]:
+def _lane(lane: dict[str, Any], series: dict[str, Any]) -> dict[str, Any]:
+    """A lane with the parts of its step time and the loss that the chart's bold line ends in."""
     metrics = lane["metrics"]
     parts = [(name, metrics.get(f"{name}_s") or 0.0) for name in ("compute", "send", "wait")]
-    return {**lane, "parts": parts if any(value for _, value in parts) else []}
+    loss = smoothed(series.get(lane["party"], {}).get("loss", []))
+    return {**lane, "loss": loss, "parts": parts if any(value for _, value in parts) else []}
 
 
 def _samples(records: list[dict[str, Any]]) -> list[Sample]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +12,7 @@ from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
 from webapp.runs.states import TRAINS
+from webapp.runs.words import listed
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,6 @@ class Status:
 
 def _names(parts: list[Participant]) -> str:
     return ", ".join(f"{part.organisation.name} ({part.worker.name})" for part in parts)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names as a sentence lists them, each once."""
-    unique = [name for name in dict.fromkeys(names) if name]
-    return " and ".join([", ".join(unique[:-1]), unique[-1]] if len(unique) > 1 else unique)
 
 
 def status_of(run: Run, parts: list[Participant]) -> Status:

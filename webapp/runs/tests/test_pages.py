@@ -8,17 +8,22 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from splitcore.config import RunConfig
+from webapp.datasets.models import DatasetVersion
 from webapp.fleet.facts import online
 from webapp.fleet.models import Worker
 from webapp.runs.configure.options import party_options
 from webapp.runs.live.entries import entries_of, newest
 from webapp.runs.live.eta import progress_of
+from webapp.runs.live.page import live_page
 from webapp.runs.live.status import status_of
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.selectors import domain_table, inbox_for, needs_action_count, run_get_for
 from webapp.runs.services import PartyChoice, run_clone, run_draft_save
 from webapp.runs.tests import factories as make
+from webapp.telemetry.services import records_store
 from webapp.telemetry.state import lanes_json
+from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import ErrorInfo
 
 pytestmark = pytest.mark.django_db
@@ -154,8 +159,100 @@ def test_the_domain_table_sets_base_alone_and_together_side_by_side():
             state=RunState.DONE, ended_at=timezone.now(), summary={"evaluation": table}
         )
     table = domain_table(w.project)
-    assert [column.label for column in table.columns] == ["Base model", "Alpha clinic alone", "Together"]
+    assert [(column.label, column.hint) for column in table.columns] == [
+        ("Base model", ""),
+        ("Alone", "trained by Alpha clinic"),
+        ("First run", "trained by Alpha clinic and Beta bank"),
+    ]
     assert [(row.name, row.best) for row in table.rows] == [("Alpha clinic", 1), ("Beta bank", 2)]
+
+
+def _measured(run, **results):
+    """A finished run with loss and exact match by party."""
+    table = {
+        party: {"base_loss": 4.0, "base_exact_match": 0.0, "loss": loss, "exact_match": match, "rows": 9, "tokens": 9}
+        for party, (loss, match) in results.items()
+    }
+    Run.objects.filter(pk=run.pk).update(state=RunState.DONE, ended_at=timezone.now(), summary={"evaluation": table})
+
+
+def _alone(w):
+    return run_draft_save(
+        actor=w.engineer, project=w.project, organisation=w.organisations[0], name="Bank alone", config=make.config(),
+        parties=[PartyChoice("client", w.workers[1].id, w.versions[1].id), PartyChoice("server", w.workers[2].id)],
+    )  # fmt: skip
+
+
+def test_where_loss_and_exact_match_disagree_nothing_is_green_and_one_sentence_says_both(client):
+    w = make.world()
+    alone = _alone(w)
+    _measured(w.run, **{"alpha-clinic": (1.0, 0.5), "beta-bank": (0.022, 0.85)})
+    _measured(alone, **{"beta-bank": (0.018, 0.73)})
+    table = domain_table(w.project)
+    assert [row.best for row in table.rows if row.party == "beta-bank"] == [-1]
+    assert table.conclusion == (
+        "Training together, compared with training alone, was mixed for Beta bank"
+        " (exact match 73.0 % to 85.0 %, loss 0.018 to 0.022)."
+    )
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:compare"), {"run": [alone.id, w.run.id]}).content.decode()
+    assert "“First run”, compared with “Bank alone”, was mixed for Beta bank" in page
+    assert page.count("cl-best") == 1, "only the other organisation's row is better on both counts"
+
+
+def test_the_comparison_says_who_took_part_and_on_which_data(client):
+    w = make.world()
+    alone = _alone(w)
+    other = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    DatasetVersion.objects.filter(pk=w.versions[1].pk).update(number=7)
+    newer = DatasetVersion.objects.create(dataset=w.versions[0].dataset, number=2, digest="e" * 64, metadata={})
+    Participant.objects.filter(run=other, worker=w.workers[0]).update(dataset_version=newer)
+    client.force_login(w.engineer)
+    answer = client.get(reverse("runs:compare"), {"run": [w.run.id, alone.id, other.id]})
+    told = {row.label: row.values for row in answer.context["rows"]}
+    assert told["Trained by"] == ["Alpha clinic and Beta bank", "Beta bank", "Alpha clinic and Beta bank"]
+    assert [value.rpartition(" ")[2] for value in told["Dataset of Alpha clinic"]] == ["v1", "–", "v2"]
+    assert "Dataset of Beta bank" not in told
+    assert "settings." not in answer.content.decode()
+    same = client.get(reverse("runs:compare"), {"run": [w.run.id, w.run.id]})
+    assert len(same.context["runs"]) == 1
+
+
+def test_a_field_left_at_its_default_does_not_differ_from_the_default_written_out(client):
+    w = make.world()
+    other = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    written = RunConfig.parse(make.config()).model_dump(mode="json")
+    Run.objects.filter(pk=other.pk).update(config=written)
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:compare"), {"run": [w.run.id, other.id]}).content.decode()
+    assert "Nothing: the same organisations, datasets and settings." in page
+
+
+def test_an_ended_run_has_one_duration_on_every_page(client):
+    w = make.world()
+    start = NOW - timedelta(minutes=10)
+    Run.objects.filter(pk=w.run.pk).update(
+        state=RunState.DONE, started_at=start, training_at=start + timedelta(seconds=47),
+        ended_at=start + timedelta(seconds=592), step=4, total_steps=4, summary={"seconds": 500.0},
+    )  # fmt: skip
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
+    assert "step 4 of 4 · 100 % · took 9 min 52 s" in page
+    other = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    page = client.get(reverse("runs:compare"), {"run": [w.run.id, other.id]}).content.decode()
+    assert "9 min 52 s" in page
+
+
+def test_tile_and_lane_show_the_average_that_the_chart_draws():
+    w = make.started()
+    losses = {0: [8.0, 4.0, 2.0], 1: [6.0, 3.0, 1.0]}
+    for place, values in losses.items():
+        part = w.part(place)
+        records_store(participant=part, batch=batch(part, *[metric(n, loss=v) for n, v in enumerate(values, start=1)]))
+    page = live_page(user=w.engineer, run=w.fresh())
+    drawn = [(0.081 * first + 0.09 * second + 0.1 * third) / 0.271 for first, second, third in losses.values()]
+    assert [lane["loss"] for lane in page.lanes] == [pytest.approx(drawn[0]), pytest.approx(drawn[1]), None]
+    assert page.tiles.loss == pytest.approx(sum(drawn) / 2)
 
 
 def test_the_list_filters_by_state_and_the_comparison_shows_only_differences(client):

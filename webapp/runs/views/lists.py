@@ -13,9 +13,11 @@ from django.views.decorators.http import require_safe
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, why_not
 from webapp.projects.selectors import projects_visible_to
-from webapp.runs.contract import flatten
+from webapp.runs.live.eta import run_seconds
 from webapp.runs.models import Run, RunState
 from webapp.runs.selectors import runs_visible_to
+from webapp.runs.selectors.comparison import differences
+from webapp.runs.selectors.tables import against_first, results_table
 from webapp.runs.states import LIVE
 
 SORTS = {
@@ -65,16 +67,16 @@ def run_list(request: MemberRequest) -> HttpResponse:
 @member_required
 @require_safe
 def compare(request: MemberRequest) -> HttpResponse:
-    """Two to four runs: their results, and only the fields in which they differ."""
+    """Two to four runs: their results, who took part, and only that in which they differ."""
     wanted = request.GET.getlist("run")[:4]
-    found = {run.id: run for run in runs_visible_to(request.user).filter(id__in=wanted)}
-    runs = [found[run_id] for run_id in wanted if run_id in found]
-    flat = [flatten(run.config) for run in runs]
-    names = dict.fromkeys(name for config in flat for name in config)
-    rows = [
-        {"field": name, "values": [config.get(name) for config in flat]}
-        for name in names
-        if len({repr(config.get(name)) for config in flat}) > 1
-    ]
-    context: dict[str, Any] = {"runs": runs, "rows": rows}
+    parts = ("participants__organisation", "participants__worker", "participants__dataset_version__dataset")
+    found = {run.id: run for run in runs_visible_to(request.user).filter(id__in=wanted).prefetch_related(*parts)}
+    runs = [found[run_id] for run_id in dict.fromkeys(wanted) if run_id in found]
+    table = results_table(runs, "") if any(run.summary.get("evaluation") for run in runs) else None
+    context: dict[str, Any] = {
+        "runs": [(run, run_seconds(run)) for run in runs],
+        "rows": differences(runs),
+        "table": table,
+        "sentences": against_first(table) if table else [],
+    }
     return render(request, "runs/compare.html", context)
