@@ -20,6 +20,7 @@ from workers.agent.broker import find_server
 from workers.contracts import Check
 from workers.facts import disk_free, find_gpus, package_version
 from workers.hub import HubClient, HubError
+from workers.ledger.book import Book
 from workers.models_registry import ModelRegistry
 from workers.network import http_client, network_error
 from workers.policy import SitePolicy
@@ -86,7 +87,7 @@ def _key(home: WorkerHome, config: WorkerConfig) -> Check:
 
 def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
     """The hub answers, and both clocks agree."""
-    client = http_client(config.hub_url)
+    client = http_client(config.hub_url, Book(home.ledger_file))
     started = time.monotonic()
     try:
         response = client.get("/health")

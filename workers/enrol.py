@@ -17,6 +17,7 @@ from splitcore.wire.certificates import CERTIFICATE_FILE, Identity, create_ident
 from workers.contracts import API_PREFIX, EnrolReply, EnrolRequest, Message, RotateRequest
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError, Signer, read_answer
+from workers.ledger.book import Book
 from workers.network import http_client, hub_address, is_loopback, network_error
 from workers.policy import policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
@@ -63,7 +64,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
         console_url=f"http://{options.console_host}:{options.console_port}/",
         sent_at=datetime.now(UTC),
     )
-    reply = _enrol(url, request)
+    reply = _enrol(url, request, Book(home.ledger_file))
     if reply.fingerprint != identity.fingerprint:
         raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply), options)
@@ -97,7 +98,7 @@ def recover_rotation(home: WorkerHome, config: WorkerConfig) -> WorkerConfig:
     if not (staged / CERTIFICATE_FILE).exists():
         return config
     identity = load_identity(staged)
-    client = HubClient(config.hub_url, Signer(identity, config.worker_id))
+    client = HubClient(config.hub_url, Signer(identity, config.worker_id), Book(home.ledger_file))
     try:
         client.assignments()
     except HubError:
@@ -140,8 +141,8 @@ def _identity(home: WorkerHome) -> Identity:
     return identity
 
 
-def _enrol(url: str, request: EnrolRequest) -> EnrolReply:
-    client = http_client(url)
+def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
+    client = http_client(url, book)
     try:
         response = client.post(
             f"{API_PREFIX}/enrol",

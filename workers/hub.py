@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
+from workers.ledger.book import Book
 from workers.network import http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
 
@@ -71,9 +72,9 @@ class Signer:
 class HubClient:
     """What a worker says to its hub over HTTPS. Thread-safe."""
 
-    def __init__(self, hub_url: str, signer: Signer) -> None:
+    def __init__(self, hub_url: str, signer: Signer, book: Book | None = None) -> None:
         self.hub_url, self.signer = hub_url.rstrip("/"), signer
-        self._http = http_client(self.hub_url)
+        self._http = http_client(self.hub_url, book)
         self._prefix = urlsplit(self.hub_url).path  # a hub may live below a path
         self._lock = threading.Lock()
 
@@ -81,7 +82,7 @@ class HubClient:
     def of(cls, home: WorkerHome, config: WorkerConfig | None = None) -> HubClient:
         """The client of an enrolled worker."""
         config = config or WorkerConfig.load(home)
-        return cls(config.hub_url, Signer(load_identity(home.keys), config.worker_id))
+        return cls(config.hub_url, Signer(load_identity(home.keys), config.worker_id), Book(home.ledger_file))
 
     def close(self) -> None:
         """Drop the connections."""

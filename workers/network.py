@@ -10,6 +10,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from splitcore.errors import AppError
+from workers.ledger.book import Book
+from workers.ledger.requests import hooks
 from workers.settings import WorkerEnvironment
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -30,9 +32,11 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def http_client(base_url: str) -> httpx.Client:
-    """A client for the hub. It reads HTTPS_PROXY and NO_PROXY, and follows no redirect."""
-    return httpx.Client(base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False)
+def http_client(base_url: str, book: Book | None = None) -> httpx.Client:
+    """A client for the hub, whose requests are counted in `book`. It reads the proxies and follows no redirect."""
+    return httpx.Client(
+        base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False, event_hooks=hooks(book)
+    )
 
 
 def hub_address(url: str) -> str:

@@ -45,6 +45,16 @@ class SitePolicy(BaseModel):
         "first_use", description="listed: only fingerprints added by `cutlayer worker trust`."
     )
 
+    egress_bytes_per_run: int | None = Field(
+        None,
+        ge=1,
+        le=2**53,
+        description="Most bytes that may leave in one run, tensors and records together; empty: no limit.",
+    )
+    ledger: Literal["sampled", "full"] = Field(
+        "sampled", description="full: the ledger hashes every tensor that leaves, not one frame in 64 (slower)."
+    )
+
     @classmethod
     def load(cls, path: Path) -> SitePolicy:
         """Read the file; the defaults where there is none. Raises AppError CL-1422."""

@@ -85,6 +85,11 @@ class WorkerHome:
         return self.root / "spool.sqlite3"
 
     @property
+    def ledger_file(self) -> Path:
+        """What has left this machine."""
+        return self.root / "ledger.sqlite3"
+
+    @property
     def logs(self) -> Path:
         """Raw logs, which stay here."""
         return self.root / "logs"

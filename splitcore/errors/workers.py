@@ -125,6 +125,12 @@ HELP: dict[str, ErrorHelp] = {
         "The bytes that the hub sent do not have the announced hash, or name another run or worker.",
         "Nothing was started. Ask the hub's operator; the hub must send the approved text unchanged.",
     ),
+    "CL-1429": ErrorHelp(
+        "The site's limit for what may leave in a run is reached",
+        "policy.yaml at the site sets egress_bytes_per_run, and the next message would go beyond it. It was not sent.",
+        "Raise egress_bytes_per_run in policy.yaml and resume the run from its checkpoint, or train fewer steps with "
+        "smaller activations (`cutlayer worker ledger RUN` shows what has left).",
+    ),
     "CL-1430": ErrorHelp(
         "The hub cannot be reached",
         "The hub's address could not be resolved or connected to.",

@@ -31,9 +31,8 @@ class Traffic:
 
     def count_message(self, message: Message, nbytes: int) -> None:
         """Count one message that was sent, or that was received for the first time."""
-        label = f"{message.kind}:{message.phase}" if message.phase else str(message.kind)
         self.messages += 1
-        self.by_kind[label] = self.by_kind.get(label, 0) + nbytes
+        self.by_kind[message.label] = self.by_kind.get(message.label, 0) + nbytes
 
     def count_frame(self, nbytes: int) -> None:
         """Count one frame as it went over the wire, acknowledgements and repetitions included."""

@@ -171,6 +171,11 @@ def read_prefix(data: Buffer, max_frame_bytes: int, *, whole: bool = True) -> Pr
     return Prefix(FrameType(type_), header_bytes, buffer_bytes, sequence, credit)
 
 
+def header_size(frame: bytes) -> int:
+    """Bytes of the header of a frame that this end has made, beside its prefix."""
+    return int.from_bytes(frame[6:10], "big")
+
+
 def read_abort(prefix: Prefix, data: Buffer) -> str:
     """The error code of an ABORT frame, or an empty string where it holds none."""
     text = bytes(memoryview(data)[PREFIX.size : PREFIX.size + min(prefix.header_bytes, 16)])

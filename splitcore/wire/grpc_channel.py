@@ -15,6 +15,7 @@ import grpc
 from splitcore.errors import CATALOGUE
 from splitcore.wire import frames
 from splitcore.wire.certificates import Identity, check_pin, common_name
+from splitcore.wire.egress import Egress
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import ChannelError, FrameError
 from splitcore.wire.preflight import preflight
@@ -52,6 +53,7 @@ def dial(
     patience: float = 120.0,
     window: Window | None = None,
     proxy: str | None = None,
+    egress: Egress | None = None,
 ) -> Session:
     """Connect to the server half; returns the channel.
 
@@ -67,6 +69,8 @@ def dial(
         Seconds for which a broken connection is dialled again before the channel fails with CL-1326.
     proxy
         Address of an HTTP proxy for this connection; the environment's proxy settings do not apply to it.
+    egress
+        Who counts the frames that leave.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def dial(
             if error.code not in RETRYABLE or monotonic() + pause >= deadline:
                 raise
             Event().wait(pause)
-    session = Session(limits, window=window, patience=patience, authentic=True)
+    session = Session(limits, window=window, patience=patience, authentic=True, egress=egress)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     dialler = _Dialler(session, target, identity, server_certificate, limits, proxy)
     Thread(target=dialler.run, name=f"tensors-{limits.session.participant}", daemon=True).start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import ssl
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Thread, Timer
 from typing import Any
@@ -16,6 +16,7 @@ import grpc
 from splitcore.wire import frames
 from splitcore.wire.certificates import Identity, check_pin, fingerprint, fingerprint_der
 from splitcore.wire.channel import Closing
+from splitcore.wire.egress import Egress
 from splitcore.wire.grpc_channel import ARRIVED, METHOD, SERVICE, options
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import ChannelError, FrameError, SessionIds
@@ -34,17 +35,18 @@ def serve(
     ports: tuple[int, int] = (0, 0),
     patience: float = 120.0,
     window: Window | None = None,
+    egress: Callable[[str], Egress] | None = None,
 ) -> GrpcListener:
     """Open the server half's door on the first free port of `ports` (inclusive; (0, 0) takes any).
 
     `clients` maps each participant to the PEM of the certificate that the contract pins, `limits` to what it may send
     (`session_limits(..., side="server")`, whose attempt is the least that is let in).
-    Raises ChannelError CL-1325, 1330.
+    `egress` opens the account that counts what leaves for a participant. Raises ChannelError CL-1325, 1330.
     """
     check_pin(identity.certificate_pem)
     for certificate in clients.values():
         check_pin(certificate)
-    desk = _Desk(clients, limits, patience, window)
+    desk = _Desk(clients, limits, patience, window, egress)
     largest = max(limit.max_frame_bytes for limit in limits.values())
     credentials = grpc.ssl_server_credentials(
         [(identity.key_pem, identity.certificate_pem.encode())],
@@ -112,9 +114,10 @@ class _Desk:
         limits: Mapping[str, FrameLimits],
         patience: float,
         window: Window | None,
+        egress: Callable[[str], Egress] | None,
     ) -> None:
         self._participants = {fingerprint(certificate): name for name, certificate in clients.items()}
-        self._limits, self._patience, self._window = limits, patience, window
+        self._limits, self._patience, self._window, self._egress = limits, patience, window, egress
         self._sessions: dict[str, tuple[str, Session]] = {}
         self._streams: Counter[str] = Counter()
         self._lock = Lock()
@@ -187,7 +190,13 @@ class _Desk:
                 return known[1], int(arrived)
             if int(arrived):  # it goes on with a process that is gone: no newcomer, nobody is to wait for its hello
                 raise _RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "CL-1328")
-            session = Session(limits.for_session(ids), window=self._window, patience=self._patience, authentic=True)
+            session = Session(
+                limits.for_session(ids),
+                window=self._window,
+                patience=self._patience,
+                authentic=True,
+                egress=self._egress(participant) if self._egress else None,
+            )
             self._sessions[participant] = (nonce, session)
         if known is not None:
             known[1].fail(ChannelError("CL-1306", details={"newer": ids.attempt}), tell="CL-1306")

@@ -89,6 +89,11 @@ class Message:
     session: SessionIds | None = None
 
     @property
+    def label(self) -> str:
+        """What it is, for whoever counts: `activations:head_up`."""
+        return f"{self.kind}:{self.phase}" if self.phase else str(self.kind)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all its encoded tensors."""
         return sum(payload.nbytes for payload in self.tensors.values())

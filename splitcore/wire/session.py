@@ -19,12 +19,14 @@ from time import monotonic
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire import frames
 from splitcore.wire.channel import SLICE, Closing, Traffic
+from splitcore.wire.egress import Egress
 from splitcore.wire.frames import Encoded, FrameType, Prefix
 from splitcore.wire.incoming import MOST_HEADERS, Content, Incoming
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.messages import Buffer, ChannelError, FrameError, Message, PeerError, SessionIds
 from splitcore.wire.parts import Arriving, most_frames
 
+CONTROL, AGAIN = "control", "sent again"  # labels of frames that bring no message, or not for the first time
 DAMAGE_IN_A_ROW = 50  # damaged frames without a good one between, after which the connection is given up
 
 
@@ -47,10 +49,12 @@ class Session(Closing):
         patience: float = 120.0,
         probe_after: float = 1.0,
         authentic: bool = False,
+        egress: Egress | None = None,
     ) -> None:
         """`patience`: seconds without a connection until the session is lost. `probe_after`: see `_nudge`.
 
         `authentic`: the transport proves every byte (TLS), so the checksum spares the tensors.
+        `egress`: who counts what leaves, and may refuse a message before any of it is queued.
         """
         self.sent, self.received = Traffic(), Traffic()
         self.waited = {"send": 0.0, "receive": 0.0}
@@ -60,7 +64,7 @@ class Session(Closing):
         lock = RLock()
         # one lock, and each side of it woken by its own news: the application, and the thread that transmits
         self._state, self._output, self._sending = Condition(lock), Condition(lock), Lock()
-        self._whole = not authentic
+        self._whole, self._egress = not authentic, egress
         self._listeners: set[Event] = set()
         self._generation, self._attached, self._since = 0, False, monotonic()
         self._failure: AppError | None = None
@@ -68,6 +72,8 @@ class Session(Closing):
         # sending
         self._next, self._cursor, self._taken = 1, 1, 0
         self._kept: dict[int, bytes] = {}
+        self._labels: dict[int, str] = {}  # of the frames that are kept
+        self._furthest = 0  # number of the last frame that has left
         self._under_way: dict[int, int] = {}
         self._progress = monotonic()
         self._due: dict[FrameType, bytes] = {}
@@ -106,8 +112,10 @@ class Session(Closing):
             encoded = frames.encode(stamped, self._next, max_frame_bytes=most, credit=credit, whole=self._whole)
             with self._state:
                 self._wait(lambda: self._has_room(encoded), timeout, "send", "CL-1331")
+                if self._egress is not None:
+                    self._egress.admit(encoded.nbytes)
             for frame in encoded.frames:  # each is on its way while the next one is made
-                self._keep(frame)
+                self._keep(frame, message.label)
             with self._state:
                 self.sent.count_message(message, encoded.nbytes)
         self.on_output()
@@ -217,14 +225,23 @@ class Session(Closing):
 
     def next_frame(self, generation: int, *, wait: bool = True) -> bytes | None:
         """The next frame to transmit; None when this connection has no more (or, without `wait`, nothing now)."""
+        picked = self._next_picked(generation, wait)
+        if picked is None:
+            return None
+        frame, label = picked
+        if self._egress is not None:
+            self._egress.leaves(label, frame, frames.PREFIX.size + frames.header_size(frame))
+        return frame
+
+    def _next_picked(self, generation: int, wait: bool) -> tuple[bytes, str] | None:
         with self._state:
             while True:
                 if generation != self._generation or not self._attached or self._over:
                     return None
-                frame = self._pick()
-                if frame is not None:
-                    self.sent.count_frame(len(frame))
-                    return frame
+                picked = self._pick()
+                if picked is not None:
+                    self.sent.count_frame(len(picked[0]))
+                    return picked
                 if self._failure is not None or not wait:
                     return None
                 self._output.wait()
@@ -268,26 +285,34 @@ class Session(Closing):
         self._owe(FrameType.ACK)
         return True
 
-    def _pick(self) -> bytes | None:
+    def _pick(self) -> tuple[bytes, str] | None:
+        """The next frame and what it is."""
         if FrameType.ABORT in self._due:
             self._state.notify_all()
-            return frames.encode_bare(FrameType.ABORT, 0, header=self._due.pop(FrameType.ABORT))
+            return frames.encode_bare(FrameType.ABORT, 0, header=self._due.pop(FrameType.ABORT)), CONTROL
         if self._failure is not None:
             return None
         for type_ in (FrameType.RESEND, FrameType.ACK):
             if self._due.pop(type_, None) is not None:
                 self._due.pop(FrameType.ACK, None)
-                return frames.encode_bare(type_, self._incoming.arrived, self._tell_taken())
+                return frames.encode_bare(type_, self._incoming.arrived, self._tell_taken()), CONTROL
         while self._cursor < self._next:
             self._cursor += 1
             frame = self._kept.get(self._cursor - 1)
             if frame is not None:
-                return frame
+                return frame, self._label_of(self._cursor - 1)
         for type_ in (FrameType.PROBE, FrameType.FIN):
             if self._due.pop(type_, None) is not None:
                 self._state.notify_all()  # whoever closes waits for it to be out
-                return frames.encode_bare(type_, self._next - 1)
+                return frames.encode_bare(type_, self._next - 1), CONTROL
         return None
+
+    def _label_of(self, sequence: int) -> str:
+        """What a frame is that leaves now: its message's label, or that it goes once more."""
+        if sequence <= self._furthest:
+            return AGAIN
+        self._furthest = sequence
+        return self._labels.get(sequence, AGAIN)
 
     def _on_frame(self, prefix: Prefix, data: Buffer, content: Content | None) -> None:
         if prefix.type in (FrameType.DATA, FrameType.MORE):
@@ -328,6 +353,7 @@ class Session(Closing):
     def _acknowledge(self, arrived: int, taken: int) -> None:
         for sequence in [kept for kept in self._kept if kept <= arrived]:
             del self._kept[sequence]
+            self._labels.pop(sequence, None)
         for sequence in [flying for flying in self._under_way if flying <= taken]:
             del self._under_way[sequence]
         self._taken, self._progress = max(self._taken, taken), monotonic()
@@ -357,12 +383,12 @@ class Session(Closing):
         count, total = len(self._under_way), sum(self._under_way.values())
         return count + encoded.count <= self._window.frames and total + encoded.nbytes <= self._window.bytes
 
-    def _keep(self, frame: bytes) -> None:
+    def _keep(self, frame: bytes, label: str) -> None:
         """Give a frame its place among those to send."""
         with self._state:
             if not self._kept:
                 self._progress = monotonic()
-            self._kept[self._next] = frame
+            self._kept[self._next], self._labels[self._next] = frame, label
             self._under_way[self._next] = len(frame)
             self._next += 1
             self._output.notify_all()
@@ -396,6 +422,7 @@ class Session(Closing):
     def _finish(self) -> None:
         self._over = True
         self._kept.clear()
+        self._labels.clear()
         self._announce()
 
     def _leave(self, deadline: float) -> None:

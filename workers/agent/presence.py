@@ -35,11 +35,13 @@ class Presence:
         hello: Callable[[], Hello],
         lanes: Callable[[], list[Lane]],
         on_wake: Callable[[str], None],
+        left: Callable[[str, int, bytes], None],
     ) -> None:
+        """`left` is told kind, bytes and content of each message that has gone."""
         self._url, self._signer, self._beat_seconds = socket_address(hub_url, SOCKET_PATH), signer, beat_seconds
         self._path = "/" + self._url.split("/", 3)[3]
         self._hello, self._lanes, self._on_wake = hello, lanes, on_wake
-        self._said = ""
+        self._said, self._left = "", left
         self.connected = False
 
     async def run(self) -> None:
@@ -104,16 +106,22 @@ class Presence:
         except (ValueError, KeyError, TypeError, AttributeError):
             log.warning("the hub sent a message that is none of the protocol's")
 
+    async def _send(self, connection: ClientConnection, kind: str, text: str) -> None:
+        """Send a message, and count it once it is out."""
+        await connection.send(text)
+        content = text.encode()
+        await asyncio.to_thread(self._left, kind, len(content), content)
+
     async def _beat(self, connection: ClientConnection) -> None:
         """Hello first and whenever it has changed; then a beat at each interval."""
         try:
             while True:
                 hello = await asyncio.to_thread(self._hello)
                 if (said := hello.model_dump_json()) != self._said:
-                    await connection.send(said)
+                    await self._send(connection, "hello", said)
                     self._said = said
                 lanes = await asyncio.to_thread(self._lanes)
-                await connection.send(Beat(lanes=lanes).model_dump_json())
+                await self._send(connection, "beat", Beat(lanes=lanes).model_dump_json())
                 await asyncio.sleep(self._beat_seconds)
         except ConnectionClosed:
             return

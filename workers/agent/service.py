@@ -30,6 +30,7 @@ from workers.doctor import run_checks
 from workers.enrol import recover_rotation
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError
+from workers.ledger.book import Book
 from workers.network import is_loopback
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
@@ -76,6 +77,7 @@ class Agent:
                 hello=self._hello,
                 lanes=self._spool.lanes,
                 on_wake=lambda reason: self._wake.set(),
+                left=Book(self._home.ledger_file).add,
             )
             loops = [presence.run(), self._look_loop(), self._send_loop(), self._examine_loop(), self._care_loop()]
             tasks = [asyncio.create_task(work) for work in loops]  # type: ignore[arg-type]

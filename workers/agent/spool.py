@@ -356,28 +356,6 @@ class Spool:
         rows = self._read("SELECT * FROM jobs WHERE state = 'running' LIMIT 64")
         return [Lane(**{name: row[name] for name in names}) for row in rows]
 
-    def ledger(self, *, limit: int = 300) -> list[dict[str, Any]]:
-        """What has left this machine of late, newest first: time, run, kind, bytes and the very content."""
-        records = self._read(
-            "SELECT r.at AS at, p.run_id AS run_id, r.kind AS kind, r.step AS step, r.payload AS content "
-            "FROM records r JOIN participants p USING (participant_id) WHERE r.seq <= p.stored_through "
-            "ORDER BY r.at DESC LIMIT ?",
-            limit,
-        )
-        messages = self._read(
-            "SELECT sent_at, run_id, kind, file, body AS content FROM outbox "
-            "WHERE sent_at IS NOT NULL AND refused = '' ORDER BY sent_at DESC LIMIT ?",
-            limit,
-        )
-        entries = [{**dict(row), "bytes": len(row["content"])} for row in records]
-        for row in messages:
-            at = datetime.fromtimestamp(row["sent_at"], UTC).isoformat()
-            file = Path(row["file"]) if row["file"] else None
-            size = file.stat().st_size if file is not None and file.exists() else len(row["content"])
-            entry = {"at": at, "run_id": row["run_id"], "kind": row["kind"], "step": None, "content": row["content"]}
-            entries.append({**entry, "bytes": size})
-        return sorted(entries, key=lambda entry: str(entry["at"]), reverse=True)[:limit]
-
 
 def _record_of(row: sqlite3.Row) -> TelemetryRecord:
     """A stored record; in place of one that an older version stored beyond today's bounds, a note."""

@@ -17,6 +17,7 @@ from splitcore.errors import AppError
 from workers.agent.spool import Spool
 from workers.cli import model, policy
 from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
+from workers.cli.ledger import ledger as ledger_command
 from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
@@ -116,6 +117,9 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
         show_checks(checks)
     if any(check.status == "failed" for check in checks):
         raise typer.Exit(1)
+
+
+app.command("ledger")(ledger_command)
 
 
 @app.command()

@@ -75,7 +75,13 @@ def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
         limits=limits,
         patience=setting.config.wire.patience,
         proxy=proxy_for(peer.host),
+        egress=setting.frames.account(_name_of_server(setting)),
     )
+
+
+def _name_of_server(setting: JobSetting) -> str:
+    """The compute site's worker, as the ledger names it."""
+    return next(part.worker for part in setting.contract.participants if part.role is Role.SERVER)
 
 
 def _wait_for_peer(setting: JobSetting) -> Peer:

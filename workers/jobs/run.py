@@ -46,7 +46,8 @@ def _work(setting: JobSetting) -> JobResult:
         run_check(setting)
         setting.reporter.phase(Phase.DONE)
         return JobResult(outcome="done")
-    result = _half_of(setting)(setting)
+    with setting.frames:
+        result = _half_of(setting)(setting)
     setting.reporter.close()
     if result.status == "stopped":
         return JobResult(outcome="stopped", checkpoint_step=result.step if result.checkpoint else None)

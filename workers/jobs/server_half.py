@@ -47,6 +47,7 @@ def listen(setting: JobSetting, limits: Mapping[str, FrameLimits]) -> Listener:
         host=setting.worker.tensor_bind,
         ports=setting.worker.tensor_ports,
         patience=setting.config.wire.patience,
+        egress=setting.frames.account,
     )
 
 

@@ -14,7 +14,10 @@ from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
 from workers.jobs.folder import JobFolder, JobSpec
 from workers.jobs.report import Reporter
+from workers.ledger.book import Book
+from workers.ledger.frames import FrameLedger
 from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.policy import SitePolicy
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
 
@@ -36,6 +39,7 @@ class JobSetting:
     own: ContractParticipant
     reporter: Reporter
     spool: Spool
+    frames: FrameLedger  # counts what leaves to other sites, once it is entered
 
     @classmethod
     def open(cls, folder: JobFolder) -> JobSetting:
@@ -47,7 +51,16 @@ class JobSetting:
         if row is None or (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
             raise AppError("CL-1425", "This job was admitted with another contract, or with none.")
         contract, config, own = review(assignment, Site.load(home, worker)).passed()
-        return cls(home, worker, folder, spec, contract, config, own, Reporter(spool, spec), spool)
+        policy = SitePolicy.load(home.policy_file)
+        frames = FrameLedger(
+            Book(home.ledger_file),
+            run_id=contract.run_id,
+            job_id=spec.job_id,
+            attempt=spec.attempt,
+            budget=policy.egress_bytes_per_run,
+            full=policy.ledger == "full",
+        )
+        return cls(home, worker, folder, spec, contract, config, own, Reporter(spool, spec), spool, frames)
 
     @property
     def clients(self) -> list[ContractParticipant]:

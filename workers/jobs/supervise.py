@@ -30,6 +30,7 @@ from workers.jobs.report import post_failed_check
 from workers.jobs.segments import pack_segment
 from workers.jobs.tokenizer import tokenizer_uploads
 from workers.jobs.warm import Half, WarmProcess, half_command
+from workers.ledger.budget import check_budget
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
 
@@ -213,7 +214,7 @@ def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, re
     assignment = spec.assignment
     if assignment.kind == "train":
         if result.outcome == "done":
-            result = _queue_segments(spool, folder, spec, result)
+            result = _queue_segments(home, spool, folder, spec, result)
         if result.outcome == "done":
             for file, digest in tokenizer_uploads(home, assignment, folder.out):
                 _queue_file(spool, spec, "tokenizer", file, digest)
@@ -244,12 +245,16 @@ def _tell_hub(home: WorkerHome, spec: JobSpec, error: AppError) -> None:
         client.close()
 
 
-def _queue_segments(spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:
-    """Pack what the half has trained. A segment that cannot be packed fails the job."""
+def _queue_segments(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:
+    """Pack what the half has trained. A segment that cannot be packed, or may not leave, fails the job."""
     try:
+        packed = []
         for segment in sorted(path for path in (folder.out / "segments").iterdir() if path.is_dir()):
             target = folder.out / f"{segment.name}.safetensors"
-            _queue_file(spool, spec, "segment", target, pack_segment(segment, target))
+            packed.append((target, pack_segment(segment, target)))
+        check_budget(home, spec.assignment.run_id, sum(target.stat().st_size for target, _ in packed))
+        for target, digest in packed:
+            _queue_file(spool, spec, "segment", target, digest)
     except (OSError, AppError) as error:
         return JobResult(outcome="failed", error=error_info(error))
     return result

@@ -16,6 +16,7 @@ from splitcore.training.halves import HalfResult, HalfSettings
 from splitcore.training.server import ServerHalf
 from splitcore.wire.certificates import create_identity
 from splitcore.wire.channel import Channel, Listener
+from splitcore.wire.egress import Egress
 from splitcore.wire.grpc_channel import dial
 from splitcore.wire.grpc_listener import serve
 from splitcore.wire.limits import FrameLimits
@@ -40,6 +41,7 @@ class Halves:
         self.results: dict[str, HalfResult] = {}
         self.errors: dict[str, BaseException] = {}
         self.relay: Relay | None = None
+        self.egress: Egress | None = None  # of the client half
         self._ready, self._patience = Flag(), patience
         settings = HalfSettings(
             config=config, parties=["a"], model_source=config.model.name_or_path, out=out, emit=self._emit
@@ -73,6 +75,7 @@ class Halves:
             server_certificate=pinned,
             limits=limits,
             patience=self._patience,
+            egress=self.egress,
         )
 
     def _emit(self, event: Event) -> None:

@@ -37,7 +37,9 @@ class Bell:
 
 
 @asynccontextmanager
-async def presence(url: str, bell: Bell, facts: WorkerFacts | None = None) -> AsyncIterator[Presence]:
+async def presence(
+    url: str, bell: Bell, facts: WorkerFacts | None = None, left: list[tuple[str, int]] | None = None
+) -> AsyncIterator[Presence]:
     """A presence that runs for the length of the block."""
     made = Presence(
         url,
@@ -46,6 +48,7 @@ async def presence(url: str, bell: Bell, facts: WorkerFacts | None = None) -> As
         hello=lambda: Hello(facts=facts or WorkerFacts(cutlayer="1")),
         lanes=lambda: [Lane(run_id="run_1")],
         on_wake=bell,
+        left=lambda kind, nbytes, content: None if left is None else left.append((kind, nbytes)),
     )
     task = asyncio.create_task(made.run())
     try:
@@ -122,3 +125,25 @@ async def test_it_goes_through_the_proxy_and_trusts_the_site_s_bundle(
             async with presence(f"https://127.0.0.1:{port}", Bell()):
                 await asyncio.wait_for(greeted.wait(), 10)
         assert targets == [f"127.0.0.1:{port}"]
+
+
+async def test_every_message_is_counted_with_its_kind_to_the_byte() -> None:
+    heard: list[str] = []
+    left: list[tuple[str, int]] = []
+    enough = asyncio.Event()
+
+    async def talk(connection: ServerConnection) -> None:
+        async for text in connection:
+            assert isinstance(text, str)
+            heard.append(text)
+            if len(heard) == 5:
+                enough.set()
+
+    async with (
+        serve(talk, "127.0.0.1", 0) as server,
+        presence(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", Bell(), left=left),
+    ):
+        await asyncio.wait_for(enough.wait(), 10)
+    kinds = [json.loads(text)["type"] for text in heard]
+    assert left[:5] == [(kind, len(text.encode())) for kind, text in zip(kinds, heard, strict=True)][:5]
+    assert kinds[:2] == ["hello", "beat"]

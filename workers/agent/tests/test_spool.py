@@ -12,7 +12,7 @@ import pytest
 
 from workers.agent.spool import Spool, StaleAttemptError
 from workers.agent.spool_schema import MIGRATIONS
-from workers.contracts import Exit, LogPayload, MetricPayload, Ready
+from workers.contracts import Exit, LogPayload, Ready
 
 
 def log(text: str = "hello") -> LogPayload:
@@ -96,19 +96,6 @@ def test_messages_keep_their_order_until_they_are_sent(tmp_path: Path) -> None:
     assert (first.kind, second.kind) == ("ready", "exit")
     spool.sent(first)
     assert [item.kind for item in Spool(tmp_path / "spool.sqlite3").outbox()] == ["exit"]
-
-
-def test_the_ledger_shows_what_has_left_and_only_that(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.sqlite3")
-    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
-    spool.record(participant_id="prt_1", attempt=1, kind="metric", payload=MetricPayload(loss=1.0), step=1)
-    write(spool, 1, "not sent yet")
-    assert spool.ledger() == []
-    spool.stored("prt_1", 1)
-    [entry] = spool.ledger()
-    assert entry["kind"] == "metric"
-    assert entry["bytes"] > 0
-    assert "not sent yet" not in str(spool.ledger())
 
 
 def test_a_spool_of_an_earlier_release_keeps_what_it_holds(tmp_path: Path) -> None:

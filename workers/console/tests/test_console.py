@@ -14,8 +14,11 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from processes.redis_server import RedisServer
+from workers.agent.spool import Spool
 from workers.console.tests.conftest import RunningConsole, Visitor
+from workers.contracts import MetricPayload, SamplePayload
 from workers.data.store import DatasetStore
+from workers.ledger.book import Book
 
 ROWS = "".join(json.dumps({"prompt": f"secret question {i}", "completion": f"answer {i}"}) + "\n" for i in range(60))
 GUARDED = ["/datasets/notes/1", "/logs"]
@@ -144,6 +147,33 @@ def test_every_page_answers_and_carries_the_strict_policy(console: RunningConsol
         assert "unsafe" not in policy
         assert "default-src 'self'" in policy
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_what_left_is_told_run_by_run_and_generated_texts_only_with_the_pin(console: RunningConsole) -> None:
+    spool, book = Spool(console.home.spool_file), Book(console.home.ledger_file)
+    spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    answers = SamplePayload(prompts=["a public prompt"], base=[], tuned=["a generated secret"])
+    spool.record(participant_id="prt_1", attempt=1, kind="sample", payload=answers, step=5)
+    spool.record(participant_id="prt_1", attempt=1, kind="metric", payload=MetricPayload(loss=1.25), step=6)
+    spool.stored("prt_1", 2)
+    book.add("telemetry", 123_456, b"head", run_id="run_1")
+    book.add("activations:head_up", 7_654_321, b"head", run_id="run_1", receiver="gpu-1")
+    book.add("beat", 999, b"head")
+    visitor = console.browser()
+    page = visitor.http.get("/ledger").text
+    for words in (
+        "Run run_1",
+        "Activations after the head",
+        "gpu-1",
+        "7,654,321",
+        "Outside runs",
+        "Signs of life",
+        "1.25",
+    ):
+        assert words in page, words
+    assert "a generated secret" not in page
+    visitor.unlock(console.pin)
+    assert "a generated secret" in visitor.http.get("/ledger").text
 
 
 def test_two_consoles_on_one_host_do_not_share_cookies(console: RunningConsole) -> None:

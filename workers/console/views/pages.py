@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
@@ -19,10 +20,13 @@ from workers.console.site import site
 from workers.data.register import is_registered, register
 from workers.doctor import run_checks
 from workers.hub import HubClient
+from workers.ledger.book import Book
+from workers.ledger.summary import RunTotal, totals, words_of
 from workers.models_registry import ModelRegistry
 
 _PREVIEW_ROWS = 20
 _LOG_LINES = 400
+_LEDGER_RUNS = 50
 
 
 @require_safe
@@ -93,10 +97,26 @@ def send_again(request: HttpRequest, name: str, version: int) -> HttpResponse:
 
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
-    """What left this machine for the hub, newest first."""
-    entries = sent_items(site().home.spool_file, limit=300)
-    sent = [s.metadata for s in site().datasets.versions() if is_registered(s)]
-    return render(request, "console/ledger.html", {"entries": entries, "datasets": sent})
+    """What left this machine, run by run; then records word for word, but for generated texts without the PIN."""
+    home = site().home
+    context = {
+        "totals": [_shown(total) for total in totals(Book(home.ledger_file))[:_LEDGER_RUNS]],
+        "entries": sent_items(home.spool_file, limit=300),
+        "datasets": [s.metadata for s in site().datasets.versions() if is_registered(s)],
+    }
+    return render(request, "console/ledger.html", context)
+
+
+def _shown(total: RunTotal) -> dict[str, Any]:
+    return {
+        "title": f"Run {total.run_id}" if total.run_id else "Outside runs",
+        "size": f"{filesizeformat(total.bytes)} in {total.count:,} messages",
+        "notes": total.notes,
+        "lines": [
+            {"what": words_of(line), "line": line, "count": f"{line.count:,}", "bytes": f"{line.nbytes:,}"}
+            for line in total.lines
+        ],
+    }
 
 
 @require_safe

@@ -1,0 +1,182 @@
+"""The book: for each run, receiver and kind, how much has left, and a hash that runs over the headers of all of it.
+
+One SQLite file (WAL) for each worker, written by the agent, the supervisors, the halves and the commands. Its size is
+bounded by runs, receivers and kinds, not by messages. The hash is a chain: SHA-256 of the hash before it and a header.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+START = bytes(32)  # what every chain begins with
+HUB = "hub"
+_MOST_UNWRITTEN = 10_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS leaves (
+    run_id TEXT NOT NULL, receiver TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL DEFAULT 0,
+    nbytes INTEGER NOT NULL DEFAULT 0, digest BLOB NOT NULL, hashed INTEGER NOT NULL DEFAULT 0,
+    content_digest BLOB NOT NULL, first_at TEXT NOT NULL, last_at TEXT NOT NULL,
+    PRIMARY KEY (run_id, receiver, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS writers (
+    job_id TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, pid INTEGER NOT NULL,
+    told_at TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job_id, attempt)) WITHOUT ROWID;
+"""
+
+
+def chained(digest: bytes, header: bytes) -> bytes:
+    """The chain's next link."""
+    return sha256(digest + header).digest()
+
+
+@dataclass
+class Line:
+    """What has left of one kind, to one receiver, in one run (none: outside runs)."""
+
+    run_id: str
+    receiver: str
+    kind: str
+    count: int = 0
+    nbytes: int = 0
+    digest: bytes = START
+    hashed: int = 0  # of them, how many whose whole content went into `content_digest`
+    content_digest: bytes = START
+    first_at: str = ""
+    last_at: str = ""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A job's process that counts frames. Without `ended` it was killed, or is at work still."""
+
+    job_id: str
+    attempt: int
+    run_id: str
+    pid: int
+    told_at: str
+    ended: bool
+
+
+class Book:
+    """The file. Safe for several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._local = path, threading.local()
+        self._unwritten: list[Line] = []  # of messages that left while the disk took nothing
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, nbytes: int, header: bytes, *, run_id: str = "", receiver: str = HUB) -> None:
+        """A message has left. Never raises: what the disk does not take now is written with the next one."""
+        with self._lock:
+            self._unwritten.append(Line(run_id, receiver, kind, 1, nbytes, header))
+            waiting, self._unwritten = self._unwritten, []
+        try:
+            with self._write() as connection:
+                for one in waiting:
+                    old = self._line(connection, one)
+                    digest = chained(old.digest, one.digest)  # here the message's header, until it is in the chain
+                    self._store(connection, one, old, digest, old.content_digest)
+        except (OSError, sqlite3.Error) as error:
+            log.error("the ledger cannot be written now: %s", type(error).__name__)
+            with self._lock:
+                self._unwritten = (waiting + self._unwritten)[-_MOST_UNWRITTEN:]
+
+    def advance(self, lines: list[Line], writer: Writer) -> None:
+        """A half's frames since it last told: counts are added, and its hashes take the place of those before."""
+        with self._write() as connection:
+            for one in lines:
+                self._store(connection, one, self._line(connection, one), one.digest, one.content_digest)
+            connection.execute(
+                "INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?, ?, ?)",
+                (writer.job_id, writer.attempt, writer.run_id, writer.pid, writer.told_at, writer.ended),
+            )
+
+    def lines(self, run_id: str | None = None) -> list[Line]:
+        """What has left, by run, receiver and kind; of one run, or of all ("" is what belongs to none)."""
+        rows = self._read("SELECT * FROM leaves WHERE ? IS NULL OR run_id = ? ORDER BY last_at DESC", run_id, run_id)
+        return [Line(**dict(row)) for row in rows]
+
+    def writers(self, run_id: str | None = None) -> list[Writer]:
+        """The jobs that have counted frames."""
+        rows = self._read("SELECT * FROM writers WHERE ? IS NULL OR run_id = ? ORDER BY told_at", run_id, run_id)
+        return [Writer(**{**dict(row), "ended": bool(row["ended"])}) for row in rows]
+
+    def bytes_of(self, run_id: str) -> int:
+        """Bytes that have left in a run, to all receivers."""
+        return int(self._read("SELECT coalesce(sum(nbytes), 0) AS total FROM leaves WHERE run_id = ?", run_id)[0][0])
+
+    # ---- inside
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection, opened when it is first needed: a fork must not share one."""
+        if getattr(self._local, "connection", None) is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_SCHEMA)
+            self._local.connection = connection
+        found: sqlite3.Connection = self._local.connection
+        return found
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        if not self._path.exists():
+            return self._empty(query)
+        return self._connection().execute(query, values).fetchall()
+
+    @staticmethod
+    def _empty(query: str) -> list[Any]:
+        return [(0,)] if "sum(" in query else []
+
+    @staticmethod
+    def _line(connection: sqlite3.Connection, of: Line) -> Line:
+        row = connection.execute(
+            "SELECT * FROM leaves WHERE run_id = ? AND receiver = ? AND kind = ?", (of.run_id, of.receiver, of.kind)
+        ).fetchone()
+        return Line(**dict(row)) if row else Line(of.run_id, of.receiver, of.kind)
+
+    @staticmethod
+    def _store(connection: sqlite3.Connection, more: Line, old: Line, digest: bytes, content_digest: bytes) -> None:
+        now = now_text()
+        connection.execute(
+            "INSERT OR REPLACE INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                more.run_id,
+                more.receiver,
+                more.kind,
+                old.count + more.count,
+                old.nbytes + more.nbytes,
+                digest,
+                old.hashed + more.hashed,
+                content_digest,
+                old.first_at or now,
+                now,
+            ),
+        )
+
+
+def now_text() -> str:
+    """This moment, as the book writes it."""
+    return datetime.now(UTC).isoformat()

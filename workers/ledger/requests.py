@@ -1,0 +1,89 @@
+"""Every HTTP request of a worker to its hub, counted as it is written: head and body, byte for byte before TLS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import httpx
+
+from workers.contracts import API_PREFIX
+from workers.ledger.book import Book
+
+OTHER = "other"
+_RUN = re.compile(r"/runs/([A-Za-z0-9_\-]{1,120})/([a-z]+)")
+_PLACES = frozenset({"assignments", "datasets", "models", "rotate", "leave", "enrol"})
+_IN_RUN = frozenset({"telemetry", "ready", "segments", "tokenizer", "verified", "exit", "claim", "verdict"})
+
+
+def place_of(method: str, path: str) -> tuple[str, str]:
+    """Run ("" for none) and kind of a request, by its path."""
+    below = path.split(API_PREFIX, 1)[-1]
+    if (found := _RUN.match(below)) is not None and found[2] in _IN_RUN:
+        return found[1], found[2]
+    first = below.strip("/").split("/", 1)[0]
+    if first in _PLACES and path.find(API_PREFIX) >= 0:
+        return "", first
+    return "", "download" if method == "GET" else OTHER
+
+
+class RequestCounter:
+    """A hook for httpx: it watches each request go out, and writes it into the book once it has."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def __call__(self, request: httpx.Request) -> None:
+        """Watch a request that is about to be sent."""
+        counted = _Counted(request.stream)
+        request.stream = counted
+        request.extensions = {**request.extensions, "trace": _Watch(request, counted, self._book)}
+
+
+class _Counted(httpx.SyncByteStream):
+    """A body; a chunk is counted once the next one is asked for, so when it has been written."""
+
+    def __init__(self, body: Any) -> None:
+        self._body: Iterable[bytes] = body
+        self.nbytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._body:
+            yield chunk
+            self.nbytes += len(chunk)
+
+
+class _Watch:
+    """What httpcore tells while it sends. A tunnel through a proxy is no message to the hub."""
+
+    def __init__(self, request: httpx.Request, body: _Counted, book: Book) -> None:
+        self._request, self._body, self._book = request, body, book
+        self._tunnel, self._head_is_out = False, False
+
+    def __call__(self, name: str, info: dict[str, Any]) -> None:
+        """An event of the connection."""
+        event = name.rsplit(".", 2)[-2:]
+        if event == ["send_request_headers", "started"]:
+            self._tunnel = info["request"].method == b"CONNECT"
+        elif self._tunnel:
+            return
+        elif event == ["send_request_headers", "complete"]:
+            self._head_is_out = True
+        elif event[0] == "send_request_body" and event[1] != "started" and self._head_is_out:
+            self._head_is_out = False
+            head = head_of(self._request)
+            run_id, kind = place_of(self._request.method, self._request.url.path)
+            self._book.add(kind, len(head) + self._body.nbytes, head, run_id=run_id)
+
+
+def head_of(request: httpx.Request) -> bytes:
+    """The request's head as HTTP/1.1 writes it."""
+    lines = [f"{request.method} ".encode() + request.url.raw_path + b" HTTP/1.1"]
+    lines += [name + b": " + value for name, value in request.headers.raw]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def hooks(book: Book | None) -> dict[str, list[Callable[..., Any]]]:
+    """The hooks of a client that counts into `book`; none without one."""
+    return {} if book is None else {"request": [RequestCounter(book)]}
