@@ -259,6 +259,10 @@ class Assignments(Message):
     settled: list[Short] = Field(default_factory=list, max_length=200)
 
 
+# A refusal with this field alone is none: the site approves contracts itself, and its people have not done so yet.
+SITE_APPROVAL = "approve"
+
+
 class PolicyRefusal(Message):
     """One rule of the site that a contract breaks."""
 

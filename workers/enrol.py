@@ -69,7 +69,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
         raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply), options)
     config.save(home)
-    policy_write_default(home)
+    policy_write_default(home, reply.kind)
     return config, True
 
 
@@ -122,7 +122,7 @@ def leave(home: WorkerHome, *, tell: Callable[[AppError], None]) -> None:
     except AppError as error:
         tell(error)
     shutil.rmtree(home.keys / "next", ignore_errors=True)
-    for path in (*home.keys.glob("worker.*.pem"), home.config_file, home.trust_file):
+    for path in (*home.keys.glob("worker.*.pem"), home.config_file, home.trust_file, home.approvals_file):
         path.unlink(missing_ok=True)
     for path in home.root.glob(f"{home.spool_file.name}*"):
         path.unlink()

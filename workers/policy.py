@@ -42,7 +42,15 @@ class SitePolicy(BaseModel):
         default_factory=list, description="Hosts to which tensors may go, * allowed; empty: any that is pinned."
     )
     peer_trust: Literal["first_use", "listed"] = Field(
-        "first_use", description="listed: only fingerprints added by `cutlayer worker trust`."
+        "first_use",
+        description="Certificates of the workers that tensors go to or come from. listed: only those added by"
+        " `cutlayer worker trust`. first_use: a data site also pins the first compute worker it ever meets, and no"
+        " second one; a compute site pins each data worker.",
+    )
+    approve: Literal["hub", "local"] = Field(
+        "hub",
+        description="local: no job starts before somebody at this site has approved its contract, by"
+        " `cutlayer worker approve` or on the worker's own page.",
     )
 
     egress_bytes_per_run: int | None = Field(
@@ -98,7 +106,10 @@ class SitePolicy(BaseModel):
         return not self.hosts or any(fnmatchcase(host.lower(), pattern.lower()) for pattern in self.hosts)
 
 
-def policy_write_default(home: WorkerHome) -> None:
-    """Write the defaults where there is no file yet; a site's own file is never touched."""
+def policy_write_default(home: WorkerHome, kind: Literal["data", "compute", "both"]) -> None:
+    """Write the defaults where there is no file yet; a site's own file is never touched.
+
+    A site with data starts with `listed`: who gets its activations is compared by people, not taken from the hub.
+    """
     if not home.policy_file.exists():
-        home.policy_file.write_text(SitePolicy().to_yaml())
+        home.policy_file.write_text(SitePolicy(peer_trust="first_use" if kind == "compute" else "listed").to_yaml())

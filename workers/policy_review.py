@@ -15,8 +15,10 @@ from splitcore.bounds import json_read, plain, plain_line
 from splitcore.config import RunConfig, canonical_json
 from splitcore.errors import AppError
 from splitcore.wire.certificates import load_identity
+from workers.approvals import ApprovalBook
 from workers.contracts import (
     API_PREFIX,
+    SITE_APPROVAL,
     Assignment,
     ContractDocument,
     ContractParticipant,
@@ -28,7 +30,7 @@ from workers.data.store import DatasetStore
 from workers.models_registry import ModelRegistry
 from workers.policy import HEX64, SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
-from workers.trust import TrustBook
+from workers.trust import Mode, TrustBook
 
 # An id is `name` or `owner/name`: no path of this machine, no address, no way out of a folder.
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._\-]{0,95})?")
@@ -51,11 +53,15 @@ class Site:
     fingerprint: str
     policy: SitePolicy
     trust: TrustBook
+    approvals: ApprovalBook
     models: ModelRegistry
     has_dataset: DatasetLookup
+    is_admitted: bool = False  # the agent has let the job in: a certificate that is new by now is no first use
 
     @classmethod
-    def load(cls, home: WorkerHome, config: WorkerConfig) -> Site:
+    def load(
+        cls, home: WorkerHome, config: WorkerConfig, *, trust: TrustBook | None = None, is_admitted: bool = False
+    ) -> Site:
         """The site as its files are now. Raises AppError where one of them cannot be read."""
 
         def has_dataset(version_id: str, digest: str) -> bool:
@@ -70,10 +76,42 @@ class Site:
             organisation_id=config.enrolment.organisation_id,
             fingerprint=load_identity(home.keys).fingerprint,
             policy=SitePolicy.load(home.policy_file),
-            trust=TrustBook.load(home),
+            trust=trust or TrustBook.load(home),
+            approvals=ApprovalBook.load(home),
             models=ModelRegistry(home),
             has_dataset=has_dataset,
+            is_admitted=is_admitted,
         )
+
+    @property
+    def mode(self) -> Mode:
+        """What counts as trusted."""
+        if self.policy.peer_trust == "listed":
+            return "listed"
+        return "pinned" if self.is_admitted else "first_use"
+
+    def is_open_to(self, contract_hash: str) -> bool:
+        """Whether a person of this site has approved the contract, where the policy asks for that."""
+        return self.policy.approve == "hub" or contract_hash in self.approvals.approved
+
+    def remember(self, contract: ContractDocument, own: ContractParticipant) -> None:
+        """Pin those with whom an admitted job exchanges tensors; the caller saves the book."""
+        for part in contract.participants:
+            if part.worker_id == own.worker_id:
+                continue
+            if own.role in DATA_ROLES and part.role is Role.SERVER:
+                self.trust.remember_compute(part.fingerprint)
+            elif own.role is Role.SERVER and part.role is Role.CLIENT:
+                self.trust.remember_data(part.worker_id, part.fingerprint)
+
+    def strangers(self, contract: ContractDocument, own: ContractParticipant) -> list[ContractParticipant]:
+        """Participants that this worker would exchange tensors with and whose certificate is not trusted here."""
+        others = [part for part in contract.participants if part.worker_id != own.worker_id]
+        if own.role in DATA_ROLES:
+            servers = [part for part in others if part.role is Role.SERVER]
+            return [part for part in servers if not self.trust.trusts_compute(part.fingerprint, self.mode)]
+        clients = [part for part in others if part.role is Role.CLIENT]
+        return [part for part in clients if not self.trust.trusts_data(part.worker_id, part.fingerprint, self.mode)]
 
 
 @dataclass(frozen=True)
@@ -86,6 +124,12 @@ class Review:
     contract: ContractDocument | None = None
     config: RunConfig | None = None
     own: ContractParticipant | None = None
+    strangers: tuple[ContractParticipant, ...] = ()  # those whose certificate is not trusted here
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is missing but the approval of a person at this site."""
+        return self.code == "CL-1426"
 
     @property
     def accepted(self) -> bool:
@@ -103,6 +147,8 @@ class Review:
 
     def error(self) -> AppError:
         """Why the job may not start."""
+        if self.waits:
+            return AppError("CL-1426", self.refusals[0].message)
         reasons = " ".join(refusal.message for refusal in self.refusals)
         return AppError(self.code, f"This site's policy refuses the contract: {reasons}"[:600])
 
@@ -127,7 +173,11 @@ def review(assignment: Assignment, site: Site) -> Review:
         code = "CL-1425" if error.code == "CL-1425" else "CL-1509"
         return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
-    return Review(assignment, refusals, contract=contract, config=config, own=own)
+    strangers = tuple(site.strangers(contract, own))
+    if not site.is_open_to(assignment.contract_hash):
+        refusals.append(_waiting(assignment.contract_hash))
+    code = "CL-1426" if [refusal.field for refusal in refusals] == [SITE_APPROVAL] else "CL-1509"
+    return Review(assignment, refusals, code, contract, config, own, strangers)
 
 
 def other_contract(assignment: Assignment) -> Review:
@@ -253,18 +303,27 @@ def _peers(
         yield _refusal("participants", "A run has exactly one compute worker.")
     if len({part.party for part in contract.participants}) != len(contract.participants):
         yield _refusal("participants", "Two participants have the same name.")
-    first_use = site.policy.peer_trust == "first_use"
     for part in contract.participants:
-        if part.worker_id == own.worker_id:
-            if part.fingerprint != site.fingerprint:
-                yield _refusal("participants.fingerprint", "Another certificate stands for this worker.")
-        elif not site.trust.trusts(part.worker_id, part.fingerprint, first_use=first_use):
-            yield _refusal(
-                "participants.fingerprint", f"The certificate of {part.worker} is not trusted here (CL-1423)."
-            )
+        if part.worker_id == own.worker_id and part.fingerprint != site.fingerprint:
+            yield _refusal("participants.fingerprint", "Another certificate stands for this worker.")
+    for part in site.strangers(contract, own):
+        yield _refusal(
+            "participants.fingerprint",
+            f"The certificate of {part.worker[:60]} ({part.organisation[:60]}) is not trusted here (CL-1423)."
+            " Ask its operator for the fingerprint, not the hub; if it is the same, run at this site:"
+            f" `cutlayer worker trust {part.fingerprint}`.",
+        )
 
 
 RULES: tuple[Rule, ...] = (_topology, _model, _size, _dataset, _peers)
+
+
+def _waiting(contract_hash: str) -> PolicyRefusal:
+    return _refusal(
+        SITE_APPROVAL,
+        "Waiting for the site: it approves contracts itself (CL-1426). Read the contract there, on the worker's own"
+        f" page or with `cutlayer worker approve`; then run at this site: `cutlayer worker approve {contract_hash}`.",
+    )
 
 
 def _refusal(field: str, message: str, limit: object = "") -> PolicyRefusal:

@@ -60,6 +60,11 @@ class WorkerHome:
         return self.root / "trust.json"
 
     @property
+    def approvals_file(self) -> Path:
+        """Contracts that this site has approved itself."""
+        return self.root / "approvals.json"
+
+    @property
     def models_file(self) -> Path:
         """Base models and their folders."""
         return self.root / "models.json"

@@ -1,37 +1,45 @@
-"""Which certificates of other workers this site trusts: listed by its operator, or remembered at first use."""
+"""Which certificates of other workers this site trusts: listed by its operator, or remembered at first use.
+
+A site is asked about the workers that it exchanges tensors with, and about no others. A data site talks to the compute
+worker alone; the certificates of other data organisations never open a connection of its own, so it neither pins nor
+refuses them. A compute site lets every data worker of the contract in.
+
+Ids of workers and organisations, names and roles are the hub's word. So a data site's pins are bare fingerprints, and
+first use is over with the first of them: whatever the hub calls the next compute worker, a person has to trust it.
+"""
 
 from __future__ import annotations
 
-import json
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from splitcore.errors import AppError
+from workers.books import SiteBook
 from workers.policy import HEX64
-from workers.settings import WorkerHome, write_private
+
+# listed: by the operator; pinned: those, and what was used before; first_use: those, and the first one ever
+Mode = Literal["listed", "pinned", "first_use"]
 
 
-class TrustBook(BaseModel):
+class TrustBook(SiteBook):
     """`trust.json`."""
 
-    model_config = ConfigDict(extra="forbid")
+    FILE: ClassVar[str] = "trust.json"
+    CODE: ClassVar[str] = "CL-1423"
 
     listed: list[str] = Field(default_factory=list)
-    first_use: dict[str, str] = Field(default_factory=dict)  # worker id → fingerprint
+    compute: list[str] = Field(default_factory=list)  # a data site's: the compute worker that was used first
+    first_use: dict[str, str] = Field(default_factory=dict)  # a compute site's: data worker's id → fingerprint
 
-    @classmethod
-    def load(cls, home: WorkerHome) -> TrustBook:
-        """Read the file; an unreadable one is an error, not an empty book. Raises AppError CL-1423."""
-        try:
-            return cls.model_validate_json(home.trust_file.read_text())
-        except FileNotFoundError:
-            return cls()
-        except (OSError, ValidationError):
-            raise AppError("CL-1423", f"{home.trust_file} cannot be read.") from None
+    @property
+    def is_untouched(self) -> bool:
+        """Whether this site has neither pinned nor listed anything, so that first use is still to come.
 
-    def save(self, home: WorkerHome) -> None:
-        """Write the file."""
-        write_private(home.trust_file, json.dumps(self.model_dump(), indent=2))
+        Releases before 0.9 wrote every participant into `first_use`, compute workers too. Who was what is not known
+        any more, so such entries end first use and open nothing.
+        """
+        return not (self.listed or self.compute or self.first_use)
 
     def add(self, fingerprint: str) -> str:
         """List a fingerprint, given in any grouping of its 64 hex digits. Raises AppError CL-1423."""
@@ -42,12 +50,25 @@ class TrustBook(BaseModel):
             self.listed.append(plain)
         return plain
 
-    def trusts(self, worker_id: str, fingerprint: str, *, first_use: bool) -> bool:
-        """Whether a worker's certificate is trusted; with `first_use`, also one that is seen for the first time."""
+    def trusts_compute(self, fingerprint: str, mode: Mode) -> bool:
+        """Whether a data site sends tensors to the holder of this certificate."""
+        if fingerprint in self.listed or (mode != "listed" and fingerprint in self.compute):
+            return True
+        return mode == "first_use" and self.is_untouched
+
+    def trusts_data(self, worker_id: str, fingerprint: str, mode: Mode) -> bool:
+        """Whether a compute site lets the holder of this certificate in."""
         if fingerprint in self.listed:
             return True
-        return first_use and self.first_use.get(worker_id, fingerprint) == fingerprint
+        known = self.first_use.get(worker_id)
+        return (mode != "listed" and known == fingerprint) or (mode == "first_use" and known is None)
 
-    def remember(self, worker_id: str, fingerprint: str) -> None:
-        """Note what was used, so that another certificate of the same worker is noticed."""
-        self.first_use[worker_id] = fingerprint
+    def remember_compute(self, fingerprint: str) -> None:
+        """Note the compute worker that a job was let in with; the first one closes first use."""
+        if fingerprint not in (*self.listed, *self.compute):
+            self.compute.append(fingerprint)
+
+    def remember_data(self, worker_id: str, fingerprint: str) -> None:
+        """Note a data worker, so that another certificate of the same worker is noticed."""
+        if fingerprint not in self.listed:
+            self.first_use[worker_id] = fingerprint

@@ -91,6 +91,16 @@ def _enrol(groups: Groups, party: Party) -> str:
     return str(worker_id)
 
 
+def _trust_compute(groups: Groups) -> None:
+    """The compute worker's operator tells its fingerprint; each data site lists it. The hub is not asked.
+
+    `join` lets a data site send its activations to nobody whose certificate its people have not compared.
+    """
+    enrolment = json.loads((groups.home("compute") / "config.json").read_text())["enrolment"]
+    for key in DATA_PARTIES:
+        groups.command(key, "worker", "trust", enrolment["fingerprint"])
+
+
 def _equip(groups: Groups, party: Party, files: Path) -> None:
     """Register the base model; at a data organisation, add the dataset through the worker's own ingestion."""
     groups.command(party.key, "worker", "model", "add", str(BASE_MODEL), "--as", MODEL_ID)
@@ -116,6 +126,7 @@ def set_stage(groups: Groups) -> Stage:
     project, parties = seed(groups)
     with ThreadPoolExecutor(len(WORKERS)) as pool:
         ids = dict(zip(WORKERS, pool.map(lambda key: _enrol(groups, parties[key]), WORKERS), strict=True))
+        _trust_compute(groups)
         for key in WORKERS:
             groups.start_worker(key)  # in this thread: the kernel tethers a child to the thread that started it
         list(pool.map(lambda key: _equip(groups, parties[key], files), WORKERS))

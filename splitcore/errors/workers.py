@@ -112,8 +112,9 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1423": ErrorHelp(
         "A participant's certificate is not trusted at this site",
-        "The contract names a fingerprint that the operator has not listed, or another than at first use.",
-        "Compare it with the other organisation by telephone, then run `cutlayer worker trust FINGERPRINT`.",
+        "The contract names a fingerprint that this site's operator has not listed, and first use is over or not open.",
+        "Ask the other site's operator for the fingerprint, not the hub; if it is the same, run at this site:"
+        " `cutlayer worker trust FINGERPRINT`. Without a fingerprint the command lists what waits.",
     ),
     "CL-1424": ErrorHelp(
         "The compute site's address is not allowed at this site",
@@ -122,8 +123,25 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1425": ErrorHelp(
         "The contract is not the one that was approved",
-        "The bytes that the hub sent do not have the announced hash, or name another run or worker.",
+        "The bytes that the hub sent do not have the announced hash, name another run or worker, or came under the ids"
+        " of a contract that this site had let in before.",
         "Nothing was started. Ask the hub's operator; the hub must send the approved text unchanged.",
+    ),
+    "CL-1426": ErrorHelp(
+        "The contract waits for the site's own approval",
+        "The site's policy says `approve: local`: somebody at the site approves each contract by its hash.",
+        "At the site: `cutlayer worker approve` lists what waits; `cutlayer worker approve HASH` approves it, as does"
+        " the worker's own page. The run goes on by itself then.",
+    ),
+    "CL-1427": ErrorHelp(
+        "The site's approvals cannot be read, or the hash is none",
+        "approvals.json is damaged, or what was given is not the 64 hex digits of a contract's hash.",
+        "`cutlayer worker approve` lists the hashes that wait; move a damaged approvals.json aside and approve again.",
+    ),
+    "CL-1428": ErrorHelp(
+        "The contract's adapters were measured here already",
+        "A site measures each adapter of a contract on its held-out rows, and no others: more would tell of the rows.",
+        "Nothing was measured. Ask the hub's operator why it sent another adapter; a new run has its own contract.",
     ),
     "CL-1429": ErrorHelp(
         "The site's limit for what may leave in a run is reached",

@@ -73,6 +73,19 @@ def enrol(person: Person, site: str, kind: str) -> None:
     expect(person.page.locator("main")).to_contain_text(re.compile("online", re.IGNORECASE), timeout=60_000)
 
 
+def trust_compute(person: Person, site: str, compute: str, run: str) -> None:
+    """The data site refuses a compute worker that its people have not compared; the page says what to run there."""
+    fingerprint = person.stack.config_of(compute)["enrolment"]["fingerprint"]  # as its operator tells it by telephone
+    command = f"cutlayer worker trust {fingerprint}"
+
+    def is_asked() -> bool:
+        return person.go(f"{run}/approvals").locator("main code").filter(has_text=command).count() > 0
+
+    wait_for(is_asked, what="the refusal with its command")
+    person.stack.groups.command(site, *command.split()[1:])
+    wait_for(lambda: not is_asked(), what="the site's consent")
+
+
 def upload_dataset(person: Person, site: str, file: Path) -> None:
     """From the hub's page to the worker's own page, where the file is dropped; then back."""
     person.go("/datasets/new")
@@ -156,6 +169,7 @@ def test_two_organisations_fine_tune_a_model_by_hand(stack: Stack, browser: Brow
     enrol(ben, "gpu-1", "compute")
     upload_dataset(ada, "ward-7", file)
     run = configure(ada)
+    trust_compute(ada, "ward-7", "gpu-1", run)
     approve(ada, run)
     ben.go("/inbox")
     expect(ben.page.locator("main")).to_contain_text(re.compile("approv", re.IGNORECASE))

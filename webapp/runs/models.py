@@ -108,7 +108,7 @@ class Participant(PublicModel):
     address = models.CharField(max_length=120, blank=True)  # of a server half: host:port
     last_beat_at = models.DateTimeField(null=True, blank=True)
     last_seq = models.BigIntegerField(default=0)  # the worker's own sequence, acknowledged so far
-    policy_verdict = models.JSONField(null=True, blank=True)  # {accepted, refusals: [{field, message}], at}
+    policy_verdict = models.JSONField(null=True, blank=True)  # {accepted, waiting, refusals: [{field, message}], at}
     outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped, once its process is gone
     error = models.JSONField(null=True, blank=True)
     stop_confirmed_at = models.DateTimeField(null=True, blank=True)
@@ -128,6 +128,11 @@ class Participant(PublicModel):
     def awaits_claim(self) -> bool:
         """Whether the attempt that is wanted has not been taken up yet."""
         return self.attempt < self.wanted_attempt
+
+    @property
+    def waits_for_site(self) -> bool:
+        """Whether the worker's own site has still to approve the contract (`approve: local` in its policy)."""
+        return bool(self.policy_verdict and self.policy_verdict.get("waiting"))
 
 
 class ApprovalState(models.TextChoices):

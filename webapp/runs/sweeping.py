@@ -65,7 +65,7 @@ def _sweep_run(run_id: str, watched_since: datetime) -> None:
     _mark_silent(run, parts, watched_since)
     age = timezone.now() - run.state_since
     late = run.state in (RunState.STARTING, RunState.RECOVERING) and age > START_DEADLINE
-    if late and not any(is_queued(part) for part in parts):
+    if late and not any(is_queued(part) or part.waits_for_site for part in parts):
         _fail_late_start(run, parts)
     elif run.state in TRAINS:
         _fail_long_silence(run, parts)

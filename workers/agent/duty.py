@@ -15,7 +15,7 @@ from typing import Literal
 
 from splitcore.errors import AppError
 from workers.agent.spool import JobRow, Spool
-from workers.contracts import Assignment, Assignments, Desired, ErrorInfo, Exit, PolicyVerdict, Role
+from workers.contracts import Assignment, Assignments, ContractDocument, Desired, ErrorInfo, Exit, PolicyVerdict, Role
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, Peer, forget_checkpoints, job_id_of
@@ -122,12 +122,24 @@ class Duty:
             log.warning("the hub does not take the verdict on %s: %s", found.assignment.run_id, error.code)
         self._told[key] = verdict
 
-    def _review(self, assignment: Assignment) -> Review:
+    def _review(self, assignment: Assignment, trust: TrustBook | None = None) -> Review:
         """The site's whole check, as its files are now, and the bond to the contract that was admitted before."""
         admitted = self._spool.admitted_contract(assignment.run_id)
         if admitted is not None and admitted != assignment.contract_hash:
             return other_contract(assignment)
-        return review(assignment, Site.load(self._home, self._config))
+        found = review(assignment, Site.load(self._home, self._config, trust=trust))
+        if found.contract is not None and (found.strangers or found.waits):
+            self._ask(found, found.contract)
+        return found
+
+    def _ask(self, found: Review, contract: ContractDocument) -> None:
+        """Put what a person has to decide on the worker's own page and into `cutlayer worker approve` and `trust`."""
+        for part in found.strangers:
+            title = f"{part.worker} of {part.organisation}, for the run {contract.run_name}"
+            self._spool.asked("certificate", part.fingerprint, run_id=contract.run_id, title=title, detail=part.role)
+        if found.waits:
+            text, digest = found.assignment.contract, found.assignment.contract_hash
+            self._spool.asked("contract", digest, run_id=contract.run_id, title=contract.run_name, detail=text)
 
     # ── jobs ──
 
@@ -175,18 +187,16 @@ class Duty:
 
     def _admit(self, assignment: Assignment, job_id: str) -> Review | None:
         """The site has the last word, and has it at each ring: what was lawful once may not be so now."""
-        found = self._review(assignment)
-        if not found.accepted or found.contract is None:
-            self._tell_verdict(found)
+        with TrustBook.changing(self._home) as trust:
+            found = self._review(assignment, trust)
+            if found.accepted and found.contract is not None and found.own is not None:
+                Site.load(self._home, self._config, trust=trust).remember(found.contract, found.own)
+                return found
+        self._tell_verdict(found)
+        if not found.waits:  # it waits for a person of this site, and starts once that one has approved
             message = _exit(assignment, "failed", error_info(found.error()))
             self._close(assignment, job_id, message, outcome=REFUSED)
-            return None
-        trust = TrustBook.load(self._home)
-        for part in found.contract.participants:
-            if part.worker_id != self._config.worker_id:
-                trust.remember(part.worker_id, part.fingerprint)
-        trust.save(self._home)
-        return found
+        return None
 
     def _ring_for(self, found: Review, job_id: str, folder: JobFolder) -> None:
         """Ring for what was reviewed just now, and for nothing else. Raises AppError CL-1425, CL-1509."""

@@ -60,7 +60,7 @@ class Agent:
         self._sender = Sender(self._spool, self._hub, self._duty.desire)
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
-        self._watched = (home.config_file, home.models_file, home.policy_file, home.trust_file)
+        self._watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
 
     async def run(self, console: uvicorn.Server | None, sockets: list[socket.socket]) -> None:
         """Serve until TERM or INT. Raises AppError where the queue cannot be started."""
@@ -161,6 +161,7 @@ class Agent:
             files = [path.stat().st_mtime for path in self._watched if path.exists()]
             if files != seen or time.monotonic() - examined_at > DOCTOR_SECONDS:
                 examined_at, seen = time.monotonic(), files
+                self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                 self._checks = await asyncio.to_thread(run_checks, self._home)
             await asyncio.sleep(CHANGE_SECONDS)
 

@@ -23,8 +23,10 @@ from workers.agent.spool_schema import migrate
 from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
+WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
+WaitingKind = Literal["certificate", "contract"]
 JobState = Literal["rung", "running", "exited"]
 
 
@@ -58,6 +60,18 @@ class JobRow:
     outcome: str
     contract_hash: str  # of the contract that was admitted; empty: none was
     party: str
+
+
+@dataclass(frozen=True)
+class WaitingRow:
+    """A certificate (by its fingerprint) or a contract (by its hash) that a person of this site is to decide on."""
+
+    kind: WaitingKind
+    subject: str
+    run_id: str
+    title: str  # the hub's words: whose certificate, which run
+    detail: str  # of a contract: its text
+    asked_at: float
 
 
 @dataclass(frozen=True)
@@ -340,6 +354,48 @@ class Spool:
     def _set(self, job_id: str, assignments: str, *values: Any) -> None:
         with self._write() as connection:
             connection.execute(f"UPDATE jobs SET {assignments} WHERE job_id = ?", (*values, job_id))  # noqa: S608
+
+    # ── what people decide ──
+
+    def asked(self, kind: WaitingKind, subject: str, *, run_id: str, title: str, detail: str) -> None:
+        """Somebody at this site is to decide on this; what was asked longest ago makes room."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject) DO UPDATE SET "
+                "run_id = excluded.run_id, title = excluded.title, detail = excluded.detail, "
+                "asked_at = excluded.asked_at",
+                (kind, subject, run_id, title, detail, time.time()),
+            )
+            connection.execute(
+                "DELETE FROM waiting WHERE asked_at <= (SELECT asked_at FROM waiting ORDER BY asked_at DESC "
+                "LIMIT 1 OFFSET ?)",
+                (WAITING_KEPT,),
+            )
+
+    def waiting(self) -> list[WaitingRow]:
+        """What was asked, newest first."""
+        return [WaitingRow(**dict(row)) for row in self._read("SELECT * FROM waiting ORDER BY asked_at DESC")]
+
+    # ── evaluations ──
+
+    def may_measure(self, *, contract_hash: str, party: str, adapter_sha256: str, limit: int) -> bool:
+        """Take one of the contract's places for an adapter that is measured on this site's rows, if one is left.
+
+        The same adapter takes its place once, however often its check is made again.
+        """
+        with self._write() as connection:
+            key = "contract_hash = ? AND party = ?"
+            rows = connection.execute(
+                f"SELECT adapter_sha256 FROM evaluations WHERE {key}",  # noqa: S608
+                (contract_hash, party),
+            ).fetchall()
+            known = {row[0] for row in rows}
+            if adapter_sha256 not in known and len(known) >= limit:
+                return False
+            connection.execute(
+                "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)", (contract_hash, party, adapter_sha256)
+            )
+            return True
 
     def last_evaluation(self, participant_id: str) -> float | None:
         """The loss of the participant's last evaluation, if it made one and it is available."""

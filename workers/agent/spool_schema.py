@@ -32,6 +32,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE jobs ADD COLUMN contract_hash TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE jobs ADD COLUMN party TEXT NOT NULL DEFAULT ''",
     ),
+    # What people of this site are asked to decide: certificates to trust, contracts to approve.
+    (
+        "CREATE TABLE waiting ("
+        " kind TEXT NOT NULL, subject TEXT NOT NULL, run_id TEXT NOT NULL, title TEXT NOT NULL, detail TEXT NOT NULL,"
+        " asked_at REAL NOT NULL, PRIMARY KEY (kind, subject)) WITHOUT ROWID",
+    ),
+    # The adapters that were measured on this site's rows, by contract and party.
+    (
+        "CREATE TABLE evaluations ("
+        " contract_hash TEXT NOT NULL, party TEXT NOT NULL, adapter_sha256 TEXT NOT NULL,"
+        " PRIMARY KEY (contract_hash, party, adapter_sha256)) WITHOUT ROWID",
+    ),
 )
 
 

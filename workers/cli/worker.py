@@ -13,20 +13,20 @@ import typer
 from rich.text import Text
 
 from processes.private_files import close_new_files
-from splitcore.errors import AppError
 from workers.agent.spool import Spool
-from workers.cli import model, policy
-from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
+from workers.cli import decide, model, policy
+from workers.cli.console import err, out, show_checks, show_json, show_table
 from workers.cli.ledger import ledger as ledger_command
 from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
-from workers.trust import TrustBook
 
 app = typer.Typer(no_args_is_help=True, help="This site's worker.")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")
+app.command("trust")(decide.trust)
+app.command("approve")(decide.approve)
 if importlib.util.find_spec("workers.cli.data") is not None:
     from workers.cli import data
 
@@ -163,27 +163,6 @@ def rotate_key_command(home: HomeOption = None) -> None:
     config = rotate_key(WorkerHome.find(home))
     out.print(Text.assemble("New fingerprint: ", (fingerprint_groups(config.enrolment.fingerprint), "bold")))
     out.print(Text("Restart the worker if it is running."))
-
-
-@app.command()
-def trust(
-    fingerprints: Annotated[list[str], typer.Argument(help="64 hex digits each, in any grouping.")],
-    home: HomeOption = None,
-) -> None:
-    """Trust the certificates of other sites' workers, as told by their operators."""
-    folder = WorkerHome.find(home)
-    WorkerConfig.load(folder)
-    book = TrustBook.load(folder)
-    failed = False
-    for text in fingerprints:
-        try:
-            out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
-        except AppError as error:
-            show_error(error)
-            failed = True
-    book.save(folder)
-    if failed:
-        raise typer.Exit(1)
 
 
 def parse_ports(text: str) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from peft import PeftModel
 
 from splitcore.adapters.verify import verify_loads
 from splitcore.bounds import plain
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, exchange_of
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, check_row
 from splitcore.data.tokenise import encode_row
@@ -31,7 +31,7 @@ from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
 from splitcore.models.manifest import Manifest, verify_files, verify_folder
 from splitcore.training.loss import loss_sum
-from workers.contracts import Check, EvaluationResult, Phase, VerifyReport
+from workers.contracts import Check, EvaluationResult, Phase, Role, VerifyReport
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
 from workers.jobs.client_half import rows_of
@@ -69,6 +69,7 @@ def run_check(setting: JobSetting) -> None:
     """Check the adapter and queue the report. Raises AppError where the check itself cannot be made."""
     setting.reporter.phase(Phase.VERIFYING)
     assignment = setting.spec.assignment
+    _take_place(setting)
     model = setting.base_model()
     adapter = fetch_adapter(setting)
     checks = [_base(model, ModelRegistry(setting.home).manifest(model.manifest_hash)), _keys(model.folder, adapter)]
@@ -96,6 +97,35 @@ def run_check(setting: JobSetting) -> None:
             evaluation=evaluation,
         ),
     )
+
+
+def _take_place(setting: JobSetting) -> None:
+    """Each adapter that is measured tells something of this site's rows: the contract's own, and no others.
+
+    Raises AppError CL-1428.
+    """
+    if not setting.own.dataset_digest:
+        return
+    assignment = setting.spec.assignment
+    if not setting.spool.may_measure(
+        contract_hash=assignment.contract_hash,
+        party=setting.own.party,
+        adapter_sha256=assignment.adapter_sha256,
+        limit=adapters_of(setting),
+    ):
+        raise AppError("CL-1428")
+
+
+def adapters_of(setting: JobSetting) -> int:
+    """How many adapters the contract gives this party to measure: one, or one per client that keeps its own."""
+    clients = len(setting.clients)
+    own_ends = exchange_of(setting.config.schedule, clients).own_ends
+    return clients if own_ends and setting.own.role is Role.EVALUATOR else 1
+
+
+def rounded(figure: float) -> float:
+    """What leaves of a measurement: four significant digits say how good an adapter is, and little of one row."""
+    return float(f"{figure:.4g}")
 
 
 def _base(model: RegisteredModel, manifest: Manifest) -> Check:
@@ -164,10 +194,10 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     tuned = PeftModel.from_pretrained(base, str(adapter))
     after = measure(tuned, tokenizer, rows, config)
     result = EvaluationResult(
-        base_loss=before.loss,
-        base_exact_match=before.exact_match,
-        loss=after.loss,
-        exact_match=after.exact_match,
+        base_loss=rounded(before.loss),
+        base_exact_match=rounded(before.exact_match),
+        loss=rounded(after.loss),
+        exact_match=rounded(after.exact_match),
         rows=len(rows),
         tokens=after.tokens,
     )
@@ -224,7 +254,7 @@ def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -
         return _ok(name, "The split model reported no last loss on these rows, so there is nothing to compare.")
     difference = abs(reported - measured.loss)
     limit = TOLERANCE[config.wire.activations]  # no gradient crosses in an evaluation
-    detail = f"Held-out loss {measured.loss:.4f}; the split model reported {reported:.4f}."
+    detail = f"Held-out loss {rounded(measured.loss)}; the split model reported {rounded(reported)}."
     if not difference <= limit:
         return Check(name=name, status="failed", detail=detail, code="CL-1703")
     return _ok(name, detail)

@@ -50,7 +50,7 @@ class JobSetting:
         row, assignment = spool.job(spec.job_id), spec.assignment
         if row is None or (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
             raise AppError("CL-1425", "This job was admitted with another contract, or with none.")
-        contract, config, own = review(assignment, Site.load(home, worker)).passed()
+        contract, config, own = review(assignment, Site.load(home, worker, is_admitted=True)).passed()
         policy = SitePolicy.load(home.policy_file)
         frames = FrameLedger(
             Book(home.ledger_file),

@@ -1,15 +1,15 @@
-"""The policy file and the book of trusted certificates."""
+"""The policy file."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from splitcore.errors import AppError
-from workers.policy import SitePolicy
-from workers.tests.support import enrolled_home
-from workers.trust import TrustBook
+from workers.policy import SitePolicy, policy_write_default
+from workers.settings import WorkerHome
 
 
 def test_without_a_file_the_strict_defaults_hold(tmp_path: Path) -> None:
@@ -41,18 +41,9 @@ def test_hosts_are_matched_by_pattern() -> None:
     assert SitePolicy().allows_host("anything")
 
 
-def test_a_fingerprint_is_listed_in_any_grouping(tmp_path: Path) -> None:
-    home = enrolled_home(tmp_path)
-    book = TrustBook.load(home)
-    assert book.add(" ".join(["ABCD"] * 16)) == "abcd" * 16
-    with pytest.raises(AppError, match="CL-1423"):
-        book.add("abcd")
-    book.save(home)
-    assert TrustBook.load(home).trusts("wrk_1", "abcd" * 16, first_use=False)
-
-
-def test_a_damaged_book_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
-    home = enrolled_home(tmp_path)
-    home.trust_file.write_text("{")
-    with pytest.raises(AppError, match="CL-1423"):
-        TrustBook.load(home)
+@pytest.mark.parametrize(("kind", "trust"), [("data", "listed"), ("both", "listed"), ("compute", "first_use")])
+def test_a_site_with_data_starts_with_certificates_that_people_compare(
+    tmp_path: Path, kind: Literal["data", "compute", "both"], trust: str
+) -> None:
+    policy_write_default(WorkerHome(tmp_path), kind)
+    assert SitePolicy.load(WorkerHome(tmp_path).policy_file).peer_trust == trust

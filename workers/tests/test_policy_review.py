@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from splitcore.config import canonical_json
+from workers.approvals import ApprovalBook
 from workers.models_registry import ModelRegistry, RegisteredModel
 from workers.policy import SitePolicy
 from workers.policy_review import Review, Site, review
 from workers.settings import WorkerConfig, WorkerHome
-from workers.tests.support import DIGEST, MANIFEST, PEER, assignment_for, contract_for, enrolled_home
+from workers.tests.support import DIGEST, MANIFEST, assignment_for, contract_for, enrolled_home
 from workers.trust import TrustBook
 
 Change = Callable[[dict[str, Any]], None]
@@ -39,6 +40,7 @@ def site_of(home: WorkerHome, policy: SitePolicy | None = None, trust: TrustBook
         fingerprint=enrolment.fingerprint,
         policy=policy or SitePolicy(max_steps=100, max_message_bytes=1 << 24),
         trust=trust or TrustBook(),
+        approvals=ApprovalBook(),
         models=ModelRegistry(home),
         has_dataset=lambda version_id, digest: (version_id, digest) == ("dsv_1", DIGEST),
     )
@@ -145,20 +147,6 @@ def test_a_compute_worker_takes_no_dataset_but_any_cut(home: WorkerHome) -> None
         contract["participants"][0].update(dataset_version_id="dsv_1", dataset_digest=DIGEST)
 
     assert judge(home, with_rows, role="server").refusals
-
-
-def test_an_unlisted_certificate_is_refused_where_the_site_lists_them(home: WorkerHome) -> None:
-    assignment, policy = assignment_for(contract_for(home)), SitePolicy(peer_trust="listed")
-    assert review(assignment, site_of(home, policy)).refusals
-    trust = TrustBook()
-    trust.add(PEER)
-    assert review(assignment, site_of(home, policy, trust)).refusals == []
-
-
-def test_a_certificate_other_than_at_first_use_is_refused(home: WorkerHome) -> None:
-    trust = TrustBook()
-    trust.remember("wrk_gpu", "22" * 32)
-    assert review(assignment_for(contract_for(home)), site_of(home, trust=trust)).refusals
 
 
 def test_a_model_outside_the_site_s_list_is_refused(home: WorkerHome) -> None:

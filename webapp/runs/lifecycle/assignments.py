@@ -37,7 +37,8 @@ def assignments_for(worker: Worker) -> list[Assignment]:
 def _assignment(row: Participant) -> Assignment | None:
     run = row.run
     if run.state in (RunState.AWAITING, RunState.APPROVED):
-        return None if row.policy_verdict else _base(row, "review", Desired.NONE)
+        accepted = bool(row.policy_verdict and row.policy_verdict["accepted"])
+        return None if accepted else _base(row, "review", Desired.NONE)  # the site's word may change for the better
     if run.state == RunState.FINISHING and row.outcome in ("", "done"):
         if row.role in _TRAIN and not row.outcome:
             return _train(row)

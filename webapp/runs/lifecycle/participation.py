@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -19,7 +21,7 @@ from webapp.runs.services.control import stop_if_all_gone, wake_participants
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
+from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
 
 _CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
 _EXITED = ["outcome", "error", "stop_confirmed_at", "metrics", "phase", "phase_since", "updated_at"]
@@ -40,26 +42,22 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
     if verdict.contract_hash != run.contract_hash:
         raise AppError("CL-1502")
     before = participant.policy_verdict
+    waits = bool(verdict.refusals) and all(refusal.field == SITE_APPROVAL for refusal in verdict.refusals)
     participant.policy_verdict = {
         "accepted": verdict.accepted,
+        "waiting": waits and not verdict.accepted,
         "refusals": [refusal.model_dump() for refusal in verdict.refusals],
         "at": timezone.now().isoformat(),
     }
     participant.save(update_fields=["policy_verdict", "updated_at"])
-    if before and before["accepted"] == verdict.accepted:
+    word = _outcome(participant.policy_verdict)
+    if before and _outcome(before) == word:
+        run_announce(run)  # the reasons may differ
         return participant
-    word = "accepts" if verdict.accepted else "refuses"
-    reasons = " ".join(refusal.message for refusal in verdict.refusals)
-    timeline_event(
-        run,
-        f"policy.{'accepted' if verdict.accepted else 'refused'}",
-        f"The policy of {worker.name} {word} the contract. {reasons}".strip(),
-        error=None if verdict.accepted else error_info("CL-1509", f"{worker.name} refuses: {reasons}"[:600]),
-        participant=participant,
-    )
+    _tell_verdict(run, participant, word)
     audit_record(
         actor=worker,
-        action="policy.accepted" if verdict.accepted else "policy.refused",
+        action=f"policy.{word}",
         organisation_id=worker.organisation_id,
         project_id=run.project_id,
         object_id=run.id,
@@ -68,6 +66,24 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
     if not approve_if_complete(run):
         run_announce(run)
     return participant
+
+
+def _outcome(verdict: dict[str, Any]) -> Literal["accepted", "waiting", "refused"]:
+    if verdict["accepted"]:
+        return "accepted"
+    return "waiting" if verdict.get("waiting") else "refused"
+
+
+def _tell_verdict(run: Run, participant: Participant, word: Literal["accepted", "waiting", "refused"]) -> None:
+    name = participant.worker.name
+    reasons = " ".join(refusal["message"] for refusal in (participant.policy_verdict or {})["refusals"])
+    sentence = {
+        "accepted": f"The policy of {name} accepts the contract.",
+        "waiting": f"{name} waits for the approval of its own site.",
+        "refused": f"The policy of {name} refuses the contract. {reasons}",
+    }[word]
+    error = error_info("CL-1509", f"{name} refuses: {reasons}"[:600]) if word == "refused" else None
+    timeline_event(run, f"policy.{word}", sentence, error=error, participant=participant)
 
 
 @service

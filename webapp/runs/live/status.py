@@ -49,8 +49,23 @@ def _draft(run: Run, parts: list[Participant]) -> Status:
     return Status("This is a draft.", f"an engineer of {run.organisation.name}", run.state_since, "neutral")
 
 
+def _refuses(part: Participant) -> bool:
+    verdict = part.policy_verdict
+    return bool(verdict and not verdict["accepted"] and not part.waits_for_site)
+
+
+def _sites_of(run: Run, parts: list[Participant]) -> Status | None:
+    """The sites that have still to approve the contract themselves, if there are any."""
+    waiting = [part for part in parts if part.waits_for_site]
+    if not waiting:
+        return None
+    text = f"Waiting for the site: {_names(waiting)} starts nothing before its own people approve the contract there."
+    operators = ", ".join(f"the operator of {part.organisation.name}" for part in waiting)
+    return Status(text, operators, run.state_since, "attention")
+
+
 def _awaiting(run: Run, parts: list[Participant]) -> Status:
-    refusing = [part for part in parts if part.policy_verdict and not part.policy_verdict["accepted"]]
+    refusing = [part for part in parts if _refuses(part)]
     if refusing:
         return Status(
             f"The site policy of {_names(refusing)} refuses the contract.",
@@ -60,6 +75,8 @@ def _awaiting(run: Run, parts: list[Participant]) -> Status:
         )
     open_ = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.PENDING)
     names = ", ".join(open_.values_list("organisation__name", flat=True))
+    if not names and (waits := _sites_of(run, parts)):
+        return waits
     return Status(f"Waiting for the approval of {names}.", names, run.state_since, "attention")
 
 
@@ -79,6 +96,8 @@ def _starting(run: Run, parts: list[Participant]) -> Status:
     training = [part for part in parts if part.role != ParticipantRole.EVALUATOR]
     unclaimed = [part for part in training if part.awaits_claim]
     if unclaimed:
+        if waits := _sites_of(run, unclaimed):
+            return waits
         queued = [part for part in unclaimed if is_queued(part)]
         if queued:
             text = f"Waiting for {_names(queued)}, busy with another run. This one is taken up when its turn comes."
@@ -115,6 +134,8 @@ def _recovering(run: Run, parts: list[Participant]) -> Status:
     step, training = checkpoint_step(run), [part for part in parts if part.role != ParticipantRole.EVALUATOR]
     begin = f"Recovering from step {step}" if step else "Starting again"
     waiting = [part for part in training if part.awaits_claim]
+    if waits := _sites_of(run, waiting):
+        return waits
     doing = f"waiting for {_names(waiting)}" if waiting else "every worker has taken up its part again"
     text = f"{begin}, attempt {run.recoveries + 1}: {doing}."
     return Status(text, _names(waiting) or "the workers", run.state_since, "attention")

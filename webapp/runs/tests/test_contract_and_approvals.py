@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
@@ -13,8 +15,11 @@ from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.configure.privacy import Party, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
-from webapp.runs.models import ApprovalState, RunState
+from webapp.runs.lifecycle.assignments import assignments_for
+from webapp.runs.live.status import status_of
+from webapp.runs.models import ApprovalState, Run, RunState
 from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_submit
+from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +119,45 @@ def test_a_workers_refusal_keeps_an_approved_contract_from_starting_until_it_is_
     make.verdict(w, 1, accepted=True)
     make.approve(w, 2)
     assert w.fresh().state == RunState.STARTING
+
+
+def test_a_site_that_approves_itself_is_waited_for_and_is_asked_until_it_has():
+    w = make.world()
+    make.submit(w)
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "approve", "message": "Waiting for the site: …"}])
+    make.approve(w)
+    run = w.fresh()
+    assert run.state == RunState.AWAITING
+    assert w.part(1).waits_for_site
+    status = status_of(run, list(run.participants.select_related("organisation", "worker")))
+    assert status.text.startswith("Waiting for the site: Beta bank")
+    assert status.tone == "attention"
+    assert [item.kind for item in assignments_for(w.workers[1])] == ["review"]
+    make.verdict(w, 1, accepted=True)
+    assert w.fresh().state == RunState.STARTING
+    assert not w.part(1).waits_for_site
+
+
+def test_a_worker_that_refuses_is_asked_again_since_its_people_may_change_their_mind():
+    w = make.world()
+    make.submit(w)
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "participants.fingerprint", "message": "Not trusted."}])
+    assert [item.kind for item in assignments_for(w.workers[1])] == ["review"]
+    make.verdict(w, 0, accepted=True)
+    assert assignments_for(w.workers[0]) == []
+
+
+def test_a_run_that_was_started_waits_for_a_site_without_an_end():
+    w = make.world()
+    make.submit(w)
+    make.approve(w)
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "approve", "message": "Waiting for the site: …"}])
+    Run.objects.filter(pk=w.run.id).update(state_since=timezone.now() - timedelta(hours=3))
+    sweep()
+    run = w.fresh()
+    assert run.state == RunState.STARTING
+    status = status_of(run, list(run.participants.select_related("organisation", "worker")))
+    assert status.text.startswith("Waiting for the site")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,19 @@ def test_the_contract_page_shows_verdicts_with_their_reasons_and_the_buttons_of_
     assert "you need the role" in page
 
 
+def test_the_contract_page_shows_the_command_that_a_site_has_to_run(client):
+    w = make.world()
+    make.submit(w)
+    command = f"cutlayer worker trust {'ab' * 32}"
+    refusals = [{"field": "participants.fingerprint", "message": f"Not trusted here. Run: `{command}`."}]
+    make.verdict(w, 1, accepted=False, refusals=refusals)
+    make.verdict(w, 0, accepted=False, refusals=[{"field": "approve", "message": "Waiting: `cutlayer worker approve`"}])
+    client.force_login(w.approvers[1])
+    page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
+    assert f"<code>{command}</code>" in page
+    assert "Waiting for the site" in page
+
+
 def test_approving_on_the_page_approves_exactly_the_hash_that_was_shown(client):
     w = make.world()
     make.submit(w)

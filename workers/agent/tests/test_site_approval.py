@@ -1,0 +1,110 @@
+"""`approve: local`: nothing starts before a person of this site has approved exactly this contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.agent.tests.site import JOB, Site, listed
+from workers.agreement import contract_lines
+from workers.approvals import ApprovalBook
+from workers.decisions import open_decisions
+from workers.policy import SitePolicy
+from workers.tests.support import PEER, assignment_for, contract_for
+from workers.trust import TrustBook
+
+
+@pytest.fixture
+def careful(site: Site) -> Site:
+    """A site that approves contracts itself."""
+    site.home.policy_file.write_text(SitePolicy(approve="local").to_yaml())
+    return site
+
+
+def approve(site: Site, contract_hash: str) -> None:
+    with ApprovalBook.changing(site.home) as book:
+        book.add(contract_hash, by="command")
+
+
+def test_the_hub_is_told_that_it_waits_for_the_site_and_then_that_the_site_accepts(careful: Site) -> None:
+    duty, review = careful.duty(), careful.assignment(kind="review", desired="none")
+    for _ in range(2):
+        duty.apply(listed(review))
+    [waiting] = careful.hub.bodies("/verdict")
+    assert waiting["accepted"] is False
+    assert [refusal["field"] for refusal in waiting["refusals"]] == ["approve"]
+    assert f"`cutlayer worker approve {review.contract_hash}`" in waiting["refusals"][0]["message"]
+    approve(careful, review.contract_hash)
+    for _ in range(2):
+        duty.apply(listed(review))
+    assert [verdict["accepted"] for verdict in careful.hub.bodies("/verdict")] == [False, True]
+
+
+def test_a_job_waits_for_the_site_without_failing_and_starts_once_it_has_approved(careful: Site) -> None:
+    duty = careful.duty()
+    for _ in range(3):
+        duty.apply(listed(careful.assignment()))
+    assert careful.rung == []
+    assert careful.exits() == []
+    approve(careful, careful.assignment().contract_hash)
+    duty.apply(listed(careful.assignment()))
+    assert careful.rung == [("run_1", JOB)]
+
+
+def test_an_approval_holds_through_recoveries_and_restarts_and_for_its_hash_alone(careful: Site) -> None:
+    approve(careful, careful.assignment().contract_hash)
+    careful.duty().apply(listed(careful.assignment()))
+    careful.spool.job_running(JOB, 1)
+    careful.spool.job_exited(JOB, "stopped")
+    careful.duty().apply(listed(careful.assignment(attempt=1, wanted_attempt=2)))
+    assert len(careful.rung) == 2
+    other = assignment_for(contract_for(careful.home, run_id="run_2"), run_id="run_2", participant_id="prt_2")
+    careful.duty().apply(listed(careful.assignment(attempt=1, wanted_attempt=2), other))
+    assert {run for run, _ in careful.rung} == {"run_1"}
+
+
+def test_a_contract_that_the_policy_refuses_does_not_wait_for_anybody(careful: Site) -> None:
+    contract = contract_for(careful.home)
+    contract["config"]["split"]["topology"] = "vanilla"
+    careful.duty().apply(listed(assignment_for(contract)))
+    assert [ended["error"]["code"] for ended in careful.exits()] == ["CL-1509"]
+    assert open_decisions(careful.home) == []
+
+
+def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) -> None:
+    contract = contract_for(careful.home, run_name="evil\x1b[2Jname")
+    review = assignment_for(contract, kind="review", desired="none")
+    careful.duty().apply(listed(review))
+    [row] = open_decisions(careful.home)
+    assert (row.kind, row.subject) == ("contract", review.contract_hash)
+    lines = contract_lines(row.detail, worker_id="wrk_own")
+    text = "\n".join(words for _, words in lines)
+    assert "\x1b" not in text
+    assert "\x1b" not in row.title
+    assert "gpu of GPU computes" in text
+    assert "keeps the first 2 and the last 2 layers and its labels" in text
+    assert [heading for heading, _ in lines].count("This site") == 1
+    approve(careful, review.contract_hash)
+    assert open_decisions(careful.home) == []
+
+
+def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
+    site.home.policy_file.write_text(SitePolicy(peer_trust="listed").to_yaml())
+    duty, review = site.duty(), site.assignment(kind="review", desired="none")
+    duty.apply(listed(review))
+    [row] = open_decisions(site.home)
+    assert (row.kind, row.subject) == ("certificate", PEER)
+    assert "gpu of GPU" in row.title
+    with TrustBook.changing(site.home) as book:
+        book.add(PEER)
+    duty.apply(listed(review))
+    assert [verdict["accepted"] for verdict in site.hub.bodies("/verdict")] == [False, True]
+    assert open_decisions(site.home) == []
+
+
+def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
+    duty = careful.duty()
+    for number in range(130):
+        contract = contract_for(careful.home, run_name=f"run {number}")
+        duty.apply(listed(assignment_for(contract, kind="review", desired="none")))
+    assert len(careful.spool.waiting()) <= 100
+    assert careful.spool.waiting()[0].title == "run 129"

@@ -1,0 +1,88 @@
+"""`cutlayer worker trust` and `cutlayer worker approve`: what people of this site decide, whatever the hub says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from splitcore.errors import AppError
+from workers.agreement import contract_lines
+from workers.approvals import ApprovalBook
+from workers.cli.console import out, show_error
+from workers.decisions import open_decisions
+from workers.enrol import fingerprint_groups
+from workers.policy import SitePolicy
+from workers.settings import WorkerConfig, WorkerHome
+from workers.trust import TrustBook
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")]
+
+
+def trust(
+    fingerprints: Annotated[
+        list[str] | None, typer.Argument(help="64 hex digits each, in any grouping. Without one: list what waits.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Trust the certificates of other sites' workers, as told by their operators, not by the hub."""
+    folder = WorkerHome.find(home)
+    WorkerConfig.load(folder)
+    if not fingerprints:
+        _list_certificates(folder)
+        return
+    failed = False
+    with TrustBook.changing(folder) as book:
+        for text in fingerprints:
+            try:
+                out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
+            except AppError as error:
+                show_error(error)
+                failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _list_certificates(folder: WorkerHome) -> None:
+    waiting = [row for row in open_decisions(folder) if row.kind == "certificate"]
+    if not waiting:
+        out.print(Text("No certificate waits to be trusted."))
+        return
+    out.print(Text("Not trusted here yet. Names are the hub's word: compare each fingerprint with its operator."))
+    for row in waiting:
+        out.print(Text.assemble("\n", (row.title, "bold")))
+        out.print(Text(f"  {fingerprint_groups(row.subject)}"))
+        out.print(Text(f"  cutlayer worker trust {row.subject}"))
+
+
+def approve(
+    hashes: Annotated[
+        list[str] | None, typer.Argument(help="A contract's hash, all 64 digits. Without one: list what waits.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Approve contracts for this site (`approve: local` in policy.yaml); nothing starts before."""
+    folder = WorkerHome.find(home)
+    config = WorkerConfig.load(folder)
+    if not hashes:
+        _list_contracts(folder, config.worker_id)
+        return
+    with ApprovalBook.changing(folder) as book:
+        for text in hashes:
+            out.print(Text(f"Approved at this site: {book.add(text, by='command')}"))
+    if SitePolicy.load(folder.policy_file).approve == "hub":
+        out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
+
+
+def _list_contracts(folder: WorkerHome, worker_id: str) -> None:
+    waiting = [row for row in open_decisions(folder) if row.kind == "contract"]
+    if not waiting:
+        out.print(Text("No contract waits for this site's approval."))
+        return
+    for row in waiting:
+        out.print(Text.assemble("\n", (f"Contract {row.subject}", "bold")))
+        for heading, words in contract_lines(row.detail, worker_id=worker_id):
+            out.print(Text(f"  {heading + ':':<14} {words}"))
+        out.print(Text(f"  Approve it with: cutlayer worker approve {row.subject}"))
