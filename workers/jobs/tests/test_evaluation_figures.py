@@ -1,0 +1,81 @@
+"""What leaves of an evaluation, and how many adapters a contract gives a party to measure."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splitcore.config import RunConfig
+from workers.agent.spool import Spool
+from workers.contracts import ContractDocument, ContractParticipant
+from workers.jobs import evaluate
+from workers.jobs.evaluate import Measured, adapters_of, measure_adapter, rounded
+from workers.jobs.folder import JobFolder, JobSpec
+from workers.jobs.report import Reporter
+from workers.jobs.setting import JobSetting
+from workers.settings import WorkerConfig
+from workers.tests.support import assignment_for, contract_for, enrolled_home
+
+
+def setting(tmp_path: Path, *, role: str = "client", clients: int = 1, mode: str = "parallel") -> JobSetting:
+    home = enrolled_home(tmp_path / "home")
+    contract = copy.deepcopy(contract_for(home))
+    own = contract["participants"][0]
+    own["role"] = role
+    contract["participants"] += [
+        own | {"party": f"c{n}", "worker_id": f"w{n}", "role": "client"} for n in range(clients)
+    ]
+    contract["config"]["schedule"] = {"mode": mode}
+    assignment = assignment_for(contract, role=role)
+    spec = JobSpec(job_id="prt_1-evaluate", home=str(home.root), attempt=1, assignment=assignment)
+    spool = Spool(home.spool_file)
+    return JobSetting(
+        home,
+        WorkerConfig.load(home),
+        JobFolder.of(home, "run_1", "prt_1-evaluate"),
+        spec,
+        ContractDocument.model_validate(contract),
+        RunConfig.parse(contract["config"]),
+        ContractParticipant.model_validate(own),
+        Reporter(spool, spec),
+        spool,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"role": "client"}, 1),
+        ({"role": "client", "mode": "personalised"}, 1),
+        ({"role": "evaluator", "clients": 3}, 1),
+        ({"role": "evaluator", "clients": 3, "mode": "personalised"}, 3),
+    ],
+    ids=str,
+)
+def test_a_party_measures_the_contract_s_adapters(tmp_path: Path, options: dict[str, Any], count: int) -> None:
+    assert adapters_of(setting(tmp_path, **options)) == count
+
+
+def test_places_for_adapters_are_kept_on_disk(tmp_path: Path) -> None:
+    def take(adapter: str) -> bool:
+        spool = Spool(tmp_path / "spool.sqlite3")  # as after a restart
+        return spool.may_measure(contract_hash="h", party="p", adapter_sha256=adapter, limit=2)
+
+    assert [take(adapter) for adapter in ("a", "b", "a", "c", "b")] == [True, True, True, False, True]
+
+
+def test_figures_leave_with_four_significant_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([Measured(2.3456789123, 0.123456789, 100), Measured(12.3456789123, 1.0, 100)])
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda setting: [{"prompt": "a", "completion": "b"}] * 3)
+    monkeypatch.setattr(evaluate, "measure", lambda *arguments: next(figures))
+    for name in ("load_whole", "read_tokenizer"):
+        monkeypatch.setattr(evaluate, name, lambda *arguments, **options: None)
+    monkeypatch.setattr(evaluate.PeftModel, "from_pretrained", lambda *arguments: None)
+    result, checks = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
+    assert result is not None
+    assert (result.base_loss, result.base_exact_match, result.loss) == (2.346, 0.1235, 12.35)
+    assert all("12.3456" not in check.detail for check in checks)
+    assert rounded(0.000123456) == 0.0001235
