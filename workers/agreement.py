@@ -44,7 +44,7 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
 
 def printable(text: str) -> str:
     """The hub's words without control characters, which could rewrite a terminal, or turn what is read around."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
 
 
 def _cut(split: Any) -> str:

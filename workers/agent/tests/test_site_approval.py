@@ -71,15 +71,15 @@ def test_a_contract_that_the_policy_refuses_does_not_wait_for_anybody(careful: S
 
 
 def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) -> None:
-    contract = contract_for(careful.home, run_name="evil\x1b[2Jname")
+    contract = contract_for(careful.home, run_name="evil\u202ename")
     review = assignment_for(contract, kind="review", desired="none")
     careful.duty().apply(listed(review))
     [row] = open_decisions(careful.home)
     assert (row.kind, row.subject) == ("contract", review.contract_hash)
     lines = contract_lines(row.detail, worker_id="wrk_own")
     text = "\n".join(words for _, words in lines)
-    assert "\x1b" not in text
-    assert "\x1b" not in row.title
+    assert "\u202e" not in text
+    assert "\u202e" not in row.title
     assert "gpu of GPU computes" in text
     assert "keeps the first 2 and the last 2 layers and its labels" in text
     assert [heading for heading, _ in lines].count("This site") == 1
