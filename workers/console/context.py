@@ -15,6 +15,7 @@ _NAV = (
     ("Datasets", "/datasets", "database"),
     ("Add a dataset", "/add", "upload"),
     ("What left", "/ledger", "arrow-up-right-circle"),
+    ("Decisions", "/decisions", "user-check"),
     ("Policy", "/policy", "shield-check"),
     ("Doctor", "/doctor", "stethoscope"),
     ("Raw logs", "/logs", "file-text"),

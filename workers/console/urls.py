@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from workers.console.views import adding, metrics, pages
+from workers.console.views import adding, deciding, metrics, pages
 
 app_name = "console"
 _routes = [
@@ -16,6 +16,9 @@ _routes = [
     path("datasets/<str:name>/<int:version>/send", pages.send_again, name="send_again"),
     path("ledger", pages.ledger, name="ledger"),
     path("policy", pages.policy, name="policy"),
+    path("decisions", deciding.decisions, name="decisions"),
+    path("decisions/trust", deciding.trust, name="trust"),
+    path("decisions/approve", deciding.approve, name="approve"),
     path("doctor", pages.doctor, name="doctor"),
     path("logs", pages.logs, name="logs"),
     path("metrics", metrics.metrics, name="metrics"),

@@ -151,13 +151,6 @@ def test_leaving_works_without_the_hub_and_keeps_the_rows(tmp_path: Path) -> Non
     assert (home.datasets / "rows.jsonl").exists()
 
 
-def test_trust_lists_the_good_and_names_the_bad(tmp_path: Path) -> None:
-    home = enrolled_home(tmp_path / "home")
-    result = run("worker", "trust", "ab" * 32, "nonsense", "--home", str(home.root))
-    assert result.exit_code == 1
-    assert json.loads(home.trust_file.read_text())["listed"] == ["ab" * 32]
-
-
 def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_path: Path) -> None:
     home = enrolled_home(tmp_path / "home")
     folder = tmp_path / "model"

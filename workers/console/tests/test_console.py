@@ -140,7 +140,7 @@ def test_a_foreign_host_name_a_missing_csrf_token_and_a_foreign_origin_are_refus
 def test_every_page_answers_and_carries_the_strict_policy(console: RunningConsole) -> None:
     visitor = console.browser()
     visitor.unlock(console.pin)
-    for path in ["/", "/datasets", "/add", "/ledger", "/policy", "/doctor", "/logs", "/pin"]:
+    for path in ["/", "/datasets", "/add", "/ledger", "/decisions", "/policy", "/doctor", "/logs", "/pin"]:
         answer = visitor.http.get(path)
         assert answer.status_code == 200, path
         policy = answer.headers["content-security-policy"]

@@ -1,0 +1,79 @@
+"""`cutlayer worker trust` and `approve` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workers.agent.spool import Spool
+from workers.approvals import ApprovalBook
+from workers.cli.tests.test_cli import run
+from workers.contracts import Assignment
+from workers.policy import SitePolicy
+from workers.settings import WorkerHome
+from workers.tests.support import PEER, assignment_for, contract_for, enrolled_home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> WorkerHome:
+    return enrolled_home(tmp_path / "home")
+
+
+def ask(home: WorkerHome) -> Assignment:
+    """A contract that waits and a certificate that is not trusted, as the agent notes them."""
+    home.policy_file.write_text(SitePolicy(approve="local", peer_trust="listed").to_yaml())
+    assignment, spool = assignment_for(contract_for(home)), Spool(home.spool_file)
+    spool.asked("certificate", PEER, run_id="run_1", title="gpu of GPU", detail="server")
+    spool.asked("contract", assignment.contract_hash, run_id="run_1", title="test", detail=assignment.contract)
+    return assignment
+
+
+def test_trust_lists_the_good_and_names_the_bad(home: WorkerHome) -> None:
+    result = run("worker", "trust", "ab" * 32, "nonsense", "--home", str(home.root))
+    assert result.exit_code == 1
+    assert json.loads(home.trust_file.read_text())["listed"] == ["ab" * 32]
+
+
+def test_trust_without_a_fingerprint_lists_what_waits(home: WorkerHome) -> None:
+    ask(home)
+    printed = run("worker", "trust", "--home", str(home.root)).output
+    assert f"cutlayer worker trust {PEER}" in printed
+    run("worker", "trust", PEER, "--home", str(home.root))
+    assert "No certificate waits" in run("worker", "trust", "--home", str(home.root)).output
+
+
+def test_approve_without_a_hash_shows_what_waits_in_plain_words(home: WorkerHome) -> None:
+    assignment = ask(home)
+    printed = run("worker", "approve", "--home", str(home.root)).output
+    for words in (
+        "acme/tiny",
+        "50 steps",
+        "gpu of GPU computes",
+        "worker-a of Hospital A trains, on notes v1, keeps the first 2 and the last 2 layers and its labels",
+        f"cutlayer worker approve {assignment.contract_hash}",
+    ):
+        assert words in printed
+    done = run("worker", "approve", assignment.contract_hash, "--home", str(home.root))
+    assert done.exit_code == 0
+    assert list(ApprovalBook.load(home).approved) == [assignment.contract_hash]
+    assert "No contract waits" in run("worker", "approve", "--home", str(home.root)).output
+
+
+def test_labels_that_leave_stand_out_in_the_summary(home: WorkerHome) -> None:
+    ask(home)
+    contract = contract_for(home)
+    contract["config"]["split"] = {"topology": "vanilla", "head_layers": 1}
+    assignment = assignment_for(contract)
+    Spool(home.spool_file).asked(
+        "contract", assignment.contract_hash, run_id="run_1", title="test", detail=assignment.contract
+    )
+    assert "SENDS ITS LABELS" in run("worker", "approve", "--home", str(home.root)).output
+
+
+@pytest.mark.parametrize("text", ["abcd", "g" * 64, "ab" * 33, ""])
+def test_what_is_no_hash_is_refused_and_approves_nothing(home: WorkerHome, text: str) -> None:
+    result = run("worker", "approve", text, "--home", str(home.root))
+    assert result.exit_code == 1
+    assert ApprovalBook.load(home).approved == {}

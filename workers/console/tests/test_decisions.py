@@ -1,0 +1,51 @@
+"""Certificates and contracts are decided on the worker's own page, with the PIN alone, and only what was asked."""
+
+from __future__ import annotations
+
+from workers.agent.spool import Spool
+from workers.approvals import ApprovalBook
+from workers.console.tests.conftest import RunningConsole
+from workers.policy import SitePolicy
+from workers.tests.support import PEER, assignment_for, contract_for
+from workers.trust import TrustBook
+
+
+def ask(console: RunningConsole) -> str:
+    """What the agent writes for a contract that waits and a certificate that is not trusted; the contract's hash."""
+    console.home.policy_file.write_text(SitePolicy(approve="local", peer_trust="listed").to_yaml())
+    assignment, spool = assignment_for(contract_for(console.home)), Spool(console.home.spool_file)
+    spool.asked("certificate", PEER, run_id="run_1", title="gpu of <b>GPU</b>", detail="server")
+    spool.asked("contract", assignment.contract_hash, run_id="run_1", title="test", detail=assignment.contract)
+    return assignment.contract_hash
+
+
+def test_without_the_pin_what_waits_is_shown_and_nothing_is_decided(console: RunningConsole) -> None:
+    digest, visitor = ask(console), console.browser()
+    page = visitor.http.get("/decisions").text
+    assert f"cutlayer worker trust {PEER}" in page
+    assert f"cutlayer worker approve {digest}" in page
+    assert "keeps the first 2 and the last 2 layers and its labels" in page
+    assert "<b>GPU</b>" not in page
+    visitor.send("POST", "/ticket", json={"ticket": console.ticket()})  # the hub's ticket opens no decision either
+    for path, form in (("trust", {"fingerprint": PEER}), ("approve", {"contract_hash": digest})):
+        answer = visitor.send("POST", f"/decisions/{path}", data=form)
+        assert (answer.status_code, answer.json()["code"]) == (403, "CL-1453")
+    assert TrustBook.load(console.home).listed == []
+    assert ApprovalBook.load(console.home).approved == {}
+
+
+def test_with_the_pin_a_person_trusts_and_approves_what_was_asked_and_nothing_else(console: RunningConsole) -> None:
+    digest, visitor = ask(console), console.browser()
+    visitor.unlock(console.pin)
+    for path, form, code in (
+        ("trust", {"fingerprint": "13" * 32}, "CL-1423"),
+        ("trust", {"fingerprint": digest}, "CL-1423"),
+        ("approve", {"contract_hash": PEER}, "CL-1427"),
+    ):
+        assert visitor.send("POST", f"/decisions/{path}", data=form).json()["code"] == code
+    assert visitor.send("POST", "/decisions/trust", data={"fingerprint": PEER}).status_code == 302
+    assert visitor.send("POST", "/decisions/approve", data={"contract_hash": digest}).status_code == 302
+    assert TrustBook.load(console.home).listed == [PEER]
+    assert list(ApprovalBook.load(console.home).approved) == [digest]
+    page = visitor.http.get("/decisions").text
+    assert "Nothing waits for a decision" in page

@@ -1,0 +1,77 @@
+"""Certificates to trust and contracts to approve: shown to whoever is at this machine, decided with the PIN."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from splitcore.errors import AppError
+from workers.agreement import contract_lines
+from workers.approvals import ApprovalBook
+from workers.console import access
+from workers.console.site import site
+from workers.decisions import open_decisions
+from workers.enrol import fingerprint_groups
+from workers.trust import TrustBook
+
+
+@require_safe
+def decisions(request: HttpRequest) -> HttpResponse:
+    """What waits for a person of this site, and which certificates are trusted."""
+    home, enrolment = site().home, site().enrolment
+    found = [_shown(asdict(row), enrolment.worker_id if enrolment else "") for row in open_decisions(home)]
+    book = TrustBook.load(home)
+    context = {
+        "certificates": [item for item in found if item["kind"] == "certificate"],
+        "contracts": [item for item in found if item["kind"] == "contract"],
+        "has_open": bool(found),
+        "trusted": [fingerprint_groups(fingerprint) for fingerprint in (*book.listed, *book.compute)],
+    }
+    return render(request, "console/decisions.html", context)
+
+
+def _shown(item: dict[str, Any], worker_id: str) -> dict[str, Any]:
+    item |= {"asked": datetime.fromtimestamp(item["asked_at"], UTC), "groups": fingerprint_groups(item["subject"])}
+    if item["kind"] == "contract":
+        try:
+            item["lines"] = contract_lines(item["detail"], worker_id=worker_id)
+        except AppError as error:
+            item["lines"] = [("Contract", error.message)]
+    return item
+
+
+def _is_asked(kind: str, subject: str) -> bool:
+    """Whether exactly this was asked: a page can't be made to trust what nobody saw on it."""
+    return any((row.kind, row.subject) == (kind, subject) for row in open_decisions(site().home))
+
+
+@require_POST
+@access.needs_pin
+def trust(request: HttpRequest) -> HttpResponse:
+    """Trust a certificate that a contract names."""
+    fingerprint = request.POST.get("fingerprint", "")
+    if not _is_asked("certificate", fingerprint):
+        raise AppError("CL-1423", "This certificate does not wait for a decision any more.")
+    with TrustBook.changing(site().home) as book:
+        book.add(fingerprint)
+    messages.success(request, "The certificate is trusted. The contract is checked again within seconds.")
+    return redirect("console:decisions")
+
+
+@require_POST
+@access.needs_pin
+def approve(request: HttpRequest) -> HttpResponse:
+    """Approve a contract for this site, by its hash."""
+    contract_hash = request.POST.get("contract_hash", "")
+    if not _is_asked("contract", contract_hash):
+        raise AppError("CL-1427", "This contract does not wait for a decision any more.")
+    with ApprovalBook.changing(site().home) as book:
+        book.add(contract_hash, by="console")
+    messages.success(request, "The contract is approved for this site. The run goes on by itself.")
+    return redirect("console:decisions")
