@@ -134,6 +134,17 @@ class Participant(PublicModel):
         """Whether the worker's own site has still to approve the contract (`approve: local` in its policy)."""
         return bool(self.policy_verdict and self.policy_verdict.get("waiting"))
 
+    @property
+    def refuses_contract(self) -> bool:
+        """Whether the worker's own policy refuses the contract as it is."""
+        return bool(self.policy_verdict and not self.policy_verdict["accepted"] and not self.waits_for_site)
+
+    @property
+    def only_lacks_trust(self) -> bool:
+        """Whether nothing but a certificate that the site does not trust keeps the worker from accepting."""
+        fields = {refusal["field"] for refusal in (self.policy_verdict or {}).get("refusals", [])}
+        return self.refuses_contract and fields == {"participants.fingerprint"}
+
 
 class ApprovalState(models.TextChoices):
     """An organisation's word on a contract."""

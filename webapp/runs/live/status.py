@@ -49,11 +49,6 @@ def _draft(run: Run, parts: list[Participant]) -> Status:
     return Status("This is a draft.", f"an engineer of {run.organisation.name}", run.state_since, "neutral")
 
 
-def _refuses(part: Participant) -> bool:
-    verdict = part.policy_verdict
-    return bool(verdict and not verdict["accepted"] and not part.waits_for_site)
-
-
 def _sites_of(run: Run, parts: list[Participant]) -> Status | None:
     """The sites that have still to approve the contract themselves, if there are any."""
     waiting = [part for part in parts if part.waits_for_site]
@@ -65,7 +60,11 @@ def _sites_of(run: Run, parts: list[Participant]) -> Status | None:
 
 
 def _awaiting(run: Run, parts: list[Participant]) -> Status:
-    refusing = [part for part in parts if _refuses(part)]
+    refusing = [part for part in parts if part.refuses_contract]
+    if refusing and all(part.only_lacks_trust for part in refusing):
+        operators = ", ".join(f"the operator of {part.organisation.name}" for part in refusing)
+        text = f"{_names(refusing)} does not trust a certificate of the contract yet. Approvals shows the command."
+        return Status(text, operators, run.state_since, "attention")
     if refusing:
         return Status(
             f"The site policy of {_names(refusing)} refuses the contract.",

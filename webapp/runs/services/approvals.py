@@ -109,17 +109,16 @@ def run_submit(*, actor: User, run: Run) -> Run:
 
 
 def refusing_parts(run: Run) -> list[Participant]:
-    """The parts whose workers refuse the run's contract by their sites' policies."""
-    parts = run.participants.select_related("worker", "organisation")
-    return [part for part in parts if part.policy_verdict and not part.policy_verdict["accepted"]]
+    """The parts whose workers refuse the run's contract by their sites' policies. One that waits does not refuse."""
+    return [part for part in run.participants.select_related("worker", "organisation") if part.refuses_contract]
 
 
 def approve_if_complete(run: Run) -> bool:
-    """Move a locked run to approved when every organisation has agreed and no worker refuses."""
+    """Move a locked run to approved when every organisation has agreed and no worker refuses or waits for its site."""
     current = run.approvals.filter(contract_hash=run.contract_hash)
     if run.state != RunState.AWAITING or current.exclude(state=ApprovalState.APPROVED).exists():
         return False
-    if refusing_parts(run):
+    if any(part.refuses_contract or part.waits_for_site for part in run.participants.all()):
         return False
     run.approved_contract = run.contract
     run.save(update_fields=["approved_contract", "updated_at"])

@@ -143,6 +143,10 @@ def test_a_worker_that_refuses_is_asked_again_since_its_people_may_change_their_
     make.submit(w)
     make.verdict(w, 1, accepted=False, refusals=[{"field": "participants.fingerprint", "message": "Not trusted."}])
     assert [item.kind for item in assignments_for(w.workers[1])] == ["review"]
+    run = w.fresh()
+    status = status_of(run, list(run.participants.select_related("organisation", "worker")))
+    assert "does not trust a certificate" in status.text
+    assert status.next_actor == "the operator of Beta bank"
     make.verdict(w, 0, accepted=True)
     assert assignments_for(w.workers[0]) == []
 
