@@ -211,7 +211,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1452": ErrorHelp(
         "The upload link was used already",
-        "A link from the hub can be used once.",
+        "A link from the hub can be used once, for one dataset.",
         "Open the dataset page on the hub and follow a fresh link, or unlock this console with the worker's PIN.",
     ),
     "CL-1453": ErrorHelp(

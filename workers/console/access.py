@@ -1,10 +1,15 @@
-"""Who may do what on the console: a hub's ticket may *add*, the local PIN may also *see and delete*."""
+"""Who may do what on the console: a hub's ticket may *add* one dataset, the local PIN may also *see and delete*.
+
+A ticket starts one dataset, within its own ten minutes. What was started may be finished, since a large file takes
+longer; its holder meets no upload but those of the same browser.
+"""
 
 from __future__ import annotations
 
 import base64
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +30,9 @@ from workers.console.site import conf, site
 
 P = ParamSpec("P")
 View = Callable[..., HttpResponse]
-_ADD_SECONDS = 3600
+_START_SECONDS = 600  # at most, whatever expiry the hub has signed
+_FINISH_SECONDS = 6 * 3600  # a large file on a slow line
+_FILES = 4  # rows, held-out rows, and a wrong choice of each
 
 
 def _decode(part: str) -> bytes:
@@ -65,7 +72,10 @@ def redeem_ticket(request: HttpRequest, ticket: str) -> None:
         raise AppError("CL-1452") from None
     SpentTicket.objects.filter(expires_at__lt=datetime.now(UTC)).delete()
     request.session.cycle_key()
-    request.session["add_until"] = time.time() + _ADD_SECONDS
+    now = time.time()
+    request.session["start_until"] = min(float(claims["exp"]), now + _START_SECONDS)
+    request.session["finish_until"] = now + _FINISH_SECONDS
+    request.session["files_left"] = _FILES
     request.session["added_for"] = str(claims.get("name", ""))[:80]
 
 
@@ -88,8 +98,38 @@ def is_unlocked(request: HttpRequest) -> bool:
 
 
 def may_add(request: HttpRequest) -> bool:
-    """Whether this browser may add datasets, by ticket or by PIN."""
-    return is_unlocked(request) or request.session.get("add_until", 0) > time.time()
+    """Whether this browser may go on with its dataset, by ticket or by PIN."""
+    return is_unlocked(request) or request.session.get("finish_until", 0) > time.time()
+
+
+def start_file(request: HttpRequest) -> None:
+    """Take one of the files that a ticket is good for. Raises AppError CL-1451, CL-1452."""
+    if is_unlocked(request):
+        return
+    if request.session.get("start_until", 0) <= time.time():
+        raise AppError("CL-1451")
+    left = request.session.get("files_left", 0)
+    if left <= 0:
+        raise AppError("CL-1452", "The link is good for one dataset, and its files were sent.")
+    request.session["files_left"] = left - 1
+
+
+def end_adding(request: HttpRequest) -> None:
+    """The ticket's one dataset is stored."""
+    for key in ("start_until", "finish_until", "files_left"):
+        request.session.pop(key, None)
+
+
+def owner_of(request: HttpRequest) -> str:
+    """The mark of this browser on its uploads; the person whom a ticket names is the hub's word."""
+    if "owner" not in request.session:
+        request.session["owner"] = secrets.token_hex(16)
+    return str(request.session["owner"])
+
+
+def may_touch(request: HttpRequest, owner: str) -> bool:
+    """Whether this browser may see or discard an upload."""
+    return is_unlocked(request) or (bool(owner) and owner == request.session.get("owner"))
 
 
 def needs_pin(view: View) -> View:

@@ -25,6 +25,7 @@ class Upload:
     name: str
     size: int
     received: int
+    owner: str = ""  # the browser that sends it; empty: whoever has the PIN
 
 
 class UploadStore:
@@ -33,23 +34,23 @@ class UploadStore:
     def __init__(self, root: Path, *, quota_bytes: int | None = None) -> None:
         self.root, self.quota = root, quota_bytes
 
-    def begin(self, name: str, size: int, *, used_bytes: int = 0) -> Upload:
-        """Start an upload, or find the one of the same name and size. Raises CL-1218, CL-1219, CL-1220."""
+    def begin(self, name: str, size: int, *, used_bytes: int = 0, owner: str = "") -> Upload:
+        """Start an upload, or find the same owner's of the same name and size. Raises CL-1218, CL-1219, CL-1220."""
         if not re.fullmatch(r"[^/\\\x00]{1,200}", name) or size < 0:
             raise AppError("CL-1218", "The file's name cannot be used.")
         self.root.mkdir(parents=True, exist_ok=True)
         for known in self.all():
-            if (known.name, known.size) == (name, size):
+            if (known.name, known.size, known.owner) == (name, size, owner):
                 return known
         if self.quota is not None and used_bytes + size > self.quota:
             raise AppError("CL-1220")
         # The rows are stored once more in their canonical form, so the file has to fit twice.
         if shutil.disk_usage(self.root).free < 2 * size + _SPARE_BYTES:
             raise AppError("CL-1219")
-        upload = Upload(secrets.token_hex(8), name, size, 0)
+        upload = Upload(secrets.token_hex(8), name, size, 0, owner)
         with disk_errors():
             self._part(upload.id).touch()
-            self._facts(upload.id).write_text(json.dumps({"name": name, "size": size}))
+            self._facts(upload.id).write_text(json.dumps({"name": name, "size": size, "owner": owner}))
         return upload
 
     def get(self, upload_id: str) -> Upload:
@@ -57,7 +58,9 @@ class UploadStore:
         if not re.fullmatch(r"[0-9a-f]{16}", upload_id) or not self._facts(upload_id).exists():
             raise AppError("CL-1223", "This upload is not known; choose the file again.")
         facts = json.loads(self._facts(upload_id).read_text())
-        return Upload(upload_id, facts["name"], facts["size"], self._part(upload_id).stat().st_size)
+        return Upload(
+            upload_id, facts["name"], facts["size"], self._part(upload_id).stat().st_size, facts.get("owner", "")
+        )
 
     def append(self, upload_id: str, offset: int, chunk: bytes, sha256: str) -> Upload:
         """Add a chunk at `offset`. A repeated chunk changes nothing; a gap is CL-1221, a damaged one CL-1222."""
@@ -97,7 +100,7 @@ class UploadStore:
 
     def to_dict(self, upload: Upload) -> dict[str, object]:
         """JSON form for the page."""
-        return asdict(upload)
+        return {name: value for name, value in asdict(upload).items() if name != "owner"}
 
     def _part(self, upload_id: str) -> Path:
         return self.root / f"{upload_id}.part"

@@ -20,7 +20,7 @@ from workers.data.readers import detect_source
 from workers.data.register import register
 from workers.data.rows import guess_mapping
 from workers.data.store import StoredDataset
-from workers.data.uploads import CHUNK_BYTES
+from workers.data.uploads import CHUNK_BYTES, Upload
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
 
@@ -41,9 +41,31 @@ def add(request: HttpRequest) -> HttpResponse:
     context = {
         "chunk_bytes": CHUNK_BYTES,
         "models": ModelRegistry(site().home).all(),
-        "uploads": site().uploads.all() if access.may_add(request) and site().uploads.root.exists() else [],
+        "uploads": _own_uploads(request) if access.may_add(request) else [],
     }
     return render(request, "console/add.html", context)
+
+
+def _own_uploads(request: HttpRequest) -> list[Upload]:
+    known = site().uploads.all() if site().uploads.root.exists() else []
+    return [upload for upload in known if access.may_touch(request, upload.owner)]
+
+
+def _own_upload(request: HttpRequest, upload_id: str) -> Upload:
+    """An upload of this browser; another one's is not known. Raises AppError CL-1223."""
+    found = site().uploads.get(upload_id)
+    if not access.may_touch(request, found.owner):
+        raise AppError("CL-1223", "This upload is not known; choose the file again.")
+    return found
+
+
+def _own_staged(request: HttpRequest, staged_id: str) -> None:
+    """Let a browser at what was made of its own file, and at nothing else. Raises AppError CL-1223."""
+    if access.is_unlocked(request):
+        return
+    jobs = [check_of(upload.id) for upload in _own_uploads(request)]
+    if not any(job is not None and job.staged_id == staged_id for job in jobs):
+        raise AppError("CL-1223", "This staged dataset is gone; add the file again.")
 
 
 @require_POST
@@ -62,7 +84,10 @@ def begin(request: HttpRequest) -> HttpResponse:
     size = body.get("size")
     if not isinstance(size, int):
         raise AppError("CL-1001", "size: a number of bytes is needed.")
-    upload = site().uploads.begin(str(body.get("name", "")), size, used_bytes=site().datasets.used_bytes())
+    name, owner = str(body.get("name", "")), access.owner_of(request)
+    if not any((known.name, known.size) == (name, size) for known in _own_uploads(request)):
+        access.start_file(request)
+    upload = site().uploads.begin(name, size, used_bytes=site().datasets.used_bytes(), owner=owner)
     return JsonResponse(site().uploads.to_dict(upload))
 
 
@@ -71,6 +96,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
     """Where an upload stands; one more chunk; or forget it."""
     store = site().uploads
+    _own_upload(request, upload_id)
     if request.method == "DELETE":
         store.remove(upload_id)
         return JsonResponse({})
@@ -88,7 +114,8 @@ def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
 @access.needs_add
 def columns(request: HttpRequest, upload_id: str) -> HttpResponse:
     """The columns of a finished upload, and the mapping that suggests itself."""
-    path, name = site().uploads.finished(upload_id), site().uploads.get(upload_id).name
+    name = _own_upload(request, upload_id).name
+    path = site().uploads.finished(upload_id)
     source = detect_source(path, name)
     found = columns_of(path, source)
     return JsonResponse({"source": source, "columns": found, "mapping": guess_mapping(found)})
@@ -98,6 +125,7 @@ def columns(request: HttpRequest, upload_id: str) -> HttpResponse:
 @access.needs_add
 def check(request: HttpRequest, upload_id: str) -> HttpResponse:
     """Start the check of every row (POST), or tell how far it is (GET)."""
+    _own_upload(request, upload_id)
     if request.method == "GET":
         job = check_of(upload_id)
         return JsonResponse(job.to_dict() if job else {"done": False, "rows": 0, "staged_id": "", "error": None})
@@ -108,7 +136,7 @@ def check(request: HttpRequest, upload_id: str) -> HttpResponse:
     if mapping := body.get("mapping"):
         options["mapping"] = {str(role): str(column) for role, column in dict(mapping).items() if column}
     if heldout := str(body.get("heldout_upload") or ""):
-        options |= {"heldout": store.finished(heldout), "heldout_name": store.get(heldout).name}
+        options |= {"heldout_name": _own_upload(request, heldout).name, "heldout": store.finished(heldout)}
     if model_id := str(body.get("model") or ""):
         options |= {"model_folder": ModelRegistry(site().home).folder_of(model_id), "tokenizer": model_id}
     job = start_check(upload_id, site().datasets, store.finished(upload_id), **options)
@@ -126,6 +154,7 @@ def _fraction(body: dict[str, Any]) -> float:
 @access.needs_add
 def staged(request: HttpRequest, staged_id: str) -> HttpResponse:
     """The report of the check: counts, bad lines by number, token lengths. No row is shown."""
+    _own_staged(request, staged_id)
     report = site().datasets.staged_report(staged_id)
     problems = [problem | {"title": CATALOGUE[problem["code"]].title} for problem in report["problems"]]
     lengths = report["histogram"] or {"edges": [0], "counts": []}
@@ -167,6 +196,7 @@ def propose(request: HttpRequest, staged_id: str) -> HttpResponse:
 
 
 def _metadata(request: HttpRequest, staged_id: str) -> DatasetMetadata:
+    _own_staged(request, staged_id)
     return site().datasets.propose(
         staged_id,
         request.POST.get("name", "").strip(),
@@ -185,6 +215,7 @@ def confirm(request: HttpRequest, staged_id: str) -> HttpResponse:
         job = check_of(known.id)
         if job is not None and job.staged_id == staged_id:
             site().uploads.remove(known.id)
+    access.end_adding(request)
     problem = _send(stored)
     context = {"metadata": metadata, "problem": problem, "text": metadata.model_dump_json(indent=2)}
     return render(request, "console/added.html", context)
@@ -209,5 +240,6 @@ def _send(stored: StoredDataset) -> AppError | None:
 @access.needs_add
 def discard(request: HttpRequest, staged_id: str) -> HttpResponse:
     """Forget a staged dataset."""
+    _own_staged(request, staged_id)
     site().datasets.discard(staged_id)
     return redirect("console:add")

@@ -1,0 +1,88 @@
+"""A hub's ticket is good for one dataset that is started within its ten minutes, and for nothing of anybody else's."""
+
+from __future__ import annotations
+
+import time
+
+from workers.console.tests.conftest import RunningConsole, Visitor
+from workers.console.tests.test_console import ROWS, check, upload
+from workers.data.store import DatasetStore
+from workers.tests.support import wait_for
+
+
+def holder(console: RunningConsole, **changes: object) -> Visitor:
+    """A browser that came by the hub's link."""
+    visitor = console.browser()
+    assert visitor.send("POST", "/ticket", json={"ticket": console.ticket(**changes)}).status_code == 200
+    return visitor
+
+
+def begin(visitor: Visitor, name: str = "notes.jsonl", size: int = 10) -> tuple[int, str]:
+    """Try to start an upload; status and code."""
+    answer = visitor.send("POST", "/uploads", json={"name": name, "size": size})
+    return answer.status_code, answer.json().get("code", "")
+
+
+def test_a_ticket_is_good_for_one_dataset(console: RunningConsole) -> None:
+    visitor = holder(console)
+    job = check(visitor, upload(visitor, "notes.jsonl", ROWS.encode()))
+    added = visitor.send("POST", f"/staged/{job['staged_id']}/confirm", data={"name": "notes"})
+    assert added.status_code == 200
+    assert begin(visitor) == (403, "CL-1450")
+    assert len(DatasetStore(console.home.root).versions()) == 1
+    again = visitor.send("POST", "/ticket", json={"ticket": console.ticket()})  # a fresh link goes on
+    assert again.status_code == 200
+    assert begin(visitor) == (200, "")
+
+
+def test_a_ticket_starts_nothing_after_its_ten_minutes(console: RunningConsole) -> None:
+    visitor = holder(console, exp=int(time.time()) + 3)
+    assert begin(visitor) == (200, "")
+    wait_for(lambda: begin(visitor, f"{time.monotonic_ns()}.jsonl")[1] == "CL-1451", what="the ticket's end")
+    state = visitor.send("POST", "/uploads", json={"name": "notes.jsonl", "size": 10})
+    assert state.status_code == 200, "what was started in time is found again and may be finished"
+
+
+def test_a_ticket_does_not_fill_the_disk_with_files(console: RunningConsole) -> None:
+    visitor = holder(console)
+    answers = [begin(visitor, f"{number}.jsonl") for number in range(6)]
+    assert answers == [(200, "")] * 4 + [(403, "CL-1452")] * 2
+
+
+def test_a_holder_sees_and_discards_nobody_else_s_upload(console: RunningConsole) -> None:
+    ada, eve = holder(console), holder(console)
+    upload_id = upload(ada, "secret-name.jsonl", ROWS.encode())
+    staged = check(ada, upload_id)["staged_id"]
+    assert "secret-name" not in eve.http.get("/add").text
+    same = eve.send("POST", "/uploads", json={"name": "secret-name.jsonl", "size": len(ROWS)}).json()
+    assert same["id"] != upload_id, "the same name and size are no way to another's bytes"
+    assert same["received"] == 0
+    for method, path in (
+        ("GET", f"/uploads/{upload_id}"),
+        ("DELETE", f"/uploads/{upload_id}"),
+        ("PUT", f"/uploads/{upload_id}?offset=0"),
+        ("GET", f"/uploads/{upload_id}/columns"),
+        ("GET", f"/uploads/{upload_id}/check"),
+        ("POST", f"/uploads/{upload_id}/check"),
+        ("GET", f"/staged/{staged}"),
+        ("POST", f"/staged/{staged}/propose"),
+        ("POST", f"/staged/{staged}/confirm"),
+        ("POST", f"/staged/{staged}/discard"),
+    ):
+        answer = eve.send(method, path, **({"json": {}} if method != "GET" else {}))
+        assert answer.json()["code"] == "CL-1223", (method, path)
+    assert eve.send("POST", f"/uploads/{same['id']}/check", json={"heldout_upload": upload_id}).json()["code"] in (
+        "CL-1223",
+        "CL-1221",
+    )
+    assert "secret-name" in ada.http.get("/add").text
+    ada.send("POST", "/ticket", json={"ticket": console.ticket()})
+    assert ada.http.get(f"/staged/{staged}").status_code == 200, "a fresh link in the same browser finds its own"
+
+
+def test_the_pin_opens_every_upload(console: RunningConsole) -> None:
+    upload_id = upload(holder(console), "notes.jsonl", ROWS.encode())
+    operator = console.browser()
+    operator.unlock(console.pin)
+    assert operator.http.get(f"/uploads/{upload_id}").json()["received"] == len(ROWS)
+    assert operator.send("DELETE", f"/uploads/{upload_id}").status_code == 200
