@@ -213,6 +213,9 @@ class Hello(Message):
     console_url: Address = ""
 
 
+WAKE_COPY = "copy"  # the reason of a wake that tells a worker of a second one with its key
+
+
 class Wake(Message):
     """Hub → worker over the socket: a doorbell. The worker then asks `GET assignments`, which is the truth."""
 

@@ -18,6 +18,7 @@ from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import KEY_FILE, load_identity
 from workers.agent.broker import find_server
 from workers.contracts import Check
+from workers.copies import copy_seen
 from workers.facts import disk_free, find_gpus, package_version
 from workers.hub import HubClient, HubError
 from workers.ledger.book import Book
@@ -42,6 +43,7 @@ def run_checks(home: WorkerHome) -> list[Check]:
     checks = [_ok("Enrolment", f"{config.enrolment.worker_name} of {config.enrolment.organisation_name}")]
     steps: list[Callable[[WorkerHome, WorkerConfig], Check]] = [
         _key,
+        _copies,
         _hub,
         _confirmed,
         _versions,
@@ -179,6 +181,13 @@ def _queue(home: WorkerHome, config: WorkerConfig) -> Check:
     if program is None:
         raise AppError("CL-1441")
     return _ok("Local queue", program)
+
+
+def _copies(home: WorkerHome, config: WorkerConfig) -> Check:
+    """The hub has met no second process with this worker's key."""
+    if (seen := copy_seen(home)) is not None:
+        raise AppError("CL-1419", f"The hub met a second process with this worker's key ({seen:%Y-%m-%d %H:%M} UTC).")
+    return _ok("Only one", "The hub has met no second process with this worker's key.")
 
 
 def _policy(home: WorkerHome, config: WorkerConfig) -> Check:

@@ -15,6 +15,7 @@ import httpx
 from splitcore.errors import AppError
 from splitcore.wire.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
 from workers.contracts import API_PREFIX, EnrolReply, EnrolRequest, Message, RotateRequest
+from workers.copies import copy_forget
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError, Signer, read_answer
 from workers.ledger.book import Book
@@ -87,6 +88,7 @@ def rotate_key(home: WorkerHome) -> WorkerConfig:
         raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
     fresh.save(home.keys)
     shutil.rmtree(staged)
+    copy_forget(home)
     config = config.model_copy(update={"enrolment": reply})
     config.save(home)
     return config
@@ -124,6 +126,7 @@ def leave(home: WorkerHome, *, tell: Callable[[AppError], None]) -> None:
     shutil.rmtree(home.keys / "next", ignore_errors=True)
     for path in (*home.keys.glob("worker.*.pem"), home.config_file, home.trust_file, home.approvals_file):
         path.unlink(missing_ok=True)
+    copy_forget(home)
     for path in home.root.glob(f"{home.spool_file.name}*"):
         path.unlink()
 

@@ -95,6 +95,12 @@ HELP: dict[str, ErrorHelp] = {
         "A version of a dataset never changes; other metadata was registered under this number.",
         "Register the changed file as a new version.",
     ),
+    "CL-1419": ErrorHelp(
+        "A second worker uses this worker's key",
+        "Two processes with the same key were connected to the hub at once: the worker's folder was copied, or stolen.",
+        "Stop the copy, which needs an enrolment of its own. If nobody knows of one, run `cutlayer worker rotate-key`"
+        " and restart the worker: the old key opens nothing then.",
+    ),
     "CL-1420": ErrorHelp(
         "This worker is not enrolled",
         "The worker's folder holds no enrolment.",

@@ -23,6 +23,7 @@ from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisatio
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
+from webapp.fleet.services import worker_copied
 from webapp.fleet.signing import ENROLLED, call_of, signed_call_verify
 from webapp.fleet.worker_api.bodies import refusal
 from workers.contracts import Beat, Hello, Wake
@@ -33,6 +34,9 @@ CLOSE_UNKNOWN = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_BIG = 1009
 CLOSE_TRY_LATER = 1013
+# A worker opens a connection only when its last one is gone. What was sent on that one may still arrive; this many
+# beats on it, after the next one was opened, come from a second process with the same key.
+COPY_BEATS = 2
 _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 
@@ -41,6 +45,7 @@ class WorkerConsumer(AsyncWebsocketConsumer):
 
     worker: Worker
     connection: datetime | None = None
+    overtaken = 0  # beats that came in after another connection of this worker was opened
 
     async def connect(self) -> None:
         """Accept a signed opening of an enrolled worker; tell all others why not."""
@@ -95,6 +100,13 @@ class WorkerConsumer(AsyncWebsocketConsumer):
         # The doorbell that closes a revoked worker's socket may be lost; the beat looks itself.
         if row is None or row.state not in ENROLLED:
             await self.close(code=CLOSE_FORBIDDEN)
+        elif row.connected_at is None:  # the later connection of a copy has closed, and this one goes on
+            self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
+        elif row.connected_at != self.connection:
+            self.overtaken += 1
+            if self.overtaken >= COPY_BEATS:
+                self.overtaken = 0
+                await database_sync_to_async(worker_copied)(worker=self.worker)
 
     async def worker_wake(self, event: dict[str, Any]) -> None:
         """Ring the worker's bell."""

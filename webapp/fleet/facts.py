@@ -112,14 +112,27 @@ def busy(worker: Worker) -> Fact:
     return Fact("Work", "running" if count else "inactive", f"{count} running" if count else "Idle")
 
 
+def copied(worker: Worker) -> list[Fact]:
+    """That a second machine has used this worker's key, where one has."""
+    if worker.copied_at is None:
+        return []
+    remedy = (
+        "Stop the copy. If nobody knows of one, the key was stolen: run `cutlayer worker rotate-key` at the site,"
+        " or revoke the worker."
+    )
+    return [
+        Fact("Copy", "warning", "Two at once", "Two processes with this key were connected", worker.copied_at, remedy)
+    ]
+
+
 def facts_of(worker: Worker) -> list[Fact]:
     """All of them, in the order of a worker's life."""
-    return [fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu, busy)]
+    return [*copied(worker), *(fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu, busy))]
 
 
 def table_facts(worker: Worker) -> list[Fact]:
     """Those that the table of all workers has room for."""
-    return [fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu)]
+    return [*copied(worker), *(fact(worker) for fact in (enrolled, confirmed, online, version, doctor, gpu))]
 
 
 def hardware_of(worker: Worker) -> list[tuple[str, str]]:

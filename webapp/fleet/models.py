@@ -60,6 +60,7 @@ class Worker(PublicModel):
     lanes = models.JSONField(default=list)  # what it is busy with: list of run ids
     last_beat_at = models.DateTimeField(null=True, blank=True)
     connected_at = models.DateTimeField(null=True, blank=True)
+    copied_at = models.DateTimeField(null=True, blank=True)  # when two connections of its key last spoke at once
     confirmed_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     confirmed_at = models.DateTimeField(null=True, blank=True)
 

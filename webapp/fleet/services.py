@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import IntegrityError
 from django.utils import timezone
 
@@ -17,8 +19,9 @@ from webapp.runs.lifecycle import runs_lock, worker_shut_out
 from webapp.runs.lifecycle.quarantine import runs_hold, runs_let_go
 from webapp.runs.models import Run
 from webapp.runs.services.parties import runs_take_back
-from workers.contracts import ModelRegistration
+from workers.contracts import WAKE_COPY, ModelRegistration
 
+COPY_TOLD_EVERY = timedelta(hours=1)
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
 
 
@@ -110,6 +113,24 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
 
 
 @service
+def worker_copied(*, worker: Worker) -> bool:
+    """Two connections with this worker's key speak at once: tell the organisation, and both copies. Whether it is news.
+
+    Which of them is the copy cannot be told from here; a person at the site can, and a new key shuts the other one out.
+    """
+    row = _locked(worker)
+    now = timezone.now()
+    if row.copied_at is not None and now - row.copied_at < COPY_TOLD_EVERY:
+        return False
+    row.copied_at = now
+    row.save(update_fields=["copied_at", "updated_at"])
+    wake_worker(row.id, WAKE_COPY)
+    notify_org(row.organisation_id, "worker", row.id)
+    _audit(actor=row, action="worker.copied", worker=row)
+    return True
+
+
+@service
 def worker_leave(*, worker: Worker) -> Worker:
     """The worker ends its enrolment itself."""
     runs_lock(worker)
@@ -166,7 +187,8 @@ def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
         return row
     _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
     row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
-    row.save(update_fields=["certificate_pem", "fingerprint", "updated_at"])
+    row.copied_at = None  # a copy has the old key, which opens nothing any more
+    row.save(update_fields=["certificate_pem", "fingerprint", "copied_at", "updated_at"])
     notify_org(row.organisation_id, "worker", row.id)
     return row
 

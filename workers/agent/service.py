@@ -23,7 +23,8 @@ from workers.agent.duty import Duty
 from workers.agent.presence import Presence
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
-from workers.contracts import Check, Hello, PolicySummary
+from workers.contracts import WAKE_COPY, Check, Hello, PolicySummary
+from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore
 from workers.doctor import run_checks
@@ -58,7 +59,7 @@ class Agent:
         self._children = Children(home, config)
         self._duty = Duty(home, config, self._spool, self._hub, self._children.ring)
         self._sender = Sender(self._spool, self._hub, self._duty.desire)
-        self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
         self._watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
 
@@ -76,7 +77,7 @@ class Agent:
                 beat_seconds=self._config.enrolment.beat_seconds,
                 hello=self._hello,
                 lanes=self._spool.lanes,
-                on_wake=lambda reason: self._wake.set(),
+                on_wake=self._on_wake,
                 left=Book(self._home.ledger_file).add,
             )
             loops = [presence.run(), self._look_loop(), self._send_loop(), self._examine_loop(), self._care_loop()]
@@ -114,6 +115,13 @@ class Agent:
         gpus = [gpu.model_copy(update={"free_bytes": _whole_gigabytes(gpu.free_bytes)}) for gpu in facts.gpus]
         facts = facts.model_copy(update={"disk_free_bytes": _whole_gigabytes(facts.disk_free_bytes), "gpus": gpus})
         return Hello(facts=facts, checks=self._checks, policy=policy, console_url=config.console_url)
+
+    def _on_wake(self, reason: str) -> None:
+        """The hub's doorbell. One reason is news for people: a second process uses this worker's key."""
+        if reason == WAKE_COPY and copy_note(self._home):
+            log.error("%s", AppError("CL-1419"))
+            self._examine.set()
+        self._wake.set()
 
     async def _look_loop(self) -> None:
         """Ask for the hub's list on each doorbell and every few seconds, and act on it."""
@@ -159,7 +167,8 @@ class Agent:
         examined_at, seen = -DOCTOR_SECONDS, None
         while True:
             files = [path.stat().st_mtime for path in self._watched if path.exists()]
-            if files != seen or time.monotonic() - examined_at > DOCTOR_SECONDS:
+            if files != seen or self._examine.is_set() or time.monotonic() - examined_at > DOCTOR_SECONDS:
+                self._examine.clear()
                 examined_at, seen = time.monotonic(), files
                 self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                 self._checks = await asyncio.to_thread(run_checks, self._home)

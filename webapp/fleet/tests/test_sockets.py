@@ -9,11 +9,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from splitcore.wire.certificates import create_identity
+from webapp.audit.models import AuditEntry
 from webapp.core.live import notify_org, wake_worker
 from webapp.fleet import consumers
+from webapp.fleet.facts import facts_of
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import is_online
-from webapp.fleet.services import worker_quarantine, worker_revoke
+from webapp.fleet.services import worker_copied, worker_quarantine, worker_revoke, worker_rotate
 from webapp.fleet.tests.factories import FACTS, SigningWorker, make_worker
 from webapp.fleet.tests.sockets import browser_socket, close_code, worker_socket
 from webapp.orgs.models import Membership
@@ -191,3 +194,55 @@ async def test_fleet_feed_does_not_open_for_a_member_without_the_second_factor_t
     socket = await browser_socket("/ws/fleet/", user)
     await socket.connect()
     assert await close_code(socket) == 4403
+
+
+async def test_two_connections_that_speak_at_once_are_told_to_the_organisation_and_to_both(worker):
+    first, second = worker_socket(worker), worker_socket(worker)
+    await first.connect()
+    await second.connect()
+    for _ in range(3):  # as two agents with one copied folder do
+        await first.send_to(Beat().model_dump_json())
+        await second.send_to(Beat().model_dump_json())
+    for socket in (first, second):
+        assert json.loads(await socket.receive_from())["reason"] == "copy"
+    assert (await fresh(worker)).copied_at is not None
+    facts = await sync_to_async(lambda: facts_of(Worker.objects.get(pk=worker.row.pk)))()
+    assert facts[0].name == "Copy"
+    assert await sync_to_async(AuditEntry.objects.filter(action="worker.copied").count)() == 1
+    await second.disconnect()
+    await first.send_to(Beat().model_dump_json())
+    await settled_beat(first)
+    assert is_online(**await presence(worker)), "the one that goes on is the worker"
+    await first.disconnect()
+
+
+async def test_a_worker_that_connects_again_is_no_copy(worker):
+    first = worker_socket(worker)
+    await first.connect()
+    await first.send_to(Beat().model_dump_json())
+    second = worker_socket(worker)
+    await second.connect()
+    await first.send_to(Beat().model_dump_json())  # it was under way when the line broke
+    for _ in range(4):
+        await second.send_to(Beat().model_dump_json())
+    assert await second.receive_nothing(0.3)
+    assert (await fresh(worker)).copied_at is None
+    await first.disconnect()
+    await second.disconnect()
+
+
+async def test_a_new_key_ends_the_notice_of_a_copy(worker):
+    await sync_to_async(worker_copied)(worker=worker.row)
+    certificate = create_identity("worker-next").certificate_pem
+    await sync_to_async(worker_rotate)(worker=worker.row, certificate_pem=certificate)
+    assert (await fresh(worker)).copied_at is None
+
+
+async def settled_beat(socket) -> None:
+    """Wait until what was sent is taken."""
+    assert await socket.receive_nothing(0.2)
+
+
+async def presence(worker) -> dict[str, object]:
+    row = await fresh(worker)
+    return {"last_beat_at": row.last_beat_at, "connected_at": row.connected_at}

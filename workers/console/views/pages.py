@@ -17,6 +17,7 @@ from splitcore.errors import AppError
 from workers.agent.ledger import recent_jobs, sent_items
 from workers.console import access
 from workers.console.site import site
+from workers.copies import copy_seen
 from workers.data.register import is_registered, register
 from workers.doctor import run_checks
 from workers.hub import HubClient
@@ -39,6 +40,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "datasets": len(site().datasets.versions()),
         "models": ModelRegistry(home).all(),
         "home": home.root,
+        "copied": AppError("CL-1419") if copy_seen(home) else None,
     }
     return render(request, "console/status.html", context)
 
