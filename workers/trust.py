@@ -36,7 +36,7 @@ class TrustBook(SiteBook):
     def is_untouched(self) -> bool:
         """Whether this site has neither pinned nor listed anything, so that first use is still to come.
 
-        Releases before 0.9 wrote every participant into `first_use`, compute workers too. Who was what is not known
+        Earlier releases wrote every participant into `first_use`, compute workers too. Who was what is not known
         any more, so such entries end first use and open nothing.
         """
         return not (self.listed or self.compute or self.first_use)
