@@ -42,7 +42,7 @@ def test_a_run_waits_for_a_site_that_approves_itself_and_then_goes_on_by_itself(
         assert digest in printed
         assert "keeps the first 2 and the last 2 layers and its labels" in printed
         stack.groups.command("bank", "worker", "approve", digest)
-        reach(stage, run, "done")
+        reach(stage, run, "done", seconds=300)
 
 
 @pytest.mark.timeout(300)
