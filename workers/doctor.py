@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from email.utils import parsedate_to_datetime
 import httpx
 import psutil
 
+from processes.private_files import first_lax
 from splitcore.bounds import plain
 from splitcore.errors import CATALOGUE, AppError
-from splitcore.wire.certificates import KEY_FILE, load_identity
+from splitcore.wire.certificates import load_identity
 from workers.agent.broker import find_server
 from workers.contracts import Check
 from workers.copies import copy_seen
@@ -44,6 +44,7 @@ def run_checks(home: WorkerHome) -> list[Check]:
     steps: list[Callable[[WorkerHome, WorkerConfig], Check]] = [
         _key,
         _copies,
+        _folder,
         _hub,
         _confirmed,
         _versions,
@@ -77,14 +78,21 @@ def _failed(name: str, error: AppError) -> Check:
 
 
 def _key(home: WorkerHome, config: WorkerConfig) -> Check:
-    """The key fits the enrolment and is closed to other users."""
+    """The key fits the enrolment."""
     identity = load_identity(home.keys)
     if identity.fingerprint != config.enrolment.fingerprint:
         raise AppError("CL-1330", "The key is not the one that was enrolled.")
-    mode = stat.S_IMODE((home.keys / KEY_FILE).stat().st_mode)
-    if mode & 0o077:
-        return _warning("Key and certificate", f"Other users may read the key (mode {mode:o}).", "chmod 600 the file.")
     return _ok("Key and certificate", f"fingerprint {identity.fingerprint[:16]}…")
+
+
+def _folder(home: WorkerHome, config: WorkerConfig) -> Check:
+    """Other accounts of this machine have no rights in the worker's folder."""
+    found = first_lax(home.root)
+    if found is None:
+        return _ok("Folder", "closed to other accounts of this machine.")
+    return _warning(
+        "Folder", f"Other accounts of this machine have rights to {found}.", "Start the worker: it closes it."
+    )
 
 
 def _hub(home: WorkerHome, config: WorkerConfig) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import redis
 from django.conf import settings
 from django.db import connection
 from websockets.exceptions import ConnectionClosed
@@ -62,11 +64,16 @@ def wait_for_port(port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
-    yield server.url
+    yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis_url(queue: RedisServer) -> str:
+    return queue.url
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +154,29 @@ def test_only_a_workers_signature_opens_the_way_for_a_large_upload(server, worke
     assert unsigned.status_code == 401
     signed = httpx.put(base + path, content=content, headers=worker.headers("PUT", path, digest=digest))
     assert (signed.status_code, signed.json()["code"]) == (404, "CL-1404")
+
+
+def test_a_doorbell_reaches_a_live_socket_again_after_redis_was_killed(server, worker, queue):
+    """Promise 26: within 3 s; the limit is ten times that, since the machine may be busy."""
+    with server.open(worker) as link:
+        link.send(Hello(facts=FACTS).model_dump_json())
+        wake_worker(worker.row.id, "before")
+        assert json.loads(link.recv(timeout=10))["reason"] == "before"
+        assert queue.process is not None
+        queue.process.kill()
+        queue.process.wait()
+        wake_worker(worker.row.id, "lost")  # no error of the request that rings
+        begin = time.monotonic()
+        queue.start()
+        while time.monotonic() - begin < 30:
+            wake_worker(worker.row.id, "after")
+            with contextlib.suppress(TimeoutError):
+                assert json.loads(link.recv(timeout=0.1))["reason"] == "after"
+                break
+        seconds = time.monotonic() - begin
+        print(f"a doorbell after SIGKILL of the hub's Redis: {seconds:.2f} s")
+        assert seconds < 30
+        redis.Redis.from_url(queue.url).flushall()
+        wake_worker(worker.row.id, "flushed")
+        while json.loads(link.recv(timeout=10))["reason"] != "flushed":
+            pass

@@ -6,6 +6,7 @@ parent, and is started again at the same address when it ends by itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -16,6 +17,7 @@ from splitcore.errors import AppError
 from workers.settings import WorkerHome
 
 START_SECONDS = 10.0
+_MARK = "cutlayer-queue-holds-its-messages"
 
 
 class Broker:
@@ -23,6 +25,7 @@ class Broker:
 
     def __init__(self, home: WorkerHome) -> None:
         self._given = os.environ.get("REDIS_URL", "")
+        self._marked = False
         self.server = None if self._given else RedisServer(home.run, log=home.logs / "broker.log")
 
     @property
@@ -46,6 +49,23 @@ class Broker:
         """Whether the server that was started here still runs."""
         return self.server is None or self.server.is_running()
 
+    def was_emptied(self) -> bool:
+        """Whether the messages are gone though the server is there (FLUSHALL, a restart of the site's own); told once.
+
+        A key of ours stands beside the messages; where it is missing, they went with it.
+        """
+        try:
+            with _client(self.url, timeout=1) as client:
+                return self._marked and bool(client.set(_MARK, 1, nx=True))
+        except redis.RedisError:
+            return False
+
+    def mark(self) -> None:
+        """Note that messages may be on the queue from here on."""
+        with contextlib.suppress(redis.RedisError), _client(self.url, timeout=1) as client:
+            client.set(_MARK, 1)
+            self._marked = True
+
     def stop(self) -> None:
         """End the server that was started here."""
         if self.server is not None:
@@ -60,8 +80,12 @@ def find_server() -> str | None:
         return None
 
 
+def _client(url: str, *, timeout: float) -> redis.Redis:
+    return redis.Redis.from_url(url.replace("redis+socket://", "unix://", 1), socket_timeout=timeout)
+
+
 def _wait_until_it_answers(url: str) -> None:
-    client = redis.Redis.from_url(url.replace("redis+socket://", "unix://", 1), socket_timeout=2)
+    client = _client(url, timeout=2)
     deadline = time.monotonic() + START_SECONDS
     try:
         while time.monotonic() < deadline:

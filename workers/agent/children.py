@@ -48,8 +48,7 @@ class Children:
 
     def start(self) -> None:
         """Start the queue, then the Celery processes. Raises AppError CL-1441, CL-1442."""
-        self._broker.start()
-        self._celery = _doorbell(self._broker)
+        self._start_queue()
         for slot in self._slots:
             self._start_slot(slot)
 
@@ -58,14 +57,21 @@ class Children:
         anew = False
         if not self._broker.is_running():
             log.warning("the local queue ended; starting it again")
-            self._broker.start()
-            self._celery = _doorbell(self._broker)
+            self._start_queue()
+            anew = True
+        elif self._broker.was_emptied():
+            log.warning("the local queue was emptied")
             anew = True
         for slot in self._slots:
             if not slot.runs and time.monotonic() - slot.started_at > RESTART_SECONDS:
                 self._start_slot(slot)
                 anew = True
         return anew
+
+    def _start_queue(self) -> None:
+        self._broker.start()
+        self._broker.mark()
+        self._celery = _doorbell(self._broker)
 
     def ring(self, run_id: str, job_id: str) -> None:
         """Ring the doorbell: two ids and nothing else."""

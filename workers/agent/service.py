@@ -42,6 +42,7 @@ SEND_SECONDS = 0.3  # between two looks at the spool
 NOTICE_SECONDS = 0.1  # between two looks at the messages that must arrive
 PAUSE_MOST = 10.0  # between two tries while the hub is away
 DOCTOR_SECONDS = 120.0
+CARE_SECONDS = 0.5  # between two looks at the queue and the Celery processes
 CHANGE_SECONDS = 2.0  # between two looks at the files whose change calls for the doctor
 STOP_SECONDS = 4.0  # what running jobs get on a shutdown
 SHUT_OUT = "CL-1412"  # revoked: the hub will not say stop any more
@@ -177,7 +178,7 @@ class Agent:
     async def _care_loop(self) -> None:
         """Start again what has ended by itself. In this thread: the children's lives are bound to it."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(CARE_SECONDS)
             try:
                 if self._children.look_after():
                     self._duty.forget_rings()

@@ -133,11 +133,14 @@ def test_a_bad_port_range_is_refused(ports: str, hub: FakeHub, tmp_path: Path) -
 
 def test_the_doctor_tells_what_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
     home = enrolled_home(tmp_path / "home")
+    home.models_file.touch()
+    home.models_file.chmod(0o644)
     result = run("worker", "doctor", "--json", "--home", str(home.root))
     assert result.exit_code == 1
     checks = {check["name"]: check for check in json.loads(result.output)}
     assert checks["Hub"]["code"] == "CL-1430"
     assert checks["Key and certificate"]["status"] == "ok"
+    assert checks["Folder"]["status"] == "warning"
     assert all(check["remedy"] for check in checks.values() if check["status"] == "failed")
 
 

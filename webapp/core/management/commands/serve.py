@@ -19,12 +19,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from processes.children import start_child
-from processes.ports import PortTakenError, check_port, own_address
+from processes.ports import own_address
 from processes.private_files import close_new_files
 from processes.redis_server import RedisNotFoundError, RedisNotStartedError, RedisServer
 from processes.supervisor import NeverStaysError, Supervisor
 from splitcore.errors import AppError
 from webapp.core.folder import only_one, prepare
+from webapp.listening import add_address, address_check
 from webapp.settings.redis import run_folder
 
 _CHECK_SECONDS = 0.25
@@ -37,8 +38,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where to listen."""
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8000)
+        add_address(parser)
         parser.add_argument("--no-migrate", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         with ExitStack() as held:
             try:
                 held.enter_context(only_one(var_dir))
-                _port_check(host, port)
+                address_check(host, port)
             except AppError as error:
                 raise CommandError(str(error)) from None
             logs = prepare(var_dir)
@@ -87,17 +87,6 @@ class Command(BaseCommand):
         self.stdout.write(f"The hub: {address}   logs: {logs}")
         if settings.EMAIL_BACKEND.endswith("PrivateFileBackend"):
             self.stdout.write(f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH}")
-
-
-def _port_check(host: str, port: int) -> None:
-    try:
-        check_port(host, port)
-    except PortTakenError as reason:
-        raise AppError(
-            "CL-1903",
-            f"The hub cannot listen on {host}:{port}: {reason}.",
-            f"Stop it, or choose another port, for example: manage.py serve --port {port % 65535 + 1}",
-        ) from None
 
 
 def hub_environment(host: str, port: int) -> dict[str, str]:
