@@ -71,9 +71,13 @@ def child(hub: subprocess.Popen[str], word: str) -> psutil.Process:
 
 
 def test_nothing_in_the_hubs_folder_is_open_to_other_accounts(hub) -> None:
-    folder, _, process = hub
-    schedule = wait_for(lambda: list(folder.glob("beat-schedule*")), what="the beat's file")
-    assert schedule
+    folder, port, process = hub
+
+    def swept() -> bool:
+        parts = httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).json()["parts"]
+        return parts["celery"]["seconds_since_sweep"] is not None
+
+    wait_for(swept, what="a sweep by Celery's beat")
     made = {path.name for path in folder.rglob("*")}
     assert {"hub.sqlite3", "secret_key", "redis.conf", "redis.sock", "web.log", "old"} <= made
     assert first_lax(folder) is None

@@ -101,8 +101,9 @@ def hub_environment(host: str, port: int) -> dict[str, str]:
 
 def commands(host: str, port: int) -> dict[str, list[str]]:
     """The hub's own processes."""
-    schedule = Path(settings.VAR_DIR) / "beat-schedule"
-    celery = [sys.executable, "-m", "celery", "-A", "webapp", "worker", "--pool=solo", "-B", "-s", str(schedule)]
+    celery = [sys.executable, "-m", "celery", "-A", "webapp", "worker", "--pool=solo", "-B"]
+    # The beat keeps its times in memory: its periods are minutes at most, and a full disk would end one with a file.
+    celery += ["--scheduler", "celery.beat.Scheduler"]
     web = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--host", host, "--port", str(port)]
     return {
         "celery": [*celery, "--loglevel=WARNING", "--without-gossip", "--without-mingle", "-Q", "celery"],
