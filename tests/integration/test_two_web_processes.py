@@ -16,11 +16,11 @@ from demo.launch.runs import approve_by_all, launch
 from demo.launch.stage import Party, Stage
 from processes.children import end_child, start_child
 from processes.redis_server import free_port
-from tests.integration.drills import TRAINING, hub_variables, reach, records_of, reviewed
+from tests.integration.drills import PATIENCE, TRAINING, hub_variables, reach, records_of, reviewed
 from tests.stack import Stack, wait_for
 from webapp.core.management.commands.serve import commands
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def test_a_page_of_one_process_lives_on_what_workers_tell_the_other(stack: Stack
         approve_by_all(second.stage, run)
         while (message := json.loads(page.recv(timeout=180)))["type"] != "ended":
             seen |= {record["seq"] for record in message.get("records", [])}
-    reach(stack.stage, run, "done")
+    reach(stack.stage, run, "done", seconds=3 * PATIENCE)
     everything = {record["seq"] for record in records_of(stack.stage, run)}
     assert seen
     assert seen <= everything
