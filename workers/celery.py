@@ -6,12 +6,14 @@ import os
 
 from celery import Celery
 
+from processes.redaction import redact_logs
 from workers import contracts
 from workers.jobs.supervise import supervise as supervise_job
 from workers.settings import WorkerHome
 
 BROKER_VARIABLE = "CUTLAYER_WORKER_BROKER"
 
+redact_logs()
 app = Celery("cutlayer-worker", broker=os.environ.get(BROKER_VARIABLE, "redis://127.0.0.1:1/0"))
 app.conf.update(
     task_serializer="json",

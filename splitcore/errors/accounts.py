@@ -43,7 +43,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1608": ErrorHelp(
         "The invitation is for another e-mail address",
         "You are signed in with an address other than the one that was invited.",
-        "Sign out and sign in with the invited address, or ask for an invitation to the address that you use.",
+        "Sign in with the invited address, add it to your account, or ask for an invitation to the address you use.",
     ),
     "CL-1609": ErrorHelp(
         "The account could not be changed",
@@ -64,5 +64,10 @@ HELP: dict[str, ErrorHelp] = {
         "The request has characters that no text has",
         "A field or the address holds a control character, such as a zero byte.",
         "Type the text again instead of pasting it; a program must send plain text.",
+    ),
+    "CL-1612": ErrorHelp(
+        "The invited person belongs there already",
+        "The address is that of a member of the organisation that invites.",
+        "Change the member's role, or invite another address.",
     ),
 }

@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.urls import register_converter
 
+from processes.redaction import redact_logs
+
 
 class CoreConfig(AppConfig):
     """Name and defaults of the app."""
@@ -11,7 +13,8 @@ class CoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make the form of public ids known before any address is read, and register the deployment's checks."""
+        """Keep tokens out of the logs, make the form of public ids known, and register the deployment's checks."""
+        redact_logs()
         from webapp.core.converters import PublicId
 
         register_converter(PublicId, "pub")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -34,9 +35,8 @@ def invite_person(
     """Invite a colleague; returns the invitation and its token, which is shown once and never stored."""
     require(actor, Action.INVITE_PEOPLE, organisation)
     email = email.strip().lower()
-    member = Membership.objects.filter(organisation=organisation, user__email=email, is_active=True)
-    if member.exists():
-        raise AppError("CL-1609", f"{email} is a member of {organisation.name} already.", "Change the role instead.")
+    if _is_member(email, organisation):
+        raise AppError("CL-1612", f"{email} is a member of {organisation.name} already.", "Change the role instead.")
     wanted: dict[str, Any] = {"organisation": organisation, "project": None, "email": email}
     return _send(actor, wanted, role=Role(role).value, party_kind="", message=message)
 
@@ -49,7 +49,14 @@ def invite_partner(
     require(actor, Action.INVITE_PARTNERS, project.owner)
     if project.is_archived:
         raise AppError("CL-1609", "The project is archived.", "Invite partners to a project that is in use.")
-    wanted: dict[str, Any] = {"organisation": project.owner, "project": project, "email": email.strip().lower()}
+    email = email.strip().lower()
+    if _is_member(email, project.owner):
+        raise AppError(
+            "CL-1612",
+            f"{email} is a member of {project.owner.name}, which takes part in {project.name} already.",
+            "Invite a person of the organisation that is to join.",
+        )
+    wanted: dict[str, Any] = {"organisation": project.owner, "project": project, "email": email}
     return _send(actor, wanted, role="", party_kind=PartyKind(party_kind).value, message=message)
 
 
@@ -96,8 +103,7 @@ def invitation_opened(invitation: Invitation) -> None:
 def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membership:
     """Become a member with the invited role; only the invited, verified address may."""
     invitation = _open_locked(invitation)
-    if not is_addressed_to(invitation, actor):
-        raise AppError("CL-1608", f"This invitation is for {invitation.email}, you are signed in as {actor.email}.")
+    _addressed_check(invitation, actor)
     membership, made = Membership.objects.get_or_create(
         user=actor, organisation=invitation.organisation, defaults={"role": invitation.role}
     )
@@ -113,16 +119,18 @@ def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membersh
 
 @service
 def invitation_accept_partner(*, actor: User, invitation: Invitation, organisation: Organisation) -> Participation:
-    """Let an organisation of the actor's join the project as the invited kind of party."""
+    """Let an organisation of the actor's join the project as the invited kind of party.
+
+    Only the invited, verified address may: whoever finds or is forwarded the link can read it and join nothing.
+    """
     invitation = _open_locked(invitation)
     project = invitation.project
     if project is None:
         raise AppError("CL-1609", "This invitation is for a person, not for an organisation.")
     if project.is_archived:
         raise AppError("CL-1609", f"The project {project.name} is archived.", "Ask its owner whether it goes on.")
+    _addressed_check(invitation, actor)
     require(actor, Action.INVITE_PARTNERS, organisation)
-    if not actor.emailaddress_set.filter(verified=True).exists():  # type: ignore[attr-defined]
-        raise AppError("CL-1608", "Your e-mail address is not verified yet.", "Open the link in the e-mail we sent.")
     participation, made = Participation.objects.get_or_create(
         project=project, organisation=organisation, defaults={"kind": invitation.party_kind, "accepted_by": actor}
     )
@@ -151,6 +159,18 @@ def invitation_decline(*, actor: User | None, invitation: Invitation, reason: st
     invitation = _open_locked(invitation)
     invitation.decline_reason = reason.strip()[:2000]
     return _decide(invitation, actor, InvitationState.DECLINED, "invitation.declined")
+
+
+def _is_member(email: str, organisation: Organisation) -> bool:
+    """Whether the address is a verified one of an active member, or the one that a member signs in with."""
+    verified = Q(user__emailaddress__email__iexact=email, user__emailaddress__verified=True)
+    members = Membership.objects.filter(organisation=organisation, is_active=True)
+    return members.filter(Q(user__email__iexact=email) | verified).exists()
+
+
+def _addressed_check(invitation: Invitation, actor: User) -> None:
+    if not is_addressed_to(invitation, actor):
+        raise AppError("CL-1608", f"This invitation is for {invitation.email}, you are signed in as {actor.email}.")
 
 
 def _action(invitation: Invitation) -> Action:

@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from processes.private_files import close_new_files
+from processes.redaction import redact_logs
 from workers.agent.spool import Spool
 from workers.cli import decide, model, policy
 from workers.cli.console import err, out, show_checks, show_json, show_table
@@ -97,6 +98,7 @@ def run(home: WorkerHome) -> None:
     """Serve until told to stop."""
     from workers.agent.service import serve
 
+    redact_logs()
     level = WorkerEnvironment().log_level.upper()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every beat's address

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from processes.redaction import redact_logs
 from splitcore.errors import AppError
 from workers.contracts import Phase, Role
 from workers.jobs.errors import error_info
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> int:
     """Run the job in a folder; returns the exit status. Whatever goes wrong becomes a numbered result."""
+    redact_logs()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = JobFolder(Path(arguments[0]).resolve())
     try:

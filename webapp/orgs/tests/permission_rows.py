@@ -65,10 +65,11 @@ ROWS = [
     ),
     Row("orgs:invitation_resend", {"GET": BUTTON, "POST": admins(200)}, INVITATION),
     Row("orgs:invitation_revoke", {"GET": BUTTON, "POST": admins()}, INVITATION),
-    # The link is public by design; to accept, the account must have the invited address.
-    Row("orgs:invitation", {"GET": public()}, KEY),
-    Row("orgs:invitation_accept", {"GET": public(405), "POST": members(403)}, KEY),
-    Row("orgs:invitation_decline", {"GET": public(405), "POST": public(200)}, KEY),
+    # The link is public by design, and leads to the invitation's id: that opens for who came by the link, and for the
+    # invited address. A token in the address of an answer answers nothing.
+    Row("orgs:invitation", {"GET": public(302)}, KEY),
+    Row("orgs:invitation_accept", {"GET": public(405), "POST": public(302)}, KEY),
+    Row("orgs:invitation_decline", {"GET": public(405), "POST": public(302)}, KEY),
     Row("GET /api/v1/organisations", {"GET": members(anonymous=401)}, kind="api"),
     Row(
         "GET /api/v1/organisations/{organisation_id}",

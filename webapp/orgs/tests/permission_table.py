@@ -13,7 +13,7 @@ text itself). An app that needs objects of its own adds them with `@builds`:
         world.ids["worker"] = WorkerFactory(organisation=world.own).pk
 
 Actors: anonymous; stranger (admin of an organisation that shares nothing with the own one); partner (viewer of an
-organisation in the same project); viewer and admin of the own organisation.
+organisation in the same project) and partner_admin (its administrator); viewer and admin of the own organisation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from webapp.orgs.models import Organisation, Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, member
 from webapp.projects.models import Project
 
-ACTORS = ("anonymous", "stranger", "partner", "viewer", "admin")
+ACTORS = ("anonymous", "stranger", "partner", "partner_admin", "viewer", "admin")
 SIGN_IN = 302  # a page sends visitors to the sign-in page
 
 
@@ -59,9 +59,17 @@ class Row:
     kind: str = "page"
 
 
-def expect(anonymous: int, stranger: int, partner: int, viewer: int, admin: int) -> dict[str, int]:
-    """The answer for each actor."""
-    return dict(zip(ACTORS, (anonymous, stranger, partner, viewer, admin), strict=True))
+def expect(
+    anonymous: int, stranger: int, partner: int, viewer: int, admin: int, *, partner_admin: int | None = None
+) -> dict[str, int]:
+    """The answer for each actor.
+
+    Unless it is listed, the partner's administrator gets the stranger's answer where the route is about one's own
+    organisation (both administer one), and the partner's where it names an object that a stranger does not find.
+    """
+    if partner_admin is None:
+        partner_admin = partner if stranger == 404 else stranger
+    return dict(zip(ACTORS, (anonymous, stranger, partner, partner_admin, viewer, admin), strict=True))
 
 
 def public(status: int = 200) -> dict[str, int]:
@@ -84,9 +92,16 @@ def private(status: int = 200, anonymous: int = SIGN_IN) -> dict[str, int]:
     return expect(anonymous, 404, 404, status, status)
 
 
-def admins(status: int = 302, *, partner: int = 404, viewer: int = 403, anonymous: int = SIGN_IN) -> dict[str, int]:
+def admins(
+    status: int = 302,
+    *,
+    partner: int = 404,
+    viewer: int = 403,
+    anonymous: int = SIGN_IN,
+    partner_admin: int | None = None,
+) -> dict[str, int]:
     """A change that the own administrator may make; a viewer is refused, others do not find the object."""
-    return expect(anonymous, 404, partner, viewer, status)
+    return expect(anonymous, 404, partner, viewer, status, partner_admin=partner_admin)
 
 
 _BUILDERS: list[Callable[[World], None]] = []
@@ -104,6 +119,7 @@ def make_world() -> World:
     users = {
         "stranger": member(stranger),
         "partner": member(partner, Role.VIEWER),
+        "partner_admin": member(partner),
         "viewer": member(own, Role.VIEWER),
         "admin": member(own),
     }

@@ -59,6 +59,25 @@ def signed_in(user) -> Client:
     return client
 
 
+def opened(client: Client, token: str) -> str:
+    """Open an invitation's link as a browser does; the address on which it then is."""
+    answer = client.get(f"/invite/{token}")
+    assert answer.status_code == 302
+    return str(answer.url)
+
+
+def accept_as(user, token: str, data: dict[str, str] | None = None):
+    """Open the link and press the button, as that person."""
+    client = signed_in(user)
+    return client.post(f"{opened(client, token)}/accept", data)
+
+
+def declined(token: str, data: dict[str, str]):
+    """Open the link and decline, without an account."""
+    client = Client()
+    return client.post(f"{opened(client, token)}/decline", data)
+
+
 def test_a_colleague_is_invited_by_mail_and_by_a_link_that_is_shown_once(
     admin, organisation, django_capture_on_commit_callbacks
 ):
@@ -78,7 +97,7 @@ def test_a_colleague_is_invited_by_mail_and_by_a_link_that_is_shown_once(
 
 def test_the_page_reads_without_an_account_and_says_what_leaves_the_site(admin, project):
     _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data", message="Join")
-    page = Client().get(f"/invite/{token}")
+    page = Client().get(f"/invite/{token}", follow=True)
     text = page.content.decode()
     assert page.status_code == 200
     for part in ("Clinic A", "Letters", "Shorter letters", "Join", "Ada", "can be inverted", "never", "g@example.org"):
@@ -97,21 +116,21 @@ def test_accepting_makes_the_person_a_member_with_the_invited_role_and_works_onc
     user = UserFactory()
     _, token = invite_person(actor=admin, organisation=organisation, email=user.email, role="steward")
     client = signed_in(user)
-    answer = client.post(f"/invite/{token}/accept")
+    answer = client.post(f"{opened(client, token)}/accept")
     assert answer.url == "/home"
     assert Membership.objects.get(user=user, organisation=organisation).role == Role.STEWARD
-    again = client.post(f"/invite/{token}/accept")
+    again = client.post(f"{opened(client, token)}/accept")
     assert again.status_code == 403
     assert "CL-1602" in again.content.decode()
-    assert client.get(f"/invite/{token}").status_code == 410
+    assert client.get(f"/invite/{token}", follow=True).status_code == 410
 
 
 def test_another_account_cannot_accept_a_persons_invitation(admin, organisation):
     _, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="admin")
     other = UserFactory()
     client = signed_in(other)
-    assert "signed in as" in client.get(f"/invite/{token}").content.decode()
-    answer = client.post(f"/invite/{token}/accept")
+    assert "signed in as" in client.get(f"/invite/{token}", follow=True).content.decode()
+    answer = client.post(f"{opened(client, token)}/accept")
     assert answer.status_code == 403
     assert "CL-1608" in answer.content.decode()
     assert not Membership.objects.filter(user=other).exists()
@@ -137,9 +156,11 @@ def test_a_partner_joins_a_project_with_a_new_organisation(admin, project):
     user = UserFactory()
     _, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="compute")
     client = signed_in(user)
-    refused = client.post(f"/invite/{token}/accept", {"organisation": "", "name": "GPU House"})
+    refused = client.post(f"{opened(client, token)}/accept", {"organisation": "", "name": "GPU House"})
     assert refused.status_code == 422  # the box that says "I have read" is not ticked
-    answer = client.post(f"/invite/{token}/accept", {"organisation": "", "name": "GPU House", "understood": "on"})
+    answer = client.post(
+        f"{opened(client, token)}/accept", {"organisation": "", "name": "GPU House", "understood": "on"}
+    )
     assert answer.url == "/home"
     joined = Organisation.objects.get(name="GPU House")
     assert (joined.kind, Participation.objects.get(organisation=joined).kind) == ("compute", "compute")
@@ -149,21 +170,21 @@ def test_a_partner_joins_a_project_with_a_new_organisation(admin, project):
 
 def test_a_partner_joins_with_an_organisation_that_the_person_administers(admin, project):
     membership = MembershipFactory()
-    _, token = invite_partner(actor=admin, project=project, email="someone@example.org", party_kind="data")
+    _, token = invite_partner(actor=admin, project=project, email=membership.user.email, party_kind="data")
     data = {"organisation": membership.organisation_id, "name": "", "understood": "on"}
-    assert signed_in(membership.user).post(f"/invite/{token}/accept", data).url == "/home"
+    assert accept_as(membership.user, token, data).url == "/home"
     assert Participation.objects.filter(project=project, organisation=membership.organisation).exists()
 
 
 def test_nobody_commits_an_organisation_that_they_do_not_administer(admin, project):
     stranger, target = UserFactory(), OrganisationFactory()
     engineer = MembershipFactory(organisation=target, role=Role.ENGINEER).user
-    invitation, token = invite_partner(actor=admin, project=project, email=stranger.email, party_kind="data")
     for user in (stranger, engineer):
+        invitation, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="data")
         with pytest.raises(AppError, match="CL-1601"):
             invitation_accept_partner(actor=user, invitation=invitation, organisation=target)
         data = {"organisation": target.pk, "name": "", "understood": "on"}
-        assert signed_in(user).post(f"/invite/{token}/accept", data).status_code == 422
+        assert accept_as(user, token, data).status_code == 422
     assert not Participation.objects.filter(organisation=target).exists()
 
 
@@ -172,13 +193,13 @@ def test_a_failed_acceptance_leaves_no_organisation_behind(admin, project):
     invitation, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="data")
     Invitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     data = {"organisation": "", "name": "Half Made", "understood": "on"}
-    assert signed_in(user).post(f"/invite/{token}/accept", data).status_code == 403
+    assert accept_as(user, token, data).status_code == 403
     assert not Organisation.objects.filter(name="Half Made").exists()
 
 
 def test_declining_needs_no_account_and_keeps_the_reason(admin, project):
     _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
-    assert Client().post(f"/invite/{token}/decline", {"reason": "No lawful basis"}).status_code == 200
+    assert declined(token, {"reason": "No lawful basis"}).status_code == 200
     invitation = Invitation.objects.get()
     assert (invitation.state, invitation.decline_reason) == ("declined", "No lawful basis")
     assert "No lawful basis" in signed_in(admin).get("/org/invitations").content.decode()
@@ -189,8 +210,8 @@ def test_sending_again_kills_the_old_link(admin, organisation):
     new, new_token = invitation_resend(actor=admin, invitation=old)
     old.refresh_from_db()
     assert (old.state, new.state) == ("superseded", "pending")
-    assert Client().get(f"/invite/{old_token}").status_code == 410
-    assert Client().get(f"/invite/{new_token}").status_code == 200
+    assert Client().get(f"/invite/{old_token}", follow=True).status_code == 410
+    assert Client().get(f"/invite/{new_token}", follow=True).status_code == 200
 
 
 def test_one_open_invitation_a_person_and_target(admin, organisation):
@@ -202,16 +223,16 @@ def test_one_open_invitation_a_person_and_target(admin, organisation):
 def test_a_revoked_link_stops_working(admin, organisation):
     invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
     signed_in(admin).post(f"/org/invitations/{invitation.pk}/revoke")
-    assert Client().get(f"/invite/{token}").status_code == 410
+    assert Client().get(f"/invite/{token}", follow=True).status_code == 410
     user = UserFactory(email="bob@example.org")
-    assert signed_in(user).post(f"/invite/{token}/accept").status_code == 403
+    assert accept_as(user, token).status_code == 403
 
 
 def test_an_invitation_expires_after_seven_days(admin, organisation):
     invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
     assert timedelta(days=6, hours=23) < invitation.expires_at - timezone.now() <= timedelta(days=7)
     Invitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now())
-    page = Client().get(f"/invite/{token}")
+    page = Client().get(f"/invite/{token}", follow=True)
     assert page.status_code == 410
     assert "CL-1602" in page.content.decode()
     assert "Expired" in signed_in(admin).get("/org/invitations?state=expired").content.decode()
@@ -284,7 +305,7 @@ def test_the_id_opens_an_invitation_only_for_whom_it_addresses(admin, organisati
 
 def test_sending_again_after_a_refusal_keeps_the_refusal_in_the_list(admin, organisation):
     invitation, token = invite_person(actor=admin, organisation=organisation, email="bob@example.org", role="viewer")
-    Client().post(f"/invite/{token}/decline", {"reason": "Not now"})
+    declined(token, {"reason": "Not now"})
     invitation_resend(actor=admin, invitation=invitation)
     assert sorted(Invitation.objects.values_list("state", flat=True)) == ["declined", "pending"]
 
@@ -296,3 +317,76 @@ def test_nobody_joins_an_archived_project(admin, project):
     project.save()
     with pytest.raises(AppError, match="CL-1609"):
         invitation_accept_partner(actor=partner.user, invitation=invitation, organisation=partner.organisation)
+
+
+def test_a_link_in_other_hands_commits_no_organisation_to_the_project(admin, project):
+    stranger = MembershipFactory()
+    invitation, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
+    client = signed_in(stranger.user)
+    page = client.get(f"/invite/{token}", follow=True).content.decode()
+    assert "signed in as" in page
+    assert "Accept and join" not in page
+    data = {"organisation": stranger.organisation_id, "name": "", "understood": "on"}
+    answer = client.post(f"/invite/{invitation.pk}/accept", data)
+    assert answer.status_code == 403
+    assert "CL-1608" in answer.content.decode()
+    with pytest.raises(AppError, match="CL-1608"):
+        invitation_accept_partner(actor=stranger.user, invitation=invitation, organisation=stranger.organisation)
+    assert not Participation.objects.filter(organisation=stranger.organisation).exists()
+    assert client.get(f"/projects/{project.pk}").status_code == 404
+
+
+def test_a_partner_with_an_address_that_is_not_verified_joins_nothing(admin, project):
+    partner = MembershipFactory()
+    partner.user.emailaddress_set.update(verified=False)
+    invitation, _ = invite_partner(actor=admin, project=project, email=partner.user.email, party_kind="data")
+    with pytest.raises(AppError, match="CL-1608"):
+        invitation_accept_partner(actor=partner.user, invitation=invitation, organisation=partner.organisation)
+
+
+def test_a_second_verified_address_of_the_account_may_accept(admin, project):
+    partner = MembershipFactory()
+    partner.user.emailaddress_set.create(email="g@example.org", verified=True)
+    _, token = invite_partner(actor=admin, project=project, email="g@example.org", party_kind="data")
+    data = {"organisation": partner.organisation_id, "name": "", "understood": "on"}
+    assert accept_as(partner.user, token, data).url == "/home"
+
+
+def test_the_own_people_are_not_invited_as_partners_nor_once_more_as_colleagues(admin, organisation, project):
+    colleague = member(organisation, Role.VIEWER)
+    colleague.emailaddress_set.create(email="second@example.org", verified=True)
+    for email in (admin.email, colleague.email.upper(), "second@example.org"):
+        with pytest.raises(AppError, match="CL-1612"):
+            invite_partner(actor=admin, project=project, email=email, party_kind="data")
+        with pytest.raises(AppError, match="CL-1612"):
+            invite_person(actor=admin, organisation=organisation, email=email, role="viewer")
+    page = signed_in(admin).post(f"/projects/{project.pk}/invite", {"email": admin.email, "party_kind": "data"})
+    assert page.status_code == 409
+    assert "CL-1612" in page.content.decode()
+    assert not Invitation.objects.exists()
+
+
+def test_the_inbox_leads_to_an_invitation(admin, project):
+    partner = MembershipFactory()
+    invitation, _ = invite_partner(actor=admin, project=project, email=partner.user.email, party_kind="data")
+    client = signed_in(partner.user)
+    assert f'href="/invite/{invitation.pk}"' in client.get("/inbox").content.decode()
+    assert client.get(f"/invite/{invitation.pk}").status_code == 200
+
+
+def test_no_address_after_the_first_and_no_log_line_holds_the_token(admin, project, caplog):
+    partner = MembershipFactory()
+    _, token = invite_partner(actor=admin, project=project, email=partner.user.email, party_kind="data")
+    caplog.set_level("DEBUG")
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(partner.user)
+    page = client.get(f"/invite/{token}", follow=True)
+    assert token not in page.content.decode() + page.redirect_chain[-1][0]
+    for action in ("accept", "decline"):
+        assert client.post(f"/invite/{token}/{action}").status_code == 403  # no CSRF token: Django logs the path
+    unchecked = Client()
+    unchecked.force_login(partner.user)
+    assert unchecked.post(f"/invite/{token}/accept").status_code == 302
+    assert unchecked.post(f"/invite/{token}/nowhere").status_code == 404
+    assert "/invite/cli_…" in caplog.text
+    assert token not in caplog.text

@@ -186,7 +186,7 @@ def test_an_administrator_without_the_demanded_second_factor_commits_the_organis
     client = signed_in(strict)
     assert client.get(f"/invite/{token}", follow=True).status_code == 200
     data = {"organisation": organisation.pk, "name": "", "understood": "on"}
-    answer = client.post(f"/invite/{token}/accept", data)
+    answer = client.post(f"/invite/{invitation.pk}/accept", data)
     assert answer.url.startswith("/accounts/2fa/totp/activate/")
     with pytest.raises(AppError, match="CL-1607"):
         invitation_accept_partner(actor=strict, invitation=invitation, organisation=organisation)

@@ -37,14 +37,16 @@ SESSION_KEY = "invitation_id"
 @never_cache
 @require_http_methods(["GET", "HEAD"])
 def invitation(request: HttpRequest, key: str) -> HttpResponse:
-    """Who invites to what, and what will and will not leave the site."""
+    """Who invites to what, and what will and will not leave the site.
+
+    The link's token is swapped for the invitation's id at once, which opens for this session alone: so the token stands
+    in no later address, log line or history entry. By the same id the person finds back here after signing up.
+    """
     found = _find(request, key)
     if found is None:
         return _unknown(request)
-    invitation_opened(found)
-    if found.is_open:
-        # By this the person finds back here after signing up; the token itself is stored nowhere.
-        request.session[SESSION_KEY] = found.pk
+    if key != found.pk:
+        return _swap(request, found)
     return _page(request, key, found, status=200 if found.is_open else 410)
 
 
@@ -55,6 +57,8 @@ def invitation_accept(request: HttpRequest, key: str) -> HttpResponse:
     found = _find(request, key)
     if found is None:
         return _unknown(request)
+    if key != found.pk:
+        return _swap(request, found)
     if not request.user.is_authenticated:
         return redirect_to_login(reverse("orgs:invitation", args=[key]))
     form = _join_form(request, found, request.POST) if found.project_id else None
@@ -78,6 +82,8 @@ def invitation_decline_view(request: HttpRequest, key: str) -> HttpResponse:
     found = _find(request, key)
     if found is None:
         return _unknown(request)
+    if key != found.pk:
+        return _swap(request, found)
     form = DeclineForm(request.POST)
     if not form.is_valid():
         return _page(request, key, found, status=422)
@@ -98,6 +104,13 @@ def _find(request: HttpRequest, key: str) -> Invitation | None:
         throttle_check("invitation", address, GUESSES_PER_MINUTE)
         throttle_count("invitation", address)
     return found
+
+
+def _swap(request: HttpRequest, found: Invitation) -> HttpResponse:
+    """Note that the link was opened, and lead to the invitation by its id."""
+    invitation_opened(found)
+    request.session[SESSION_KEY] = found.pk
+    return redirect("orgs:invitation", found.pk)
 
 
 def _unknown(request: HttpRequest) -> HttpResponse:
@@ -135,13 +148,13 @@ def _page(
     error: AppError | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    signed_in = request.user.is_authenticated
+    signed_in, addressed = request.user.is_authenticated, is_addressed_to(found, request.user)
     context: dict[str, Any] = {
         "invitation": found,
         "key": key,
         "error": error,
         "decline_form": DeclineForm(),
-        "addressed": is_addressed_to(found, request.user),
+        "addressed": addressed,
         "is_member": signed_in and _is_member(request, found),
     }
     if found.project is not None:
@@ -149,7 +162,7 @@ def _page(
             "matrix": matrix_for(found.party_kind),
             "participations": participations_of(found.project),
             "base_models": base_models_of(found.project),
-            "form": form or (_join_form(request, found) if signed_in and found.is_open else None),
+            "form": form or (_join_form(request, found) if addressed and found.is_open else None),
         }
     else:
         context["allowed"] = [action.value for action, roles in MATRIX.items() if Role(found.role) in roles]

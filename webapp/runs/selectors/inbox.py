@@ -13,7 +13,7 @@ from webapp.accounts.models import User
 from webapp.fleet.models import Worker, WorkerState
 from webapp.orgs.models import Invitation, InvitationState, Organisation
 from webapp.orgs.permissions import Action, can
-from webapp.orgs.selectors import organisations_of
+from webapp.orgs.selectors import invitations_addressed_to, organisations_of
 from webapp.runs.models import Approval, ApprovalState, RunState
 from webapp.runs.selectors.access import runs_visible_to
 
@@ -53,9 +53,7 @@ def _open_workers(user: User) -> QuerySet[Worker]:
 
 
 def _open_invitations(user: User) -> QuerySet[Invitation]:
-    return Invitation.objects.filter(
-        email__iexact=user.email, state=InvitationState.PENDING, expires_at__gt=timezone.now()
-    ).select_related("project", "organisation")
+    return invitations_addressed_to(user)
 
 
 def needs_action_count(user: User) -> int:
@@ -72,8 +70,8 @@ def inbox_for(user: User) -> dict[str, list[InboxItem]]:
         for w in _open_workers(user)
     ]  # fmt: skip
     decide += [
-        InboxItem("invitation", str(i.project or i.organisation), "The link is in the e-mail that you received.", "",
-                  i.created_at, "invited", i.organisation.name)
+        InboxItem("invitation", str(i.project or i.organisation), f"{i.organisation} invites you: read, then answer.",
+                  f"/invite/{i.id}", i.created_at, "invited", i.organisation.name)
         for i in _open_invitations(user)
     ]  # fmt: skip
     return {

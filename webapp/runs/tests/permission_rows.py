@@ -9,6 +9,8 @@ from webapp.runs.tests import factories as make
 
 SUBMITTED, DRAFT, APPROVED = {"run_id": "submitted_run"}, {"run_id": "draft_run"}, {"run_id": "approved_run"}
 TRAINING, PAUSED, DONE = {"run_id": "training_run"}, {"run_id": "paused_run"}, {"run_id": "done_run"}
+# The partner's administrator decides and stops for the own organisation, whose worker is in these runs, and configures
+# runs of its own; the runs of others it neither changes nor starts.
 NO_GET = expect(302, 405, 405, 405, 405)
 DECISION = {"contract_hash": "{contract_hash}", "decision": "approve"}
 NEW = {"project": "{project}", "name": "New", "config": {"model": {"name_or_path": make.MODEL}}}
@@ -48,8 +50,8 @@ def _post(name: str, params: dict[str, str], allowed: dict[str, int], **more: di
     return Row(f"POST /api/v1/runs/{{run_id}}/{name}", {"POST": allowed}, params, {"POST": more}, kind="api")
 
 
-def _api_admins(status: int = 200, *, partner: int = 403) -> dict[str, int]:
-    return admins(status, partner=partner, anonymous=401)
+def _api_admins(status: int = 200, *, partner: int = 403, partner_admin: int | None = None) -> dict[str, int]:
+    return admins(status, partner=partner, anonymous=401, partner_admin=partner_admin)
 
 
 ROWS = [
@@ -58,12 +60,12 @@ ROWS = [
     Row("runs:compare", {"GET": members()}),
     Row(
         "runs:new",
-        {"GET": expect(302, 200, 403, 403, 200), "POST": expect(302, 404, 403, 403, 302)},
+        {"GET": expect(302, 200, 403, 403, 200), "POST": expect(302, 404, 403, 403, 302, partner_admin=302)},
         data={"POST": {"project": "{project}", "name": "New", "action": "save"}},
     ),
     Row(
         "runs:preview",
-        {"GET": NO_GET, "POST": expect(302, 404, 403, 403, 200)},
+        {"GET": NO_GET, "POST": expect(302, 404, 403, 403, 200, partner_admin=200)},
         data={"POST": {"project": "{project}", "name": "New"}},
     ),
     Row("runs:detail", {"GET": shared()}, SUBMITTED),
@@ -71,11 +73,20 @@ ROWS = [
     *(Row(f"runs:{name}", {"GET": shared()}, SUBMITTED) for name in ("live", "logs", "config", "privacy")),
     Row("runs:artefacts", {"GET": shared()}, DONE),
     Row("runs:approvals", {"GET": shared()}, SUBMITTED),
-    Row("runs:decide", {"GET": NO_GET, "POST": admins(partner=403)}, SUBMITTED, {"POST": DECISION}),
-    Row("runs:clone", {"GET": NO_GET, "POST": admins(partner=403)}, SUBMITTED),
-    Row("runs:control", {"GET": NO_GET, "POST": admins(partner=403)}, {**SUBMITTED, "action": "=stop"}),
+    Row("runs:decide", {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)}, SUBMITTED, {"POST": DECISION}),
+    Row("runs:clone", {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)}, SUBMITTED),
+    Row(
+        "runs:control",
+        {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)},
+        {**SUBMITTED, "action": "=stop"},
+    ),
     Row("GET /api/v1/runs", {"GET": members(anonymous=401)}, kind="api"),
-    Row("POST /api/v1/runs", {"POST": expect(401, 404, 403, 403, 201)}, data={"POST": NEW}, kind="api"),
+    Row(
+        "POST /api/v1/runs",
+        {"POST": expect(401, 404, 403, 403, 201, partner_admin=201)},
+        data={"POST": NEW},
+        kind="api",
+    ),
     Row(
         "POST /api/v1/runs/estimate",
         {"POST": shared(anonymous=401)},
@@ -97,14 +108,14 @@ ROWS = [
         kind="api",
     ),
     _post("submit", DRAFT, _api_admins(partner=404)),
-    _post("approve", SUBMITTED, _api_admins(), contract_hash="{contract_hash}"),  # type: ignore[arg-type]
-    _post("decline", SUBMITTED, _api_admins(), contract_hash="{contract_hash}", reason="No."),  # type: ignore[arg-type]
+    _post("approve", SUBMITTED, _api_admins(partner_admin=200), contract_hash="{contract_hash}"),  # type: ignore[arg-type]
+    _post("decline", SUBMITTED, _api_admins(partner_admin=200), contract_hash="{contract_hash}", reason="No."),  # type: ignore[arg-type]
     _post("start", APPROVED, _api_admins()),
-    _post("stop", TRAINING, _api_admins()),
-    _post("pause", TRAINING, _api_admins()),
+    _post("stop", TRAINING, _api_admins(partner_admin=200)),
+    _post("pause", TRAINING, _api_admins(partner_admin=200)),
     _post("resume", PAUSED, _api_admins()),
     _post("archive", DONE, _api_admins()),
-    _post("clone", DONE, _api_admins(201)),
+    _post("clone", DONE, _api_admins(201, partner_admin=201)),
     Row(
         "GET /api/v1/runs/{run_id}/adapter",
         {"GET": expect(401, 404, 400, 400, 400)},

@@ -32,5 +32,5 @@ ROWS = [
         Row(f"GET /api/v1/runs/{{run_id}}/{name}", {"GET": shared(anonymous=401)}, RUN, kind="api")
         for name in ("snapshot", "records", "metrics.csv")
     ),
-    Row("ws/runs/<str:run_id>/", {"WS": expect(4401, 4404, 101, 101, 101)}, RUN),
+    Row("ws/runs/<str:run_id>/", {"WS": expect(4401, 4404, 101, 101, 101, partner_admin=101)}, RUN),
 ]
