@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponseBase
 
 from webapp.accounts.models import User
 
-COOKIE = "cutlayer_device"
 _SALT = "webapp.accounts.devices"
 _MAX_AGE_SECONDS = 365 * 24 * 3600
 _MOST_ACCOUNTS = 5
@@ -35,7 +34,7 @@ def device_remember(request: HttpRequest, response: HttpResponseBase, user: User
     others = [(pk, mark) for pk, mark in stored["accounts"].items() if pk != user.pk]
     stored["accounts"] = dict([*others, (user.pk, _mark(user))][-_MOST_ACCOUNTS:])
     response.set_cookie(
-        COOKIE,
+        settings.DEVICE_COOKIE_NAME,
         signing.dumps(stored, salt=_SALT),
         max_age=_MAX_AGE_SECONDS,
         path="/accounts/",
@@ -47,7 +46,9 @@ def device_remember(request: HttpRequest, response: HttpResponseBase, user: User
 
 def _read(request: HttpRequest) -> dict[str, Any]:
     try:
-        stored = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=_MAX_AGE_SECONDS)
+        stored = signing.loads(
+            request.COOKIES.get(settings.DEVICE_COOKIE_NAME, ""), salt=_SALT, max_age=_MAX_AGE_SECONDS
+        )
     except signing.BadSignature:
         stored = {"name": secrets.token_hex(8), "accounts": {}}
     return dict(stored)

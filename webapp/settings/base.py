@@ -211,6 +211,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_NAME = "cutlayer_session"
 CSRF_COOKIE_NAME = "cutlayer_csrf"
+DEVICE_COOKIE_NAME = "cutlayer_device"  # webapp/accounts/devices.py
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

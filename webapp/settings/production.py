@@ -10,6 +10,11 @@ SECURE_SSL_REDIRECT = env.bool("CUTLAYER_SSL_REDIRECT", default=True)
 SECURE_HSTS_SECONDS = 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
+# Browsers take a cookie of such a name from this host alone, over TLS, for all of it: neither a neighbouring host nor
+# something on another port without TLS can set one.
+SESSION_COOKIE_NAME = "__Host-cutlayer_session"
+CSRF_COOKIE_NAME = "__Host-cutlayer_csrf"
+DEVICE_COOKIE_NAME = "__Secure-cutlayer_device"  # for the addresses below /accounts/ alone
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"

@@ -14,7 +14,7 @@ import pytest
 from django.core.mail import EmailMessage
 from django.test import Client, override_settings
 
-from webapp.orgs.tests.factories import MembershipFactory
+from webapp.orgs.tests.factories import PASSWORD, MembershipFactory, UserFactory
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -84,10 +84,33 @@ def test_an_encrypted_answer_asks_for_encryption_ever_after():
     assert header == "max-age=31536000; includeSubDomains; preload"
 
 
-def test_the_production_settings_keep_cookies_to_encrypted_connections():
+def test_the_production_settings_keep_cookies_to_encrypted_connections_and_to_this_host():
     source = (ROOT / "webapp" / "settings" / "production.py").read_text()
     for line in ("SESSION_COOKIE_SECURE = True", "CSRF_COOKIE_SECURE = True", "SECURE_HSTS_SECONDS = 31_536_000"):
         assert line in source
+    for name in ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"):
+        assert f'{name} = "__Host-' in source
+
+
+@pytest.mark.django_db
+@override_settings(
+    SESSION_COOKIE_NAME="__Host-cutlayer_session",
+    CSRF_COOKIE_NAME="__Host-cutlayer_csrf",
+    DEVICE_COOKIE_NAME="__Secure-cutlayer_device",
+    SESSION_COOKIE_SECURE=True,
+    CSRF_COOKIE_SECURE=True,
+)
+def test_cookies_keep_what_their_names_promise_to_a_browser():
+    person = UserFactory()
+    client = Client()
+    client.get("/accounts/login/", secure=True)
+    client.post("/accounts/login/", {"login": person.email, "password": PASSWORD}, secure=True)
+    assert set(client.cookies) >= {"__Host-cutlayer_session", "__Host-cutlayer_csrf", "__Secure-cutlayer_device"}
+    for name, cookie in client.cookies.items():
+        if name.startswith("__"):
+            assert cookie["secure"], name
+        if name.startswith("__Host-"):
+            assert (cookie["path"], cookie["domain"]) == ("/", ""), name
 
 
 def test_the_hub_has_no_code_that_fetches_an_address():

@@ -1,0 +1,20 @@
+"""Where the demo's groups listen."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.launch.groups import WORKERS, demo_groups
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without set-up")
+def test_no_console_shares_its_address_with_the_hub_or_another_console(tmp_path: Path) -> None:
+    """Browsers send a cookie to every port of its host."""
+    with demo_groups(port=0, root=tmp_path / "demo") as groups:
+        hosts = {key: host for key, (host, _) in groups.consoles.items()}
+        assert set(hosts) == set(WORKERS)
+        assert len(set(hosts.values())) == len(WORKERS)
+        assert not any(f"//{host}:" in groups.hub_url for host in hosts.values())
