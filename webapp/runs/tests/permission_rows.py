@@ -33,7 +33,7 @@ def build(world: World) -> None:
         config=make.config(),
         parties=[PartyChoice("client", data.id, version.id), PartyChoice("server", compute.id)],
     )
-    world.ids["draft_run"] = draft.id
+    world.ids["draft_run"], world.ids["draft_version"] = draft.id, str(draft.draft_version)
     states = [RunState.APPROVED, RunState.TRAINING, RunState.PAUSED, RunState.DONE]
     for state in [RunState.AWAITING, *states]:
         run = run_clone(actor=admin, run=draft, organisation=world.own)
@@ -69,7 +69,12 @@ ROWS = [
         data={"POST": {"project": "{project}", "name": "New"}},
     ),
     Row("runs:detail", {"GET": shared()}, SUBMITTED),
-    Row("runs:edit", {"GET": admins(200), "POST": admins()}, DRAFT, {"POST": {"name": "x", "action": "save"}}),
+    Row(
+        "runs:edit",
+        {"GET": admins(200), "POST": admins()},
+        DRAFT,
+        {"POST": {"name": "x", "action": "save", "version": "{draft_version}"}},
+    ),
     *(Row(f"runs:{name}", {"GET": shared()}, SUBMITTED) for name in ("live", "logs", "config", "privacy")),
     Row("runs:artefacts", {"GET": shared()}, DONE),
     Row("runs:approvals", {"GET": shared()}, SUBMITTED),
