@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
-
+from splitcore.adapters.peft_config import SegmentConfig, Terms, check_terms, joined_config
 from splitcore.adapters.segments import (
     CONFIG,
-    PREFIX,
     WEIGHTS,
     SegmentInfo,
     json_bytes,
     read_object,
     write_folder,
 )
+from splitcore.adapters.tensor_file import TensorFile, file_of, module_of
 from splitcore.errors import AppError
-
-_KEY = re.compile(r"^base_model\.model\.(?P<module>[A-Za-z0-9_.]{1,300})\.lora_(?P<part>[AB])\.weight$")
-_SAME = ("peft_type", "task_type", "bias", "use_rslora", "use_dora", "fan_in_fan_out", "lora_dropout")
-Tensors = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -43,70 +34,62 @@ class JoinReport:
 @dataclass(frozen=True)
 class _Part:
     info: SegmentInfo
-    config: dict[str, Any]
-    tensors: Tensors
+    config: SegmentConfig
+    tensors: TensorFile
 
 
 def join_segments(
-    folders: Sequence[Path], out: Path, *, expected_model: str | None = None, revision: str | None = None
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    expected_model: str | None = None,
+    revision: str | None = None,
+    terms: Terms | None = None,
 ) -> JoinReport:
     """Write `out` as a PEFT folder made of the segments in `folders`, in any order. Raises AppError CL-1106.
 
     Checked: the segments tile the model's layers, are of one model and one step, share no tensor, every A has its B
-    with fitting shapes, and every value is finite.
+    with fitting shapes, every value is finite, and with `terms` that rank, alpha and dropout are the contract's. The
+    configuration is written anew; nothing of a segment's own is copied. One tensor at a time is in memory.
     """
     parts = sorted((_read(folder) for folder in folders), key=lambda part: (part.info.start, part.info.end))
     _check_together(parts, expected_model, revision)
-    tensors: Tensors = {}
+    files: dict[str, TensorFile] = {}
     for part in parts:
-        for name, value in part.tensors.items():
-            if name in tensors:
+        for name in part.tensors.shapes:
+            if name in files:
                 raise AppError("CL-1106", f"Two segments hold the same tensor {name}.", details={"name": name})
-            tensors[name] = value
-    if not tensors:
+            files[name] = part.tensors
+    if not files:
         raise AppError("CL-1106", "The segments hold no adapter at all.")
-    weights = save(tensors, metadata={"format": "pt"})
-    write_folder(out, {WEIGHTS: weights, CONFIG: json_bytes(_merged_config(parts, tensors))})
+    ranks = {module_of(name)[0]: file.shapes[name][0] for name, file in files.items() if module_of(name)[1] == "A"}
+    if terms is not None:
+        check_terms(terms, [part.config for part in parts], ranks)
+    config = joined_config([part.config for part in parts], ranks, _alphas(parts), parts[0].info)
+    digest = hashlib.sha256()
+    write_folder(out, {WEIGHTS: _hashed(file_of(files), digest.update), CONFIG: json_bytes(config)})
     return JoinReport(
-        tensors=len(tensors),
-        parameters=sum(int(value.size) for value in tensors.values()),
+        tensors=len(files),
+        parameters=sum(file.shapes[name][0] * file.shapes[name][1] for name, file in files.items()),
         layers=parts[0].info.total,
-        sha256=hashlib.sha256(weights).hexdigest(),
+        sha256=digest.hexdigest(),
     )
 
 
-def read_tensors(path: Path) -> Tensors:
-    """The fp32 tensors of a segment, checked one by one. Raises AppError CL-1106."""
-    try:
-        tensors: Tensors = load(path.read_bytes())
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        raise AppError("CL-1106", f"{WEIGHTS} of a segment cannot be read.") from None
-    for name, value in tensors.items():
-        if not _KEY.match(name):
-            raise AppError("CL-1106", "A segment holds a tensor that is no LoRA weight.", details={"name": name[:200]})
-        if value.dtype != np.float32 or value.ndim != 2:
-            raise AppError("CL-1106", f"The tensor {name} is not a float32 matrix.", details={"name": name})
-        if not np.isfinite(value).all():
-            raise AppError("CL-1106", f"The tensor {name} holds values that are not finite.", details={"name": name})
-    _check_pairs(tensors)
-    return tensors
+def _hashed(pieces: Iterable[bytes], update: Any) -> Iterator[bytes]:
+    for piece in pieces:
+        update(piece)
+        yield piece
 
 
-def _check_pairs(tensors: Tensors) -> None:
-    """Every A (rank × in) needs its B (out × rank)."""
-    for name, value in tensors.items():
-        match = _KEY.match(name)
-        if match is None:
-            continue
-        other = f"{PREFIX}{match['module']}.lora_{'B' if match['part'] == 'A' else 'A'}.weight"
-        if other not in tensors:
-            raise AppError("CL-1106", f"The tensor {name} is alone, {other} is missing.", details={"name": name})
-        if match["part"] == "A" and value.shape[0] != tensors[other].shape[1]:
-            raise AppError("CL-1106", f"The shapes of {name} and its pair do not fit.", details={"name": name})
+def _alphas(parts: Sequence[_Part]) -> dict[str, float]:
+    """The scale of each adapted module."""
+    return {module_of(name)[0]: part.config.lora_alpha for part in parts for name in part.tensors.shapes}
 
 
 def _read(folder: Path) -> _Part:
-    return _Part(SegmentInfo.read(folder), read_object(folder / CONFIG), read_tensors(folder / WEIGHTS))
+    config = SegmentConfig.read(read_object(folder / CONFIG))
+    return _Part(SegmentInfo.read(folder), config, TensorFile.open(folder / WEIGHTS))
 
 
 def _check_together(parts: Sequence[_Part], expected_model: str | None, revision: str | None) -> None:
@@ -126,35 +109,7 @@ def _check_together(parts: Sequence[_Part], expected_model: str | None, revision
         if info.start != reached:
             raise AppError("CL-1106", f"Layers {reached} to {info.start} are missing or held twice.")
         reached = info.end
-        if any(part.config.get(key) != parts[0].config.get(key) for key in _SAME):
+        if part.config.shared() != parts[0].config.shared():
             raise AppError("CL-1106", "The segments' adapters are configured differently.")
     if reached != first.total:
         raise AppError("CL-1106", f"Layers {reached} to {first.total} are missing.")
-
-
-def _merged_config(parts: Sequence[_Part], tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    """One PEFT configuration: the union of target modules, and a pattern for each rank that is not the usual one."""
-    merged = dict(parts[0].config)
-    ranks = {
-        match["module"]: int(value.shape[0])
-        for name, value in tensors.items()
-        if (match := _KEY.match(name)) and match["part"] == "A"
-    }
-    usual = Counter(ranks.values()).most_common(1)[0][0]
-    alphas: dict[str, float] = {}
-    for part in parts:
-        for name in part.tensors:
-            if match := _KEY.match(name):
-                alphas[match["module"]] = float(part.config["lora_alpha"])
-    alpha = Counter(alphas.values()).most_common(1)[0][0]
-    merged.update(
-        target_modules=sorted({module for part in parts for module in part.config["target_modules"]}),
-        r=usual,
-        lora_alpha=alpha,
-        rank_pattern={module: rank for module, rank in sorted(ranks.items()) if rank != usual},
-        alpha_pattern={module: value for module, value in sorted(alphas.items()) if value != alpha},
-        base_model_name_or_path=parts[0].info.model,
-        revision=parts[0].info.revision,
-        inference_mode=True,
-    )
-    return merged

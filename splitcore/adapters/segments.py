@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from splitcore.bounds import Short, Small, Text, Word, json_check, json_read, plain_line
 from splitcore.errors import AppError
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 SEGMENT = "segment.json"
+OBJECT_BYTES = 64 * 1024
 PREFIX = "base_model.model."  # what PEFT puts before a module's own name
 
 
@@ -22,30 +26,39 @@ PREFIX = "base_model.model."  # what PEFT puts before a module's own name
 class SegmentInfo:
     """What a segment's folder says about itself."""
 
-    role: str
-    start: int
-    end: int
-    total: int
-    party: str
-    step: int
-    model: str
-    revision: str | None
-    manifest: str | None
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    role: Word
+    start: Small
+    end: Small
+    total: Small
+    party: Word
+    step: Small
+    model: Text
+    revision: Short | None
+    manifest: Short | None
 
     @classmethod
     def read(cls, folder: Path) -> SegmentInfo:
         """Read `segment.json`. Raises AppError CL-1106."""
-        data = read_object(folder / SEGMENT)
         try:
-            return cls(**data)
-        except TypeError:
-            raise AppError("CL-1106", f"{SEGMENT} of a segment lacks a field or has an unknown one.") from None
+            return _INFO.validate_json(json.dumps(read_object(folder / SEGMENT)), strict=True)
+        except ValidationError as error:
+            field = ".".join(str(part)[:40] for part in error.errors()[0]["loc"])
+            raise AppError("CL-1106", f"{SEGMENT} of a segment has no usable field {plain_line(field)}.") from None
+
+
+_INFO = TypeAdapter(SegmentInfo)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object of a segment. Raises AppError CL-1106."""
+    """A JSON object of a segment, of a bounded size. Raises AppError CL-1106."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(OBJECT_BYTES + 1)
+        if len(text) > OBJECT_BYTES:
+            raise AppError("CL-1106", f"{path.name} of a segment is larger than {OBJECT_BYTES} bytes.")
+        data = json_check(json_read(text.decode()))
     except (OSError, ValueError):
         raise AppError("CL-1106", f"{path.name} of a segment cannot be read.") from None
     if not isinstance(data, dict):
@@ -57,10 +70,12 @@ def _nothing() -> None:
     """Nobody listens."""
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, between: Callable[[], None] = _nothing) -> None:
+def write_folder(
+    folder: Path, files: Mapping[str, bytes | Iterable[bytes]], *, between: Callable[[], None] = _nothing
+) -> None:
     """Write a folder's files so that a reader sees all of them or none, after a power cut too; replaces what was there.
 
-    `between` is called after each file.
+    A file's content may come in pieces. `between` is called after each file.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial")
@@ -69,12 +84,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, between: Callable[
         partial.mkdir()
         for name, content in files.items():
             with (partial / name).open("wb") as file:
-                file.write(content)
+                for piece in [content] if isinstance(content, bytes) else content:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             between()
         _sync(partial)
-    except OSError:
+    except (OSError, AppError):
         shutil.rmtree(partial, ignore_errors=True)  # on a full disk it would hold the last of the room
         raise
     old = folder.with_name(f".{folder.name}.old")

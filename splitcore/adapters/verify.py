@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 
-from splitcore.adapters.join import read_tensors
 from splitcore.adapters.lora import adapter_parameters
 from splitcore.adapters.segments import PREFIX, WEIGHTS
+from splitcore.adapters.tensor_file import TensorFile
 from splitcore.errors import AppError
 from splitcore.models.carve import stock_class
 from splitcore.models.loading import read_config
@@ -38,7 +38,7 @@ def verify_loads(model_folder: Path, adapter_folder: Path) -> VerifyResult:
 
     Raises AppError CL-1106 for a file that cannot be read or holds values that are not finite.
     """
-    tensors = {name.removeprefix(PREFIX): value.shape for name, value in read_tensors(adapter_folder / WEIGHTS).items()}
+    tensors = {name.removeprefix(PREFIX): one.shape for name, one in TensorFile.open(adapter_folder / WEIGHTS).values()}
     config = read_config(model_folder)
     with quiet_library(), torch.device("meta"):
         model = stock_class(config)(config)

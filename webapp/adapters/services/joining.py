@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from splitcore.adapters.join import join_segments
+from splitcore.adapters.peft_config import Terms
 from splitcore.adapters.segments import CONFIG, SEGMENT, WEIGHTS
 from splitcore.config import RunConfig, exchange_of
 from splitcore.errors import AppError
@@ -72,7 +73,14 @@ def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
             (part / CONFIG).write_text(texts["adapter_config"], encoding="utf-8")
             (part / SEGMENT).write_text(texts["segment"], encoding="utf-8")
             parts.append(part)
-        join_segments(parts, folder, expected_model=config.model.name_or_path, revision=config.model.revision)
+        ranks = {config.lora.rank, *(part.rank for part in config.parties.values() if part.rank)}
+        join_segments(
+            parts,
+            folder,
+            expected_model=config.model.name_or_path,
+            revision=config.model.revision,
+            terms=Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks)),
+        )
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -14,8 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from splitcore.bounds import json_read
 from splitcore.errors import AppError
 from webapp.adapters.models import Segment
+from webapp.adapters.services.segment_limits import segment_limits
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import fence, part_lock
 from webapp.runs.models import ParticipantRole, RunState
@@ -23,7 +23,8 @@ from webapp.runs.states import TRAINS
 from webapp.runs.timeline import timeline_event
 from workers.contracts import SegmentUpload
 
-MAX_HEADER = 16 * 1024 * 1024
+MAX_HEADER = 1024 * 1024
+MAX_SIDE = 2**31
 _SIZES = {"F32": 4}
 _NAMES = {ParticipantRole.CLIENT: ("head", "tail"), ParticipantRole.SERVER: ("body",)}
 
@@ -60,18 +61,22 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         if size < 10 or not 2 <= length <= min(MAX_HEADER, size - 8):
             raise AppError("CL-1702", "The file has no safetensors header.")
         try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError):
+            header = json_read(file.read(length).decode())
+        except ValueError:
             raise AppError("CL-1702", "The file's safetensors header is not JSON.") from None
     if not isinstance(header, dict):
         raise AppError("CL-1702", "The file's safetensors header is not an object.")
     return header, size - 8 - length
 
 
-def read_header(path: Path) -> dict[str, dict[str, Any]]:
+def read_header(path: Path, *, most_tensors: int) -> dict[str, dict[str, Any]]:
     """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
     header, data_bytes = _header(path)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    if len(tensors) > most_tensors:
+        raise AppError(
+            "CL-1702", f"The file announces {len(tensors)} tensors; the contract has at most {most_tensors}."
+        )
     _check_layout(tensors, data_bytes)
     return tensors
 
@@ -89,7 +94,7 @@ def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
         entries = sorted(tensors.items(), key=lambda item: item[1]["data_offsets"][0])
         for name, entry in entries:
             start, stop = entry["data_offsets"]
-            wanted = math.prod(int(n) for n in entry["shape"]) * _SIZES[entry["dtype"]]
+            wanted = _elements(entry["shape"]) * _SIZES[entry["dtype"]]
             if start != end or stop - start != wanted or wanted <= 0:
                 raise AppError("CL-1702", f"The tensor {name[:120]} does not fit its announced place.")
             if "lora_" not in name:
@@ -101,16 +106,26 @@ def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
         raise AppError("CL-1702", "The file's size does not fit its header.")
 
 
+def _elements(shape: Any) -> int:
+    """Elements of a matrix. The number of dimensions is looked at before anything is multiplied. Raises ValueError."""
+    if not isinstance(shape, list) or len(shape) != 2:
+        raise ValueError("not a matrix")
+    rows, columns = shape
+    if not all(type(side) is int and 1 <= side <= MAX_SIDE for side in (rows, columns)):
+        raise ValueError("not a matrix")
+    return int(rows * columns)
+
+
 def segment_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload, stream: Iterable[bytes]) -> Segment:
     """Store a worker's trained segment. The same file again changes nothing; an older attempt's is refused."""
     with transaction.atomic():
-        _check_sender(worker, run_id, name, upload)
+        limits = segment_limits(*_check_sender(worker, run_id, name, upload))
     folder = Path("segments") / run_id
-    temporary, digest, size = receive(stream, media_path(str(folder)), settings.ARTEFACT_MAX_BYTES)
+    temporary, digest, size = receive(stream, media_path(str(folder)), limits.bytes)
     try:
         if digest != upload.sha256:
             raise AppError("CL-1702", "The file's SHA-256 is not the announced one.")
-        read_header(temporary)
+        read_header(temporary, most_tensors=limits.tensors)
         with transaction.atomic():
             run, participant = _check_sender(worker, run_id, name, upload)
             relative = str(folder / f"{participant.id}-{name}.safetensors")

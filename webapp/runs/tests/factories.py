@@ -15,6 +15,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from safetensors.numpy import save_file
 
+from splitcore.config import LoraSection
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
@@ -188,10 +189,11 @@ def verdict(w: World, place: int, *, accepted: bool, refusals: list[dict[str, st
 
 def segment_bytes(w: World, name: str, party: str, layers: range, **tensors: Any) -> bytes:
     """A segment as a worker uploads it: tensors, and the configuration in the header."""
+    lora = LoraSection.model_validate(w.run.config.get("lora") or {})
     arrays = tensors or {
         f"base_model.model.model.layers.{layer}.mlp.up_proj.lora_{part}.weight": np.full(shape, 0.5, np.float32)
         for layer in layers
-        for part, shape in (("A", (2, WIDTH)), ("B", (16, 2)))
+        for part, shape in (("A", (lora.rank, WIDTH)), ("B", (16, lora.rank)))
     }
     revision = w.run.config["model"].get("revision")
     segment = {
@@ -199,7 +201,8 @@ def segment_bytes(w: World, name: str, party: str, layers: range, **tensors: Any
         "model": MODEL, "revision": revision, "manifest": MANIFEST,
     }  # fmt: skip
     peft = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "r": 2, "lora_alpha": 16.0, "lora_dropout": 0.0,
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "r": lora.rank,
+        "lora_alpha": lora.alpha, "lora_dropout": lora.dropout,
         "target_modules": ["up_proj"], "fan_in_fan_out": False, "use_rslora": False, "use_dora": False,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

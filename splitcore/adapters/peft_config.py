@@ -1,0 +1,124 @@
+"""PEFT's configuration of a joined adapter: written from what was agreed and measured, never copied from a party.
+
+A party's own `adapter_config.json` is free JSON, and PEFT acts on some of its fields: it imports what they name. Known
+fields are read within bounds and compared; every other field ends here. Torch-free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from splitcore.adapters.segments import CONFIG, SegmentInfo
+from splitcore.bounds import plain_line
+from splitcore.errors import AppError
+
+TARGETS = 4096  # names of target modules in one configuration
+_LAYER = re.compile(r"(?P<list>[A-Za-z0-9_.]*?)\.(?P<number>\d{1,6})\.")
+Module = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,300}$")]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the contract says of the adapter. `ranks` are those of the run and of each party."""
+
+    alpha: float
+    dropout: float
+    ranks: frozenset[int]
+
+
+class SegmentConfig(BaseModel):
+    """What is read of a segment's `adapter_config.json`: an adapter of LoRA's plain form, and nothing else."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    peft_type: Literal["LORA"]
+    task_type: Literal["CAUSAL_LM"] | None = None
+    bias: Literal["none"] = "none"
+    lora_alpha: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    lora_dropout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    target_modules: list[Module] = Field(max_length=TARGETS)
+    fan_in_fan_out: bool = False
+    use_rslora: Literal[False] = False
+    use_dora: Literal[False] = False
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> SegmentConfig:
+        """The known fields. Raises AppError CL-1106 where one is missing or odd."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            field = plain_line(".".join(str(part)[:40] for part in error.errors()[0]["loc"]))
+            raise AppError("CL-1106", f"{CONFIG} of a segment has no usable field {field}.") from None
+
+    def shared(self) -> tuple[object, ...]:
+        """What must be alike in every segment of an adapter."""
+        return self.lora_dropout, self.fan_in_fan_out
+
+
+def check_terms(terms: Terms, configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> None:
+    """Rank, alpha and dropout are the contract's; fused modules take a multiple of a rank. Raises AppError CL-1106."""
+    for config in configs:
+        if (config.lora_alpha, config.lora_dropout) != (terms.alpha, terms.dropout):
+            raise AppError("CL-1106", "A segment's alpha or dropout is not the contract's.")
+    for module, rank in ranks.items():
+        if not any(rank % agreed == 0 for agreed in terms.ranks):
+            raise AppError("CL-1106", f"The rank of {module} is not the contract's.")
+
+
+def joined_config(
+    configs: Sequence[SegmentConfig], ranks: Mapping[str, int], alphas: Mapping[str, float], info: SegmentInfo
+) -> dict[str, Any]:
+    """The whole adapter's configuration, with a pattern for each rank and scale that is not the usual one."""
+    rank, alpha = _usual(ranks.values()), _usual(alphas.values())
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": info.model,
+        "revision": info.revision,
+        "inference_mode": True,
+        "bias": "none",
+        "fan_in_fan_out": configs[0].fan_in_fan_out,
+        "use_rslora": False,
+        "use_dora": False,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": configs[0].lora_dropout,
+        "target_modules": _targets(configs, ranks),
+        "exclude_modules": _excluded(ranks),
+        "rank_pattern": {module: one for module, one in sorted(ranks.items()) if one != rank},
+        "alpha_pattern": {module: one for module, one in sorted(alphas.items()) if one != alpha},
+    }
+
+
+def _usual(values: Any) -> Any:
+    return Counter(values).most_common(1)[0][0]
+
+
+def _targets(configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> list[str]:
+    """The segments' target modules, of which each names an adapted module and together they name all."""
+    named = sorted({target for config in configs for target in config.target_modules})
+    used = {target for target in named if any(_names(target, module) for module in ranks)}
+    missed = [module for module in ranks if not any(_names(target, module) for target in used)]
+    if missed:
+        raise AppError("CL-1106", f"No target module of the segments' configurations names {missed[0]}.")
+    return sorted(used)
+
+
+def _names(target: str, module: str) -> bool:
+    return module == target or module.endswith(f".{target}")
+
+
+def _excluded(ranks: Mapping[str, int]) -> str | None:
+    """PEFT's expression for the first layers where they have no adapter: those of a head that was not trained."""
+    layers = [match for module in ranks if (match := _LAYER.match(module))]
+    first = min((int(match["number"]) for match in layers), default=0)
+    if not first:
+        return None
+    numbers = "|".join(str(number) for number in range(first))
+    return rf"{re.escape(layers[0]['list'])}\.({numbers})\..*"

@@ -1,0 +1,81 @@
+"""A segment's header is judged by its form before anything is multiplied, and its size by the contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from splitcore.errors import AppError
+from webapp.adapters.services.segment_limits import segment_limits
+from webapp.adapters.services.segments import read_header, segment_store
+from webapp.runs.tests.factories import started
+from workers.contracts import SegmentUpload
+
+NAME = "base_model.model.model.layers.0.q_proj.lora_A.weight"
+
+
+def _file(folder: Path, header: object, data: bytes = b"") -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path = folder / "segment.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def _tensor(shape: object, stop: int = 4) -> dict[str, object]:
+    return {NAME: {"dtype": "F32", "shape": shape, "data_offsets": [0, stop]}}
+
+
+@pytest.mark.parametrize("dimensions", [450_000, 1_000_000], ids=["0.9 MiB", "2 MiB"])
+def test_a_shape_of_many_dimensions_is_refused_at_once(tmp_path: Path, dimensions: int) -> None:
+    path = _file(tmp_path, _tensor([9] * dimensions).__repr__().replace("'", '"').replace(" ", "").encode(), b"1234")
+    begun = time.process_time()
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(path, most_tensors=100)
+    assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [[1], [1, 1, 1], [0, 1], [-1, -1], [1.0, 1], [True, 1], ["1", 1], [2**31 + 1, 1], [10**400, 1], None, {}, 1, "11"],
+    ids=str,
+)
+def test_what_is_no_matrix_is_refused(tmp_path: Path, shape: object) -> None:
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(_file(tmp_path, _tensor(shape), b"1234"), most_tensors=100)
+    assert read_header(_file(tmp_path, _tensor([1, 1]), b"1234"), most_tensors=100)
+
+
+@pytest.mark.parametrize("header", [b"[" * 9000, b'{"a": NaN}', b"\xff\xfe", b"[]", b"{}", b'"x"'])
+def test_a_header_that_is_no_json_of_tensors_is_refused(tmp_path: Path, header: bytes) -> None:
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(_file(tmp_path, header), most_tensors=100)
+
+
+def test_more_tensors_than_the_contract_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(_file(tmp_path, _tensor([1, 1]), b"1234"), most_tensors=0)
+
+
+@pytest.mark.django_db
+def test_an_upload_ends_at_what_the_contract_leaves_room_for(settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    w = started()
+    part = w.part(0)
+    limits = segment_limits(w.run, part)
+    assert limits.bytes < settings.ARTEFACT_MAX_BYTES / 100
+    taken = 0
+
+    def stream():
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1 << 20
+            yield b"x" * (1 << 20)
+
+    upload = SegmentUpload(participant_id=part.id, attempt=part.attempt, sha256=hashlib.sha256(b"").hexdigest())
+    with pytest.raises(AppError, match="CL-1801"):
+        segment_store(worker=w.workers[0], run_id=w.run.id, name="head", upload=upload, stream=stream())
+    assert taken <= limits.bytes + (2 << 20)
