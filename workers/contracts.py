@@ -42,6 +42,15 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class HubMessage(Message):
+    """Base of what the hub tells a worker: a newer hub may tell more, and an older worker passes over it.
+
+    What a worker may act on is in the contract, which stays strict: a field that cannot be checked is refused.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
 class Role(StrEnum):
     """The part of a worker in a run."""
 
@@ -163,7 +172,7 @@ class EnrolRequest(Message):
     sent_at: Moment  # for the clock check
 
 
-class EnrolReply(Message):
+class EnrolReply(HubMessage):
     """What a worker keeps of its enrolment."""
 
     worker_id: Short
@@ -216,7 +225,7 @@ class Hello(Message):
 WAKE_COPY = "copy"  # the reason of a wake that tells a worker of a second one with its key
 
 
-class Wake(Message):
+class Wake(HubMessage):
     """Hub → worker over the socket: a doorbell. The worker then asks `GET assignments`, which is the truth."""
 
     type: Literal["wake"] = "wake"
@@ -226,7 +235,7 @@ class Wake(Message):
 # ── Assignments ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Assignment(Message):
+class Assignment(HubMessage):
     """One part in one run, as `GET assignments` tells it. `contract` is the very text whose SHA-256 was approved."""
 
     run_id: Short
@@ -253,7 +262,7 @@ class Assignment(Message):
     certificates: list[Pem] = Field(default_factory=list, max_length=64)
 
 
-class Assignments(Message):
+class Assignments(HubMessage):
     """The whole list; what is not in it is no longer this worker's business."""
 
     assignments: list[Assignment] = Field(max_length=ASSIGNMENTS)
@@ -292,7 +301,7 @@ class Claim(Message):
     highest_attempt: Small = 0  # that this worker has ever got for the part: a restored hub goes on above it
 
 
-class ClaimReply(Message):
+class ClaimReply(HubMessage):
     """The new attempt: every message of an older one is refused with CL-1503."""
 
     attempt: Small
@@ -404,7 +413,7 @@ class TelemetryBatch(Message):
     records: list[TelemetryRecord] = Field(max_length=500)
 
 
-class TelemetryReply(Message):
+class TelemetryReply(HubMessage):
     """How far the hub has stored, and what it wants now."""
 
     stored_through: Count

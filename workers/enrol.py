@@ -156,7 +156,7 @@ def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
         raise network_error(error, url) from None
     finally:
         client.close()
-    data = read_answer(response, url)
+    data = read_answer(response, url, words=True)
     try:
         return EnrolReply.model_validate(data)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import threading
 import time
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ValidationError
 
+from splitcore.bounds import json_read, plain
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
@@ -27,8 +29,10 @@ from workers.settings import WorkerConfig, WorkerHome
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 CHUNK = 1 << 20
+ERROR_BYTES = 64 * 1024
+_OWN_PATH = re.compile(re.escape(contracts.API_PREFIX) + r"/[A-Za-z0-9_\-./]{1,300}(\?[A-Za-z0-9_=&\-]{0,300})?")
 # About the worker as a whole (clock, signature, quarantine): what it has to say is kept until that passes.
-STATE_CODES = ("CL-1406", "CL-1409", "CL-1410", "CL-1411", "CL-1412", "CL-1413", "CL-1414")
+STATE_CODES = ("CL-1406", "CL-1407", "CL-1409", "CL-1410", "CL-1411", "CL-1412", "CL-1413", "CL-1414")
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
@@ -125,17 +129,21 @@ class HubClient:
 
         self._read(self._send(send))
 
-    def download(self, path: str, out: Path) -> str:
-        """GET a file of the hub below its address into `out`; returns its SHA-256."""
-        headers = self.signer.headers("GET", self._prefix + path)
+    def download(self, path: str, out: Path, *, most_bytes: int) -> str:
+        """GET a file below the hub's API into `out`; returns its SHA-256. Raises AppError CL-1436, HubError."""
+        _check_own_path(path)
+        headers = {**self.signer.headers("GET", self._prefix + path), "Accept-Encoding": "identity"}
         digest = hashlib.sha256()
         try:
             with self._http.stream("GET", path, headers=headers, timeout=300.0) as response:
                 if response.status_code != 200:
-                    response.read()
-                    self._read(response)
+                    raise _refusal(_error_body(response), response.status_code, self.hub_url)
+                left = most_bytes
                 with out.open("wb") as file:
-                    for chunk in response.iter_bytes(CHUNK):
+                    for chunk in response.iter_raw(CHUNK):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise AppError("CL-1436", f"The file is larger than {most_bytes} bytes.")
                         digest.update(chunk)
                         file.write(chunk)
         except httpx.HTTPError as error:
@@ -177,21 +185,61 @@ class HubClient:
         return read_answer(response, self.hub_url)
 
 
-def read_answer(response: httpx.Response, url: str) -> dict[str, Any]:
-    """The JSON object of an answer. Raises HubError with the hub's own words, or with what is known."""
+def _check_own_path(path: str) -> None:
+    """A path below the hub's API, written plainly: no other host, no way up, nothing encoded. Raises CL-1436."""
+    if not _OWN_PATH.fullmatch(path) or ".." in path or "//" in path:
+        raise AppError("CL-1436")
+
+
+def _error_body(response: httpx.Response) -> Any:
+    """The JSON of a refusal that is still to be read, of at most 64 KiB; None where it is none."""
+    text = b""
+    for chunk in response.iter_raw(CHUNK):
+        text += chunk
+        if len(text) > ERROR_BYTES:
+            return None
+    try:
+        return json_read(text.decode())
+    except ValueError:
+        return None
+
+
+def _refusal(data: Any, status: int, url: str, *, words: bool = False) -> HubError:
+    """A refusal as an error of our own: the code is the hub's, the words are the catalogue's, whoever answered.
+
+    `words`: the hub's own, for a person who has named this hub and reads them in a terminal; never for a report.
+    """
+    code = data.get("code") if isinstance(data, dict) else None
+    if words and isinstance(code, str) and code in CATALOGUE:
+        message, remedy = (plain(str(data[name])) if data.get(name) else None for name in ("message", "remedy"))
+        details = data.get("details") if isinstance(data.get("details"), dict) else {}
+        return HubError(AppError(code, message, remedy, details=details), status=status, own=True)
+    if isinstance(code, str) and code in CATALOGUE:
+        return HubError(AppError(code, details=_known_details(data.get("details"))), status=status, own=True)
+    if isinstance(code, str) and re.fullmatch(r"CL-\d{4}", code):
+        return HubError(
+            AppError("CL-1999", f"The hub refused with {code}, which this version does not know."), status=status
+        )
+    known = "CL-1434" if status >= 500 else "CL-1433"
+    return HubError(AppError(known, f"{url} answered with {status}."), status=status)
+
+
+def _known_details(details: Any) -> dict[str, Any]:
+    """Of a refusal's details those that a worker acts on: numbers and names of fields, never a sentence."""
+    if not isinstance(details, dict):
+        return {}
+    return {name: details[name] for name in ("newest", "attempt", "retry_after") if type(details.get(name)) is int}
+
+
+def read_answer(response: httpx.Response, url: str, *, words: bool = False) -> dict[str, Any]:
+    """The JSON object of an answer. Raises HubError with the catalogue's words; a foreign text is never repeated."""
     try:
         data = response.json() if response.content else {}
     except ValueError:
         data = None
     if response.is_success and isinstance(data, dict):
         return data
-    if isinstance(data, dict) and isinstance(data.get("code"), str):
-        code = data["code"] if data["code"] in CATALOGUE else "CL-1999"
-        error = AppError(code, data.get("message"), data.get("remedy"), details=data.get("details") or {})
-        raise HubError(error, status=response.status_code, own=data["code"] in CATALOGUE)
-    if response.status_code >= 500:
-        raise HubError(AppError("CL-1434", f"{url} answered with {response.status_code}."), status=response.status_code)
-    raise HubError(AppError("CL-1433", f"{url} answered with {response.status_code}."), status=response.status_code)
+    raise _refusal(data, response.status_code, url, words=words)
 
 
 def _clock_of(response: httpx.Response) -> datetime | None:

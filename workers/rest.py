@@ -55,7 +55,7 @@ class RestClient:
             with self._http.stream("GET", PREFIX + path, headers=self._headers, timeout=300.0) as response:
                 if not response.is_success:
                     response.read()
-                    read_answer(response, self._url)
+                    read_answer(response, self._url, words=True)
                 with partial.open("wb") as file:
                     for chunk in response.iter_bytes(CHUNK):
                         file.write(chunk)
@@ -73,4 +73,4 @@ class RestClient:
             raise HubError(network_error(error, self._url)) from None
         if response.is_success and response.headers.get("content-type", "").startswith("application/json"):
             return response.json()
-        return read_answer(response, self._url)
+        return read_answer(response, self._url, words=True)

@@ -180,6 +180,11 @@ HELP: dict[str, ErrorHelp] = {
         "The hub met an error of its own or is being restarted.",
         "Nothing is lost: the worker keeps what it has to say and tries again.",
     ),
+    "CL-1436": ErrorHelp(
+        "The hub names an address or a file outside its own API",
+        "A worker fetches only from its hub, below the hub's API, and no more than the contract leaves room for.",
+        "Nothing was fetched. Tell the hub's administrator: a hub of this version never asks for that.",
+    ),
     "CL-1440": ErrorHelp(
         "The worker is already running",
         "Another process of this worker holds its folder.",

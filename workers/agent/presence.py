@@ -12,6 +12,7 @@ from datetime import datetime
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
 
+from splitcore.bounds import plain_line
 from workers.contracts import SOCKET_PATH, Beat, Hello, Lane, Wake
 from workers.hub import Signer
 from workers.network import socket_address, tls_context
@@ -100,7 +101,7 @@ class Presence:
             if message.get("type") == "wake":
                 self._on_wake(Wake.model_validate(message).reason)
             elif message.get("type") == "refused":
-                log.warning("the hub refused the connection: %s %s", message.get("code"), message.get("message"))
+                log.warning("the hub refused the connection: %s", plain_line(str(message.get("code"))))
                 if message.get("code") == "CL-1406":
                     self._signer.follow(datetime.fromisoformat(message["details"]["hub_time"]))
         except (ValueError, KeyError, TypeError, AttributeError):

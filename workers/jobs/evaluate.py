@@ -9,12 +9,11 @@ Shapes: B rows, L tokens, V vocabulary.
 from __future__ import annotations
 
 import math
-import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import torch
@@ -42,6 +41,7 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 BATCH = 16
 ROWS = 512  # at most so many held-out rows are measured
 NEW_TOKENS = 256
+_ADAPTER_BYTES = 64 << 20
 MEMORY_FACTOR = 1.5  # bytes needed for a byte of weights
 # How far the loss may lie from what the split model reported, by the coarsest number format on the wire.
 TOLERANCE = {
@@ -140,9 +140,10 @@ def _base(model: RegisteredModel, manifest: Manifest) -> Check:
 def fetch_adapter(setting: JobSetting) -> Path:
     """Download the archive, compare its hash and unpack the two files that PEFT reads. Raises AppError CL-1703."""
     assignment, archive = setting.spec.assignment, setting.folder.out / "adapter.zip"
+    most = _ADAPTER_BYTES + 2 * setting.base_model().bytes  # no adapter is larger than its model, but for a tiny one's
     client = HubClient.of(setting.home, setting.worker)
     try:
-        digest = client.download(assignment.adapter_url, archive)
+        digest = client.download(assignment.adapter_url, archive, most_bytes=most)
     finally:
         client.close()
     if digest != assignment.adapter_sha256:
@@ -153,10 +154,19 @@ def fetch_adapter(setting: JobSetting) -> Path:
         with zipfile.ZipFile(archive) as opened:
             for name in FILES:  # by name: nothing else of the archive is unpacked
                 with opened.open(_member(opened, name)) as source, (target / name).open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
+                    _copy(source, out, most)
     except (zipfile.BadZipFile, KeyError, StopIteration) as error:
         raise AppError("CL-1703", f"The archive is not an adapter ({type(error).__name__}).") from None
     return target
+
+
+def _copy(source: IO[bytes], out: IO[bytes], most: int) -> None:
+    """Unpack at most so many bytes, whatever the archive says of its size. Raises AppError CL-1703."""
+    while chunk := source.read(1 << 20):
+        most -= len(chunk)
+        if most < 0:
+            raise AppError("CL-1703", "The archive unpacks to more than an adapter of this model can have.")
+        out.write(chunk)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
