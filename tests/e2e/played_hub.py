@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from playwright.sync_api import Browser, Page
+
 from processes.children import end_child, start_child
 from processes.redis_server import RedisServer, free_port
 from tests.stack import wait_for
@@ -58,6 +60,19 @@ class Hub:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+def enter(hub: Hub, browser: Browser, seeded: dict[str, Any], *, scheme: str = "light", width: int = 1280) -> Page:
+    """A browser of its own, in which a played person is signed in."""
+    size: Any = {"width": width, "height": 900}
+    context = browser.new_context(base_url=hub.url, viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto("/accounts/login/")
+    page.locator("[name='login']").fill(seeded["email"])
+    page.locator("[name='password']").fill(seeded["password"])
+    page.locator("form:has([name='login']) button[type='submit']").click()
+    page.wait_for_url("**/home*")
+    return page
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 `world NAME` makes a run that three workers have taken up, `crowd COUNT` many, with people's sessions;
 `steps RUN FIRST LAST` reports those steps of every worker;
+`draft NAME` makes a draft, its engineer, and a site whose policy wants two tail layers;
+`finish RUN` ends the run with an evaluation of each data organisation;
 `fail RUN` ends the run by a full disk at the second data organisation.
 """
 
@@ -23,7 +25,7 @@ from django.utils import timezone  # noqa: E402
 from webapp.orgs.models import Role  # noqa: E402
 from webapp.orgs.tests.factories import PASSWORD, member  # noqa: E402
 from webapp.runs.lifecycle import participant_beat, participant_exit  # noqa: E402
-from webapp.runs.models import Participant, Run  # noqa: E402
+from webapp.runs.models import Participant, Run, RunState  # noqa: E402
 from webapp.runs.tests import factories as make  # noqa: E402
 from webapp.telemetry.services import records_store  # noqa: E402
 from workers.contracts import ErrorInfo, Exit, TelemetryBatch, TelemetryRecord  # noqa: E402
@@ -34,6 +36,26 @@ def world(name: str) -> dict[str, str]:
     w = make.started(run_config=make.config(training={"steps": 60}), prefix=f"{name} ")
     user = member(w.organisations[0], Role.STEWARD, email=f"watcher@{name}.example")
     return {"run": w.run.id, "email": user.email, "password": PASSWORD}
+
+
+def draft(name: str) -> dict[str, str]:
+    """A draft, and an engineer who configures it."""
+    w = make.world(prefix=f"{name} ")
+    w.workers[1].policy = {"topologies": ["u_shape"], "min_head_layers": 1, "min_tail_layers": 2}
+    w.workers[1].save()
+    user = member(w.organisations[0], Role.ENGINEER, email=f"engineer@{name}.example")
+    return {"run": w.run.id, "email": user.email, "password": PASSWORD}
+
+
+def finish(run_id: str) -> dict[str, str]:
+    """The run is done, and measured."""
+    run = Run.objects.get(pk=run_id)
+    parties = run.participants.filter(role="client").values_list("party", flat=True)
+    result = {"base_loss": 4.0, "base_exact_match": 0.1, "loss": 2.0, "exact_match": 0.6, "rows": 9, "tokens": 90}
+    run.summary = {**run.summary, "evaluation": dict.fromkeys(parties, result)}
+    run.state, run.ended_at = RunState.DONE, timezone.now()
+    run.save()
+    return {"state": run.state}
 
 
 def crowd(count: str) -> dict[str, list[dict[str, str]]]:
@@ -101,9 +123,11 @@ def fail(run_id: str) -> dict[str, str]:
     return {"state": Run.objects.get(pk=run_id).state}
 
 
+COMMANDS = {"world": world, "draft": draft, "crowd": crowd, "steps": steps, "finish": finish, "fail": fail}
+
 if __name__ == "__main__":
     for line in sys.stdin:
         command, *words = line.split()
-        answer = {"world": world, "crowd": crowd, "steps": steps, "fail": fail}[command](*words)
+        answer = COMMANDS[command](*words)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

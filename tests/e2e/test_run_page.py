@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.played_hub import Hub, played_hub
+from tests.e2e.played_hub import Hub, enter, played_hub
 from tests.stack import wait_for
 
 
@@ -21,12 +21,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 def watch(hub: Hub, browser: Browser, seeded: dict[str, Any]) -> Page:
     """A browser of its own, signed in, on the run's page."""
-    page = browser.new_context(base_url=hub.url, viewport={"width": 1280, "height": 900}).new_page()
-    page.goto("/accounts/login/")
-    page.locator("[name='login']").fill(seeded["email"])
-    page.locator("[name='password']").fill(seeded["password"])
-    page.locator("form:has([name='login']) button[type='submit']").click()
-    page.wait_for_url("**/home*")
+    page = enter(hub, browser, seeded)
     page.goto(f"/runs/{seeded['run']}")
     return page
 
