@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from demo.launch.groups import DemoError
 from demo.launch.runs import approve_by_all, launch
 from splitcore.errors import CATALOGUE
 from tests.integration.conftest import CanarySite
@@ -180,7 +181,8 @@ def test_a_contract_that_a_site_forbids_is_refused_there_and_nothing_starts(stac
         assert verdict["accepted"] is False
         [refusal] = verdict["refusals"]
         assert refusal["field"] == "split.head_layers"
-        approve_by_all(stage, run)
+        with pytest.raises(DemoError, match="CL-1509"):
+            approve_by_all(stage, run)
         found = run_of(stage, run)
         assert found["state"] == "awaiting_approval"
         assert {part["attempt"] for part in found["participants"]} == {0}

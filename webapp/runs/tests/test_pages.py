@@ -117,6 +117,8 @@ def test_the_contract_page_shows_the_command_that_a_site_has_to_run(client):
     client.force_login(w.approvers[1])
     page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
     assert f"<code>{command}</code>" in page
+    assert f"{w.workers[1].name} does not trust a certificate of this contract yet" in page
+    assert "change it, and ask again" not in page
     assert "Waiting for the site" in page
 
 

@@ -16,7 +16,7 @@ from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, why_not
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
-from webapp.runs.models import ApprovalState, Run, RunState
+from webapp.runs.models import ApprovalState, Participant, Run, RunState
 from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
 from webapp.runs.selectors import inbox_for, run_get_for
 from webapp.runs.services import approval_decide
@@ -30,19 +30,25 @@ def party_columns(document: ContractDocument) -> list[Party]:
     return [Party(p.organisation, p.role.value, p.receives_adapter) for p in document.participants]
 
 
+def _why_refused(parts: list[Participant]) -> str:
+    """Why nobody can approve yet, and whose turn it is; empty where no worker refuses."""
+    names = ", ".join(dict.fromkeys(part.worker.name for part in parts))
+    if parts and all(part.only_lacks_trust for part in parts):
+        return f"{names} does not trust a certificate of this contract yet. Its operator finds the command below."
+    return f"The site policy of {names} refuses this contract: change it, and ask again." if parts else ""
+
+
 def _decisions(request: MemberRequest, run: Run) -> list[dict[str, object]]:
     """Each organisation's word, and whether this person may give it."""
     mine = {organisation.id for organisation in approvable_organisations(request.user, run)}
     rows = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation", "decided_by")
     waiting = run.state == RunState.AWAITING
-    refusing = ", ".join(dict.fromkeys(part.worker.name for part in refusing_parts(run)))
+    refused = _why_refused(refusing_parts(run))
     return [
         {
             "approval": row,
             "can": waiting and row.state == ApprovalState.PENDING and row.organisation_id in mine,
-            "refused": f"The site policy of {refusing} refuses this contract: change it, and ask again."
-            if refusing
-            else "",
+            "refused": refused,
             "why": why_not(request.user, Action.APPROVE_RUN, row.organisation)
             if waiting and row.state == ApprovalState.PENDING and row.organisation == request.organisation
             else "",
