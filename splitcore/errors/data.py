@@ -115,4 +115,14 @@ HELP: dict[str, ErrorHelp] = {
         "A column's name begins like a spreadsheet's formula (=, +, -, @), and names are shown to other organisations.",
         "Rename the column and add the file again.",
     ),
+    "CL-1227": ErrorHelp(
+        "The file takes more memory than a check may use",
+        "One of its rows, pages or columns unpacks to very much, or it has very many rows.",
+        "Split the file into several, or write it again with shorter rows and smaller row groups.",
+    ),
+    "CL-1228": ErrorHelp(
+        "The check of the file took too long",
+        "It went on for longer than a check may take on this machine.",
+        "Split the file into several, or add it with `cutlayer worker data add` on the machine itself.",
+    ),
 }

@@ -185,10 +185,12 @@ def stage(
     tokenizer: str = "",
     on_rows: Callable[[int], None] | None = None,
     quota_bytes: int | None = None,
+    staged_id: str = "",
 ) -> Report:
     """Check `path` (and a held-out file) row by row and write the canonical rows into a new folder of `staging`.
 
     `key` is the site's own 32 bytes; `on_rows` is told how far the check is; the rows may take `quota_bytes`.
+    `staged_id` names the folder, where the caller has chosen it.
     Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
     """
     source = detect_source(path, name)
@@ -197,7 +199,7 @@ def stage(
     if mapping is None:
         raise AppError("CL-1215", details={"columns": columns})
     form = check_mapping(mapping, columns)
-    staged_id = secrets.token_hex(8)
+    staged_id = staged_id or secrets.token_hex(8)
     folder = staging / staged_id
     report = Report(staged_id, source, form, columns, dict(mapping), tokenizer=tokenizer)
     meter = LengthMeter(model_folder) if model_folder is not None else None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TextIO
 
 from splitcore.errors import AppError
 
@@ -15,6 +15,9 @@ Source = Literal["jsonl", "csv", "parquet"]
 MAX_ROW_BYTES = 8 * 1024 * 1024
 MAX_RATIO = 100  # of what a compressed table unpacks to and its size on the disk
 BATCH_ROWS = 64
+_BATCH_BYTES = 1 << 25  # of a table's rows that are unpacked at a time, as far as its own figures are true
+_PAGE_BUFFER = 1 << 20
+_ROW_OVERHEAD = 64  # bytes that a column takes beside a value
 SUFFIXES: dict[str, Source] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -108,27 +111,53 @@ def _is_text(values: object) -> bool:
     return True
 
 
+class _CsvLines:
+    """The lines of a CSV file for its reader. A row's lines together are bounded, quoted line breaks or not."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._fed = file, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(MAX_ROW_BYTES + 1)
+        self._fed += len(line)
+        if self._fed > MAX_ROW_BYTES:
+            raise csv.Error("a row is too long")
+        if not line:
+            raise StopIteration
+        return line
+
+    def row_ended(self) -> None:
+        """What was fed has become a row."""
+        self._fed = 0
+
+
 def _read_csv(path: Path) -> Iterator[Line]:
     """CSV with a header. Undecodable bytes are a problem of their row; an endless row one of the file."""
     csv.field_size_limit(MAX_ROW_BYTES)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         sample = file.read(16_384)
         file.seek(0)
+        lines = _CsvLines(file)
         try:
             dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=",;\t|")
-            reader = csv.reader(file, dialect, strict=True)
+            reader = csv.reader(lines, dialect, strict=True)
             header = next(reader, None)
+            lines.row_ended()
             if not header or len(set(header)) != len(header):
                 raise AppError("CL-1224", "The first line of the CSV file is not a header with distinct names.")
-            yield from _csv_rows(reader, header)
+            yield from _csv_rows(reader, header, lines)
         except csv.Error:
             raise AppError(
                 "CL-1224", "The CSV file cannot be read: a row is too long or its quotes do not match."
             ) from None
 
 
-def _csv_rows(reader: Any, header: list[str]) -> Iterator[Line]:
+def _csv_rows(reader: Any, header: list[str], lines: _CsvLines) -> Iterator[Line]:
     for cells in reader:
+        lines.row_ended()
         number = reader.line_num
         if not cells:
             continue
@@ -145,15 +174,34 @@ def _read_parquet(path: Path) -> Iterator[Line]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_PAGE_BUFFER) as file:
             _check_ratio(file.metadata, path.stat().st_size)
-            number = 0
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Line(number, values)
+            yield from _table_rows(file)
+    except MemoryError:  # pyarrow's own is one of its exceptions too
+        raise
     except (pyarrow.ArrowException, OSError):
         raise AppError("CL-1224", "The Parquet file is damaged or cannot be read.") from None
+
+
+def _table_rows(file: Any) -> Iterator[Line]:
+    """A table's rows, one group after another, so many at a time as a batch may take."""
+    number = 0
+    for place in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(place)
+        row_bytes = group.total_byte_size // max(1, group.num_rows)
+        size = max(1, min(BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
+        for batch in file.iter_batches(batch_size=size, row_groups=[place], use_threads=False):
+            rows = batch.to_pylist() if batch.nbytes <= MAX_ROW_BYTES else None
+            for one in range(batch.num_rows):
+                number += 1
+                yield _table_row(number, batch.slice(one, 1)) if rows is None else Line(number, rows[one])
+
+
+def _table_row(number: int, row: Any) -> Line:
+    """One row; its texts are not made where they are too long. Its size is told before."""
+    if row.nbytes > MAX_ROW_BYTES + _ROW_OVERHEAD * row.num_columns:
+        return Line(number, None, "CL-1212")
+    return Line(number, row.to_pylist()[0])
 
 
 def _check_ratio(metadata: Any, size: int) -> None:

@@ -12,11 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.console import access
-from workers.console.checking import check_of, start_check
+from workers.console.checking import check_of, columns_of_file, start_check
 from workers.console.site import site
 from workers.contracts import DatasetMetadata
-from workers.data.ingest import NAME, columns_of
-from workers.data.readers import detect_source
+from workers.data.ingest import NAME
 from workers.data.register import register
 from workers.data.rows import guess_mapping
 from workers.data.store import StoredDataset
@@ -115,9 +114,7 @@ def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
 def columns(request: HttpRequest, upload_id: str) -> HttpResponse:
     """The columns of a finished upload, and the mapping that suggests itself."""
     name = _own_upload(request, upload_id).name
-    path = site().uploads.finished(upload_id)
-    source = detect_source(path, name)
-    found = columns_of(path, source)
+    source, found = columns_of_file(site().uploads.finished(upload_id), name)
     return JsonResponse({"source": source, "columns": found, "mapping": guess_mapping(found)})
 
 
