@@ -262,6 +262,14 @@ class Assignment(HubMessage):
     certificates: list[Pem] = Field(default_factory=list, max_length=64)
 
 
+class ChainHead(HubMessage):
+    """Where the hub's audit chain ends: every worker keeps the highest that it was told (workers/witness.py)."""
+
+    epoch: Short = ""  # another one after each restore of the hub from a backup
+    sequence: Count = 0
+    head: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""  # the entry's hash
+
+
 class Assignments(HubMessage):
     """The whole list; what is not in it is no longer this worker's business."""
 
@@ -269,6 +277,7 @@ class Assignments(HubMessage):
     hub_time: Moment
     # runs of this worker that are over for good: their checkpoints may go
     settled: list[Short] = Field(default_factory=list, max_length=200)
+    chain: ChainHead | None = None
 
 
 # A refusal with this field alone is none: the site approves contracts itself, and its people have not done so yet.

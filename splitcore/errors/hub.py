@@ -35,6 +35,21 @@ HELP: dict[str, ErrorHelp] = {
         "The disk of the hub takes no more: it is full, over its quota, or fails.",
         "Free space on the hub's machine. Workers keep what they have to report, and send it again by themselves.",
     ),
+    "CL-1921": ErrorHelp(
+        "A backup or a restore would overwrite something",
+        "A file, a hub with content, or a hub that runs is in the place that the backup or the restore was to take.",
+        "Stop the hub. `restore --replace` moves a hub with content aside; nothing is deleted.",
+    ),
+    "CL-1922": ErrorHelp(
+        "The backup cannot be used",
+        "The file is damaged, cut off, of another format, or of a hub on another kind of database.",
+        "Take another backup. Nothing was changed.",
+    ),
+    "CL-1923": ErrorHelp(
+        "PostgreSQL's own programs failed",
+        "Backups of a hub on PostgreSQL are made by pg_dump and restored by pg_restore, which are missing or refused.",
+        "Install PostgreSQL's client programs, of the server's version or newer, on PATH; then try again.",
+    ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",
         "The program met a condition that it has no code for.",

@@ -31,3 +31,16 @@ class AuditEntry(models.Model):
     def phrase(self) -> str:
         """The action in words: "run approved"."""
         return self.action.replace(".", " ").replace("_", " ")
+
+
+class Restoration(models.Model):
+    """The hub was restored from a backup: its chain went back to this entry, and a new epoch began."""
+
+    number = models.BigAutoField(primary_key=True)
+    epoch = models.CharField(max_length=32, unique=True)
+    at = models.DateTimeField(auto_now_add=True)
+    sequence = models.BigIntegerField()
+    head = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return self.epoch

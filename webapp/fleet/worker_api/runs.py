@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store, tokenizer_store
+from webapp.audit.witness import chain_head
 from webapp.core.streaming import file_response
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
@@ -34,9 +35,9 @@ _CHUNK_BYTES = 1 << 20
 def assignments(request: WorkerRequest) -> HttpResponse:
     """Everything that the worker has to do now; nothing before it is confirmed."""
     if request.worker.state != "active":
-        return answer(Assignments(assignments=[], hub_time=timezone.now()))
+        return answer(Assignments(assignments=[], hub_time=timezone.now(), chain=chain_head()))
     parts, settled = lifecycle.assignments_for(request.worker), lifecycle.settled_for(request.worker)
-    return answer(Assignments(assignments=parts, settled=settled, hub_time=timezone.now()))
+    return answer(Assignments(assignments=parts, settled=settled, hub_time=timezone.now(), chain=chain_head()))
 
 
 @signed_by_worker()

@@ -1,0 +1,158 @@
+"""A hub in one file: its database, its media and its keys, with a manifest of hashes; and a hub out of such a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from django.conf import settings
+from django.utils import timezone
+
+from processes.private_files import private_folder
+from splitcore.errors import AppError
+from webapp.core.databases import NAMES, database_dump, engine
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_CHUNK = 1 << 20
+_PARTS = ("media", "keys", "secret_key")  # of the hub's folder; logs, mails and queues are not kept
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds: `files` is name → SHA-256; `sequence` and `head` are where its audit chain ends."""
+
+    made_at: str
+    version: str
+    engine: str
+    sequence: int
+    head: str
+    format: int = FORMAT
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def backup_write(out: Path, *, sequence: int, head: str) -> Manifest:
+    """Write a backup, whole or not at all, for its owner alone. Raises AppError CL-1921, CL-1923."""
+    if out.exists():
+        raise AppError("CL-1921", f"{out} exists already.", "Choose another name; a backup never overwrites one.")
+    var_dir = Path(settings.VAR_DIR)
+    draft = out.with_name(f".{out.name}.partial")
+    work = private_folder(var_dir / ".backup")
+    try:
+        dump = work / NAMES[engine()]
+        database_dump(dump)  # first: files that a row names are there when the row is
+        files: dict[str, str] = {}
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
+            for name, path in [(dump.name, dump), *_files(var_dir)]:
+                files[name] = _add(archive, name, path)
+            manifest = Manifest(
+                timezone.now().isoformat(), settings.CUTLAYER_VERSION, engine(), sequence, head, files=files
+            )
+            _add_bytes(archive, MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+            raw.flush()
+            os.fsync(raw.fileno())
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+def backup_read(path: Path, folder: Path) -> Manifest:
+    """Unpack a backup into an empty folder and check every hash. Raises AppError CL-1922."""
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            manifest = _manifest(archive)
+            members = {member.name: member for member in archive.getmembers() if member.isfile()}
+            if members.keys() != {*manifest.files, MANIFEST}:
+                raise AppError("CL-1922", f"{path.name} does not hold the files that its manifest names.")
+            for name, digest in manifest.files.items():
+                source = archive.extractfile(members[name])
+                if source is None or _unpack(source, folder / _safe(name)) != digest:
+                    raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
+    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
+        raise AppError("CL-1922", f"{path.name} cannot be read as a backup ({type(error).__name__}).") from None
+    if manifest.engine != engine():
+        raise AppError("CL-1922", f"{path.name} is of a hub on {manifest.engine}, this one is on {engine()}.")
+    return manifest
+
+
+def folder_replace(staged: Path, aside: Path) -> None:
+    """Put the unpacked media and keys into the hub's folder; what was there is moved aside, never deleted."""
+    var_dir = Path(settings.VAR_DIR)
+    for part in _PARTS:
+        if (var_dir / part).exists():
+            (var_dir / part).rename(private_folder(aside) / part)
+        if (staged / part).exists():
+            (staged / part).rename(var_dir / part)
+
+
+def _manifest(archive: tarfile.TarFile) -> Manifest:
+    member = archive.extractfile(MANIFEST)
+    manifest = Manifest(**json.loads(member.read() if member else b""))
+    if manifest.format != FORMAT:
+        raise AppError("CL-1922", f"The backup has the format {manifest.format}; this version reads {FORMAT}.")
+    return manifest
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.parts[0] not in {*_PARTS, *NAMES.values()}:
+        raise ValueError(name)
+    return path
+
+
+def _files(var_dir: Path) -> Iterator[tuple[str, Path]]:
+    for part in _PARTS:
+        root = var_dir / part
+        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                yield path.relative_to(var_dir).as_posix(), path
+
+
+def _add(archive: tarfile.TarFile, name: str, path: Path) -> str:
+    """Add a file as it is now, hashed on its way; one that grows meanwhile is cut at the size that it had."""
+    with path.open("rb") as file:
+        info = archive.gettarinfo(arcname=name, fileobj=file)
+        info.mode, info.uid, info.gid, info.uname, info.gname = 0o600, 0, 0, "", ""
+        reader = _Hashing(file)
+        archive.addfile(info, reader)  # type: ignore[arg-type]  # it reads and nothing else
+    return reader.digest.hexdigest()
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), 0o600
+    archive.addfile(info, io.BytesIO(content))
+
+
+def _unpack(source: IO[bytes], target: Path) -> str:
+    private_folder(target.parent)
+    digest = hashlib.sha256()
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+class _Hashing:
+    """A file whose content is hashed as it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's."""
+        chunk = self._file.read(size)
+        self.digest.update(chunk)
+        return chunk

@@ -1,0 +1,176 @@
+"""A hub goes into one file and comes out of it as it was, on SQLite and on PostgreSQL; nothing is overwritten."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from processes.postgres_server import postgres_url
+from splitcore.errors import AppError
+from webapp.core.backups import backup_read
+from webapp.core.folder import only_one
+
+pytestmark = pytest.mark.skipif(
+    "CUTLAYER_TEST_DATABASE_URL" in os.environ, reason="processes of their own, on both databases, run once"
+)
+LOOK = """
+import io
+import json
+from django.contrib.sessions.models import Session
+from webapp.audit.models import AuditEntry
+from webapp.audit.selectors import verify_chain
+from webapp.audit.witness import chain_head
+from webapp.orgs.models import Organisation
+from webapp.fleet.hub_key import hub_public_key_pem
+restored = AuditEntry.objects.filter(action="hub.restored").first()
+print(json.dumps({
+    "names": sorted(Organisation.objects.values_list("name", flat=True)), "ok": verify_chain().ok,
+    "chain": chain_head().model_dump(), "key": hub_public_key_pem(), "sessions": Session.objects.count(),
+    "restored": restored and restored.details,
+}))
+"""
+LATER = """
+from django.contrib.sessions.backends.db import SessionStore
+from webapp.accounts.models import User
+from webapp.orgs.services import organisation_create
+organisation_create(actor=User.objects.first(), name="Came later", kind="data")
+SessionStore().create()
+"""
+
+
+@dataclass
+class Hub:
+    """A hub's folder, and its command line in processes of their own."""
+
+    folder: Path
+    database: str = ""
+
+    def manage(self, *arguments: str, ok: bool = True) -> str:
+        keep = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+        environment = {**keep, "CUTLAYER_VAR_DIR": str(self.folder), "CUTLAYER_LOG_LEVEL": "ERROR"}
+        if self.database:
+            environment["DATABASE_URL"] = self.database
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.BASE_DIR)
+        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def look(self) -> dict:
+        return json.loads(self.manage("shell", "--no-imports", "-c", LOOK).strip().splitlines()[-1])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
+    """A hub with the demo's organisations and a file of media, not running."""
+    if request.param == "sqlite":
+        yield filled(Hub(tmp_path / "hub"))
+        return
+    with postgres_url() as url:
+        yield filled(Hub(tmp_path / "hub", url))
+
+
+def filled(hub: Hub) -> Hub:
+    hub.manage("migrate", "-v", "0")
+    hub.manage("demo_seed")
+    media = hub.folder / "media" / "adapters" / "run_1"
+    media.mkdir(parents=True)
+    (media / "joint.zip").write_bytes(b"adapter" * 1000)
+    return hub
+
+
+def test_a_hub_comes_back_as_it_was_and_says_so(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "hub.backup"
+    hub.manage("backup", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = hub.look()
+    hub.manage("shell", "--no-imports", "-c", LATER)
+    lost = hub.look()
+    assert "Came later" in lost["names"]
+    (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").write_bytes(b"other")
+    assert "CL-1921" in hub.manage("restore", str(file), ok=False)
+    assert hub.look()["names"] == lost["names"]
+
+    told = hub.manage("restore", str(file), "--replace")
+    after = hub.look()
+    assert after["names"] == before["names"]
+    assert (after["ok"], after["sessions"]) == (True, 0)
+    assert after["key"] == before["key"]
+    assert after["chain"]["epoch"] != before["chain"]["epoch"]
+    assert after["restored"]["sequence"] == before["chain"]["sequence"]
+    assert after["restored"]["lost_sequence"] == lost["chain"]["sequence"]
+    assert after["restored"]["lost_head"] == lost["chain"]["head"]
+    assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
+    aside = hub.folder / "replaced-hub"
+    assert str(aside) in told
+    assert (aside / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"other"
+    assert "CL-1921" in hub.manage("backup", str(file), ok=False)  # it would overwrite the first
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Path]:
+    """A hub on SQLite, and its backup."""
+    folder = tmp_path_factory.mktemp("small")
+    hub = filled(Hub(folder / "hub"))
+    hub.manage("backup", str(folder / "good.backup"))
+    return hub, folder / "good.backup"
+
+
+def test_a_running_hub_is_not_restored(small: tuple[Hub, Path]) -> None:
+    hub, file = small
+    with only_one(hub.folder):
+        assert "CL-1902" in hub.manage("restore", str(file), "--replace", ok=False)
+
+
+def test_a_new_folder_takes_a_backup_with_its_keys(small: tuple[Hub, Path], tmp_path: Path) -> None:
+    hub, file = small
+    other = Hub(tmp_path / "other")
+    other.manage("restore", str(file))
+    assert other.look()["key"] == hub.look()["key"]
+    assert (other.folder / "secret_key").read_text() == (hub.folder / "secret_key").read_text()
+    lax = [path for path in other.folder.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert not lax
+
+
+@pytest.mark.parametrize("harm", ["byte", "cut", "name", "text"])
+def test_a_backup_that_is_not_whole_is_refused_while_it_is_read(
+    small: tuple[Hub, Path], tmp_path: Path, harm: str
+) -> None:
+    _, file = small
+    bad = tmp_path / "bad.backup"
+    content = bytearray(file.read_bytes())
+    if harm == "byte":
+        content[content.index(b"adapteradapter")] ^= 1
+        bad.write_bytes(content)
+    elif harm == "cut":
+        bad.write_bytes(content[: len(content) // 2])
+    elif harm == "text":
+        bad.write_text("no backup")
+    else:
+        rename(file, bad, "media/adapters/run_1/joint.zip", "../../outside")
+    with pytest.raises(AppError) as raised:
+        backup_read(bad, tmp_path / "staged")
+    assert raised.value.code == "CL-1922"
+    assert not (tmp_path.parent / "outside").exists()
+
+
+def rename(source: Path, target: Path, old: str, new: str) -> None:
+    """A backup with another name for one of its files, in the manifest too."""
+    with tarfile.open(source) as read, tarfile.open(target, "w") as write:
+        for member in read.getmembers():
+            file = read.extractfile(member)
+            content = file.read() if file else b""
+            if member.name == "manifest.json":
+                content = content.replace(old.encode(), new.encode())
+            member.name, member.size = (new if member.name == old else member.name), len(content)
+
+            write.addfile(member, io.BytesIO(content))
