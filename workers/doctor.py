@@ -28,6 +28,7 @@ from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
 from workers.speed import find_speed, human_rate
 from workers.trust import TrustBook
+from workers.witness import Witness
 
 SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0  # seconds
 DISK_WARNING = 5 * 10**9
@@ -47,6 +48,7 @@ def run_checks(home: WorkerHome) -> list[Check]:
         _folder,
         _hub,
         _confirmed,
+        _audit_log,
         _versions,
         _storage,
         _memory,
@@ -63,6 +65,15 @@ def run_checks(home: WorkerHome) -> list[Check]:
         except AppError as error:
             checks.append(_failed(step.__name__.strip("_").capitalize(), error))
     return checks
+
+
+def _audit_log(home: WorkerHome, config: WorkerConfig) -> Check:
+    witness = Witness(home.root)
+    finding = witness.finding()
+    if finding is not None:
+        raise finding.error
+    kept = witness.kept()
+    return _ok("Hub's audit log", f"Seen up to entry {kept.sequence}." if kept else "Not seen yet.")
 
 
 def _ok(name: str, detail: str = "") -> Check:

@@ -210,6 +210,21 @@ HELP: dict[str, ErrorHelp] = {
         "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
         "Make a token on the hub's page API tokens; set CUTLAYER_HUB to the hub's address and CUTLAYER_TOKEN to it.",
     ),
+    "CL-1446": ErrorHelp(
+        "The hub was restored from a backup",
+        "The hub's audit log went back to an earlier entry, and says so. What it recorded since the backup is gone.",
+        "Ask the hub's operator when and why; then run `cutlayer worker witness --accept` on the worker's machine.",
+    ),
+    "CL-1447": ErrorHelp(
+        "The hub's audit log lost entries",
+        "It ends before an entry that it has shown to this worker: its end was cut off, or an old state was put back.",
+        "Keep the worker's witness.json, ask the hub's operator, tell your partners; `cutlayer worker witness --accept`.",
+    ),
+    "CL-1448": ErrorHelp(
+        "The hub's audit log was rewritten",
+        "An entry has another hash than the one that it has shown to this worker.",
+        "Keep the worker's witness.json, ask the hub's operator, tell your partners; `cutlayer worker witness --accept`.",
+    ),
     "CL-1450": ErrorHelp(
         "The upload link is not valid",
         "The ticket in the link was not signed by this worker's hub for this worker, or there is none.",

@@ -23,7 +23,7 @@ from workers.agent.duty import Duty
 from workers.agent.presence import Presence
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
-from workers.contracts import WAKE_COPY, Check, Hello, PolicySummary
+from workers.contracts import WAKE_COPY, Assignments, Check, Hello, PolicySummary
 from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore
@@ -35,6 +35,7 @@ from workers.ledger.book import Book
 from workers.network import is_loopback
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
+from workers.witness import Witness
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
@@ -62,7 +63,9 @@ class Agent:
         self._sender = Sender(self._spool, self._hub, self._duty.desire)
         self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
-        self._watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
+        self._witness = Witness(home.root)
+        watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
+        self._watched = (*watched, self._witness.finding_file)
 
     async def run(self, console: uvicorn.Server | None, sockets: list[socket.socket]) -> None:
         """Serve until TERM or INT. Raises AppError where the queue cannot be started."""
@@ -137,6 +140,7 @@ class Agent:
                     await asyncio.to_thread(self._duty.hold_all)
                 raise
             self._sender.faults.accepted()
+            await asyncio.to_thread(self._witness_chain, wanted)
             await asyncio.to_thread(self._duty.apply, wanted)
             with contextlib.suppress(HubError):
                 await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
@@ -147,6 +151,15 @@ class Agent:
             self._wake.clear()
 
         await self._forever("assignments", look, LOOK_SECONDS, rest)
+
+    def _witness_chain(self, wanted: Assignments) -> None:
+        """Keep the end of the hub's audit log. A hub that went back to a backup is asked again what it has."""
+        finding = self._witness.see(wanted.chain) if wanted.chain is not None else None
+        if finding is None:
+            return
+        log.warning("%s: %s", finding.error.code, finding.error.message)
+        for assignment in wanted.assignments:
+            self._spool.doubt(assignment.participant_id)
 
     async def _send_loop(self) -> None:
         async def send() -> None:

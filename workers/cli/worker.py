@@ -22,6 +22,8 @@ from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
+from workers.trust import TrustBook
+from workers.witness import Witness
 
 app = typer.Typer(no_args_is_help=True, help="This site's worker.")
 app.add_typer(model.app, name="model")
@@ -165,6 +167,43 @@ def rotate_key_command(home: HomeOption = None) -> None:
     config = rotate_key(WorkerHome.find(home))
     out.print(Text.assemble("New fingerprint: ", (fingerprint_groups(config.enrolment.fingerprint), "bold")))
     out.print(Text("Restart the worker if it is running."))
+
+
+@app.command()
+def witness(
+    home: HomeOption = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Go on with the chain that the hub shows now.")] = False,
+) -> None:
+    """Where the hub's audit log ended when this worker last looked, and whether it lost what it once had."""
+    memory = Witness(WorkerHome.find(home).root)
+    if accept and (taken := memory.accept()):
+        out.print(Text(f"Accepted: the hub's audit log goes on from entry {taken.sequence}."))
+    if finding := memory.finding():
+        show_error(finding.error)
+        raise typer.Exit(1)
+    kept = memory.kept()
+    out.print(Text(f"Entry {kept.sequence}, hash {kept.head}" if kept else "The hub's audit log was not seen yet."))
+
+
+@app.command()
+def trust(
+    fingerprints: Annotated[list[str], typer.Argument(help="64 hex digits each, in any grouping.")],
+    home: HomeOption = None,
+) -> None:
+    """Trust the certificates of other sites' workers, as told by their operators."""
+    folder = WorkerHome.find(home)
+    WorkerConfig.load(folder)
+    book = TrustBook.load(folder)
+    failed = False
+    for text in fingerprints:
+        try:
+            out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
+        except AppError as error:
+            show_error(error)
+            failed = True
+    book.save(folder)
+    if failed:
+        raise typer.Exit(1)
 
 
 def parse_ports(text: str) -> tuple[int, int]:

@@ -1,0 +1,88 @@
+"""The site's own memory of the hub's audit chain: a hub that loses its end, or writes it anew, is found out.
+
+Each look at the hub's list brings the chain's end (sequence, hash). This worker keeps the highest; the parties of a hub
+are so each other's witnesses. A hub that was restored from a backup says so by a new epoch; it is reported all the same,
+once, until a person of this site accepts the new chain.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from processes.private_files import replace_private
+from splitcore.errors import AppError
+from workers.contracts import ChainHead
+
+Loss = Literal["restored", "lost", "rewritten"]
+_CODES: dict[Loss, str] = {"restored": "CL-1446", "lost": "CL-1447", "rewritten": "CL-1448"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with the chain that the hub shows now, given the one that it showed before."""
+
+    kind: Loss
+    kept: ChainHead
+    shown: ChainHead
+
+    @property
+    def error(self) -> AppError:
+        """As a person reads it."""
+        return AppError(
+            _CODES[self.kind],
+            f"The hub's audit log ended at entry {self.kept.sequence} ({self.kept.head[:12]}); now it shows entry"
+            f" {self.shown.sequence} ({self.shown.head[:12] or 'none'}).",
+        )
+
+
+class Witness:
+    """What this worker was told, in two small files: the highest end, and what it found."""
+
+    def __init__(self, root: Path) -> None:
+        self._kept, self.finding_file = root / "witness.json", root / "witness_finding.json"
+
+    def kept(self) -> ChainHead | None:
+        """The highest end that the hub has shown."""
+        return ChainHead.model_validate_json(self._kept.read_bytes()) if self._kept.exists() else None
+
+    def finding(self) -> Finding | None:
+        """What no person has accepted yet."""
+        if not self.finding_file.exists():
+            return None
+        told = json.loads(self.finding_file.read_bytes())
+        return Finding(told["kind"], ChainHead(**told["kept"]), ChainHead(**told["shown"]))
+
+    def see(self, shown: ChainHead) -> Finding | None:
+        """Compare with what was kept; returns a finding that is new. Nothing is kept while one waits for a person."""
+        kept = self.kept()
+        if self.finding_file.exists():
+            return None
+        kind = _loss(kept, shown) if kept is not None else None
+        if kept is None or kind is None:
+            if kept != shown:
+                replace_private(self._kept, shown.model_dump_json().encode())
+            return None
+        finding = Finding(kind, kept, shown)
+        told = {**asdict(finding), "kept": kept.model_dump(), "shown": shown.model_dump()}
+        replace_private(self.finding_file, json.dumps(told).encode())
+        return finding
+
+    def accept(self) -> ChainHead | None:
+        """A person of this site accepts the chain that the hub shows now: it is kept from here on."""
+        finding = self.finding()
+        if finding is None:
+            return None
+        replace_private(self._kept, finding.shown.model_dump_json().encode())
+        self.finding_file.unlink()
+        return finding.shown
+
+
+def _loss(kept: ChainHead, shown: ChainHead) -> Loss | None:
+    if shown.epoch != kept.epoch:
+        return "restored"
+    if shown.sequence < kept.sequence:
+        return "lost"
+    return "rewritten" if shown.sequence == kept.sequence and shown.head != kept.head else None
