@@ -1,8 +1,8 @@
 """The site's own memory of the hub's audit chain: a hub that loses its end, or writes it anew, is found out.
 
-Each look at the hub's list brings the chain's end (sequence, hash). This worker keeps the highest; the parties of a hub
-are so each other's witnesses. A hub that was restored from a backup says so by a new epoch; it is reported all the same,
-once, until a person of this site accepts the new chain.
+Each look at the hub's list brings the chain's end (sequence, hash), of which this worker keeps the highest: the
+parties of a hub are each other's witnesses. A hub that was restored from a backup says so by a new epoch. It is reported
+all the same, once, until a person of this site accepts the new chain.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Witness:
     def see(self, shown: ChainHead) -> Finding | None:
         """Compare with what was kept; returns a finding that is new. Nothing is kept while one waits for a person."""
         kept = self.kept()
-        if self.finding_file.exists():
+        waiting = self.finding()
+        if waiting is not None and waiting.shown.epoch == shown.epoch:
             return None
         kind = _loss(kept, shown) if kept is not None else None
         if kept is None or kind is None:

@@ -218,12 +218,12 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1447": ErrorHelp(
         "The hub's audit log lost entries",
         "It ends before an entry that it has shown to this worker: its end was cut off, or an old state was put back.",
-        "Keep the worker's witness.json, ask the hub's operator, tell your partners; `cutlayer worker witness --accept`.",
+        "Keep the worker's witness.json; ask the hub's operator, tell partners; `cutlayer worker witness --accept`.",
     ),
     "CL-1448": ErrorHelp(
         "The hub's audit log was rewritten",
         "An entry has another hash than the one that it has shown to this worker.",
-        "Keep the worker's witness.json, ask the hub's operator, tell your partners; `cutlayer worker witness --accept`.",
+        "Keep the worker's witness.json; ask the hub's operator, tell partners; `cutlayer worker witness --accept`.",
     ),
     "CL-1450": ErrorHelp(
         "The upload link is not valid",

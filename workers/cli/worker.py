@@ -16,13 +16,12 @@ from processes.private_files import close_new_files
 from processes.redaction import redact_logs
 from workers.agent.spool import Spool
 from workers.cli import decide, model, policy
-from workers.cli.console import err, out, show_checks, show_json, show_table
+from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
 from workers.cli.ledger import ledger as ledger_command
 from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
-from workers.trust import TrustBook
 from workers.witness import Witness
 
 app = typer.Typer(no_args_is_help=True, help="This site's worker.")
@@ -183,27 +182,6 @@ def witness(
         raise typer.Exit(1)
     kept = memory.kept()
     out.print(Text(f"Entry {kept.sequence}, hash {kept.head}" if kept else "The hub's audit log was not seen yet."))
-
-
-@app.command()
-def trust(
-    fingerprints: Annotated[list[str], typer.Argument(help="64 hex digits each, in any grouping.")],
-    home: HomeOption = None,
-) -> None:
-    """Trust the certificates of other sites' workers, as told by their operators."""
-    folder = WorkerHome.find(home)
-    WorkerConfig.load(folder)
-    book = TrustBook.load(folder)
-    failed = False
-    for text in fingerprints:
-        try:
-            out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
-        except AppError as error:
-            show_error(error)
-            failed = True
-    book.save(folder)
-    if failed:
-        raise typer.Exit(1)
 
 
 def parse_ports(text: str) -> tuple[int, int]:
