@@ -1,8 +1,8 @@
 """The site's own memory of the hub's audit chain: a hub that loses its end, or writes it anew, is found out.
 
 Each look at the hub's list brings the chain's end (sequence, hash), of which this worker keeps the highest: the
-parties of a hub are each other's witnesses. A hub that was restored from a backup says so by a new epoch. It is reported
-all the same, once, until a person of this site accepts the new chain.
+parties of a hub are each other's witnesses. A hub that was restored from a backup says so by a new epoch. It is
+reported all the same, once, until a person of this site accepts the new chain.
 """
 
 from __future__ import annotations
