@@ -112,3 +112,8 @@ def test_the_page_of_a_held_run_says_why_and_whose_turn_it_is(w, client):
     page = client.get(f"/runs/{w.run.id}").content.decode()
     assert "is in quarantine" in page
     assert f"compute operator of {w.organisations[2].name}" in page
+    resume = f"/runs/{w.run.id}/resume"
+    assert resume not in page  # nobody but the worker's own people can let the run go on
+    Run.objects.filter(pk=w.run.pk).update(failure=None)
+    Worker.objects.filter(pk=w.workers[2].pk).update(state=WorkerState.ACTIVE)
+    assert resume in client.get(f"/runs/{w.run.id}").content.decode()

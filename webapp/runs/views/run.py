@@ -26,6 +26,7 @@ from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import diff
 from webapp.runs.lifecycle.failing import meets_again, mender_of
+from webapp.runs.lifecycle.quarantine import quarantined_part
 from webapp.runs.lifecycle.recovering import can_continue
 from webapp.runs.live.page import live_page
 from webapp.runs.models import Run, RunState
@@ -48,7 +49,8 @@ def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
         "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
         "can_pause": run.state in (RunState.TRAINING, RunState.RECOVERING) and can_stop_run(user, run),
         "can_resume": (run.state == RunState.PAUSED or (can_continue(run) and not meets_again(run)))
-        and can_start_run(user, run),
+        and can_start_run(user, run)
+        and quarantined_part(run) is None,
         "lower_rate": meets_again(run),
         "mender": mender_of(run),
         "can_restore": run.is_archived and can_edit_run(user, run),
