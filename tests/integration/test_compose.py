@@ -62,6 +62,7 @@ def test_commands_start_what_exists() -> None:
     assert "webapp.asgi:application" in SERVICES["hub"]["command"]
     assert "application = " in (REPO / "webapp" / "asgi.py").read_text()
     assert "exec celery -A webapp worker" in SERVICES["hub-tasks"]["command"]
+    assert "chmod -R go= $$CUTLAYER_VAR_DIR" in SERVICES["hub"]["command"], "as older versions left it"
     assert all("umask 077" in SERVICES[name]["command"] for name in ("hub", "hub-tasks"))
     for name in ("compute-worker", "data-worker"):
         command = shlex.split(SERVICES[name]["command"])
