@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +13,17 @@ from splitcore.data.rows import check_row
 from splitcore.errors import AppError
 from workers.jobs.errors import error_info
 
+OUT_OF_MEMORY = """
+import resource, torch
+from pathlib import Path
+from workers.jobs.errors import error_info
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28),) * 2)
+try:
+    torch.empty(1 << 30)
+except BaseException as error:
+    print(error_info(error).model_dump_json())
+"""
 CANARY = "CANARY-patient-4711"
 
 
@@ -70,3 +83,14 @@ class OutOfMemoryError(RuntimeError):
 )
 def test_an_error_has_its_number(error: BaseException, code: str) -> None:
     assert error_info(error).code == code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set from /proc")
+def test_real_memory_that_runs_out_on_a_processor_has_its_number() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=120, check=True
+    )
+    reported = json.loads(done.stdout)
+    assert reported["code"] == "CL-1521"
+    assert "allocate" not in done.stdout, "torch's own words stay here"
+    assert reported["remedy"]
