@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from splitcore.errors import AppError
@@ -14,12 +15,20 @@ from webapp.core.errors import headers_set, http_status
 from webapp.core.rest_body import BodyParser
 from webapp.datasets.api import router as datasets_router
 from webapp.fleet.api import router as fleet_router
+from webapp.openapi import DescribedAPI
 from webapp.orgs.api import router as orgs_router
 from webapp.projects.api import router as projects_router
 from webapp.runs.api import router as runs_router
 from webapp.telemetry.api import router as telemetry_router
 
-api = NinjaAPI(title="Cutlayer", version="1", urls_namespace="api", docs_url=None, parser=BodyParser())
+api = DescribedAPI(
+    title="Cutlayer",
+    version="1",
+    description="Split learning across organisations. Errors have one form; `/errors/CL-…` explains each code.",
+    urls_namespace="api",
+    docs_url=None,
+    parser=BodyParser(),
+)
 
 
 @api.exception_handler(AppError)
@@ -51,12 +60,18 @@ def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def answer_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Which field of the request is wrong, and how; what was sent is not repeated."""
-    fields = [
-        {"field": ".".join(map(str, one["loc"][2:] or one["loc"])), "problem": one["msg"]} for one in error.errors
-    ]
+    fields = [{"field": field_name(one["loc"]), "problem": one["msg"]} for one in error.errors]
     first = fields[0] if fields else {"field": "request", "problem": "not valid"}
     message = f"The request is not valid: {first['field']}: {first['problem']}."
     return answer_app_error(request, AppError("CL-1001", message, details={"fields": fields}))
+
+
+def field_name(location: Sequence[str | int]) -> str:
+    """The name by which the caller knows a field: without its place, and without our name for the body."""
+    where, *names = location
+    if where == "body":
+        names = names[1:]
+    return ".".join(map(str, names)) or str(where)
 
 
 api.add_router("", accounts_router)

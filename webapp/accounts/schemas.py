@@ -55,12 +55,3 @@ class TokenOut(Schema):
             last_used_at=token.last_used_at,
             revoked_at=token.revoked_at,
         )
-
-
-class ErrorOut(Schema):
-    """The one form of every error."""
-
-    code: str
-    message: str
-    remedy: str
-    details: dict[str, object]

@@ -7,7 +7,7 @@ from ninja import Router
 from webapp.accounts.api_auth import READ_AUTH, ApiRequest, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.fleet.enrolment import enrolment_token_create, enrolment_token_revoke
-from webapp.fleet.schemas import FingerprintIn, TokenIn, TokenOut, WorkerOut
+from webapp.fleet.schemas import EnrolmentTokenIn, EnrolmentTokenOut, FingerprintIn, WorkerOut
 from webapp.fleet.selectors import (
     enrolment_token_get_for,
     enrolment_tokens_visible_to,
@@ -26,14 +26,14 @@ def list_workers(request: ApiRequest) -> list[WorkerOut]:
     return [WorkerOut.of(worker) for worker in workers_visible_to(request.user).prefetch_related("models")]
 
 
-@router.get("/enrolment-tokens", auth=READ_AUTH, response=list[TokenOut])
-def list_enrolment_tokens(request: ApiRequest) -> list[TokenOut]:
+@router.get("/enrolment-tokens", auth=READ_AUTH, response=list[EnrolmentTokenOut])
+def list_enrolment_tokens(request: ApiRequest) -> list[EnrolmentTokenOut]:
     """The enrolment tokens, without their secrets."""
-    return [TokenOut.of(row) for row in enrolment_tokens_visible_to(request.user)[:100]]
+    return [EnrolmentTokenOut.of(row) for row in enrolment_tokens_visible_to(request.user)[:100]]
 
 
-@router.post("/enrolment-tokens", auth=TokenAuth(Scope.ADMIN), response={201: TokenOut})
-def create_enrolment_token(request: ApiRequest, payload: TokenIn) -> tuple[int, TokenOut]:
+@router.post("/enrolment-tokens", auth=TokenAuth(Scope.ADMIN), response={201: EnrolmentTokenOut})
+def create_enrolment_token(request: ApiRequest, payload: EnrolmentTokenIn) -> tuple[int, EnrolmentTokenOut]:
     """A token for one worker. Its secret is in this answer alone, so no Idempotency-Key can bring it back."""
     made = enrolment_token_create(
         actor=request.user,
@@ -42,14 +42,14 @@ def create_enrolment_token(request: ApiRequest, payload: TokenIn) -> tuple[int, 
         kind=payload.kind,
         labels=[label[:30] for label in payload.labels],
     )
-    return 201, TokenOut.of(made.row, token=made.secret, command=join_command(request, made.secret))
+    return 201, EnrolmentTokenOut.of(made.row, token=made.secret, command=join_command(request, made.secret))
 
 
-@router.post("/enrolment-tokens/{pub:token_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=TokenOut)
-def revoke_enrolment_token(request: ApiRequest, token_id: str) -> TokenOut:
+@router.post("/enrolment-tokens/{pub:token_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=EnrolmentTokenOut)
+def revoke_enrolment_token(request: ApiRequest, token_id: str) -> EnrolmentTokenOut:
     """Withdraw a token that was not used."""
     token = enrolment_token_get_for(user=request.user, token_id=token_id)
-    return TokenOut.of(enrolment_token_revoke(actor=request.user, token=token))
+    return EnrolmentTokenOut.of(enrolment_token_revoke(actor=request.user, token=token))
 
 
 @router.get("/{pub:worker_id}", auth=READ_AUTH, response=WorkerOut)

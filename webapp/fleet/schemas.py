@@ -78,7 +78,7 @@ def _plain(fact: Any) -> dict[str, Any]:
     return {name: getattr(fact, name) for name in ("name", "state", "word", "detail", "moment")}
 
 
-class TokenIn(Schema):
+class EnrolmentTokenIn(Schema):
     """Which worker is to join."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,59}$")
@@ -86,7 +86,7 @@ class TokenIn(Schema):
     labels: list[Word] = Field(default_factory=list, max_length=8)
 
 
-class TokenOut(Schema):
+class EnrolmentTokenOut(Schema):
     """An enrolment token; `token` and `command` are in the answer to its making alone."""
 
     id: str
@@ -100,7 +100,7 @@ class TokenOut(Schema):
     command: str | None = None
 
     @classmethod
-    def of(cls, row: EnrolmentToken, *, token: str | None = None, command: str | None = None) -> TokenOut:
+    def of(cls, row: EnrolmentToken, *, token: str | None = None, command: str | None = None) -> EnrolmentTokenOut:
         """The answer for a row."""
         return cls(
             id=row.pk,

@@ -121,7 +121,7 @@ def revoke(request: HttpRequest, invitation_id: str) -> InvitationOut:
     return InvitationOut.of(invitation_revoke(actor=user, invitation=found))
 
 
-@router.patch("/people/{pub:membership_id}", auth=ADMIN, response=MemberOut)
+@router.patch("/people/{pub:membership_id}/role", auth=ADMIN, response=MemberOut)
 def change_role(request: HttpRequest, membership_id: str, payload: RoleIn) -> MemberOut:
     """Give a member another role."""
     user = _caller(request).user

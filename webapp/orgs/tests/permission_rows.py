@@ -110,7 +110,7 @@ ROWS = [
         kind="api",
     ),
     Row(
-        "PATCH /api/v1/organisations/people/{membership_id}",
+        "PATCH /api/v1/organisations/people/{membership_id}/role",
         {"PATCH": admins(200, anonymous=401)},
         MEMBER,
         {"PATCH": {"role": "viewer"}},

@@ -123,7 +123,7 @@ ROWS = [
     _post("clone", DONE, _api_admins(201, partner_admin=201)),
     Row(
         "GET /api/v1/runs/{run_id}/adapter",
-        {"GET": expect(401, 404, 400, 400, 400)},
+        {"GET": expect(401, 404, 409, 409, 409)},
         DONE,
         kind="api",
     ),
