@@ -5,7 +5,7 @@ it breaks. The compute thread only touches the session; one thread reads, gRPC's
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from time import monotonic
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from splitcore.wire.messages import ChannelError, FrameError
 from splitcore.wire.preflight import preflight
 from splitcore.wire.session import Session, Window
 
+OnLink = Callable[[bool, bool], None]  # connected, again
 SERVICE, METHOD = "cutlayer.Tensors", "Converse"
 ARRIVED = "cutlayer-arrived"
 SILENCE_MS = 20_000  # long enough for a slow uplink whose buffers are full
@@ -54,6 +55,7 @@ def dial(
     window: Window | None = None,
     proxy: str | None = None,
     egress: Egress | None = None,
+    on_link: OnLink | None = None,
 ) -> Session:
     """Connect to the server half; returns the channel.
 
@@ -71,6 +73,8 @@ def dial(
         Address of an HTTP proxy for this connection; the environment's proxy settings do not apply to it.
     egress
         Who counts the frames that leave.
+    on_link
+        Called with (connected, again) when the connection stands, and when it breaks. It must not raise.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def dial(
             Event().wait(pause)
     session = Session(limits, window=window, patience=patience, authentic=True, egress=egress)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    dialler = _Dialler(session, target, identity, server_certificate, limits, proxy)
+    dialler = _Dialler(session, target, identity, server_certificate, limits, proxy, on_link or (lambda *_: None))
     Thread(target=dialler.run, name=f"tensors-{limits.session.participant}", daemon=True).start()
     return session
 
@@ -109,8 +113,9 @@ class _Dialler:
         server_certificate: str,
         limits: FrameLimits,
         proxy: str | None,
+        on_link: OnLink,
     ) -> None:
-        self._session, self._target = session, target
+        self._session, self._target, self._on_link = session, target, on_link
         self._nonce = secrets.token_hex(16)
         self._credentials = grpc.ssl_channel_credentials(
             root_certificates=server_certificate.encode(),
@@ -160,6 +165,7 @@ class _Dialler:
                 answer = dict(call.initial_metadata() or ())
                 if ARRIVED in answer:
                     attached.append(self._session.attach(int(answer[ARRIVED]))[0])
+                    self._on_link(True, attached[0] > 1)
                 gate.set()
                 for data in call:  # raises at once where the server refused
                     if attached:
@@ -171,6 +177,8 @@ class _Dialler:
                 gate.set()
                 if attached:
                     self._session.detach(attached[0])
+                    if not self._session.over:
+                        self._on_link(False, False)
         return bool(attached)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:

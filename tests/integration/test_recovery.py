@@ -64,6 +64,11 @@ def test_a_run_survives_the_death_of_each_half_and_ends_with_the_very_same_adapt
         one["step"] for one in records if one["kind"] == "metric" and one["party"] == done["participants"][0]["party"]
     )
     assert set(steps) == set(range(1, STEPS + 1))
+    lines = [one for one in records if one["kind"] == "log"]
+    assert {one["organisation_id"] for one in lines} == {own_organisation(stack)}, "a partner's lines stay with it"
+    told = [one["payload"]["message"] for one in lines]
+    for words in ("Base model found:", "Dataset loaded:", "Connected to the compute", "Checkpoint saved", "Recovered:"):
+        assert any(words in line for line in told), f"no line says {words!r}: {told}"
     curve = stack.stage.parties["clinic"].rest.get(f"/runs/{run}/snapshot")["series"]
     for points in curve.values():
         assert [point[0] for point in points["seconds"]] == list(range(1, STEPS + 1)), "each step once"
@@ -73,6 +78,11 @@ def test_a_run_survives_the_death_of_each_half_and_ends_with_the_very_same_adapt
     for key in ("clinic", "compute"):
         jobs = stack.groups.home(key) / "jobs" / run
         wait_for(lambda folder=jobs: not list(folder.glob("*/checkpoints")), what="the end of the checkpoints")
+
+
+def own_organisation(stack: Stack) -> str:
+    """The organisation of whoever reads the records."""
+    return str(stack.stage.parties["clinic"].rest.get("/me")["organisation"])
 
 
 def recoveries(stack: Stack, run: str) -> int:

@@ -15,6 +15,7 @@ from splitcore.wire.limits import FrameLimits
 from workers.contracts import Role
 from workers.data.store import DatasetStore
 from workers.jobs.folder import Peer
+from workers.jobs.lines import rows_line
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry
 from workers.network import proxy_for
@@ -61,6 +62,7 @@ def rows_of(setting: JobSetting) -> tuple[list[dict[str, Any]], list[dict[str, A
         raise AppError("CL-1205")
     if not held and setting.config.data.eval_fraction:
         train, held = hold_out(train, setting.config.data.eval_fraction, setting.config.training.seed)
+    setting.reporter.log(rows_line(len(train), len(held)))
     return train, held
 
 
@@ -76,6 +78,7 @@ def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
         patience=setting.config.wire.patience,
         proxy=proxy_for(peer.host),
         egress=setting.frames.account(_name_of_server(setting)),
+        on_link=setting.reporter.link,
     )
 
 

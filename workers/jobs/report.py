@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from typing import Any
 
@@ -16,7 +18,7 @@ from splitcore.training.events import (
     SampleWritten,
     StepFinished,
 )
-from workers.agent.spool import Spool
+from workers.agent.spool import Spool, StaleAttemptError
 from workers.contracts import (
     Assignment,
     Check,
@@ -31,6 +33,7 @@ from workers.contracts import (
     VerifyReport,
 )
 from workers.jobs.folder import JobSpec
+from workers.jobs.lines import Line, line_of, link_line, phase_line
 from workers.policy import HEX64
 
 PROGRESS_SECONDS = 0.5
@@ -54,6 +57,8 @@ class Reporter:
             self._sampled(event)
             return
         self._write_samples()
+        if (line := line_of(event)) is not None:
+            self.log(line, step=event.step)
         if isinstance(event, PhaseChanged):
             if event.phase not in OWN_WORD:
                 self.phase(Phase(event.phase), step=event.step)
@@ -72,6 +77,7 @@ class Reporter:
     def phase(self, phase: Phase, detail: str = "", *, step: int | None = None) -> None:
         """The party entered a phase."""
         self._phase = phase
+        self.log(phase_line(phase.value, step), step=step)
         self._record("phase", PhasePayload(phase=phase, detail=plain(detail)), step)
         self._progress(step, force=True)
 
@@ -79,9 +85,16 @@ class Reporter:
         """Something for the timeline."""
         self._record("event", EventPayload(name=name, detail=plain(detail), error=error), step)
 
-    def log(self, message: str, *, level: str = "info") -> None:
-        """A known message of ours."""
-        self._record("log", LogPayload.model_validate({"level": level, "message": plain(message)}), None)
+    def log(self, line: Line, *, step: int | None = None) -> None:
+        """A line of the Logs tab."""
+        self._record("log", LogPayload(level=line.level, message=plain(line.message)), step)
+
+    def link(self, connected: bool, again: bool) -> None:
+        """The connection between the halves changed; told by the thread that keeps it, which nothing here may end."""
+        try:
+            self.log(link_line(connected, again=again))
+        except (StaleAttemptError, sqlite3.Error):  # the job's own thread meets it too, and ends with it
+            logging.getLogger(__name__).warning("a line about the connection was not kept")
 
     def close(self) -> None:
         """Write what is still held back."""

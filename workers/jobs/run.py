@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from splitcore.errors import AppError
 from workers.contracts import Phase, Role
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult
+from workers.jobs.lines import failure_line
 from workers.jobs.setting import JobSetting
 
 if TYPE_CHECKING:
@@ -40,6 +43,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(setting: JobSetting) -> JobResult:
+    try:
+        return _carried_out(setting)
+    except BaseException as error:
+        with suppress(AppError, sqlite3.Error):  # a newer attempt, a full disk: the result tells it
+            setting.reporter.log(failure_line(error_info(error).code))
+        raise
+
+
+def _carried_out(setting: JobSetting) -> JobResult:
     setting.reporter.phase(Phase.STARTING)
     _set_threads(setting.worker.torch_threads)
     if setting.spec.assignment.kind != "train":

@@ -13,6 +13,7 @@ from splitcore.wire.certificates import Identity, fingerprint, load_identity
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
 from workers.jobs.folder import JobFolder, JobSpec
+from workers.jobs.lines import model_line
 from workers.jobs.report import Reporter
 from workers.ledger.book import Book
 from workers.ledger.frames import FrameLedger
@@ -74,7 +75,9 @@ class JobSetting:
 
     def base_model(self) -> RegisteredModel:
         """This worker's own folder of the contract's base model. Raises AppError CL-1120."""
-        return ModelRegistry(self.home).get(self.config.model.manifest)
+        model = ModelRegistry(self.home).get(self.config.model.manifest)
+        self.reporter.log(model_line(model.parameters, model.bytes))
+        return model
 
     def certificate_of(self, part: ContractParticipant) -> str:
         """The PEM that has the contract's fingerprint. Raises AppError CL-1425 where the hub sent none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitcore.wire.certificates import Identity, create_identity
-from splitcore.wire.grpc_channel import dial
+from splitcore.wire.grpc_channel import OnLink, dial
 from splitcore.wire.grpc_listener import GrpcListener, serve
 from splitcore.wire.messages import SessionIds
 from splitcore.wire.session import Session
@@ -23,7 +23,14 @@ def open_door(patience: float = 20.0, ports: tuple[int, int] = (0, 0)) -> GrpcLi
     )
 
 
-def call(port: int, *, ids: SessionIds = IDS, identity: Identity = CLIENT, patience: float = 20.0) -> Session:
+def call(
+    port: int,
+    *,
+    ids: SessionIds = IDS,
+    identity: Identity = CLIENT,
+    patience: float = 20.0,
+    on_link: OnLink | None = None,
+) -> Session:
     return dial(
         "127.0.0.1",
         port,
@@ -32,4 +39,5 @@ def call(port: int, *, ids: SessionIds = IDS, identity: Identity = CLIENT, patie
         limits=limits("client", ids=ids),
         connect_timeout=5,
         patience=patience,
+        on_link=on_link,
     )

@@ -72,7 +72,8 @@ def test_messages_larger_than_the_library_s_default_of_four_mib_pass() -> None:
 
 def test_a_broken_connection_is_dialled_again_and_nothing_is_lost_or_doubled(listener: GrpcListener) -> None:
     relay = Relay(listener.address[1])
-    client = call(relay.port)
+    told: list[tuple[bool, bool]] = []
+    client = call(relay.port, on_link=lambda connected, again: told.append((connected, again)))
     server = listener.accept(timeout=5)
     try:
         for step in range(60):
@@ -86,6 +87,10 @@ def test_a_broken_connection_is_dialled_again_and_nothing_is_lost_or_doubled(lis
             server.send(body_down(step, decode(message.tensors["hidden"])), timeout=10)
             assert client.receive(timeout=10).step == step
         assert (server.received.messages, client.received.messages) == (60, 60)
+        breaks = told.count((False, False))
+        assert 1 <= breaks <= 6
+        assert told[0] == (True, False)
+        assert told.count((True, True)) == breaks, "every break is told, and every return"
     finally:
         client.close()
         server.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from django.conf import settings
 from django.contrib import messages
@@ -36,6 +36,7 @@ from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, 
 from webapp.runs.states import EDITABLE, ENDED, LIVE
 from webapp.runs.views.tabs import run_tabs
 from webapp.telemetry.selectors import parties_of, record_json, records_visible_to
+from workers.contracts import LogPayload
 
 
 def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
@@ -114,22 +115,30 @@ def live(request: MemberRequest, run_id: str) -> HttpResponse:
     return render(request, "runs/_live.html", context)
 
 
+LEVELS = get_args(LogPayload.model_fields["level"].annotation)
+
+
 @member_required
 @require_safe
 def logs(request: MemberRequest, run_id: str) -> HttpResponse:
     """Typed log lines; a partner's stay with the partner."""
     run = run_get_for(user=request.user, run_id=run_id)
-    level = request.GET.get("level", "")
-    rows = records_visible_to(request.user, run).filter(kind="log")
-    if level:
-        rows = rows.filter(payload__level=level)
+    level, part = request.GET.get("level", ""), request.GET.get("part", "")
     parties = parties_of(run)
+    rows = records_visible_to(request.user, run).filter(kind="log")
+    parts = [parties[one] for one in rows.order_by().values_list("participant", flat=True).distinct() if one in parties]
+    if level in LEVELS:
+        rows = rows.filter(payload__level=level)
+    if part in parties:
+        rows = rows.filter(participant=part)
     lines = [record_json(record=row, run=run, parties=parties) for row in rows.order_by("-seq")[:300]]
     context = {
         **run_context(request, run, "logs"),
         "lines": lines,
         "level": level,
-        "levels": ["debug", "info", "warning", "error"],
+        "levels": LEVELS,
+        "part": part,
+        "parts": sorted(parts, key=lambda one: (one.organisation.name, one.party)),
     }
     return render(request, "runs/logs.html", context)
 

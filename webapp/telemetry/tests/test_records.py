@@ -154,6 +154,27 @@ def test_log_lines_of_another_organisation_are_left_out(w):
     assert own.filter(kind="metric").count() == 2
 
 
+def test_the_logs_page_shows_own_lines_by_level_and_worker(w):
+    for place in range(2):
+        part = w.part(place)
+        records = [log(1, f"line of {place}"), record(2, "log", level="warning", message=f"warning of {place}")]
+        records_store(participant=part, batch=batch(part, *records))
+    browser = Client()
+    browser.force_login(w.approvers[1])
+    page = f"/runs/{w.run.id}/logs"
+
+    def shown(**wanted: str) -> set[str]:
+        text = browser.get(page, wanted).content.decode()
+        return {words for words in ("line of 0", "line of 1", "warning of 0", "warning of 1") if words in text}
+
+    assert shown() == {"line of 1", "warning of 1"}
+    assert shown(level="warning") == {"warning of 1"}
+    assert shown(part=w.part(1).id) == {"line of 1", "warning of 1"}
+    assert shown(part=w.part(0).id) == set()
+    assert shown(level="no such level") == {"line of 1", "warning of 1"}
+    assert w.part(0).worker.name not in browser.get(page).content.decode().split("</select>")[1]
+
+
 def test_pages_cover_every_number_in_order_even_where_lines_are_left_out(w):
     part = w.part(0)
     records_store(participant=part, batch=batch(part, *[log(n, "secret") for n in range(1, 30)]))

@@ -1,0 +1,91 @@
+"""The lines of the Logs tab: our own sentences with numbers and known names, never a raw line.
+
+Names of parties come from the contract, codes from the catalogue; no text of a row, a file or another machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from splitcore.training.events import CheckpointChanged, EvaluationFinished, Event, NonFinite, PartyLate
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a level."""
+
+    level: Level
+    message: str
+
+
+PHASES = {
+    "starting": "Starting.",
+    "admission": "Checking that the split model computes what the whole model does.",
+    "loading_data": "Loading the dataset.",
+    "loading_model": "Loading this site's part of the base model.",
+    "connecting": "Connecting the halves.",
+    "training": "Training.",
+    "evaluating": "Measuring held-out rows.",
+    "paused": "Paused.",
+    "finishing": "Writing the adapter's segment.",
+    "uploading": "Uploading the adapter's segment.",
+    "verifying": "Checking the joined adapter.",
+    "done": "Done.",
+    "stopped": "Stopped.",
+}
+
+
+def phase_line(phase: str, step: int | None) -> Line:
+    """The party entered a phase."""
+    at = f" Step {step:,}." if step and phase in ("training", "paused", "stopped") else ""
+    return Line("info", PHASES.get(phase, f"{phase}.") + at)
+
+
+def line_of(event: Event) -> Line | None:
+    """What an event of the engine is called in the log, if it belongs there."""
+    if isinstance(event, CheckpointChanged):
+        return _checkpoint(event)
+    if isinstance(event, NonFinite):
+        what = "An evaluation" if event.evaluation else "The step"
+        skipped = "has no result" if event.evaluation else "was skipped"
+        return Line("warning", f"{what} {skipped}: a value was not finite ({event.where}, {event.source}).")
+    if isinstance(event, PartyLate):
+        went_on = "The step went on without it" if event.action == "continue" else "The run pauses"
+        return Line("warning", f"{', '.join(event.late)} was late. {went_on}.")
+    if isinstance(event, EvaluationFinished):
+        loss = "no loss" if event.loss is None else f"loss {event.loss:.4f}"
+        return Line("info", f"Held-out rows: {loss}, {event.tokens:,} tokens, {event.seconds:.1f} s.")
+    return None
+
+
+def _checkpoint(event: CheckpointChanged) -> Line:
+    if event.action == "saved":
+        return Line("info", f"Checkpoint saved after step {event.step:,}.")
+    if event.action == "resumed":
+        return Line("info", f"Recovered: going on from the checkpoint after step {event.step:,}.")
+    return Line("warning", f"The checkpoint after step {event.step:,} is damaged and was ignored.")
+
+
+def link_line(connected: bool, *, again: bool) -> Line:
+    """The connection to the compute site stands, or is gone."""
+    if not connected:
+        return Line("warning", "The connection to the compute site was lost. Dialling again.")
+    return Line("info", "Reconnected to the compute site." if again else "Connected to the compute site.")
+
+
+def model_line(parameters: int, nbytes: int) -> Line:
+    """The base model that this site registered was found."""
+    return Line("info", f"Base model found: {parameters:,} parameters, {nbytes / 1e6:,.1f} MB.")
+
+
+def rows_line(train: int, held_out: int) -> Line:
+    """The dataset was read."""
+    return Line("info", f"Dataset loaded: {train:,} rows to train on, {held_out:,} held out.")
+
+
+def failure_line(code: str) -> Line:
+    """The job ended with an error of the catalogue."""
+    return Line("error", f"The job failed with {code}.")
