@@ -1,4 +1,5 @@
-"""Write what the code knows best: configuration.md from RunConfig, model-types.md, the list of operations in api.md.
+"""Write what the code knows best: configuration.md from RunConfig, model-types.md, the list of operations in api.md,
+the table of promises in threat-model.md.
 
 Run it with `make docs`, or `python -m docs.generate`.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 import django
 
+from docs import promises
 from splitcore.config import PartyOverride, RunConfig
 from splitcore.models.types import CONDITIONAL, EXACT, REFUSED
 
@@ -179,12 +181,13 @@ def api_page() -> str:
 
 
 def main() -> None:
-    """Write the three pages."""
+    """Write the pages."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.local")
     django.setup()
     TARGET.write_text(configuration_page(), encoding="utf-8")
     TYPES_PAGE.write_text(types_page(), encoding="utf-8")
     API_PAGE.write_text(api_page(), encoding="utf-8")
+    promises.PAGE.write_text(promises.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

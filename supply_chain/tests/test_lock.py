@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from supply_chain.lock import FOLDER, LOCKS, Pin, hashes, hashes_of, normal, pins_of, version_of
 
 
+@pytest.mark.promise(40, figure="every package but torch")
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_pin_has_a_hash(name: str) -> None:
     found = hashes_of((FOLDER / name).read_text())
@@ -44,6 +45,7 @@ def test_the_image_runs_the_tested_versions_without_the_test_tools() -> None:
     assert {"pytest", "playwright", "schemathesis", "mypy", "hypothesis"}.isdisjoint({pin.name for pin in base})
 
 
+@pytest.mark.promise(40)
 def test_a_file_with_another_hash_is_refused_by_pip(tmp_path: Path) -> None:
     wheel = tmp_path / "spoiled-1.0-py3-none-any.whl"
     wheel.write_bytes(b"not what was pinned")

@@ -74,6 +74,7 @@ def _beats(stage: Stage) -> list[datetime]:
     return [moment(worker["last_beat_at"]) for worker in told]
 
 
+@pytest.mark.promise(25, figure="each record once; back within 20 s")
 def test_a_run_goes_on_through_two_deaths_of_the_hub_with_every_record_once(
     canary_site: CanarySite, finished: dict[str, Any]
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_dataset_beyond_the_site_s_quota_is_refused_and_nothing_is_lost(
     assert stack.groups.command(canary_site.key, "worker", "data", "list") == before
 
 
+@pytest.mark.promise(10, figure="class and our own line")
 def test_an_exception_that_quotes_a_row_reaches_the_hub_as_its_class_and_our_line(
     stack: Stack, canary_site: CanarySite
 ) -> None:
@@ -140,6 +142,7 @@ def test_an_exception_that_quotes_a_row_reaches_the_hub_as_its_class_and_our_lin
     assert canary_site.rows[0]["prompt"].split()[0] in log.read_text()  # the raw text is there, at the site
 
 
+@pytest.mark.promise(7)
 def test_recorded_requests_sent_again_are_refused_and_change_nothing(
     stack: Stack, canary_site: CanarySite, finished: dict[str, Any]
 ) -> None:
@@ -171,6 +174,7 @@ def _requests(link: bytes) -> list[bytes]:
     return found
 
 
+@pytest.mark.promise(9, figure="0 hits: plain, base64, hex, UTF-16, token ids")
 def test_no_row_is_in_what_the_site_has_sent(canary_site: CanarySite, finished: dict[str, Any]) -> None:
     sent = canary_site.relay.recorded()
     everything = joined(sent)
@@ -180,6 +184,7 @@ def test_no_row_is_in_what_the_site_has_sent(canary_site: CanarySite, finished: 
     assert canary_site.needles().find(everything) == set()
 
 
+@pytest.mark.promise(9)
 def test_no_row_is_in_anything_that_the_hub_keeps(
     stack: Stack, canary_site: CanarySite, finished: dict[str, Any]
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_silent_worker_s_lane_is_dropped_and_comes_back_with_everything_it_has
     assert bank[-1] > silent_at
 
 
+@pytest.mark.promise(29)
 def test_a_stop_is_confirmed_by_every_worker_and_keeps_both_checkpoints(stack: Stack, training_run: str) -> None:
     running = halves(stack, *SITES)
     assert len(running) == 3
@@ -109,6 +110,7 @@ def test_a_stop_is_confirmed_by_every_worker_and_keeps_both_checkpoints(stack: S
         assert list((job / "checkpoints").glob("step-*")), key
 
 
+@pytest.mark.promise(28, figure="fenced")
 def test_a_worker_that_lost_its_lease_cannot_write_and_a_failure_has_one_cause_for_all(stack: Stack) -> None:
     run = start_run(stack.stage, "Drill: lease and kill", steps=ENDLESS)
     reach(stack.stage, run, "training")
@@ -170,6 +172,7 @@ def _one_cause(stack: Stack, run: str) -> None:
         assert all(failure[word] in page for word in ("code", "message", "remedy", "organisation", "worker"))
 
 
+@pytest.mark.promise(12)
 def test_a_contract_that_a_site_forbids_is_refused_there_and_nothing_starts(stack: Stack) -> None:
     stage, policy = stack.stage, stack.groups.home("bank") / "policy.yaml"
     text = "\n".join(line for line in policy.read_text().splitlines() if not line.startswith("min_head_layers"))
@@ -215,6 +218,7 @@ def test_a_base_model_that_was_changed_after_its_registration_fails_the_run_befo
     wait_for(lambda: not halves(stack, canary_site.key, "compute"), seconds=PATIENCE, what="the end of both halves")
 
 
+@pytest.mark.promise(6)
 def test_a_worker_revoked_during_training_is_shut_out_at_once_and_the_run_says_so(
     stack: Stack, canary_site: CanarySite
 ) -> None:

@@ -33,6 +33,7 @@ def files_end_at(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.promise(30, figure="nothing lost")
 def test_a_checkpoint_that_finds_no_room_leaves_the_previous_one_as_it_was(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, Owner("a", "hash", "contract"))
     weights = {"a": torch.arange(64.0)}
@@ -45,6 +46,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_previous_one_as_it_was(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attempt", "step-00000007"]
 
 
+@pytest.mark.promise(30)
 def test_a_spool_that_finds_no_room_keeps_what_it_has_and_goes_on_afterwards(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.sqlite3")
     spool.claim(run_id="run", participant_id="part", attempt=1)

@@ -60,6 +60,7 @@ def weights(half: ServerHalf) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in half._parameters.items()}
 
 
+@pytest.mark.promise(16, figure="weights unchanged")
 @pytest.mark.parametrize(
     ("kind", "value"), [(Kind.ACTIVATIONS, float("nan")), (Kind.GRADIENTS, 1e38), (Kind.NORMS, float("-inf"))]
 )

@@ -72,6 +72,7 @@ def sockets() -> Iterator[str]:
         yield str(route.pattern)
 
 
+@pytest.mark.promise(1)
 def test_every_route_operation_and_socket_has_a_row():
     known = {row.route for row in ROWS}
     existing = {*page_routes(get_resolver().url_patterns), *operations(), *sockets()}
@@ -118,6 +119,7 @@ def _form(method: str, data: dict[str, object]) -> dict[str, object]:
     return {"data": urlencode(data, doseq=True), "content_type": "application/x-www-form-urlencoded"}
 
 
+@pytest.mark.promise(1, figure="every route, or CI fails; foreign: 404")
 @pytest.mark.django_db
 @pytest.mark.parametrize("row", HTTP_ROWS, ids=lambda row: row.route)
 def test_each_kind_of_person_gets_the_listed_answer(row):
@@ -141,6 +143,7 @@ def signed_in_admin(world: World, *, csrf: bool = False) -> Client:
     return client
 
 
+@pytest.mark.promise(36, figure="every unsafe request")
 @pytest.mark.django_db
 def test_every_unsafe_request_of_a_page_needs_a_csrf_token():
     world = make_world()

@@ -39,6 +39,7 @@ def weights(stack: Stack, run: str, folder: Path) -> dict[str, Any]:
     return dict(load_file(folder / run / member))
 
 
+@pytest.mark.promise(21)
 def test_a_run_survives_the_death_of_each_half_and_ends_with_the_very_same_adapter(
     stack: Stack, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def close_code(link: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
+@pytest.mark.promise(6, figure="closed in 2 s")
 def test_doorbells_and_revocation_reach_a_live_socket_within_two_seconds(server, worker):
     with server.open(worker) as link:
         link.send(Hello(facts=FACTS).model_dump_json())
@@ -126,6 +127,7 @@ def test_doorbells_and_revocation_reach_a_live_socket_within_two_seconds(server,
     assert (answer.status_code, answer.json()["code"]) == (403, "CL-1412")
 
 
+@pytest.mark.promise(18, figure="64 MiB refused at 1 MiB")
 def test_frame_of_64_mebibytes_is_refused_without_taking_it_into_memory(server, worker):
     with server.open(worker) as link:
         assert link.protocol.extensions == [], "deflate was offered and must not be negotiated"

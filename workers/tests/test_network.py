@@ -65,6 +65,7 @@ def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, bundle
         assert code_of(hub.url, tmp_path / "home") == "CL-1431"
 
 
+@pytest.mark.promise(20, figure="all refused")
 def test_tls_1_1_is_refused(authority: trustme.CA, bundle: Path, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)

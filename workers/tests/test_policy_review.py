@@ -107,6 +107,7 @@ def test_a_contract_inside_the_policy_is_accepted(home: WorkerHome) -> None:
     assert found.verdict().accepted
 
 
+@pytest.mark.promise(12, figure="every forbidden job refused, at least 20")
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_a_forbidden_job_is_refused(home: WorkerHome, name: str) -> None:
     found = judge(home, FORBIDDEN[name])

@@ -137,6 +137,7 @@ def test_a_cut_that_leaves_no_layer_for_the_body_is_refused(head: int, tail: int
     assert f"{LAYERS} layers" in caught.value.message
 
 
+@pytest.mark.promise(14, figure="refused")
 def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pickled"
     folder.mkdir()
@@ -148,6 +149,7 @@ def test_pickled_weights_are_refused(llama: Path, tmp_path: Path) -> None:
     assert "could run code" in caught.value.message
 
 
+@pytest.mark.promise(14)
 def test_a_model_that_brings_code_is_refused(llama: Path, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     shutil.copytree(llama, folder)

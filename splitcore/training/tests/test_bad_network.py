@@ -69,6 +69,7 @@ def test_damaged_frames_do_not_change_the_adapter(
     assert all(wire.faults[fault] > 3 for wire in wires)
 
 
+@pytest.mark.promise(19)
 def test_damaged_frames_over_grpc_do_not_change_the_adapter(
     config: RunConfig, clean: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_damaged_frames_over_grpc_do_not_change_the_adapter(
     assert sum(sum(wire.faults.values()) for wire in wires.values()) > 10
 
 
+@pytest.mark.promise(27, figure="difference 0.0; 4.0 s after a 30-s cut")
 def test_a_network_that_comes_back_in_time_costs_time_only(config: RunConfig, clean: Adapter, tmp_path: Path) -> None:
     halves = Halves(config, tmp_path / "cut")
     back = Flag()
@@ -114,6 +116,7 @@ def test_a_network_that_comes_back_in_time_costs_time_only(config: RunConfig, cl
     assert halves.run() == clean
 
 
+@pytest.mark.promise(27)
 @pytest.mark.parametrize(
     "forget", [False, True], ids=["and passes on what it held", "and has forgotten its connections"]
 )

@@ -99,6 +99,9 @@ def undisturbed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Adapt
     return train(config_of(model("llama")), tmp_path_factory.mktemp("undisturbed"))
 
 
+@pytest.mark.promise(23, figure="never a mixed pair")
+@pytest.mark.promise(22, figure="0.38 s for both")
+@pytest.mark.promise(21, figure="difference 0.0; 0.33 s to go on")
 @pytest.mark.parametrize("drills", CASES, ids=lambda drills: "+".join(f"{who}:{at}" for who, at in drills.items()))
 def test_a_kill_changes_nothing(model: Model, undisturbed: Adapters, tmp_path: Path, drills: dict[str, str]) -> None:
     events: list[Event] = []

@@ -53,6 +53,7 @@ def weights(out: Path) -> bytes:
     return (out / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
+@pytest.mark.promise(16)
 def test_the_step_is_skipped_everywhere_wherever_the_value_was_made(
     model: Model, poison: Poison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ NAMED: dict[str, tuple[str, bytes]] = {
 }
 
 
+@pytest.mark.promise(17, figure="40 named frames")
 @pytest.mark.parametrize("name", NAMED)
 def test_named_bad_frame_is_refused_with_its_code(name: str) -> None:
     code, data = NAMED[name]
@@ -265,6 +266,7 @@ FRAGMENTS = (
 )
 
 
+@pytest.mark.promise(15, figure="100,000 frames, 0 stray exceptions")
 def test_a_hundred_thousand_mutated_frames_give_frame_errors_and_nothing_else() -> None:
     dice = random.Random(15)
     small = [frame_of(Message(Kind.STEP_BEGIN, body={"tokens": 5})), frame_of(head_up(rows=1, length=2))]
@@ -277,6 +279,7 @@ def test_a_hundred_thousand_mutated_frames_give_frame_errors_and_nothing_else() 
     assert refused > 90_000
 
 
+@pytest.mark.promise(15, figure="at most 1 frame allocated")
 def test_no_mutated_frame_makes_the_reader_allocate_more_than_a_frame() -> None:
     dice = random.Random(16)
     arriving = [mutated(dice, GOOD) for _ in range(2_000)]

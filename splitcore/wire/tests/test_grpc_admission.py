@@ -153,6 +153,7 @@ def test_a_child_of_a_pinned_certificate_is_refused(listener: GrpcListener, with
         listener.accept(timeout=0.1)
 
 
+@pytest.mark.promise(20)
 def test_plain_text_and_old_tls_get_no_answer(listener: GrpcListener) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{listener.address[1]}") as channel, pytest.raises(grpc.RpcError):
         next(channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter([b""]), timeout=3))

@@ -88,6 +88,7 @@ def test_bytes_are_counted_alike_at_both_ends_and_by_kind() -> None:
     assert nbytes - 4 * 12 * 16 * 2 - 4 * 12 < 300
 
 
+@pytest.mark.promise(19, figure="difference 0.0")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_bad_network_gives_the_same_weights_as_a_clean_one(seed: int) -> None:
     steps = 60
@@ -107,6 +108,7 @@ def test_a_bad_network_gives_the_same_weights_as_a_clean_one(seed: int) -> None:
     assert set(up.faults) >= {"drop", "duplicate", "reorder"}
 
 
+@pytest.mark.promise(24, figure="0 applied twice")
 def test_every_frame_doubled_has_no_effect_twice() -> None:
     client, server = memory_pair(limits("client"), limits("server"), up=lambda frame: [frame, frame])
     for step in range(5):

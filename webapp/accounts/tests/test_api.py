@@ -50,6 +50,7 @@ def test_me_says_who_the_token_acts_as(admin, organisation):
     assert (answer["role"], answer["scopes"]) == ("admin", ["read"])
 
 
+@pytest.mark.promise(40, figure="0 in plain text")
 def test_a_token_is_shown_once_and_stored_as_a_hash(admin, organisation):
     client = Client()
     client.force_login(admin)
@@ -128,6 +129,7 @@ def test_a_token_of_a_deactivated_organisation_is_refused(admin, organisation):
     assert call(secret, "GET", "/me").status_code == 401
 
 
+@pytest.mark.promise(8, figure="after 10 tokens per minute")
 def test_guessing_tokens_is_throttled_after_ten_in_a_minute():
     answers = [call(f"clt_guess{n}", "GET", "/me").status_code for n in range(100)]
     assert answers == [401] * 10 + [429] * 90

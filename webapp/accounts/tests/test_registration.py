@@ -83,6 +83,7 @@ def test_an_invited_person_comes_back_to_the_invitation_after_signing_up(django_
     assert client.post(f"{answer.url}/accept").url == "/home"
 
 
+@pytest.mark.promise(8, figure="429 after 5 passwords")
 def test_five_wrong_passwords_in_a_minute_are_answered_429():
     UserFactory(email="ada@example.org")
     answers = [sign_in(Client(), password=f"wrong {n}").status_code for n in range(100)]

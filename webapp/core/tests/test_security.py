@@ -33,6 +33,7 @@ def deployment_check(tmp_path: Path, **variables: str) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.promise(35, figure="0 warnings")
 def test_the_deployment_check_has_no_warning(tmp_path):
     done = deployment_check(tmp_path, EMAIL_URL="smtp+tls://mail.example:587")
     assert done.returncode == 0, done.stderr
@@ -61,6 +62,7 @@ def test_mail_without_a_server_is_a_file_that_its_owner_alone_reads(tmp_path, se
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
 
 
+@pytest.mark.promise(35)
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/", "/accounts/login/", "/home", "/errors/CL-1601", "/invite/cli_nope"])
 def test_every_page_carries_the_strict_headers(path):
@@ -113,6 +115,7 @@ def test_cookies_keep_what_their_names_promise_to_a_browser():
             assert (cookie["path"], cookie["domain"]) == ("/", ""), name
 
 
+@pytest.mark.promise(38, figure="0 requests")
 def test_the_hub_has_no_code_that_fetches_an_address():
     """No HTTP client is imported in the hub: an address that a person types in is shown, never visited."""
     clients = {

@@ -59,6 +59,7 @@ def test_join_makes_a_worker_that_waits_for_confirmation():
     assert AuditEntry.objects.filter(action="worker.enrolled", object_id=worker.id).exists()
 
 
+@pytest.mark.promise(5, figure="0 in plain text")
 @pytest.mark.django_db
 def test_only_the_hash_of_a_token_is_stored():
     token = new_token()
@@ -182,6 +183,7 @@ def test_unknown_key_in_the_body_is_refused_without_repeating_its_value():
     assert "Canary" not in answer.content.decode()
 
 
+@pytest.mark.promise(5, figure="1 of 50 succeeds")
 @pytest.mark.django_db(transaction=True)
 def test_exactly_one_of_fifty_parallel_redemptions_succeeds():
     token = new_token()

@@ -72,6 +72,7 @@ def w() -> World:
     return started()
 
 
+@pytest.mark.promise(3, figure="404, nothing changed")
 @pytest.mark.parametrize("name", CALLS)
 def test_part_of_another_worker_does_not_exist_and_nothing_changes(w, name):
     part = w.part(2)
@@ -91,6 +92,7 @@ def test_own_part_under_another_runs_address_does_not_exist(w, name):
     assert answer.status_code == 404
 
 
+@pytest.mark.promise(28)
 @pytest.mark.parametrize("name", FENCED)
 def test_worker_that_wakes_after_its_part_was_taken_up_anew_changes_nothing(w, name):
     worker, old = give_key(w.workers[2]), w.part(2).attempt

@@ -33,6 +33,7 @@ def test_signed_request_is_served(worker):
     assert WorkerModel.objects.get().worker_id == worker.row.id
 
 
+@pytest.mark.promise(7, figure="0 changes")
 def test_replayed_request_is_refused_and_changes_nothing(worker):
     headers = worker.headers("POST", PATH, MODEL.model_dump_json().encode())
     assert worker.post("models", MODEL, headers=headers).status_code == 200

@@ -91,6 +91,7 @@ async def test_strangers_run_does_not_exist(w):
     assert await close_code(nobody) == 4401
 
 
+@pytest.mark.promise(2, figure="0 foreign messages")
 async def test_no_message_crosses_to_another_tenants_run(w):
     other = await sync_to_async(lambda: started(prefix="Other "))()
     mine, theirs = await opened(w, w.engineer), await opened(other, other.engineer)

@@ -123,6 +123,7 @@ def refusal_of(visitor: Visitor, name: str, content: bytes) -> str:
     return str(error["code"])
 
 
+@pytest.mark.promise(37, figure="18 kinds, all refused")
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_file_is_refused_with_its_code_and_leaves_no_trace(console: RunningConsole, case: str) -> None:
     name, content, code = HOSTILE[case]

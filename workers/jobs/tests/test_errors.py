@@ -35,6 +35,7 @@ def failed(error: BaseException) -> str:
         return error_info(raised).model_dump_json()
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize(
     "error",
     [

@@ -72,6 +72,7 @@ WAYS: dict[str, tuple[Callable[[Door], JobFolder], str]] = {
 }
 
 
+@pytest.mark.promise(12, figure="again in the half's own process")
 @pytest.mark.parametrize("name", WAYS)
 def test_the_half_refuses(door: Door, name: str) -> None:
     prepare, code = WAYS[name]
