@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 import socket
@@ -51,6 +52,14 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
     if existing is not None:
         if existing.hub_url != url:
             raise AppError("CL-1421", f"{home.root} is enrolled with {existing.hub_url}, not with {url}.")
+        if existing.joined_with and existing.joined_with != _digest(token):
+            raise AppError(
+                "CL-1421",
+                f"{home.root} already holds the worker {existing.enrolment.worker_name}, joined with another token. "
+                "Nothing was changed, and the new token is still good.",
+                "For a second worker on this machine, name a folder of its own: cutlayer worker join … --home FOLDER "
+                "--console-port PORT.",
+            )
         config = _with_options(existing, options)
         config.save(home)
         return config, False
@@ -68,7 +77,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
     reply = _enrol(url, request, Book(home.ledger_file))
     if reply.fingerprint != identity.fingerprint:
         raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
-    config = _with_options(WorkerConfig(hub_url=url, enrolment=reply), options)
+    config = _with_options(WorkerConfig(hub_url=url, enrolment=reply, joined_with=_digest(token)), options)
     config.save(home)
     policy_write_default(home, reply.kind)
     return config, True
@@ -129,6 +138,10 @@ def leave(home: WorkerHome, *, tell: Callable[[AppError], None]) -> None:
     copy_forget(home)
     for path in home.root.glob(f"{home.spool_file.name}*"):
         path.unlink()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _existing(home: WorkerHome) -> WorkerConfig | None:

@@ -117,6 +117,7 @@ class WorkerConfig(BaseModel):
 
     hub_url: str
     enrolment: EnrolReply
+    joined_with: str = ""  # SHA-256 of the token, so that another one is told from a repeated command
     console_host: str = "127.0.0.1"
     console_port: int = 8733
     tensor_host: str = "127.0.0.1"

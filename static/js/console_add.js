@@ -66,6 +66,7 @@ async function send(file) {
   let state = await fetchJson("/uploads", { method: "POST", body: JSON.stringify({ name: file.name, size: file.size }) });
   let failures = 0;
   document.querySelector("#progress-box").hidden = false;
+  pauseButton.hidden = false;
   bar.max = Math.max(file.size, 1);
   while (state.received < file.size) {
     if (paused) {
@@ -88,6 +89,7 @@ async function send(file) {
     barText.textContent = `${file.name}: ${bytes(state.received)} of ${bytes(file.size)}`;
   }
   bar.value = bar.max;
+  pauseButton.hidden = true;
   barText.textContent = `${file.name}: all ${bytes(file.size)} are on this worker`;
   return state.id;
 }
@@ -175,6 +177,19 @@ drop.addEventListener("drop", (event) => take("train", event.dataTransfer.files[
 document.querySelector("#file").addEventListener("change", (event) => take("train", event.target.files[0]));
 document.querySelector("#heldout").addEventListener("change", (event) => take("heldout", event.target.files[0]));
 document.querySelector("#check-form").addEventListener("submit", check);
+for (const button of document.querySelectorAll("[data-discard]")) {
+  button.addEventListener("click", async () => {
+    try {
+      await fetchJson(`/uploads/${button.dataset.discard}`, { method: "DELETE" });
+      const list = button.closest("ul");
+      button.closest("li").remove();
+      if (!list.children.length) list.previousElementSibling.remove();
+      document.querySelector("#file").focus();
+    } catch (error) {
+      show(error);
+    }
+  });
+}
 pauseButton.addEventListener("click", () => {
   paused = !paused;
   pauseButton.textContent = paused ? "Go on" : "Pause";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -69,7 +70,8 @@ def upload(request: MemberRequest, worker_id: str) -> HttpResponse:
     ticket = upload_ticket_issue(actor=request.user, worker=worker)
     link = f"{worker.console_url.rstrip('/')}/add#t={ticket}" if worker.console_url else ""
     known = list(datasets_visible_to(request.user).filter(worker=worker).values_list("id", flat=True))
-    context = {"worker": worker, "online": online(worker), "link": link, "known": len(known)}
+    port = urlsplit(worker.console_url).port or 8733
+    context = {"worker": worker, "online": online(worker), "link": link, "known": len(known), "console_port": port}
     return render(request, "datasets/upload.html", context)
 
 

@@ -15,6 +15,7 @@ Source = Literal["jsonl", "csv", "parquet"]
 MAX_ROW_BYTES = 8 * 1024 * 1024
 MAX_RATIO = 100  # of what a compressed table unpacks to and its size on the disk
 BATCH_ROWS = 64
+BOMS_16 = (b"\xff\xfe", b"\xfe\xff")  # what Excel's "Unicode text" begins with
 _BATCH_BYTES = 1 << 25  # of a table's rows that are unpacked at a time, as far as its own figures are true
 _PAGE_BUFFER = 1 << 20
 _ROW_OVERHEAD = 64  # bytes that a column takes beside a value
@@ -44,9 +45,30 @@ def detect_source(path: Path, name: str | None = None) -> Source:
         start = file.read(4096)
     if source == "parquet" and start[:4] == b"PAR1":
         return source
+    if source in ("jsonl", "csv") and _is_utf16(start) and not (source == "csv" and start.startswith(BOMS_16)):
+        raise AppError(
+            "CL-1211", f"{Path(name or path.name).name} is UTF-16, not UTF-8.", "Save it as UTF-8 and add it again."
+        )
+    if source == "csv" and start.startswith(BOMS_16):
+        return source
     if source in ("jsonl", "csv") and start[:4] != b"PAR1" and b"\x00" not in start:
         return source
     raise AppError("CL-1210", f"{Path(name or path.name).name} is not JSON lines, CSV or Parquet.")
+
+
+def _is_utf16(start: bytes) -> bool:
+    """Whether a text's first bytes look like UTF-16 (or 32): its mark, or plain letters with a zero beside each."""
+    if start.startswith(BOMS_16):
+        return True
+    some = start[:512]
+    half = len(some) // 2
+    return half >= 8 and any(some[odd::2].count(0) >= 0.4 * half and some[1 - odd :: 2].count(0) == 0 for odd in (0, 1))
+
+
+def _encoding_of(path: Path) -> tuple[str, str]:
+    """Encoding of a CSV file, and what becomes of bytes that it cannot hold."""
+    with path.open("rb") as file:
+        return ("utf-16", "strict") if file.read(2) in BOMS_16 else ("utf-8-sig", "surrogateescape")
 
 
 def read_lines(path: Path, source: Source) -> Iterator[Line]:
@@ -137,11 +159,12 @@ class _CsvLines:
 def _read_csv(path: Path) -> Iterator[Line]:
     """CSV with a header. Undecodable bytes are a problem of their row; an endless row one of the file."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        sample = file.read(16_384)
-        file.seek(0)
+    encoding, errors = _encoding_of(path)
+    with path.open(encoding=encoding, errors=errors, newline="") as file:
         lines = _CsvLines(file)
         try:
+            sample = file.read(16_384)
+            file.seek(0)
             dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=",;\t|")
             reader = csv.reader(lines, dialect, strict=True)
             header = next(reader, None)
@@ -149,6 +172,8 @@ def _read_csv(path: Path) -> Iterator[Line]:
             if not header or len(set(header)) != len(header):
                 raise AppError("CL-1224", "The first line of the CSV file is not a header with distinct names.")
             yield from _csv_rows(reader, header, lines)
+        except UnicodeError:
+            raise AppError("CL-1211", "The file says that it is UTF-16, and does not hold UTF-16 throughout.") from None
         except csv.Error:
             raise AppError(
                 "CL-1224", "The CSV file cannot be read: a row is too long or its quotes do not match."

@@ -32,10 +32,20 @@ class StoredDataset:
         """Rows to evaluate on."""
         return self._rows("heldout")
 
+    @property
+    def bytes(self) -> int:
+        """What it occupies on the disk."""
+        return bytes_below(self.folder)
+
     def _rows(self, part: str) -> Iterator[dict[str, Any]]:
         with (self.folder / f"{part}.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
+
+
+def bytes_below(folder: Path) -> int:
+    """The bytes of all files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 class DatasetStore:
@@ -131,7 +141,11 @@ class DatasetStore:
 
     def used_bytes(self) -> int:
         """What the datasets occupy."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        return bytes_below(self.root)
+
+    def staged_bytes(self) -> int:
+        """What was checked and is not confirmed occupies."""
+        return bytes_below(self.staging)
 
     def _staged(self, staged_id: str) -> Path:
         folder = self.staging / staged_id

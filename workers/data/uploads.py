@@ -27,6 +27,11 @@ class Upload:
     received: int
     owner: str = ""  # the browser that sends it; empty: whoever has the PIN
 
+    @property
+    def whole(self) -> bool:
+        """Whether every byte has arrived."""
+        return self.received == self.size
+
 
 class UploadStore:
     """Uploads in progress below `root`; each is `<id>.part` with `<id>.json` beside it."""

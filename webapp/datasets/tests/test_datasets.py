@@ -97,6 +97,12 @@ def test_upload_page_carries_the_ticket_in_the_fragment_alone(worker, client):
     assert 'rel="noopener noreferrer"' in page
 
 
+def test_upload_page_names_the_port_of_this_worker_s_own_page(client):
+    worker = make_worker(OrganisationFactory(), console_url="http://127.0.0.1:8849/")
+    client.force_login(member(worker.row.organisation))
+    assert "ssh -L 8849:127.0.0.1:8849" in client.post(f"/datasets/new/{worker.row.id}").content.decode()
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil", "http://", "ftp://worker"])
 def test_address_that_is_no_web_page_is_not_kept(worker, url):
     from webapp.fleet.presence import hello_record

@@ -81,6 +81,20 @@ def test_join_again_changes_the_options_and_nothing_else(hub: FakeHub, tmp_path:
     assert len(hub.bodies("/enrol")) == 1
 
 
+def test_join_with_a_second_token_is_refused_and_moves_nothing(hub: FakeHub, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    run("worker", "join", hub.url, "--token", "clw_x", "--home", home, "--console-port", "8801")
+    before = (tmp_path / "home" / "config.json").read_bytes()
+    result = run("worker", "join", hub.url, "--token", "clw_another", "--home", home, "--console-port", "8849")
+    assert result.exit_code != 0
+    assert code_of(result) == "CL-1421"
+    assert isinstance(result.exception, AppError)
+    assert "--home" in result.exception.remedy
+    assert (tmp_path / "home" / "config.json").read_bytes() == before
+    assert b"clw_x" not in before, "the token itself is not kept"
+    assert len(hub.bodies("/enrol")) == 1
+
+
 def test_a_folder_of_another_hub_is_not_taken_over(hub: FakeHub, tmp_path: Path) -> None:
     run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))
     assert code_of(run("worker", "join", "https://other.example", "--token", "x", "--home", str(tmp_path))) == "CL-1421"

@@ -73,6 +73,42 @@ def test_a_ticket_lets_a_file_become_a_dataset_and_shows_what_leaves(console: Ru
     assert "Not sent yet" in visitor.http.get("/datasets").text
 
 
+def test_a_rejected_file_is_named_as_such_and_can_be_discarded(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    rejected = upload(visitor, "picture.csv", b"\x89PNG\x00 not text")
+    assert "CL-1210" in visitor.http.get(f"/uploads/{rejected}/columns").text
+    page = visitor.http.get("/add").text
+    assert "picture.csv" in page
+    assert "uploaded but not added" in page
+    assert "choose the same file again" not in page
+    cut = visitor.send("POST", "/uploads", json={"name": "later.jsonl", "size": 100}).json()["id"]
+    assert "choose the same file again" in visitor.http.get("/add").text
+    for upload_id in (rejected, cut):
+        assert visitor.send("DELETE", f"/uploads/{upload_id}").status_code == 200
+    page = visitor.http.get("/add").text
+    assert "picture.csv" not in page
+    assert "later.jsonl" not in page
+
+
+def test_a_discarded_check_takes_its_file_along_and_the_sizes_agree(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    for way in ("discard", "delete"):
+        upload_id = upload(visitor, f"notes-{way}.jsonl", ROWS.encode())
+        staged = check(visitor, upload_id)["staged_id"]
+        assert "in files that are not added" in " ".join(visitor.http.get("/datasets").text.split()).replace(
+            '<a href="/add">', ""
+        )
+        if way == "discard":
+            visitor.send("POST", f"/staged/{staged}/discard")
+        else:
+            visitor.send("DELETE", f"/uploads/{upload_id}")
+        assert visitor.http.get(f"/staged/{staged}").status_code == 404
+        assert visitor.http.get(f"/uploads/{upload_id}").status_code == 404
+        assert "not added" not in visitor.http.get("/datasets").text
+
+
 def test_without_ticket_or_pin_nothing_can_be_added_or_seen(console: RunningConsole) -> None:
     visitor = console.browser()
     for method, path in [("POST", "/uploads"), ("GET", "/uploads/0123456789abcdef"), ("POST", "/staged/x/confirm")]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -98,6 +99,10 @@ def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
     _own_upload(request, upload_id)
     if request.method == "DELETE":
         store.remove(upload_id)
+        job = check_of(upload_id)
+        if job is not None and job.staged_id:
+            with suppress(AppError):  # confirmed or discarded already
+                site().datasets.discard(job.staged_id)
         return JsonResponse({})
     if request.method == "PUT":
         try:
@@ -208,14 +213,19 @@ def confirm(request: HttpRequest, staged_id: str) -> HttpResponse:
     """Store the version, and send its metadata. If the hub is away, it is sent later; nothing is lost."""
     metadata = _metadata(request, staged_id)
     stored = site().datasets.confirm(staged_id, metadata)
-    for known in site().uploads.all():
-        job = check_of(known.id)
-        if job is not None and job.staged_id == staged_id:
-            site().uploads.remove(known.id)
+    _forget_upload_of(staged_id)
     access.end_adding(request)
     problem = _send(stored)
     context = {"metadata": metadata, "problem": problem, "text": metadata.model_dump_json(indent=2)}
     return render(request, "console/added.html", context)
+
+
+def _forget_upload_of(staged_id: str) -> None:
+    """Remove the file that a staged dataset came from: nothing is left of it to add."""
+    for known in site().uploads.all():
+        job = check_of(known.id)
+        if job is not None and job.staged_id == staged_id:
+            site().uploads.remove(known.id)
 
 
 def _send(stored: StoredDataset) -> AppError | None:
@@ -239,4 +249,5 @@ def discard(request: HttpRequest, staged_id: str) -> HttpResponse:
     """Forget a staged dataset."""
     _own_staged(request, staged_id)
     site().datasets.discard(staged_id)
+    _forget_upload_of(staged_id)
     return redirect("console:add")

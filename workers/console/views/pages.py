@@ -49,7 +49,9 @@ def status(request: HttpRequest) -> HttpResponse:
 def datasets(request: HttpRequest) -> HttpResponse:
     """Every version on this machine."""
     rows = [{"stored": s, "meta": s.metadata, "registered": is_registered(s)} for s in site().datasets.versions()]
-    return render(request, "console/datasets.html", {"rows": rows, "used_bytes": site().datasets.used_bytes()})
+    waiting = site().datasets.staged_bytes() + sum(upload.received for upload in site().uploads.all())
+    sizes = {"stored_bytes": sum(row["stored"].bytes for row in rows), "waiting_bytes": waiting}
+    return render(request, "console/datasets.html", {"rows": rows, **sizes})
 
 
 def _stored(name: str, version: int) -> Any:

@@ -108,6 +108,15 @@ def test_messages_and_text_are_recognised(store: DatasetStore, tmp_path: Path) -
     assert store.stage(write_jsonl(tmp_path / "t.jsonl", [{"text": "once"}])).form == "text"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_csv_file_is_read_as_excel_writes_it(store: DatasetStore, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt;completion\nÄrzte;Befund 1\nØre;Befund 2\n", encoding=encoding)
+    staged = store.stage(path, eval_fraction=0)
+    stored = store.confirm(staged.staged_id, store.propose(staged.staged_id, "Letters"))
+    assert [row["prompt"] for row in stored.train_rows()] == ["Ärzte", "Øre"]
+
+
 def test_unknown_columns_ask_for_a_mapping_and_then_take_it(store: DatasetStore, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{"befund": "a", "brief": "b"}] * 3)
     assert refused(store, path).code == "CL-1215"
@@ -122,6 +131,10 @@ def test_unknown_columns_ask_for_a_mapping_and_then_take_it(store: DatasetStore,
         ("a.parquet", b"PAR1 but broken", "CL-1224"),
         ("a.csv", b"prompt,prompt\na,b\n", "CL-1224"),
         ("a.jsonl", b"\n\n", "CL-1216"),
+        ("a.jsonl", '{"prompt": "a", "completion": "b"}\n'.encode("utf-16"), "CL-1211"),
+        ("a.csv", "prompt,completion\na,b\n".encode("utf-16-le"), "CL-1211"),
+        ("a.csv", b"\xff\xfe" + b"p\x00,\x00q\x00\n\x00\x00\xd8x", "CL-1211"),
+        ("a.csv", b"a,b\x00\n", "CL-1210"),
         ("a.jsonl", b'{"prompt": "a", "completion": ""}\n', "CL-1216"),
     ],
 )
