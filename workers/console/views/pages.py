@@ -50,7 +50,7 @@ def datasets(request: HttpRequest) -> HttpResponse:
     """Every version on this machine."""
     rows = [{"stored": s, "meta": s.metadata, "registered": is_registered(s)} for s in site().datasets.versions()]
     waiting = site().datasets.staged_bytes() + sum(upload.received for upload in site().uploads.all())
-    sizes = {"stored_bytes": sum(row["stored"].bytes for row in rows), "waiting_bytes": waiting}
+    sizes = {"stored_bytes": sum(one.bytes for one in site().datasets.versions()), "waiting_bytes": waiting}
     return render(request, "console/datasets.html", {"rows": rows, **sizes})
 
 
