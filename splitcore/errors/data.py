@@ -123,6 +123,6 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1228": ErrorHelp(
         "The check of the file took too long",
         "It went on for longer than a check may take on this machine.",
-        "Split the file into several, or add it with `cutlayer worker data add` on the machine itself.",
+        "Split the file into several and add them one by one, when this machine has less to do.",
     ),
 }

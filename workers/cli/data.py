@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from splitcore.errors import CATALOGUE, AppError
-from workers.data.ingest import Report
+from workers.data.checking import stage_checked
 from workers.data.register import is_registered, register
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
@@ -56,9 +56,11 @@ def add(
     store.check_quota(size, quota)
     known = registry.all()
     model = model or (known[0].model_id if len(known) == 1 else "")
-    with out.status("Checking every row"):
-        report = store.stage(
+    with out.status("Checking every row") as status:
+        staged_id = stage_checked(
+            store,
             file,
+            on_rows=lambda rows: status.update(f"Checking every row: {rows:,} so far"),
             heldout=heldout,
             mapping=_mapping(column or []),
             eval_fraction=eval_fraction,
@@ -66,15 +68,15 @@ def add(
             tokenizer=model,
             quota=quota,
         )
-    _print_report(report)
-    metadata = store.propose(report.staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
+    _print_report(store.staged_report(staged_id))
+    metadata = store.propose(staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
     out.print("\nExactly this would be sent to the hub, and nothing else:")
     out.print_json(metadata.model_dump_json())
     if not yes and not typer.confirm("Store the dataset here and send this?"):
-        store.discard(report.staged_id)
+        store.discard(staged_id)
         out.print("Nothing was stored and nothing was sent.")
         raise typer.Exit(1)
-    stored = store.confirm(report.staged_id, metadata)
+    stored = store.confirm(staged_id, metadata)
     hub = HubClient.of(site)
     try:
         register(stored, hub)
@@ -121,12 +123,13 @@ def delete(
     out.print("Deleted.")
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: dict[str, Any]) -> None:
     out.print(
-        f"{report.train_rows} training rows, {report.heldout_rows} held out, {report.duplicates} repeated, "
-        f"{report.bad_rows} bad rows left out."
+        f"{report['train_rows']} training rows, {report['heldout_rows']} held out, {report['duplicates']} repeated, "
+        f"{report['bad_rows']} bad rows left out."
     )
-    for problem in report.problems[:20]:
-        out.print(f"  {problem.file} line {problem.line}: [yellow]{problem.code}[/] {CATALOGUE[problem.code].title}")
-    if report.longest:
-        out.print(f"Longest row: {report.longest} tokens of {report.tokenizer}.")
+    for problem in report["problems"][:20]:
+        code = problem["code"]
+        out.print(f"  {problem['file']} line {problem['line']}: [yellow]{code}[/] {CATALOGUE[code].title}")
+    if report["longest"]:
+        out.print(f"Longest row: {report['longest']} tokens of {report['tokenizer']}.")

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.console import access
-from workers.console.checking import check_of, columns_of_file, start_check
+from workers.console.checking import check_of, start_check
 from workers.console.site import site
 from workers.contracts import DatasetMetadata
+from workers.data.checking import columns_of_file
 from workers.data.ingest import NAME
 from workers.data.register import register
 from workers.data.rows import guess_mapping
