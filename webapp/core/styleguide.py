@@ -110,5 +110,5 @@ def examples() -> dict[str, Any]:
             ("Started by", "an engineer of Clinic A"),
         ],
         "form": ExampleForm(initial={"name": "discharge-balanced-3", "rank": 8}),
-        "bad_form": ExampleForm(data={"name": "", "rank": "900", "topology": "u_shape"}, auto_id="id_bad_%s"),
+        "bad_form": ExampleForm(data={"bad-name": "", "bad-rank": "900", "bad-topology": "u_shape"}, prefix="bad"),
     }

@@ -127,7 +127,8 @@ def _control(spec: FieldSpec, models: list[tuple[str, str]]) -> forms.Field:
     common: dict[str, Any] = {"label": spec.label, "help_text": spec.help, "required": False}
     css = {"choice": "form-select", "flag": "form-check-input"}.get(spec.kind, "form-control")
     css = "form-select" if spec.path == "model.name_or_path" else css
-    attrs = {"id": "f-" + spec.path.replace(".", "-"), "class": css}
+    element_id = "f-" + spec.path.replace(".", "-")
+    attrs = {"id": element_id, "class": css, "aria-describedby": f"{element_id}-help"}
     if spec.path == "model.name_or_path":
         return forms.ChoiceField(choices=models, widget=forms.Select(attrs=attrs), **common)
     if spec.kind == "choice":
