@@ -24,7 +24,7 @@ CHECKPOINT_DAYS = 7  # for so long a worker keeps the checkpoints of a run that 
 QUEUE = "cutlayer"
 TASK_SUPERVISE = "workers.jobs.supervise"
 
-ASSIGNMENTS = 1000  # parts in one answer; a worker that has more gets the others when some of these are over
+ASSIGNMENTS = 1000  # parts in one answer: what runs first, contracts to judge last; the others follow as these end
 CONTRACT_CHARACTERS = 1 << 20
 MESSAGE_BYTES_MAX = 1 << 40
 
@@ -277,6 +277,8 @@ class Assignments(HubMessage):
     hub_time: Moment
     # runs of this worker that are over for good: their checkpoints may go
     settled: list[Short] = Field(default_factory=list, max_length=200)
+    # the worker's own note: participants of entries that it could not read (workers/assigned.py); the hub sends none
+    unread: list[Short] = Field(default_factory=list, max_length=ASSIGNMENTS)
     chain: ChainHead | None = None
 
 

@@ -23,6 +23,7 @@ from splitcore.bounds import json_read, plain
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
+from workers.assigned import assignments_read
 from workers.ledger.book import Book
 from workers.network import http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
@@ -94,7 +95,10 @@ class HubClient:
 
     def assignments(self) -> contracts.Assignments:
         """What the hub wants of this worker. The hub's time sets the signer's clock."""
-        reply = self.call("GET", "/assignments", reply=contracts.Assignments)
+        try:
+            reply = assignments_read(self._answer("GET", "/assignments", None, 0.0))
+        except ValidationError:
+            raise _formless() from None
         self.signer.follow(reply.hub_time)
         return reply
 
@@ -115,7 +119,7 @@ class HubClient:
         try:
             return reply.model_validate(self._answer(method, path, body, patience))
         except ValidationError:
-            raise HubError(AppError("CL-1407", "The hub's answer does not have the agreed form."), status=400) from None
+            raise _formless() from None
 
     def upload(self, path: str, query: contracts.Message, file: Path) -> None:
         """PUT a file; the signature covers the SHA-256 announced in the query."""
@@ -183,6 +187,10 @@ class HubClient:
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         return read_answer(response, self.hub_url)
+
+
+def _formless() -> HubError:
+    return HubError(AppError("CL-1407", "The hub's answer does not have the agreed form."), status=400)
 
 
 def _check_own_path(path: str) -> None:

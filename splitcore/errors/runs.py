@@ -65,6 +65,11 @@ HELP: dict[str, ErrorHelp] = {
         "The worker's organisation suspects it, so nothing is exchanged with it: every half was asked to pause.",
         "An administrator or compute operator of the worker's organisation can release it; the run then goes on.",
     ),
+    "CL-1513": ErrorHelp(
+        "The attempt's number is out of bounds",
+        "The worker named an attempt far above all that this hub has handed out for its part of the run.",
+        "Check the worker's spool: it may belong to another hub. Clone the run to start it under new ids.",
+    ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
         "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",

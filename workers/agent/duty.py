@@ -6,6 +6,7 @@ process or a restarted agent needs no special case.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -53,7 +54,7 @@ class Duty:
             except AppError as error:
                 log.error("assignment %s: %s", assignment.participant_id, error)
         with self._lock:
-            self._end_unwanted({job_id_of(item) for item in wanted.assignments if item.kind != "review"})
+            self._end_unwanted(_job_ids(wanted), spared=frozenset(wanted.unread))
         for run_id in wanted.settled:
             forget_checkpoints(self._home, run_id)
 
@@ -273,16 +274,25 @@ class Duty:
             outcome=outcome or message.outcome,
         )
 
-    def _end_unwanted(self, wanted: set[str]) -> None:
-        """Stop what runs here although the hub does not list it any more."""
+    def _end_unwanted(self, wanted: set[str], *, spared: frozenset[str] = frozenset()) -> None:
+        """Stop what runs here although the hub does not list it any more; not where its entry cannot be read."""
         for row in self._spool.jobs(state="running"):
-            if row.job_id in wanted:
+            if row.job_id in wanted or row.participant_id in spared:
                 continue
             folder = JobFolder.of(self._home, row.run_id, row.job_id)
             if folder.is_alive():
                 folder.write_desired(Desired.STOPPED)
             else:
                 self._spool.job_exited(row.job_id, "stopped")
+
+
+def _job_ids(wanted: Assignments) -> set[str]:
+    """The jobs that the hub lists; an id that is none names no job."""
+    found = set()
+    for item in wanted.assignments:
+        with contextlib.suppress(AppError):
+            found.add(job_id_of(item))
+    return found
 
 
 def _exit(assignment: Assignment, outcome: Literal["failed", "stopped"], error: ErrorInfo | None = None) -> Exit:

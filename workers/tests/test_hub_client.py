@@ -13,7 +13,8 @@ import pytest
 from splitcore.errors import AppError
 from workers.contracts import API_PREFIX, Claim, ClaimReply
 from workers.hub import HubClient, HubError
-from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
+from workers.settings import WorkerHome
+from workers.tests.support import Answer, FakeHub, assignment_for, contract_for, enrolled_home, fake_hub
 
 SECRET = "the inner service says: password=hunter2"
 
@@ -97,3 +98,19 @@ def test_a_newer_hub_may_tell_more_than_this_worker_knows(client: HubClient, hub
     assert client.call("POST", "/runs/run_1/claim", claim, reply=ClaimReply).attempt == 3
     hub.reply = (200, {"assignments": [], "hub_time": "2026-01-01T00:00:00Z", "settled": [], "news": 1})
     assert client.assignments().assignments == []
+
+
+def test_an_entry_that_cannot_be_read_hides_none_of_the_others(
+    client: HubClient, hub: Answering, tmp_path: Path
+) -> None:
+    good = assignment_for(contract_for(WorkerHome(tmp_path / "home"))).model_dump(mode="json")
+    bad = {**good, "participant_id": "prt_2", "client_attempts": {"alpha": 2**31}}
+    entries = [bad, good, {**good, "kind": "unheard_of", "participant_id": 7}, "nothing"]
+    hub.reply = (200, {"assignments": entries, "hub_time": "2026-01-01T00:00:00Z"})
+    wanted = client.assignments()
+    assert [item.participant_id for item in wanted.assignments] == ["prt_1"]
+    assert wanted.unread == ["prt_2"]
+    hub.reply = (200, {"assignments": {}, "hub_time": "2026-01-01T00:00:00Z"})
+    with pytest.raises(HubError) as caught:
+        client.assignments()
+    assert caught.value.code == "CL-1407"

@@ -10,6 +10,9 @@ from webapp.runs.models import Participant, Run
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import TRAINS
 
+ATTEMPT_JUMP = 10_000  # more than a hub loses between two backups
+ATTEMPTS = 1_000_000  # of one part; far below what a database's column and a message hold
+
 
 def part_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Participant]:
     """The worker's own participant and its run, locked. Anything else's does not exist for it: 404."""
@@ -25,10 +28,22 @@ def attempt_adopt(run: Run, participant: Participant, attempt: int) -> None:
     """Take over an attempt that only a hub before its restore can have handed out, where none will be claimed anew.
 
     While the run trains, the restored hub wants new attempts of all parts, and each claim goes on above the highest.
+    Raises CL-1513.
     """
     if attempt > participant.attempt and run.state not in TRAINS:
+        attempt_check(participant, attempt)
         participant.attempt = attempt
         participant.save(update_fields=["attempt", "updated_at"])
+
+
+def attempt_check(participant: Participant, attempt: int) -> None:
+    """Raise CL-1513 for an attempt so far above those of the part that no hub can have handed it out.
+
+    A worker names it itself, and every other worker of the run is told it.
+    """
+    known = max(participant.attempt, participant.wanted_attempt)
+    if attempt > min(known + ATTEMPT_JUMP, ATTEMPTS):
+        raise AppError("CL-1513", details={"attempt": attempt, "newest": known, "participant": participant.id})
 
 
 def fence(participant: Participant, attempt: int) -> None:

@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from itertools import chain, islice
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
+from pydantic import ValidationError
 
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.lifecycle.turns import has_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.states import ENDED
-from workers.contracts import API_PREFIX, CHECKPOINT_DAYS, Assignment, Desired, Phase, Role
+from workers.contracts import API_PREFIX, ASSIGNMENTS, CHECKPOINT_DAYS, Assignment, Desired, Phase, Role
+
+log = logging.getLogger(__name__)
 
 AWAY = timedelta(minutes=2)
 _SETTLED = 100
 _TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
+_REVIEWED = (RunState.AWAITING, RunState.APPROVED)
 
 
 def assignments_for(worker: Worker) -> list[Assignment]:
-    """Every part that is this worker's business now; what is not in the list is not."""
+    """Every part that is this worker's business now; what is not in the list is not.
+
+    What has a process, or may have one, comes first; then what is to start; last the contracts to be judged. Those
+    that do not fit into one answer follow when some of the others are over.
+    """
     if worker.state != WorkerState.ACTIVE:
         return []
-    rows = (
-        Participant.objects.filter(worker=worker)
-        .exclude(run__state__in=[RunState.DRAFT, RunState.DECLINED, RunState.DONE])
-        .select_related("run", "organisation")
-        .order_by("run__created_at")
-    )
-    found = (_assignment(row) for row in rows)
-    return [item for item in found if item is not None]
+    rows = Participant.objects.filter(worker=worker).select_related("run", "organisation")
+    return list(islice(_readable(chain(_of_started(rows), _to_judge(rows))), ASSIGNMENTS))
+
+
+def _of_started(rows: QuerySet[Participant]) -> Iterator[Participant]:
+    started = rows.exclude(run__state__in=[RunState.DRAFT, RunState.DECLINED, RunState.DONE, *_REVIEWED])
+    yield from started.filter(attempt__gt=0).order_by("run__created_at")
+    yield from started.filter(attempt=0).order_by("run__created_at")
+
+
+def _to_judge(rows: QuerySet[Participant]) -> Iterator[Participant]:
+    """Contracts without a verdict, then those that are refused or wait: the site's word may change for the better."""
+    waiting = rows.filter(run__state__in=_REVIEWED).order_by("run__created_at")
+    yield from waiting.filter(policy_verdict__isnull=True)[:ASSIGNMENTS]
+    yield from waiting.filter(policy_verdict__accepted=False)[:ASSIGNMENTS]
+
+
+def _readable(rows: Iterable[Participant]) -> Iterator[Assignment]:
+    """The rows' assignments. One that breaks the form is left out and logged, so that it does not hide the others."""
+    for row in rows:
+        try:
+            found = _assignment(row)
+        except ValidationError as error:
+            log.error("the part %s of the run %s cannot be assigned: %s", row.id, row.run_id, error.errors()[:1])
+            continue
+        if found is not None:
+            yield found
 
 
 def _assignment(row: Participant) -> Assignment | None:
     run = row.run
-    if run.state in (RunState.AWAITING, RunState.APPROVED):
-        accepted = bool(row.policy_verdict and row.policy_verdict["accepted"])
-        return None if accepted else _base(row, "review", Desired.NONE)  # the site's word may change for the better
+    if run.state in _REVIEWED:
+        return _base(row, "review", Desired.NONE)
     if run.state == RunState.FINISHING and row.outcome in ("", "done"):
         if row.role in _TRAIN and not row.outcome:
             return _train(row)
@@ -70,7 +99,7 @@ def _has_process(row: Participant) -> bool:
     )
 
 
-def _base(row: Participant, kind: str, desired: Desired) -> Assignment:
+def _base(row: Participant, kind: str, desired: Desired, **more: Any) -> Assignment:
     return Assignment.model_validate(
         {
             "run_id": row.run_id,
@@ -84,6 +113,7 @@ def _base(row: Participant, kind: str, desired: Desired) -> Assignment:
             "contract": row.run.contract,
             "contract_hash": row.run.contract_hash,
             "stop_confirmed": row.stop_confirmed_at is not None,
+            **more,
         }
     )
 
@@ -92,15 +122,14 @@ def _train(row: Participant) -> Assignment:
     run = row.run
     parts = list(run.participants.select_related("worker"))
     server = next((p for p in parts if p.role == ParticipantRole.SERVER), None)
-    return _base(row, "train", Desired(run.desired)).model_copy(
-        update={
-            "server_address": server.address if server else "",
-            "server_attempt": server.attempt if server else 0,
-            "client_attempts": {
-                p.party: max(p.attempt, p.wanted_attempt) for p in parts if p.role == ParticipantRole.CLIENT
-            },
-            "certificates": [p.worker.certificate_pem for p in parts],
-        }
+    return _base(
+        row,
+        "train",
+        Desired(run.desired),
+        server_address=server.address if server else "",
+        server_attempt=server.attempt if server else 0,
+        client_attempts={p.party: max(p.attempt, p.wanted_attempt) for p in parts if p.role == ParticipantRole.CLIENT},
+        certificates=[p.worker.certificate_pem for p in parts],
     )
 
 
@@ -109,12 +138,13 @@ def _check(row: Participant) -> Assignment | None:
     if adapter is None:
         return None
     kind = "evaluate" if row.dataset_version_id else "verify"
-    return _base(row, kind, Desired.RUNNING).model_copy(
-        update={
-            "adapter_id": adapter.id,
-            "adapter_sha256": adapter.sha256,
-            "adapter_url": f"{API_PREFIX}/runs/{row.run_id}/adapters/{adapter.id}?participant_id={row.id}",
-        }
+    return _base(
+        row,
+        kind,
+        Desired.RUNNING,
+        adapter_id=adapter.id,
+        adapter_sha256=adapter.sha256,
+        adapter_url=f"{API_PREFIX}/runs/{row.run_id}/adapters/{adapter.id}?participant_id={row.id}",
     )
 
 

@@ -11,7 +11,7 @@ from webapp.audit.services import audit_record
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import attempt_adopt, fence, part_lock
+from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, part_lock
 from webapp.runs.lifecycle.failing import run_fail
 from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
@@ -97,7 +97,9 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
         raise AppError("CL-1504")
     if not has_turn(participant):
         raise AppError("CL-1511")
-    participant.attempt = max(participant.attempt, participant.wanted_attempt - 1, claim.highest_attempt) + 1
+    attempt = max(participant.attempt, participant.wanted_attempt - 1, claim.highest_attempt) + 1
+    attempt_check(participant, attempt)
+    participant.attempt = attempt
     participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
     participant.last_beat_at = timezone.now()
     phase_set(participant, Phase.STARTING)

@@ -6,6 +6,7 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.runs.lifecycle import participant_claim
+from webapp.runs.lifecycle.access import ATTEMPT_JUMP, ATTEMPTS
 from webapp.runs.lifecycle.restoring import ATTEMPT_GAP, runs_after_restore
 from webapp.runs.models import RunState
 from webapp.runs.services import run_resume, run_stop
@@ -30,6 +31,36 @@ def test_a_claim_goes_on_above_the_highest_attempt_of_the_worker():
     assert claim_above(w, 0, 7) == 8
     w.run.participants.update(wanted_attempt=20)
     assert claim_above(w, 1, 3) == 20
+
+
+@pytest.mark.parametrize("highest", [2**31 - 1, 2**31 - 2, ATTEMPT_JUMP + 1])
+def test_an_attempt_that_no_hub_can_have_handed_out_is_refused_at_the_claim(highest):
+    w = started()
+    with pytest.raises(AppError) as raised:
+        claim_above(w, 0, highest)
+    assert raised.value.code == "CL-1513"
+    assert w.part(0).attempt == 1
+
+
+def test_attempts_end_long_before_the_databases_column():
+    w = started()
+    w.run.participants.update(attempt=ATTEMPTS - 5, wanted_attempt=ATTEMPTS)
+    assert claim(w, 0) == ATTEMPTS
+    with pytest.raises(AppError) as raised:
+        claim(w, 0)
+    assert raised.value.code == "CL-1513"
+
+
+def test_an_exit_and_a_record_cannot_carry_an_attempt_out_of_bounds():
+    w = started()
+    run_stop(actor=w.engineer, run=w.run)
+    with pytest.raises(AppError) as raised:
+        exit_part(w, 0, "stopped", attempt=2**31 - 2)
+    assert raised.value.code == "CL-1513"
+    with pytest.raises(AppError) as raised:
+        records_store(participant=w.part(0), batch=batch(w.part(0), metric(1), attempt=2**31 - 2))
+    assert raised.value.code == "CL-1513"
+    assert w.part(0).attempt == 1
 
 
 def test_a_live_run_asks_every_part_for_a_new_attempt_and_takes_the_old_ones_records():

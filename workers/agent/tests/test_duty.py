@@ -123,6 +123,17 @@ def test_a_job_that_the_hub_no_longer_lists_is_stopped(site: Site) -> None:
         assert site.folder().desired() is Desired.STOPPED
 
 
+def test_what_runs_for_an_entry_that_cannot_be_read_goes_on(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked():
+        duty.apply(listed().model_copy(update={"unread": ["prt_1"]}))
+        assert site.folder().desired() is Desired.RUNNING
+        duty.apply(listed(site.assignment(participant_id="../prt_2")))
+        assert site.folder().desired() is Desired.STOPPED, "an id that is none keeps nothing running"
+
+
 def test_an_id_that_leads_out_of_the_folder_is_refused(site: Site) -> None:
     contract = contract_for(site.home, run_id="../../outside")
     site.duty().apply(listed(assignment_for(contract, run_id="../../outside")))
