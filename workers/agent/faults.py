@@ -1,11 +1,13 @@
-"""What the hub fails at itself: told apart from an outage by what it takes in between."""
+"""What the hub does not take though it is there: told apart from an outage, tried again at its own pace."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 FAULTS = 10  # so often in vain, with other things accepted in between, and it is the record and not the hub
+PAUSE_FIRST, PAUSE_MOST = 0.5, 10.0  # seconds until what was not taken is tried again; doubled each time
 
 
 @dataclass
@@ -30,3 +32,45 @@ class Faults:
     def forget(self, key: Hashable) -> None:
         """The record or message is gone, or another stands in its place."""
         self._counts.pop(key, None)
+
+
+@dataclass
+class Pauses:
+    """How long each participant's records, and its messages, rest after a failure. Nobody else's wait for them."""
+
+    clock: Callable[[], float] = time.monotonic
+    _until: dict[Hashable, tuple[float, float]] = field(default_factory=dict)  # key → when to try again, the pause
+
+    def rests(self, key: Hashable) -> bool:
+        """Whether it is too early to try again."""
+        return key in self._until and self.clock() < self._until[key][0]
+
+    def begin(self, key: Hashable, *, longer: bool = True) -> None:
+        """It failed once more. Without `longer`: it failed at something else than the last time."""
+        pause = PAUSE_FIRST
+        if longer and key in self._until:
+            pause = min(2 * self._until[key][1], PAUSE_MOST)
+        self._until[key] = (self.clock() + pause, pause)
+
+    def end(self, key: Hashable) -> None:
+        """It went."""
+        self._until.pop(key, None)
+
+
+@dataclass
+class Search:
+    """Where each participant's record lies that the hub does not take: batches are halved until it stands alone."""
+
+    _through: dict[str, int] = field(default_factory=dict)  # participant → the last number of the batch that failed
+
+    def failed(self, participant_id: str, last: int) -> None:
+        """The batch that ends with this number was not taken, so the record is in it."""
+        self._through[participant_id] = last
+
+    def limit(self, participant_id: str, stored_through: int, most: int) -> int:
+        """How many records to send next: half of those in doubt, or `most` where none is."""
+        through = self._through.get(participant_id, 0)
+        if through <= stored_through:
+            self._through.pop(participant_id, None)
+            return most
+        return max(1, (through - stored_through) // 2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from splitcore.errors import CATALOGUE
 from workers import contracts
-from workers.agent.faults import Faults
+from workers.agent.faults import Faults, Pauses, Search
 from workers.agent.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAttemptError
 from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
 from workers.hub import HubClient, HubError
@@ -32,50 +33,63 @@ GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # not this worker's b
 
 
 class Sender:
-    """Sends what waits. Each call goes as far as the hub lets it; HubError (transient) means: try again later.
+    """Sends what waits. Each call goes as far as the hub lets it; HubError means: the hub is away, try again later.
 
     What the hub refuses is replaced or marked; so is, after ten times, what it fails at itself while it takes other
-    things. An outage (no answer, or a proxy's 502 to 504) never counts. An exit is never given up.
+    things. An outage (no answer, or a proxy's 502 to 504) never counts. An exit is never given up. What the hub does
+    not take of one participant rests for a while of its own; the others' records and messages go on.
     """
 
-    def __init__(self, spool: Spool, hub: HubClient, on_desired: Callable[[str, int, Desired], None]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        hub: HubClient,
+        on_desired: Callable[[str, int, Desired], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._spool, self._hub, self._on_desired = spool, hub, on_desired
-        self._limit = BATCH
-        self.faults = Faults()
+        self.faults, self._pauses, self._search = Faults(), Pauses(clock), Search()
 
     def send_all(self) -> None:
-        """Send what is there, past what the hub fails at. Raises HubError when something is left."""
-        left = self._send_all_records()
+        """Send what is there, past what the hub does not take. Raises HubError where the hub takes nothing."""
+        self._send_all_records()
         waiting = {pending.participant_id for pending in self._spool.pending(limit=1)}
         for item in self._spool.outbox():
-            if item.kind == "ready" or item.participant_id not in waiting:
-                error = self._send_message(item)
-                if error is not None:
-                    left = error
-                    waiting.add(item.participant_id)  # what comes after it waits for it
-        if left is not None:
-            raise left
+            pause = ("messages", item.participant_id)
+            if self._pauses.rests(pause) or (item.kind != "ready" and item.participant_id in waiting):
+                continue
+            if self._send_message(item):
+                self._pauses.end(pause)
+            else:
+                self._pauses.begin(pause)
 
-    def _send_all_records(self) -> HubError | None:
-        """Send every participant's records; the hub's fault at one of them does not hold the others back."""
-        failed: dict[str, HubError] = {}
+    def is_urgent(self) -> bool:
+        """Whether a message waits, and neither it nor the records before it rest."""
+        return any(
+            not any(self._pauses.rests((what, item.participant_id)) for what in ("records", "messages"))
+            for item in self._spool.outbox()
+        )
+
+    def _send_all_records(self) -> None:
+        """Send every participant's records, each until there is none, or until one is not taken."""
         more = True
         while more:
             more = False
-            for pending in self._spool.pending(limit=self._limit):
-                if pending.participant_id in failed:
-                    continue
+            for pending in self._spool.pending(rests=lambda part: self._pauses.rests(("records", part))):
                 try:
                     more = self._send_records(pending) or more
                 except HubError as error:
                     if error.transient and not error.is_fault:
                         raise
-                    failed[pending.participant_id] = error
-        return next(iter(failed.values()), None)
+                    self._pauses.begin(("records", pending.participant_id), longer=self._limit(pending) == 1)
+
+    def _limit(self, pending: Pending) -> int:
+        return self._search.limit(pending.participant_id, pending.stored_through, BATCH)
 
     def _send_records(self, pending: Pending) -> bool:
         """Send the next batch of one participant; says whether there is another one to send at once."""
-        records = _fitting(pending)
+        records = _fitting(pending.records[: self._limit(pending)])
         batch = TelemetryBatch(participant_id=pending.participant_id, attempt=pending.attempt, records=records)
         try:
             reply = self._hub.call("POST", f"/runs/{pending.run_id}/telemetry", batch, reply=TelemetryReply)
@@ -85,11 +99,11 @@ class Sender:
         if reply.stored_through < pending.stored_through:
             self._go_back(pending, reply.stored_through)
             return True
-        more = len(records) < len(pending.records) or len(pending.records) == self._limit
-        self._limit = BATCH
+        self._pauses.end(("records", pending.participant_id))
         self.faults.accepted()
         self._spool.stored(pending.participant_id, reply.stored_through)
         self._on_desired(pending.participant_id, pending.attempt, reply.desired)
+        more = len(records) < len(pending.records) or len(pending.records) == BATCH
         return more and reply.stored_through >= records[-1].seq
 
     def _go_back(self, pending: Pending, through: int) -> None:
@@ -108,7 +122,7 @@ class Sender:
         if error.is_fault and len(batch.records) == 1 and self.faults.again(key):
             self._replace(batch.participant_id, batch.records[0], "CL-1911")
         elif error.is_fault:
-            self._limit = max(1, len(batch.records) // 2)
+            self._search.failed(batch.participant_id, batch.records[-1].seq)
             raise error
         elif error.transient or _is_behind(error, pending.attempt):
             raise error
@@ -117,16 +131,15 @@ class Sender:
 
     def _refused(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
         """Drop what is nobody's business any more; else halve the batch until one record is left, and replace it."""
+        record = batch.records[0]
         if error.status in GONE_STATUS or error.code in GONE_CODES:
             log.warning("the hub does not take records of %s: %s", pending.participant_id, error.code)
             self._spool.stored(pending.participant_id, batch.records[-1].seq)
         elif len(batch.records) > 1:
-            self._limit = max(1, len(batch.records) // 2)
+            self._search.failed(batch.participant_id, batch.records[-1].seq)
+        elif record.payload.get("message", "").startswith(NOTE):
+            raise error
         else:
-            self._limit = BATCH
-            record = batch.records[0]
-            if record.payload.get("message", "").startswith(NOTE):
-                raise error
             self._replace(pending.participant_id, record, error.code)
 
     def _replace(self, participant_id: str, record: TelemetryRecord, code: str) -> None:
@@ -136,8 +149,8 @@ class Sender:
         self._spool.replace(participant_id, record.seq, "log", note)
         self.faults.forget((participant_id, record.seq))
 
-    def _send_message(self, item: OutboxItem) -> HubError | None:
-        """Send one message; what holds it back, where it is to be sent again."""
+    def _send_message(self, item: OutboxItem) -> bool:
+        """Send one message; False: it is to be sent again, and what comes after it waits for it."""
         try:
             self._deliver(item)
         except HubError as error:
@@ -148,21 +161,21 @@ class Sender:
         else:
             self.faults.accepted()
             self._spool.sent(item)
-        return None
+        return True
 
-    def _message_failed(self, item: OutboxItem, error: HubError) -> HubError | None:
+    def _message_failed(self, item: OutboxItem, error: HubError) -> bool:
         """Give up what is refused, or failed at too often; an exit is sent again without its free text instead."""
         if error.transient and not error.is_fault:
             raise error
         if error.is_fault and not self.faults.again(item.id):
-            return error
+            return False
         gone = error.status in GONE_STATUS or error.code in GONE_CODES
         if item.kind == "exit" and not gone:
             self.faults.forget(item.id)
             self._spool.rewrite(item, _bare_exit(item))
-            return error
+            return False
         self._give_up(item, "CL-1911" if error.is_fault else error.code, told=not gone)
-        return None
+        return True
 
     def _give_up(self, item: OutboxItem, code: str, *, told: bool = True) -> None:
         """Mark a message as refused; `told` on the run's own log, unless nobody there waits for it any more."""
@@ -209,11 +222,11 @@ def _is_behind(error: HubError, attempt: int) -> bool:
     return isinstance(newest, int) and newest < attempt
 
 
-def _fitting(pending: Pending) -> list[contracts.TelemetryRecord]:
+def _fitting(records: Sequence[TelemetryRecord]) -> list[TelemetryRecord]:
     """As many records as fit into one message, at least one."""
-    chosen: list[contracts.TelemetryRecord] = []
+    chosen: list[TelemetryRecord] = []
     size = 0
-    for record in pending.records:
+    for record in records:
         size += len(json.dumps(record.payload)) + 200
         if chosen and size > BODY_BYTES:
             break

@@ -170,8 +170,7 @@ class Agent:
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
                 await asyncio.sleep(min(left, NOTICE_SECONDS))
-                messages = await asyncio.to_thread(self._spool.outbox)
-                if messages and seconds <= SEND_SECONDS:
+                if seconds <= SEND_SECONDS and await asyncio.to_thread(self._sender.is_urgent):
                     return
 
         await self._forever("telemetry", send, SEND_SECONDS, rest)

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -160,8 +160,8 @@ class Spool:
             )
             return int(row[0])
 
-    def pending(self, *, limit: int = BATCH) -> list[Pending]:
-        """Per participant, the next records to send, in order."""
+    def pending(self, *, limit: int = BATCH, rests: Callable[[str], bool] = lambda _: False) -> list[Pending]:
+        """Per participant that does not rest, the next records to send, in order."""
         participants = self._read("SELECT * FROM participants WHERE last_seq > stored_through")
         return [
             Pending(
@@ -172,6 +172,7 @@ class Spool:
                 self._next_records(row, limit),
             )
             for row in participants
+            if not rests(row["participant_id"])
         ]
 
     def _next_records(self, participant: sqlite3.Row, limit: int) -> list[TelemetryRecord]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workers.agent.faults import FAULTS
+from workers.agent.faults import FAULTS, PAUSE_MOST
 from workers.agent.ledger import sent_items
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
@@ -53,6 +53,7 @@ class Bench:
     spool: Spool
     sender: Sender
     spool_file: Path
+    clock: list[float]
 
     def log(self, message: str, participant: str = "prt_1") -> None:
         payload = LogPayload(level="info", message=message)
@@ -67,6 +68,7 @@ class Bench:
         for _ in range(count):
             with suppress(HubError):
                 self.sender.send_all()
+            self.clock[0] += PAUSE_MOST
             between()
 
     def messages(self, participant: str = "prt_1") -> list[str]:
@@ -83,7 +85,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         for participant in ("prt_1", "prt_2"):
             spool.claim(run_id="run_1", participant_id=participant, attempt=1)
         client = HubClient.of(home)
-        yield Bench(hub, spool, Sender(spool, client, lambda *_: None), home.spool_file)
+        clock = [0.0]
+        sender = Sender(spool, client, lambda *_: None, clock=lambda: clock[0])
+        yield Bench(hub, spool, sender, home.spool_file, clock)
         client.close()
 
 
@@ -106,6 +110,26 @@ def test_one_participants_record_holds_no_other_participant_back(bench: Bench) -
     bench.rounds(1)
     assert bench.messages("prt_2") == ["of another run"]
     assert bench.messages() == []
+
+
+def test_a_record_is_given_up_beside_a_part_that_is_busy(bench: Bench) -> None:
+    for message in ("one", "two", POISON, "four", "five"):
+        bench.log(message)
+    for number in range(FAULTS + 5):
+        bench.log(f"busy {number}", "prt_2")
+        bench.rounds(1)
+        assert bench.messages("prt_2")[-1] == f"busy {number}"
+    assert [text for text in bench.messages() if "CL-1911" not in text] == ["one", "two", "four", "five"]
+    assert bench.hub.failures <= FAULTS + 4
+
+
+def test_what_the_hub_fails_at_rests_while_the_others_keep_their_pace(bench: Bench) -> None:
+    bench.log(POISON)
+    for number in range(20):
+        bench.log(f"busy {number}", "prt_2")
+        bench.sender.send_all()
+    assert len(bench.messages("prt_2")) == 20
+    assert bench.hub.failures == 1
 
 
 def test_a_hub_that_takes_nothing_in_between_is_an_outage_and_loses_nothing(bench: Bench) -> None:
