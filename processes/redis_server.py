@@ -63,6 +63,11 @@ def celery_url(url: str) -> str:
     return url.replace("unix://", "redis+socket://", 1)
 
 
+def plain_url(url: str) -> str:
+    """The same server as redis-py names it, whoever named it."""
+    return url.replace("redis+socket://", "unix://", 1)
+
+
 def with_password(url: str, password: str) -> str:
     """The URL with a password that is kept apart from it."""
     scheme, _, rest = url.partition("://")

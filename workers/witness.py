@@ -8,6 +8,8 @@ reported all the same, once, until a person of this site accepts the new chain.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,18 +47,24 @@ class Witness:
         self._kept, self.finding_file = root / "witness.json", root / "witness_finding.json"
 
     def kept(self) -> ChainHead | None:
-        """The highest end that the hub has shown."""
-        return ChainHead.model_validate_json(self._kept.read_bytes()) if self._kept.exists() else None
+        """The highest end that the hub has shown. Raises AppError CL-1449."""
+        with _readable(self._kept):
+            return ChainHead.model_validate_json(self._kept.read_bytes()) if self._kept.exists() else None
 
     def finding(self) -> Finding | None:
-        """What no person has accepted yet."""
-        if not self.finding_file.exists():
-            return None
-        told = json.loads(self.finding_file.read_bytes())
-        return Finding(told["kind"], ChainHead(**told["kept"]), ChainHead(**told["shown"]))
+        """What no person has accepted yet. Raises AppError CL-1449."""
+        with _readable(self.finding_file):
+            if not self.finding_file.exists():
+                return None
+            told = json.loads(self.finding_file.read_bytes())
+            return Finding(told["kind"], ChainHead(**told["kept"]), ChainHead(**told["shown"]))
 
-    def see(self, shown: ChainHead) -> Finding | None:
-        """Compare with what was kept; returns a finding that is new. Nothing is kept while one waits for a person."""
+    def see(self, shown: ChainHead, before: Callable[[Finding], None] = lambda _: None) -> Finding | None:
+        """Compare with what was kept; returns a finding that is new. Nothing is kept while one waits for a person.
+
+        `before` is called ahead of the finding's being written: what it does is done again if this process dies in
+        between. Raises AppError CL-1449, CL-1820.
+        """
         kept = self.kept()
         waiting = self.finding()
         if waiting is not None and waiting.shown.epoch == shown.epoch:
@@ -64,21 +72,40 @@ class Witness:
         kind = _loss(kept, shown) if kept is not None else None
         if kept is None or kind is None:
             if kept != shown:
-                replace_private(self._kept, shown.model_dump_json().encode())
+                _write(self._kept, shown.model_dump_json())
             return None
         finding = Finding(kind, kept, shown)
+        before(finding)
         told = {**asdict(finding), "kept": kept.model_dump(), "shown": shown.model_dump()}
-        replace_private(self.finding_file, json.dumps(told).encode())
+        _write(self.finding_file, json.dumps(told))
         return finding
 
     def accept(self) -> ChainHead | None:
-        """A person of this site accepts the chain that the hub shows now: it is kept from here on."""
+        """A person of this site accepts the chain that the hub shows now: it is kept from here on.
+
+        Raises AppError CL-1449, CL-1820.
+        """
         finding = self.finding()
         if finding is None:
             return None
-        replace_private(self._kept, finding.shown.model_dump_json().encode())
+        _write(self._kept, finding.shown.model_dump_json())
         self.finding_file.unlink()
         return finding.shown
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError):
+        raise AppError("CL-1449", f"{path} cannot be read.") from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace_private(path, text.encode())
+    except OSError as error:
+        raise AppError("CL-1820", f"{path} cannot be written ({type(error).__name__}).") from None
 
 
 def _loss(kept: ChainHead, shown: ChainHead) -> Loss | None:

@@ -225,6 +225,11 @@ HELP: dict[str, ErrorHelp] = {
         "An entry has another hash than the one that it has shown to this worker.",
         "Keep the worker's witness.json; ask the hub's operator, tell partners; `cutlayer worker witness --accept`.",
     ),
+    "CL-1449": ErrorHelp(
+        "The worker's memory of the hub's audit log cannot be read",
+        "witness.json or witness_finding.json in the worker's folder is damaged. Jobs go on; the log is not witnessed.",
+        "Move the damaged file aside: the worker begins again with the chain that the hub shows then.",
+    ),
     "CL-1450": ErrorHelp(
         "The upload link is not valid",
         "The ticket in the link was not signed by this worker's hub for this worker, or there is none.",

@@ -11,8 +11,17 @@ import os
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from processes.redis_server import RedisNotFoundError, RedisNotStartedError, RedisServer, celery_url, find_binary
+from processes.redis_server import (
+    RedisNotFoundError,
+    RedisNotStartedError,
+    RedisServer,
+    celery_url,
+    find_binary,
+    plain_url,
+)
 from splitcore.errors import AppError
 from workers.settings import WorkerHome
 
@@ -27,6 +36,7 @@ class Broker:
         self._given = os.environ.get("REDIS_URL", "")
         self._marked = False
         self.server = None if self._given else RedisServer(home.run, log=home.logs / "broker.log")
+        self._questions = _client(self.url, timeout=1)  # keeps its connection
 
     @property
     def url(self) -> str:
@@ -54,20 +64,22 @@ class Broker:
 
         A key of ours stands beside the messages; where it is missing, they went with it.
         """
+        if not self._marked:
+            return False
         try:
-            with _client(self.url, timeout=1) as client:
-                return self._marked and bool(client.set(_MARK, 1, nx=True))
+            return bool(self._questions.set(_MARK, 1, nx=True))
         except redis.RedisError:
             return False
 
     def mark(self) -> None:
         """Note that messages may be on the queue from here on."""
-        with contextlib.suppress(redis.RedisError), _client(self.url, timeout=1) as client:
-            client.set(_MARK, 1)
+        with contextlib.suppress(redis.RedisError):
+            self._questions.set(_MARK, 1)
             self._marked = True
 
     def stop(self) -> None:
-        """End the server that was started here."""
+        """Close the connection, and end the server that was started here."""
+        self._questions.close()
         if self.server is not None:
             self.server.stop()
 
@@ -81,7 +93,8 @@ def find_server() -> str | None:
 
 
 def _client(url: str, *, timeout: float) -> redis.Redis:
-    return redis.Redis.from_url(url.replace("redis+socket://", "unix://", 1), socket_timeout=timeout)
+    once_more = Retry(NoBackoff(), 1)  # a kept connection may be one to a server that has ended since
+    return redis.Redis.from_url(plain_url(url), socket_timeout=timeout, socket_connect_timeout=timeout, retry=once_more)
 
 
 def _wait_until_it_answers(url: str) -> None:

@@ -59,14 +59,18 @@ class Children:
             log.warning("the local queue ended; starting it again")
             self._start_queue()
             anew = True
-        elif self._broker.was_emptied():
-            log.warning("the local queue was emptied")
-            anew = True
         for slot in self._slots:
             if not slot.runs and time.monotonic() - slot.started_at > RESTART_SECONDS:
                 self._start_slot(slot)
                 anew = True
         return anew
+
+    def queue_was_emptied(self) -> bool:
+        """Whether the queue has lost its messages though it runs; told once. Waits for the queue: use any thread."""
+        emptied = self._broker.is_running() and self._broker.was_emptied()
+        if emptied:
+            log.warning("the local queue was emptied")
+        return emptied
 
     def _start_queue(self) -> None:
         self._broker.start()

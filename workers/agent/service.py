@@ -35,7 +35,7 @@ from workers.ledger.book import Book
 from workers.network import is_loopback
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
-from workers.witness import Witness
+from workers.witness import Finding, Witness
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
@@ -130,36 +130,47 @@ class Agent:
     async def _look_loop(self) -> None:
         """Ask for the hub's list on each doorbell and every few seconds, and act on it."""
 
-        async def look() -> None:
-            try:
-                wanted = await asyncio.to_thread(self._hub.assignments)
-            except HubError as error:
-                if error.code == SHUT_OUT:
-                    await asyncio.to_thread(self._duty.stop_all)
-                elif error.code == SUSPECTED:
-                    await asyncio.to_thread(self._duty.hold_all)
-                raise
-            self._sender.faults.accepted()
-            await asyncio.to_thread(self._witness_chain, wanted)
-            await asyncio.to_thread(self._duty.apply, wanted)
-            with contextlib.suppress(HubError):
-                await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
-
         async def rest(seconds: float) -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
             self._wake.clear()
 
-        await self._forever("assignments", look, LOOK_SECONDS, rest)
+        await self._forever("assignments", self._look, LOOK_SECONDS, rest)
+
+    async def _look(self) -> None:
+        try:
+            wanted = await asyncio.to_thread(self._hub.assignments)
+        except HubError as error:
+            if error.code == SHUT_OUT:
+                await asyncio.to_thread(self._duty.stop_all)
+            elif error.code == SUSPECTED:
+                await asyncio.to_thread(self._duty.hold_all)
+            raise
+        self._sender.faults.accepted()
+        try:
+            await asyncio.to_thread(self._duty.apply, wanted)
+        finally:
+            await asyncio.to_thread(self._witness_chain, wanted)
+        with contextlib.suppress(HubError):
+            await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
 
     def _witness_chain(self, wanted: Assignments) -> None:
-        """Keep the end of the hub's audit log. A hub that went back to a backup is asked again what it has."""
-        finding = self._witness.see(wanted.chain) if wanted.chain is not None else None
-        if finding is None:
+        """Keep the end of the hub's audit log. A hub that went back to a backup is asked again what it has.
+
+        What goes wrong here is for the log and the doctor: nothing else waits for it.
+        """
+        if wanted.chain is None:
             return
-        log.warning("%s: %s", finding.error.code, finding.error.message)
-        for assignment in wanted.assignments:
-            self._spool.doubt(assignment.participant_id)
+
+        def ask_again(finding: Finding) -> None:
+            log.warning("%s: %s", finding.error.code, finding.error.message)
+            for assignment in wanted.assignments:
+                self._spool.doubt(assignment.participant_id)
+
+        try:
+            self._witness.see(wanted.chain, before=ask_again)
+        except AppError as error:
+            log.error("the hub's audit log is not witnessed: %s", error)
 
     async def _send_loop(self) -> None:
         async def send() -> None:
@@ -188,11 +199,15 @@ class Agent:
             await asyncio.sleep(CHANGE_SECONDS)
 
     async def _care_loop(self) -> None:
-        """Start again what has ended by itself. In this thread: the children's lives are bound to it."""
+        """Start again what has ended by itself. In this thread: the children's lives are bound to it.
+
+        The queue is asked in another one: a site's own may not answer.
+        """
         while True:
             await asyncio.sleep(CARE_SECONDS)
             try:
-                if self._children.look_after():
+                emptied = await asyncio.to_thread(self._children.queue_was_emptied)
+                if self._children.look_after() or emptied:
                     self._duty.forget_rings()
                     self._wake.set()
             except AppError as error:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from processes.private_files import first_lax
-from processes.redis_server import RedisServer
+from processes.redis_server import RedisServer, plain_url
 from workers.agent.broker import Broker
 from workers.settings import WorkerHome
 
@@ -28,7 +28,7 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
 
 
 def client(broker: Broker) -> redis.Redis:
-    return redis.Redis.from_url(broker.url.replace("redis+socket", "unix"))
+    return redis.Redis.from_url(plain_url(broker.url))
 
 
 def test_an_emptied_queue_is_noticed_once(broker: Broker) -> None:
@@ -69,3 +69,10 @@ def test_a_site_s_own_server_that_lost_its_messages_is_noticed(tmp_path: Path, m
 def test_the_queue_leaves_nothing_open_to_other_accounts(broker: Broker, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "redis.conf").exists()
     assert first_lax(tmp_path / "run") is None
+
+
+def test_looking_again_and_again_takes_one_connection(broker: Broker) -> None:
+    before = client(broker).info("stats")["total_connections_received"]
+    for _ in range(20):
+        broker.was_emptied()
+    assert client(broker).info("stats")["total_connections_received"] <= before + 2, "one of them is this look's own"

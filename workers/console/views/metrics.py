@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from processes.insight import insight_token, may_look
-from processes.redis_server import url_of_folder
+from processes.redis_server import plain_url, url_of_folder
 from workers.agent.spool import Spool
 from workers.settings import WorkerHome
 
@@ -50,7 +50,7 @@ def _figures(home: WorkerHome) -> CollectorRegistry:
 def _queue_answers(home: WorkerHome) -> float:
     url = os.environ.get("REDIS_URL") or url_of_folder(home.run)
     try:
-        with redis.Redis.from_url(url.replace("redis+socket://", "unix://", 1), socket_timeout=1) as client:
+        with redis.Redis.from_url(plain_url(url), socket_timeout=1) as client:
             return float(bool(client.ping()))
     except (redis.RedisError, OSError):
         return 0.0

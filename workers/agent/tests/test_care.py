@@ -1,0 +1,106 @@
+"""The loops of the agent beside what may hang or be damaged: a site's own queue, the memory of the hub's audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processes.redis_server import RedisServer
+from workers.agent import service
+from workers.agent.service import Agent
+from workers.agent.tests.site import Site, listed
+from workers.contracts import Assignments, ChainHead
+from workers.doctor import run_checks
+from workers.settings import WorkerConfig
+
+
+def test_beats_and_console_go_on_while_the_site_s_own_queue_hangs(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = RedisServer(tmp_path / "own")
+    process = own.start()
+    monkeypatch.setenv("REDIS_URL", own.url)
+    monkeypatch.setattr(service, "CARE_SECONDS", 0.05)
+    agent = Agent(site.home, WorkerConfig.load(site.home))
+    agent._children._broker.mark()
+    monkeypatch.setattr(agent._children, "_slots", [])
+
+    async def longest_gap() -> float:
+        caring = asyncio.create_task(agent._care_loop())
+        longest, last = 0.0, time.monotonic()
+        until = last + 1.5
+        while last < until:
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        process.send_signal(signal.SIGCONT)
+        caring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caring
+        return longest
+
+    try:
+        process.send_signal(signal.SIGSTOP)
+        assert asyncio.run(longest_gap()) < 0.7, "one question to a hung queue takes a second"
+    finally:
+        process.send_signal(signal.SIGCONT)
+        own.stop()
+        agent._hub.close()
+
+
+def look(site: Site, wanted: Assignments, agent: Agent | None = None) -> Agent:
+    """One look at the hub's list."""
+    agent = agent or Agent(site.home, WorkerConfig.load(site.home))
+    agent._duty._ring = lambda *ids: site.rung.append(ids)
+    agent._hub.assignments = lambda: wanted  # type: ignore[method-assign]
+    asyncio.run(agent._look())
+    return agent
+
+
+def with_chain(wanted: Assignments, sequence: int) -> Assignments:
+    return wanted.model_copy(update={"chain": ChainHead(sequence=sequence, head=f"{sequence % 10}" * 64)})
+
+
+@pytest.mark.parametrize("name", ["witness.json", "witness_finding.json"])
+def test_a_damaged_memory_of_the_audit_log_keeps_no_job_from_its_start(site: Site, name: str) -> None:
+    (site.home.root / name).write_text("{ half of it")
+    look(site, with_chain(listed(site.assignment()), 7))
+    assert site.rung == [("run_1", "prt_1-train")]
+    assert "CL-1449" in [check.code for check in run_checks(site.home)]
+
+
+def test_a_disk_that_takes_no_memory_of_the_audit_log_keeps_no_job_from_its_start(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workers.witness.replace_private", full)
+    look(site, with_chain(listed(site.assignment()), 7))
+    assert site.rung == [("run_1", "prt_1-train")]
+    assert any("CL-1820" in record.getMessage() for record in caplog.records)
+
+
+def test_a_process_that_dies_before_the_finding_is_written_asks_the_hub_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubted: list[str] = []
+    agent = look(site, with_chain(listed(site.assignment()), 7))
+    agent._spool.doubt = doubted.append  # type: ignore[method-assign]
+    with monkeypatch.context() as dying:
+        dying.setattr("workers.witness.replace_private", dies)
+        with pytest.raises(KeyboardInterrupt):
+            look(site, with_chain(listed(site.assignment()), 3), agent)
+    assert doubted == ["prt_1"]
+    look(site, with_chain(listed(site.assignment()), 3), agent)
+    look(site, with_chain(listed(site.assignment()), 3), agent)
+    assert doubted == ["prt_1", "prt_1"], "again after the death, and then no more"
+
+
+def dies(*_: Any) -> None:
+    raise KeyboardInterrupt
