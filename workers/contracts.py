@@ -284,6 +284,8 @@ class Assignments(HubMessage):
 
 # A refusal with this field alone is none: the site approves contracts itself, and its people have not done so yet.
 SITE_APPROVAL = "approve"
+# This one alone: the site has admitted another contract under the run's id, and will admit no second one.
+OTHER_CONTRACT = "contract.other"
 
 
 class PolicyRefusal(Message):

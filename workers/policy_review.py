@@ -18,6 +18,7 @@ from splitcore.wire.certificates import load_identity
 from workers.approvals import ApprovalBook
 from workers.contracts import (
     API_PREFIX,
+    OTHER_CONTRACT,
     SITE_APPROVAL,
     Assignment,
     ContractDocument,
@@ -182,8 +183,11 @@ def review(assignment: Assignment, site: Site) -> Review:
 
 def other_contract(assignment: Assignment) -> Review:
     """The refusal of a contract that came under the ids of one that was admitted."""
-    message = "This site has admitted another contract under the same run; a run has one."
-    return Review(assignment, [_refusal("contract", message)], "CL-1425")
+    message = (
+        "This site has admitted another contract under the same run; a run has one. A clone of the run has an id of its"
+        " own, and can be submitted with this contract."
+    )
+    return Review(assignment, [_refusal(OTHER_CONTRACT, message)], "CL-1425")
 
 
 def _check_request(assignment: Assignment) -> None:

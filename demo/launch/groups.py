@@ -121,13 +121,18 @@ class Groups:
         deadline = time.monotonic() + 90
         while True:
             self.check_alive()
-            try:
-                if httpx.get(f"{self.hub_url}/health", timeout=2).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                if time.monotonic() > deadline:
-                    raise DemoError(f"The hub does not answer; its log is {self.log('hub')}.") from None
+            if self._hub_answers():
+                return
+            if time.monotonic() > deadline:
+                raise DemoError(f"The hub does not answer; its log is {self.log('hub')}.")
             time.sleep(0.1)
+
+    def _hub_answers(self) -> bool:
+        """Whether the web server is there. (`/health` is about Celery too, which may be busy with a long join.)"""
+        try:
+            return httpx.get(f"{self.hub_url}/health/alive", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def start_worker(self, key: str) -> None:
         """One worker: agent, console, local broker, Celery."""

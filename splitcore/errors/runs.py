@@ -70,6 +70,11 @@ HELP: dict[str, ErrorHelp] = {
         "The worker named an attempt far above all that this hub has handed out for its part of the run.",
         "Check the worker's spool: it may belong to another hub. Clone the run to start it under new ids.",
     ),
+    "CL-1514": ErrorHelp(
+        "A worker has admitted another contract under this run",
+        "A run has one contract. In a time that the hub lost with a restore, this run had another one and started.",
+        "Clone the run and submit the clone: it has an id of its own.",
+    ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
         "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from webapp.core.storage_errors import refused_lately
 
 SWEEP_KEY = "last-sweep"
+SWEEP_FAILURES_KEY = "sweep-failures"
 SWEEP_LATE_SECONDS = 60.0  # twelve sweeps; joining a large adapter delays a few
 _started_at = time.time()
 _seen = {"sweep": 0.0}
@@ -33,6 +34,20 @@ def sweep_done() -> None:
     """Celery has swept just now."""
     with contextlib.suppress(RedisError):
         cache.set(SWEEP_KEY, time.time(), None)
+
+
+def sweep_failed() -> None:
+    """Celery could not sweep one of the runs."""
+    with contextlib.suppress(RedisError):
+        cache.add(SWEEP_FAILURES_KEY, 0, None)
+        cache.incr(SWEEP_FAILURES_KEY)
+
+
+def sweep_failures() -> int | None:
+    """How many sweeps of a run have failed since the message store was filled; None where it is away."""
+    with contextlib.suppress(RedisError):
+        return int(cache.get(SWEEP_FAILURES_KEY) or 0)
+    return None
 
 
 def sweep_age() -> float | None:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from webapp.core.health import disk_free, look, sweep_age
+from webapp.core.health import disk_free, look, sweep_age, sweep_failures
 from webapp.core.registry import REGISTRY
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import worker_is_online
@@ -36,8 +36,9 @@ class _Looked(Collector):
         yield _by("cutlayer_up", "Whether a part of the hub is well.", "part", _well())
         yield from _one("cutlayer_queue_length", "Tasks that wait for the hub's Celery.", queue_length())
         yield from _one("cutlayer_sweep_age_seconds", "Seconds since the last sweep.", sweep_age())
+        yield from _one("cutlayer_sweep_failures", "Sweeps of a run that failed.", sweep_failures())
         yield from _one("cutlayer_disk_free_bytes", "Free bytes where the hub keeps its files.", disk_free())
-        yield _by("cutlayer_workers", "Active workers that are heard, and silent ones.", "state", _workers())
+        yield _by("cutlayer_workers", "Active workers that are online, and silent ones.", "state", _workers())
         yield _by("cutlayer_runs_live", "Runs that are not over, by state.", "state", _runs())
 
 

@@ -84,10 +84,11 @@ def worker_quarantine(*, actor: User, worker: Worker) -> Worker:
 def worker_release(*, actor: User, worker: Worker) -> Worker:
     """Lift a quarantine: its runs go on. A worker that was never confirmed waits for that again."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
-    runs_let_go(worker, detail=f"{actor} released {worker.name} of {worker.organisation.name}.")
+    runs_lock(worker)
     row = _locked(worker)
     to = WorkerState.ACTIVE if row.confirmed_at else WorkerState.PENDING
     _move(worker=row, to=to, allowed=(WorkerState.QUARANTINED,))
+    runs_let_go(row, detail=f"{actor} released {row.name} of {row.organisation.name}.")
     _audit(actor=actor, action="worker.released", worker=row)
     return row
 

@@ -123,6 +123,8 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
 
     Only the invited, verified address may: whoever finds or is forwarded the link can read it and join nothing.
     """
+    known = Participation.objects.select_for_update(no_key=True)  # before the invitation, in the order of locks
+    list(known.filter(project=invitation.project_id, organisation=organisation))
     invitation = _open_locked(invitation)
     project = invitation.project
     if project is None:

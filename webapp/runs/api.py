@@ -28,6 +28,7 @@ from webapp.runs.offers import PartiesOut
 from webapp.runs.schemas import DecisionIn, EstimateIn, PartyIn, ReasonIn, RunChange, RunDetail, RunIn, RunOut, RunPage
 from webapp.runs.selectors import run_get_for, runs_visible_to
 from webapp.runs.services import (
+    Basis,
     PartyChoice,
     approval_decide,
     run_archive,
@@ -139,8 +140,9 @@ def get_run(request: HttpRequest, run_id: str) -> RunDetail:
 
 @router.patch("/{pub:run_id}", auth=WRITE, response=RunDetail)
 def change_run(request: HttpRequest, run_id: str, payload: RunChange) -> RunDetail:
-    """Change a run that has not started; its approvals are void then."""
+    """Change a run that has not started; its approvals are void then. With `version`, others' changes are kept."""
     run = _run(request, run_id)
+    version = run.draft_version if payload.version is None else payload.version
     changes_config = payload.config is not None or bool(payload.config_yaml)
     config = _config(payload.config, payload.config_yaml) if changes_config else run.config
     RunConfig.parse(config)
@@ -157,6 +159,7 @@ def change_run(request: HttpRequest, run_id: str, payload: RunChange) -> RunDeta
         start_when_approved=run.start_when_approved
         if payload.start_when_approved is None
         else payload.start_when_approved,
+        basis=Basis(version=version),
     )
     return RunDetail.of(changed)
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 
 from webapp.core.models import PublicModel
+from workers.contracts import OTHER_CONTRACT
 
 
 class RunState(models.TextChoices):
@@ -142,8 +143,16 @@ class Participant(PublicModel):
     @property
     def only_lacks_trust(self) -> bool:
         """Whether nothing but a certificate that the site does not trust keeps the worker from accepting."""
-        fields = {refusal["field"] for refusal in (self.policy_verdict or {}).get("refusals", [])}
-        return self.refuses_contract and fields == {"participants.fingerprint"}
+        return self.refuses_contract and self._refused_fields == {"participants.fingerprint"}
+
+    @property
+    def has_other_contract(self) -> bool:
+        """Whether the worker has admitted another contract under the run's id, as before a restore of the hub."""
+        return self.refuses_contract and OTHER_CONTRACT in self._refused_fields
+
+    @property
+    def _refused_fields(self) -> set[str]:
+        return {refusal["field"] for refusal in (self.policy_verdict or {}).get("refusals", [])}
 
 
 class ApprovalState(models.TextChoices):

@@ -8,7 +8,7 @@ from typing import Any
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from splitcore.bounds import Short, Text, Word
+from splitcore.bounds import Short, Small, Text, Word
 from webapp.runs.models import Approval, Participant, Run
 
 
@@ -43,8 +43,12 @@ class RunIn(Strict):
 
 
 class RunChange(Strict):
-    """What of a draft is to change; what is left out stays."""
+    """What of a draft is to change; what is left out stays.
 
+    `version` is the one that was read: with it, a change that would undo a later one of somebody else is CL-1540 (409).
+    """
+
+    version: Small | None = None
     name: Short | None = None
     config: dict[str, Any] | None = None
     config_yaml: str = Field("", max_length=100_000)
@@ -161,6 +165,7 @@ class RunOut(Schema):
     started_at: datetime | None
     ended_at: datetime | None
     contract_hash: str
+    version: int
     failure: dict[str, Any] | None
     summary: dict[str, Any]
     is_archived: bool
@@ -174,7 +179,8 @@ class RunOut(Schema):
             "started_at", "ended_at", "contract_hash", "failure", "summary", "is_archived",
         )  # fmt: skip
         values = {name: getattr(run, name) for name in names}
-        links = {"project": run.project_id, "organisation": run.organisation_id, "parent": run.parent_id}
+        links: dict[str, Any] = {"version": run.draft_version}
+        links |= {"project": run.project_id, "organisation": run.organisation_id, "parent": run.parent_id}
         return {**values, **links, "url": f"/runs/{run.id}"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from webapp.adapters.models import AdapterState
 from webapp.adapters.services import checks_open
 from webapp.adapters.services.packaging import CHECK_DEADLINE
 from webapp.adapters.tasks import join, package
+from webapp.core.health import sweep_failed
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
@@ -34,14 +36,19 @@ DROP_DEADLINE = timedelta(minutes=15)
 STOP_DEADLINE = timedelta(minutes=3)
 JOIN_DEADLINE = timedelta(seconds=30)
 SILENT_BEATS = 3
+log = logging.getLogger(__name__)
 _LAST, _SINCE = "sweep:last", "sweep:since"
 
 
 def sweep() -> None:
-    """Look at every live run once. Each run has its own short transaction."""
+    """Look at every live run once. Each has a short transaction of its own, and one that fails keeps no other back."""
     watched_since = _watched_since()
-    for run_id in Run.objects.filter(state__in=LIVE).values_list("id", flat=True):
-        _sweep_run(run_id, watched_since)
+    for run_id in list(Run.objects.filter(state__in=LIVE).values_list("id", flat=True)):
+        try:
+            _sweep_run(run_id, watched_since)
+        except Exception:  # whatever it is: the next sweep tries again, and an operator sees the count
+            log.exception("the sweep of the run %s failed", run_id)
+            sweep_failed()
 
 
 def _watched_since() -> datetime:

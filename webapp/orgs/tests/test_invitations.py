@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -51,6 +53,9 @@ def admin(organisation):
 @pytest.fixture
 def project(organisation, admin):
     return ProjectFactory(name="Letters", goal="Shorter letters", owner=organisation, created_by=admin)
+
+
+TABLES = (Participation._meta.db_table, Invitation._meta.db_table)  # docs/architecture.md, the order of locks
 
 
 def signed_in(user) -> Client:
@@ -390,3 +395,13 @@ def test_no_address_after_the_first_and_no_log_line_holds_the_token(admin, proje
     assert unchecked.post(f"/invite/{token}/nowhere").status_code == 404
     assert "/invite/cli_…" in caplog.text
     assert token not in caplog.text
+
+
+def test_accepting_locks_the_participation_before_the_invitation(admin, project):
+    membership = MembershipFactory()
+    invitation, _ = invite_partner(actor=admin, project=project, email=membership.user.email, party_kind="data")
+    with CaptureQueriesContext(connection) as queries:
+        invitation_accept_partner(actor=membership.user, invitation=invitation, organisation=membership.organisation)
+    read = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    places = [next(at for at, sql in enumerate(read) if f'FROM "{table}"' in sql) for table in TABLES]
+    assert places == sorted(places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from splitcore.errors import AppError
 from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.lifecycle.failing import failure_of
 from webapp.runs.lifecycle.participation import runs_lock
@@ -10,6 +11,7 @@ from webapp.runs.services.control import resume_locked, want
 from webapp.runs.services.locking import run_lock
 from webapp.runs.states import TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
+from workers.contracts import ErrorInfo
 
 CODE = "CL-1512"
 
@@ -50,7 +52,10 @@ def run_hold_for(run: Run, part: Participant) -> None:
 
 
 def runs_let_go(worker: Worker, *, detail: str) -> None:
-    """The worker is being released: let the runs go on that were held for it alone and that ran before."""
+    """The worker was released: let the runs go on that were held for it alone and that ran before.
+
+    The caller has locked the runs (`runs_lock`) and then the worker.
+    """
     held = Run.objects.filter(participants__worker=worker, state=RunState.PAUSED, failure__code=CODE).order_by("id")
     for run_id in list(held.values_list("id", flat=True).distinct()):
         run = run_lock(run_id)
@@ -61,12 +66,25 @@ def runs_let_go(worker: Worker, *, detail: str) -> None:
         if other is not None:
             run_hold_for(run, other)
         elif failure.get("resumes"):
-            resume_locked(run, detail)
+            _resume_or_say_why_not(run, detail)
         else:
-            run.failure = None
-            run.save(update_fields=["failure", "updated_at"])
-            timeline_event(run, "run.released", f"{detail} The run stays paused, as it was before.")
-            run_announce(run)
+            _stays_paused(run, f"{detail} The run stays paused, as it was before.")
+
+
+def _resume_or_say_why_not(run: Run, detail: str) -> None:
+    """Resume by the same rule as for people: where another party is not available now, the run stays paused."""
+    try:
+        resume_locked(run, detail)
+    except AppError as error:
+        told = error_info(error.code, error.message, error.remedy)
+        _stays_paused(run, f"{detail} The run stays paused: {error.message}", error=told)
+
+
+def _stays_paused(run: Run, detail: str, *, error: ErrorInfo | None = None) -> None:
+    run.failure = None
+    run.save(update_fields=["failure", "updated_at"])
+    timeline_event(run, "run.released", detail, error=error)
+    run_announce(run)
 
 
 def quarantined_part(run: Run, *, besides: Worker | None = None) -> Participant | None:

@@ -13,6 +13,7 @@ from webapp.fleet.models import WorkerState
 from webapp.runs.lifecycle.failing import CONSEQUENCES, failure_of, source_of, training_parts
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import want
+from webapp.runs.services.parties import parties_check
 from webapp.runs.states import TRAINS, run_announce, run_move
 from webapp.runs.timeline import timeline_event
 from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Phase
@@ -106,7 +107,11 @@ def kept_until(run: Run) -> datetime | None:
 
 
 def run_continue(run: Run, *, detail: str) -> None:
-    """Take a locked, failed or stopped run up again from its checkpoints. Raises CL-1501 where they are gone."""
+    """Take a locked, failed or stopped run up again from its checkpoints. Raises CL-1501 where they are gone.
+
+    Raises CL-1003, CL-1004 or CL-1006 where a party is not available now.
+    """
+    parties_check(run)
     if not can_continue(run):
         raise AppError("CL-1501", "The run has no checkpoints to go on from.", "Clone the run to start it anew.")
     run.failure, run.recoveries_in_vain, run.recovered_at_step = None, 0, run.step

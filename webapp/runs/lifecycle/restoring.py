@@ -15,15 +15,18 @@ from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase
 
 ATTEMPT_GAP = 100  # more attempts than a part has between two backups
-_OPEN = (*LIVE, RunState.AWAITING, RunState.APPROVED, RunState.FAILED)
 
 
 def runs_after_restore() -> int:
-    """Bring every run that is not over into a state that its workers can go on from; returns how many there were."""
-    ids = list(Run.objects.filter(state__in=_OPEN).order_by("id").values_list("id", flat=True))
+    """Bring every run into a state that its workers can go on from; returns how many are under way.
+
+    Drafts and ended runs are among them: in the lost time they may have run, or been resumed. Those that are done are
+    over for good.
+    """
+    ids = list(Run.objects.exclude(state=RunState.DONE).order_by("id").values_list("id", flat=True))
     for run_id in ids:
         _after_restore(run_id)
-    return len(ids)
+    return Run.objects.filter(id__in=ids, state__in=LIVE).count()
 
 
 @service
@@ -38,7 +41,7 @@ def _after_restore(run_id: str) -> None:
         parts.update(outcome="", error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
     if run.state not in (RunState.FINISHING, RunState.STOPPING):
         parts.update(wanted_attempt=F("attempt") + ATTEMPT_GAP)
-    if run.state == RunState.FAILED:
+    if run.state not in (*LIVE, RunState.AWAITING, RunState.APPROVED):
         return
     step = checkpoint_step(run)
     detail = "The hub was restored from a backup." + (f" Every part goes on from step {step} or later." if step else "")

@@ -65,6 +65,11 @@ def _awaiting(run: Run, parts: list[Participant]) -> Status:
         operators = ", ".join(f"the operator of {part.organisation.name}" for part in refusing)
         text = f"{_names(refusing)} does not trust a certificate of the contract yet. Approvals shows the command."
         return Status(text, operators, run.state_since, "attention")
+    if any(part.has_other_contract for part in refusing):
+        text = (
+            f"{_names(refusing)} has admitted another contract under this run, which the hub has lost: clone the run."
+        )
+        return Status(text, f"an engineer of {run.organisation.name}, who can clone it", run.state_since, "danger")
     if refusing:
         return Status(
             f"The site policy of {_names(refusing)} refuses the contract.",

@@ -159,6 +159,8 @@ def approval_decide(
         if all(part.only_lacks_trust for part in refusing):
             remedy = "At that site: `cutlayer worker trust` lists the certificate and prints the command."
             raise AppError("CL-1423", f"{who} does not trust a certificate of this contract yet.", remedy)
+        if any(part.has_other_contract for part in refusing):
+            raise AppError("CL-1514")
         raise AppError("CL-1509", f"The site policy of {who} refuses this contract, so it can't be approved.")
     if not approve and not reason.strip():
         raise AppError("CL-1501", "A decline needs a reason.", "Say in a sentence what would have to change.")

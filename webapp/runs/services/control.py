@@ -80,7 +80,6 @@ def run_resume(*, actor: User, run: Run) -> Run:
     run = run_lock(run.id)
     if run.state not in (RunState.FAILED, RunState.STOPPED, RunState.PAUSED):
         raise AppError("CL-1501", "Only a paused, stopped or failed run can be resumed.")
-    parties_check(run)
     if run.state != RunState.PAUSED:
         from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
 
@@ -92,7 +91,11 @@ def run_resume(*, actor: User, run: Run) -> Run:
 
 
 def resume_locked(run: Run, detail: str) -> None:
-    """Let a locked, paused run go on; it recovers where a part has to be taken up again."""
+    """Let a locked, paused run go on; it recovers where a part has to be taken up again.
+
+    Raises CL-1003, CL-1004 or CL-1006 where a party is not available now, whoever asks.
+    """
+    parties_check(run)
     waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
     run.failure = None
     run.save(update_fields=["failure", "updated_at"])

@@ -51,6 +51,7 @@ class WorkerFactory(factory.django.DjangoModelFactory):
     state = WorkerState.ACTIVE
     certificate_pem = "pem"
     fingerprint = factory.Sequence(lambda n: f"{n:064x}")
+    confirmed_at = factory.LazyFunction(timezone.now)
     connected_at = factory.LazyFunction(timezone.now)
     last_beat_at = factory.LazyFunction(timezone.now)
 

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from splitcore.errors import AppError
+from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.services import worker_quarantine, worker_release
 from webapp.orgs.tests.factories import member
@@ -68,6 +69,16 @@ def test_a_run_held_for_two_workers_waits_for_both(w):
     assert w.workers[2].name in w.run.failure["message"]
     release(w, 2)
     assert w.fresh().state == RunState.TRAINING
+
+
+def test_a_release_resumes_no_run_whose_dataset_was_withdrawn(w):
+    quarantine(w)
+    DatasetVersion.objects.filter(pk=w.versions[0].pk).update(withdrawn_at=timezone.now())
+    release(w)
+    assert (w.fresh().state, w.run.failure) == (RunState.PAUSED, None)
+    told = w.run.records.filter(payload__name="run.released").get().payload
+    assert told["error"]["code"] == "CL-1006"
+    assert "withdrawn" in told["detail"]
 
 
 def test_nobody_resumes_a_run_past_the_quarantine(w):

@@ -117,3 +117,18 @@ def test_the_parties_of_a_project_are_told_with_the_ids_that_a_run_takes(client)
     parties.append({"role": "server", "worker": told["compute"][0]["worker"]})
     answer = _call(client, w.engineer, own, "POST", "/runs", _body(w, parties=parties, submit=True))
     assert (answer.status_code, len(answer.json()["participants"])) == (201, 3)
+
+
+def test_a_change_from_an_older_version_overwrites_nothing_and_names_the_field(client):
+    w = make.world()
+    own = w.organisations[0]
+    read = _call(client, w.engineer, own, "GET", f"/runs/{w.run.id}").json()
+    first = {"version": read["version"], "name": "First"}
+    answer = _call(client, w.engineer, own, "PATCH", f"/runs/{w.run.id}", first)
+    assert (answer.status_code, answer.json()["version"]) == (200, read["version"] + 1)
+    answer = _call(client, w.engineer, own, "PATCH", f"/runs/{w.run.id}", {**first, "name": "Second"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "CL-1540")
+    assert [conflict["path"] for conflict in answer.json()["details"]["conflicts"]] == ["name"]
+    assert w.fresh().name == "First"
+    answer = _call(client, w.engineer, own, "PATCH", f"/runs/{w.run.id}", {**first, "name": "First", "note": "New"})
+    assert (answer.status_code, w.fresh().note) == (200, "New")

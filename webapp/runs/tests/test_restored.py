@@ -8,12 +8,13 @@ from splitcore.errors import AppError
 from webapp.runs.lifecycle import participant_claim
 from webapp.runs.lifecycle.access import ATTEMPT_JUMP, ATTEMPTS
 from webapp.runs.lifecycle.restoring import ATTEMPT_GAP, runs_after_restore
+from webapp.runs.live.status import status_of
 from webapp.runs.models import RunState
 from webapp.runs.services import run_resume, run_stop
-from webapp.runs.tests.factories import approve, claim, exit_part, started, submit, world
+from webapp.runs.tests.factories import approve, claim, exit_part, started, submit, verdict, world
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric
-from workers.contracts import Claim, Desired
+from workers.contracts import OTHER_CONTRACT, Claim, Desired
 
 pytestmark = pytest.mark.django_db
 
@@ -111,9 +112,50 @@ def test_a_failed_run_is_resumed_above_what_was_forgotten():
     assert all(part.wanted_attempt > ATTEMPT_GAP for part in w.run.participants.all())
 
 
-def test_runs_that_are_over_and_drafts_stay_as_they_are():
-    w, other = started(), world(prefix="Other ")
+def test_a_stopped_run_is_resumed_above_what_was_forgotten():
+    w = started()
+    w.run.participants.update(metrics={"checkpoint_step": 2})
+    type(w.run).objects.update(state=RunState.STOPPED, ended_at=w.fresh().state_since)
+    runs_after_restore()
+    assert w.fresh().state == RunState.STOPPED
+    run_resume(actor=w.engineer, run=w.run)
+    assert all(part.wanted_attempt > ATTEMPT_GAP for part in w.run.participants.all())
+
+
+@pytest.mark.parametrize("state", [RunState.DRAFT, RunState.DECLINED])
+def test_a_draft_that_ran_in_the_lost_time_starts_above_what_was_forgotten(state):
+    w = world()
+    type(w.run).objects.update(state=state)
+    runs_after_restore()
+    assert w.fresh().state == state
+    type(w.run).objects.update(state=RunState.DRAFT)
+    submit(w)
+    approve(w)
+    assert claim(w, 0) == ATTEMPT_GAP
+
+
+def test_a_run_that_is_done_stays_as_it_is():
+    w = started()
     type(w.run).objects.filter(pk=w.run.pk).update(state=RunState.DONE)
     runs_after_restore()
     assert [part.wanted_attempt for part in w.run.participants.all()] == [1, 1, 1]
-    assert other.fresh().state == RunState.DRAFT
+
+
+def test_the_runs_that_are_under_way_are_counted_and_no_others():
+    started()
+    world(prefix="Draft ")
+    ended = started(prefix="Ended ")
+    type(ended.run).objects.filter(pk=ended.run.pk).update(state=RunState.FAILED)
+    assert runs_after_restore() == 1
+
+
+def test_a_run_whose_workers_admitted_a_contract_that_the_hub_forgot_asks_for_a_clone():
+    w = world()
+    submit(w)
+    runs_after_restore()
+    verdict(w, 0, accepted=False, refusals=[{"field": OTHER_CONTRACT, "message": "Clone the run."}])
+    with pytest.raises(AppError) as raised:
+        approve(w, 1)
+    assert raised.value.code == "CL-1514"
+    assert "lone the run" in raised.value.remedy
+    assert "clone" in status_of(w.fresh(), list(w.run.participants.all())).text

@@ -35,6 +35,8 @@ def _why_refused(parts: list[Participant]) -> str:
     names = ", ".join(dict.fromkeys(part.worker.name for part in parts))
     if parts and all(part.only_lacks_trust for part in parts):
         return f"{names} does not trust a certificate of this contract yet. Its operator finds the command below."
+    if any(part.has_other_contract for part in parts):
+        return f"{names} has admitted another contract under this run, which the hub has lost: clone the run."
     return f"The site policy of {names} refuses this contract: change it, and ask again." if parts else ""
 
 
