@@ -158,7 +158,7 @@ class PolicySummary(Message):
     models: list[Text] = Field(default_factory=list, max_length=200)  # allowed ids or manifest hashes; empty: any
     max_steps: Count | None = None
     hosts: list[Short] = Field(default_factory=list, max_length=200)  # allowed tensor hosts; empty: any
-    peer_trust: Literal["first_use", "listed"] = "first_use"
+    peer_trust: Literal["first_use", "listed"] = "listed"
 
 
 class EnrolRequest(Message):

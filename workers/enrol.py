@@ -21,7 +21,7 @@ from workers.facts import gather_facts
 from workers.hub import HubClient, HubError, Signer, read_answer
 from workers.ledger.book import Book
 from workers.network import http_client, hub_address, is_loopback, network_error
-from workers.policy import policy_write_default
+from workers.policy import Kind, policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104  # mutual TLS guards the port
@@ -35,6 +35,7 @@ class JoinOptions:
     console_port: int = 8733
     tensor_host: str = ""
     tensor_ports: tuple[int, int] = (9100, 9110)
+    kind: Kind = "data"  # decides how careful the first policy is, so it is never taken from the hub
 
 
 def fingerprint_groups(fingerprint: str) -> str:
@@ -79,7 +80,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
         raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply, joined_with=_digest(token)), options)
     config.save(home)
-    policy_write_default(home, reply.kind)
+    policy_write_default(home, options.kind)
     return config, True
 
 

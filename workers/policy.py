@@ -20,6 +20,7 @@ from workers.settings import WorkerHome
 
 HEX64 = re.compile(r"[0-9a-f]{64}")
 Topology = Literal["u_shape", "vanilla"]
+Kind = Literal["data", "compute", "both"]  # of a worker
 
 
 class SitePolicy(BaseModel):
@@ -42,10 +43,10 @@ class SitePolicy(BaseModel):
         default_factory=list, description="Hosts to which tensors may go, * allowed; empty: any that is pinned."
     )
     peer_trust: Literal["first_use", "listed"] = Field(
-        "first_use",
+        "listed",
         description="Certificates of the workers that tensors go to or come from. listed: only those added by"
-        " `cutlayer worker trust`. first_use: a data site also pins the first compute worker it ever meets, and no"
-        " second one; a compute site pins each data worker.",
+        " `cutlayer worker trust`. first_use: a compute site lets each data worker in when it meets it first, and pins"
+        " its certificate. A compute worker that gets this site's activations is always listed.",
     )
     approve: Literal["hub", "local"] = Field(
         "hub",
@@ -106,10 +107,10 @@ class SitePolicy(BaseModel):
         return not self.hosts or any(fnmatchcase(host.lower(), pattern.lower()) for pattern in self.hosts)
 
 
-def policy_write_default(home: WorkerHome, kind: Literal["data", "compute", "both"]) -> None:
+def policy_write_default(home: WorkerHome, kind: Kind) -> None:
     """Write the defaults where there is no file yet; a site's own file is never touched.
 
-    A site with data starts with `listed`: who gets its activations is compared by people, not taken from the hub.
+    `kind` is the operator's own word, never the hub's: a site starts with `listed` unless it says that it has no data.
     """
     if not home.policy_file.exists():
         home.policy_file.write_text(SitePolicy(peer_trust="first_use" if kind == "compute" else "listed").to_yaml())

@@ -31,7 +31,7 @@ from workers.data.store import DatasetStore
 from workers.models_registry import ModelRegistry
 from workers.policy import HEX64, SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
-from workers.trust import Mode, TrustBook
+from workers.trust import Mode, Purpose, TrustBook
 
 # An id is `name` or `owner/name`: no path of this machine, no address, no way out of a folder.
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._\-]{0,95})?")
@@ -96,13 +96,9 @@ class Site:
         return self.policy.approve == "hub" or contract_hash in self.approvals.approved
 
     def remember(self, contract: ContractDocument, own: ContractParticipant) -> None:
-        """Pin those with whom an admitted job exchanges tensors; the caller saves the book."""
+        """Pin the data workers that an admitted server half lets in; the caller saves the book."""
         for part in contract.participants:
-            if part.worker_id == own.worker_id:
-                continue
-            if own.role in DATA_ROLES and part.role is Role.SERVER:
-                self.trust.remember_compute(part.fingerprint)
-            elif own.role is Role.SERVER and part.role is Role.CLIENT:
+            if part.worker_id != own.worker_id and own.role is Role.SERVER and part.role is Role.CLIENT:
                 self.trust.remember_data(part.worker_id, part.fingerprint)
 
     def strangers(self, contract: ContractDocument, own: ContractParticipant) -> list[ContractParticipant]:
@@ -110,7 +106,7 @@ class Site:
         others = [part for part in contract.participants if part.worker_id != own.worker_id]
         if own.role in DATA_ROLES:
             servers = [part for part in others if part.role is Role.SERVER]
-            return [part for part in servers if not self.trust.trusts_compute(part.fingerprint, self.mode)]
+            return [part for part in servers if not self.trust.trusts_compute(part.fingerprint)]
         clients = [part for part in others if part.role is Role.CLIENT]
         return [part for part in clients if not self.trust.trusts_data(part.worker_id, part.fingerprint, self.mode)]
 
@@ -315,8 +311,13 @@ def _peers(
             "participants.fingerprint",
             f"The certificate of {part.worker[:60]} ({part.organisation[:60]}) is not trusted here (CL-1423)."
             " Ask its operator for the fingerprint, not the hub; if it is the same, run at this site:"
-            f" `cutlayer worker trust {part.fingerprint}`.",
+            f" `cutlayer worker trust {part.fingerprint} --as {purpose_of(part)}`.",
         )
+
+
+def purpose_of(part: ContractParticipant) -> Purpose:
+    """What a participant's certificate is to be trusted for."""
+    return "compute" if part.role is Role.SERVER else "data"
 
 
 RULES: tuple[Rule, ...] = (_topology, _model, _size, _dataset, _peers)

@@ -1,25 +1,27 @@
-"""Which certificates of other workers this site trusts: listed by its operator, or remembered at first use.
+"""Which certificates of other workers this site trusts, and for what: listed by its operator, or pinned when first met.
 
 A site is asked about the workers that it exchanges tensors with, and about no others. A data site talks to the compute
 worker alone; the certificates of other data organisations never open a connection of its own, so it neither pins nor
 refuses them. A compute site lets every data worker of the contract in.
 
-Ids of workers and organisations, names and roles are the hub's word. So a data site's pins are bare fingerprints, and
-first use is over with the first of them: whatever the hub calls the next compute worker, a person has to trust it.
+Ids of workers and organisations, names and roles are the hub's word. So what a person lists is a bare fingerprint with
+one purpose: a worker that may train at this site's compute half may not compute on this site's rows. And first use is
+for compute sites alone: no contract opens a way for rows before somebody at this site has listed the compute worker.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from splitcore.errors import AppError
 from workers.books import SiteBook
 from workers.policy import HEX64
 
-# listed: by the operator; pinned: those, and what was used before; first_use: those, and the first one ever
+# listed: by the operator; pinned: those, and what was met before; first_use: those, and what is met first
 Mode = Literal["listed", "pinned", "first_use"]
+Purpose = Literal["compute", "data"]  # compute: gets this site's activations; data: trains at this site's compute half
 
 
 class TrustBook(SiteBook):
@@ -28,47 +30,67 @@ class TrustBook(SiteBook):
     FILE: ClassVar[str] = "trust.json"
     CODE: ClassVar[str] = "CL-1423"
 
-    listed: list[str] = Field(default_factory=list)
-    compute: list[str] = Field(default_factory=list)  # a data site's: the compute worker that was used first
+    version: Literal[2] = 2
+    compute: list[str] = Field(default_factory=list)
+    data: list[str] = Field(default_factory=list)
+    refused: list[str] = Field(default_factory=list)  # trusted once, and taken back: no first use lets it in again
     first_use: dict[str, str] = Field(default_factory=dict)  # a compute site's: data worker's id → fingerprint
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether this site has neither pinned nor listed anything, so that first use is still to come.
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, content: Any) -> Any:
+        """An older file's `listed` named no purpose: it lets workers in, and gets no rows before it is listed again.
 
-        Earlier releases wrote every participant into `first_use`, compute workers too. Who was what is not known
-        any more, so such entries end first use and open nothing.
+        Its `compute` were pinned on the hub's word; they are forgotten.
         """
-        return not (self.listed or self.compute or self.first_use)
+        if not isinstance(content, dict) or "listed" not in content:
+            return content
+        return {"data": content.get("listed", []), "first_use": content.get("first_use", {})}
 
-    def add(self, fingerprint: str) -> str:
-        """List a fingerprint, given in any grouping of its 64 hex digits. Raises AppError CL-1423."""
-        plain = fingerprint.lower().removeprefix("sha256:").replace(" ", "").replace(":", "")
-        if not HEX64.fullmatch(plain):
-            raise AppError("CL-1423", f"{fingerprint!r} is not a fingerprint.", "Give all 64 hex digits.")
-        if plain not in self.listed:
-            self.listed.append(plain)
+    @property
+    def listed(self) -> frozenset[str]:
+        """Every fingerprint that a person has listed, for whatever purpose."""
+        return frozenset((*self.compute, *self.data))
+
+    def add(self, fingerprint: str, purpose: Purpose) -> str:
+        """List a fingerprint for a purpose. Raises AppError CL-1423."""
+        plain, kept = plain_fingerprint(fingerprint), self._of(purpose)
+        if plain not in kept:
+            kept.append(plain)
+        self.refused = [one for one in self.refused if one != plain]
         return plain
 
-    def trusts_compute(self, fingerprint: str, mode: Mode) -> bool:
+    def remove(self, fingerprint: str) -> str:
+        """Trust a certificate no longer, for any purpose. Raises AppError CL-1423."""
+        plain = plain_fingerprint(fingerprint)
+        self.compute = [one for one in self.compute if one != plain]
+        self.data = [one for one in self.data if one != plain]
+        self.refused = [*(one for one in self.refused if one != plain), plain]
+        return plain
+
+    def trusts_compute(self, fingerprint: str) -> bool:
         """Whether a data site sends tensors to the holder of this certificate."""
-        if fingerprint in self.listed or (mode != "listed" and fingerprint in self.compute):
-            return True
-        return mode == "first_use" and self.is_untouched
+        return fingerprint in self.compute
 
     def trusts_data(self, worker_id: str, fingerprint: str, mode: Mode) -> bool:
         """Whether a compute site lets the holder of this certificate in."""
-        if fingerprint in self.listed:
-            return True
+        if fingerprint in (*self.data, *self.refused):
+            return fingerprint in self.data
         known = self.first_use.get(worker_id)
         return (mode != "listed" and known == fingerprint) or (mode == "first_use" and known is None)
 
-    def remember_compute(self, fingerprint: str) -> None:
-        """Note the compute worker that a job was let in with; the first one closes first use."""
-        if fingerprint not in (*self.listed, *self.compute):
-            self.compute.append(fingerprint)
-
     def remember_data(self, worker_id: str, fingerprint: str) -> None:
         """Note a data worker, so that another certificate of the same worker is noticed."""
-        if fingerprint not in self.listed:
+        if fingerprint not in self.data:
             self.first_use[worker_id] = fingerprint
+
+    def _of(self, purpose: Purpose) -> list[str]:
+        return self.compute if purpose == "compute" else self.data
+
+
+def plain_fingerprint(text: str) -> str:
+    """The 64 hex digits of a fingerprint in any grouping. Raises AppError CL-1423."""
+    plain = text.lower().removeprefix("sha256:").replace(" ", "").replace(":", "")
+    if not HEX64.fullmatch(plain):
+        raise AppError("CL-1423", f"{text[:200]!r} is not a fingerprint.", "Give all 64 hex digits.")
+    return plain

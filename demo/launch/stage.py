@@ -78,6 +78,7 @@ def _enrol(groups: Groups, party: Party) -> str:
         party.key,
         *("worker", "join", groups.hub_url, "--token", party.enrolment_token),
         *("--console-host", host, "--console-port", str(port)),
+        *("--kind", "data" if party.key in DATA_PARTIES else "compute"),
         *("--tensor-host", "127.0.0.1"),
         *("--tensor-ports", f"{groups.tensor_port}-{groups.tensor_port}"),
     )
@@ -98,7 +99,7 @@ def _trust_compute(groups: Groups) -> None:
     """
     enrolment = json.loads((groups.home("compute") / "config.json").read_text())["enrolment"]
     for key in DATA_PARTIES:
-        groups.command(key, "worker", "trust", enrolment["fingerprint"])
+        groups.command(key, "worker", "trust", enrolment["fingerprint"], "--as", "compute")
 
 
 def _equip(groups: Groups, party: Party, files: Path) -> None:

@@ -118,9 +118,9 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1423": ErrorHelp(
         "A participant's certificate is not trusted at this site",
-        "The contract names a fingerprint that this site's operator has not listed, and first use is over or not open.",
+        "The contract names a fingerprint that this site's operator has not listed for what the contract wants of it.",
         "Ask the other site's operator for the fingerprint, not the hub; if it is the same, run at this site:"
-        " `cutlayer worker trust FINGERPRINT`. Without a fingerprint the command lists what waits.",
+        " `cutlayer worker trust FINGERPRINT`. Without a fingerprint the command lists what waits, and for what.",
     ),
     "CL-1424": ErrorHelp(
         "The compute site's address is not allowed at this site",

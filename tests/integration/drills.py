@@ -186,7 +186,8 @@ def add_canary_site(
     worker = str(enrolment["worker_id"])
     if clinic.rest.get(f"/workers/{worker}")["state"] == "pending":
         clinic.rest.post(f"/workers/{worker}/confirm", {"fingerprint": enrolment["fingerprint"]})
-    groups.command(key, "worker", "trust", stack.config_of("compute")["enrolment"]["fingerprint"])
+    fingerprint = stack.config_of("compute")["enrolment"]["fingerprint"]
+    groups.command(key, "worker", "trust", fingerprint, "--as", "compute")
     model = copy_of_base_model(groups.root / f"{key}-model")
     groups.command(key, "worker", "model", "add", str(model), "--as", MODEL_ID)
     groups.command(key, "worker", "data", "add", str(rows), "--heldout", str(heldout), "--name", key, "--yes")

@@ -175,7 +175,11 @@ def policy_of(worker: Worker) -> list[tuple[str, str]]:
     policy = worker.policy
     if not policy:
         return []
-    trust = "Only listed fingerprints" if policy.get("peer_trust") == "listed" else "The first one met, then pinned"
+    trust = (
+        "Only listed fingerprints"
+        if policy.get("peer_trust") == "listed"
+        else "Data workers when first met, then pinned"
+    )
     return [
         ("Topologies", ", ".join(policy.get("topologies") or []) or "Any"),
         ("Least head layers", str(policy.get("min_head_layers", 0))),

@@ -1,4 +1,4 @@
-"""`cutlayer worker trust` and `cutlayer worker approve`: what people of this site decide, whatever the hub says."""
+"""`cutlayer worker trust`, `distrust` and `approve`: what people of this site decide, whatever the hub says."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from splitcore.errors import AppError
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
 from workers.cli.console import out, show_error
-from workers.decisions import open_decisions
+from workers.decisions import PURPOSES, asked_purpose, open_decisions, purpose_of_row
 from workers.enrol import fingerprint_groups
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
-from workers.trust import TrustBook
+from workers.trust import Purpose, TrustBook, plain_fingerprint
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")]
 
@@ -25,6 +25,14 @@ def trust(
     fingerprints: Annotated[
         list[str] | None, typer.Argument(help="64 hex digits each, in any grouping. Without one: list what waits.")
     ] = None,
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="compute: it may compute on this site's rows; data: it may train at this compute site. Without it:"
+            " what the waiting contract names it, else data.",
+        ),
+    ] = "",
     home: HomeOption = None,
 ) -> None:
     """Trust the certificates of other sites' workers, as told by their operators, not by the hub."""
@@ -33,16 +41,36 @@ def trust(
     if not fingerprints:
         _list_certificates(folder)
         return
+    if purpose not in ("", *PURPOSES):
+        raise typer.BadParameter(f"{purpose!r} is not compute or data.", param_hint="--as")
     failed = False
     with TrustBook.changing(folder) as book:
         for text in fingerprints:
             try:
-                out.print(Text(f"Trusted: {fingerprint_groups(book.add(text))}"))
+                plain = plain_fingerprint(text)
+                chosen: Purpose = _purpose(purpose) if purpose else asked_purpose(folder, plain)
+                out.print(Text(f"Trusted {PURPOSES[chosen]}: {fingerprint_groups(book.add(plain, chosen))}"))
             except AppError as error:
                 show_error(error)
                 failed = True
     if failed:
         raise typer.Exit(1)
+
+
+def distrust(
+    fingerprints: Annotated[list[str], typer.Argument(help="64 hex digits each, in any grouping.")],
+    home: HomeOption = None,
+) -> None:
+    """Take trust in a certificate back, for every purpose. What runs with it here is ended within seconds."""
+    folder = WorkerHome.find(home)
+    WorkerConfig.load(folder)
+    with TrustBook.changing(folder) as book:
+        for text in fingerprints:
+            out.print(Text(f"Not trusted any more: {fingerprint_groups(book.remove(text))}"))
+
+
+def _purpose(text: str) -> Purpose:
+    return "compute" if text == "compute" else "data"
 
 
 def _list_certificates(folder: WorkerHome) -> None:
@@ -54,7 +82,7 @@ def _list_certificates(folder: WorkerHome) -> None:
     for row in waiting:
         out.print(Text.assemble("\n", (row.title, "bold")))
         out.print(Text(f"  {fingerprint_groups(row.subject)}"))
-        out.print(Text(f"  cutlayer worker trust {row.subject}"))
+        out.print(Text(f"  cutlayer worker trust {row.subject} --as {purpose_of_row(row)}"))
 
 
 def approve(

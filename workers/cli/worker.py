@@ -21,6 +21,7 @@ from workers.cli.ledger import ledger as ledger_command
 from workers.console.pin import read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
+from workers.policy import Kind
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
 from workers.witness import Witness
 
@@ -28,6 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="This site's worker.")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")
 app.command("trust")(decide.trust)
+app.command("distrust")(decide.distrust)
 app.command("approve")(decide.approve)
 if importlib.util.find_spec("workers.cli.data") is not None:
     from workers.cli import data
@@ -55,11 +57,14 @@ def join_command(
     console_port: Annotated[int, typer.Option(help="Port of the worker's own page.", min=1, max=65535)] = 8733,
     tensor_host: Annotated[str, typer.Option(help="Name under which data sites reach this compute site.")] = "",
     tensor_ports: Annotated[str, typer.Option(help="Port range of a compute site.")] = "9100-9110",
+    kind: Annotated[
+        str, typer.Option(help="What this machine is for: data, compute or both. A compute worker meets data workers.")
+    ] = "data",
     start: Annotated[bool, typer.Option("--start", help="Start the worker at once.")] = False,
 ) -> None:
     """Enrol this machine with a hub. The key pair is made here; the hub gets the certificate only."""
     folder = WorkerHome.find(home)
-    options = JoinOptions(console_host, console_port, tensor_host, parse_ports(tensor_ports))
+    options = JoinOptions(console_host, console_port, tensor_host, parse_ports(tensor_ports), parse_kind(kind))
     config, fresh = join(folder, url, token, options)
     enrolment = config.enrolment
     word = "Joined" if fresh else "Already joined"
@@ -69,6 +74,8 @@ def join_command(
     out.print(Text.assemble("Fingerprint: ", (fingerprint_groups(enrolment.fingerprint), "bold")))
     out.print(Text("Compare it with the hub's page of this worker and confirm it there."))
     out.print(Text(f"Folder: {folder.root}   policy: {folder.policy_file}"))
+    if fresh and enrolment.kind != options.kind:
+        err.print(Text(f"The hub holds this worker as {enrolment.kind}; its policy was written for {options.kind}."))
     if start:
         run(folder)
     else:
@@ -182,6 +189,13 @@ def witness(
         raise typer.Exit(1)
     kept = memory.kept()
     out.print(Text(f"Entry {kept.sequence}, hash {kept.head}" if kept else "The hub's audit log was not seen yet."))
+
+
+def parse_kind(text: str) -> Kind:
+    """`data`, `compute` or `both`."""
+    if text == "data" or text == "compute" or text == "both":
+        return text
+    raise typer.BadParameter(f"{text!r} is not data, compute or both.")
 
 
 def parse_ports(text: str) -> tuple[int, int]:

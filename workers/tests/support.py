@@ -21,6 +21,7 @@ from splitcore.wire.certificates import create_identity
 from workers.contracts import API_PREFIX, Assignment, EnrolReply
 from workers.models_registry import RegisteredModel
 from workers.settings import WorkerConfig, WorkerHome
+from workers.trust import TrustBook
 
 MANIFEST = "ab" * 32
 DIGEST = "cd" * 32
@@ -182,7 +183,9 @@ def enrolled_home(root: Path, hub_url: str = "http://127.0.0.1:9", *, kind: str 
 
 
 def equip(home: WorkerHome, *, model_folder: Path) -> None:
-    """Register the base model and store the dataset that `contract_for` names."""
+    """Register the base model, store the dataset and trust the compute worker that `contract_for` names."""
+    with TrustBook.changing(home) as book:
+        book.add(PEER, "compute")
     model = RegisteredModel(
         model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=model_folder, parameters=1, bytes=1
     )

@@ -42,7 +42,7 @@ def test_hosts_are_matched_by_pattern() -> None:
 
 
 @pytest.mark.parametrize(("kind", "trust"), [("data", "listed"), ("both", "listed"), ("compute", "first_use")])
-def test_a_site_with_data_starts_with_certificates_that_people_compare(
+def test_only_a_site_that_says_it_has_no_data_starts_without_listed_certificates(
     tmp_path: Path, kind: Literal["data", "compute", "both"], trust: str
 ) -> None:
     policy_write_default(WorkerHome(tmp_path), kind)

@@ -16,7 +16,7 @@ from workers.models_registry import ModelRegistry, RegisteredModel
 from workers.policy import SitePolicy
 from workers.policy_review import Review, Site, review
 from workers.settings import WorkerConfig, WorkerHome
-from workers.tests.support import DIGEST, MANIFEST, assignment_for, contract_for, enrolled_home
+from workers.tests.support import DIGEST, MANIFEST, PEER, assignment_for, contract_for, enrolled_home
 from workers.trust import TrustBook
 
 Change = Callable[[dict[str, Any]], None]
@@ -38,8 +38,8 @@ def site_of(home: WorkerHome, policy: SitePolicy | None = None, trust: TrustBook
         worker_id=enrolment.worker_id,
         organisation_id=enrolment.organisation_id,
         fingerprint=enrolment.fingerprint,
-        policy=policy or SitePolicy(max_steps=100, max_message_bytes=1 << 24),
-        trust=trust or TrustBook(),
+        policy=policy or SitePolicy(max_steps=100, max_message_bytes=1 << 24, peer_trust="first_use"),
+        trust=trust or TrustBook(compute=[PEER]),
         approvals=ApprovalBook(),
         models=ModelRegistry(home),
         has_dataset=lambda version_id, digest: (version_id, digest) == ("dsv_1", DIGEST),

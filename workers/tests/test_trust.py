@@ -17,7 +17,7 @@ from workers.policy import SitePolicy
 from workers.policy_review import Review, Site, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import PEER, assignment_for, contract_for, enrolled_home, equip
-from workers.trust import TrustBook
+from workers.trust import Purpose, TrustBook
 
 EVIL = "13" * 32
 Change = Callable[[dict[str, Any]], None]
@@ -27,6 +27,7 @@ Change = Callable[[dict[str, Any]], None]
 def home(tmp_path: Path) -> WorkerHome:
     folder = enrolled_home(tmp_path / "home")
     equip(folder, model_folder=tmp_path)
+    folder.trust_file.unlink()
     policy_of(folder, "first_use")
     return folder
 
@@ -76,6 +77,11 @@ def let_in(home: WorkerHome, assignment: Assignment) -> None:
         Site.load(home, config, trust=book).remember(made, own)
 
 
+def trust(home: WorkerHome, fingerprint: str, purpose: Purpose) -> None:
+    with TrustBook.changing(home) as book:
+        book.add(fingerprint, purpose)
+
+
 def refusals(home: WorkerHome, *changes: Change, **assignment: Any) -> list[str]:
     return [item.message for item in judge(home, assignment_for(contract(home, *changes), **assignment)).refusals]
 
@@ -88,66 +94,62 @@ RENAMED: dict[str, Change] = {
 }
 
 
+@pytest.mark.parametrize("peer_trust", ["first_use", "listed"])
+def test_no_contract_brings_the_compute_worker_of_this_site_s_rows(
+    home: WorkerHome, peer_trust: Literal["first_use", "listed"]
+) -> None:
+    policy_of(home, peer_trust)
+    [message] = refusals(home)
+    assert f"`cutlayer worker trust {PEER} --as compute`" in message
+    trust(home, PEER, "compute")
+    assert refusals(home) == []
+
+
 @pytest.mark.parametrize("name", RENAMED)
-def test_after_the_first_compute_worker_no_other_one_is_trusted_unasked(home: WorkerHome, name: str) -> None:
-    assert refusals(home, RENAMED[name]) == [], "the very first contract is where first use is open"
+def test_beside_the_listed_compute_worker_no_other_one_is_trusted_unasked(home: WorkerHome, name: str) -> None:
+    trust(home, PEER, "compute")
     let_in(home, assignment_for(contract(home)))
     [message] = refusals(home, RENAMED[name])
-    assert f"`cutlayer worker trust {EVIL}`" in message
-    with TrustBook.changing(home) as book:
-        book.add(EVIL)
+    assert f"`cutlayer worker trust {EVIL} --as compute`" in message
+    trust(home, EVIL, "compute")
     assert refusals(home, RENAMED[name]) == []
     assert refusals(home) == [], "the first one is trusted as before"
 
 
+def test_a_worker_that_may_train_here_may_not_compute_on_this_site_s_rows(home: WorkerHome) -> None:
+    trust(home, PEER, "data")
+    assert refusals(home, swap, role="server") == []
+    assert refusals(home)
+
+
+def test_a_worker_that_may_compute_on_this_site_s_rows_may_not_train_here(home: WorkerHome) -> None:
+    policy_of(home, "listed")
+    trust(home, PEER, "compute")
+    [message] = refusals(home, swap, role="server")
+    assert f"`cutlayer worker trust {PEER} --as data`" in message
+
+
 def test_a_compute_worker_that_the_hub_calls_a_data_worker_first_gains_nothing(home: WorkerHome) -> None:
+    trust(home, PEER, "compute")
     let_in(home, assignment_for(contract(home, partner(fingerprint=EVIL, worker_id="wrk_evil"))))
     assert refusals(home, compute(fingerprint=EVIL, worker_id="wrk_evil"))
 
 
 def test_other_data_organisations_are_neither_pinned_nor_refused_at_a_data_site(home: WorkerHome) -> None:
-    policy_of(home, "listed")
-    with TrustBook.changing(home) as book:
-        book.add(PEER)
+    trust(home, PEER, "compute")
     let_in(home, assignment_for(contract(home, partner(fingerprint="31" * 32))))
     assert refusals(home, partner(fingerprint="32" * 32)) == [], "no connection of this site depends on it"
-    assert TrustBook.load(home) == TrustBook(listed=[PEER])
-
-
-def test_a_listed_certificate_closes_first_use_too(home: WorkerHome) -> None:
-    with TrustBook.changing(home) as book:
-        book.add(PEER)
-    assert refusals(home) == []
-    assert refusals(home, compute(fingerprint=EVIL))
-
-
-def test_where_certificates_are_listed_not_even_the_first_is_taken(home: WorkerHome) -> None:
-    policy_of(home, "listed")
-    [message] = refusals(home)
-    assert f"`cutlayer worker trust {PEER}`" in message
-    with TrustBook.changing(home) as book:
-        book.compute.append(PEER)  # pinned while the policy was another
-    assert refusals(home)
-    with TrustBook.changing(home) as book:
-        book.add(PEER)
-    assert refusals(home) == []
-
-
-def test_pins_of_earlier_releases_end_first_use_and_open_nothing(home: WorkerHome) -> None:
-    home.trust_file.write_text(json.dumps({"listed": [], "first_use": {"wrk_gpu": PEER, "wrk_evil": EVIL}}))
-    assert refusals(home)
-    assert refusals(home, compute(worker_id="wrk_evil", fingerprint=EVIL))
+    assert TrustBook.load(home) == TrustBook(compute=[PEER])
 
 
 def test_the_half_s_own_process_takes_nothing_at_first_use(home: WorkerHome) -> None:
     site = Site.load(home, WorkerConfig.load(home), is_admitted=True)
-    assert review(assignment_for(contract(home)), site).refusals
+    assert review(assignment_for(contract(home, swap), role="server"), site).refusals
 
 
 def test_the_refusal_keeps_the_whole_command_however_long_the_names_are(home: WorkerHome) -> None:
-    policy_of(home, "listed")
     [message] = refusals(home, compute(worker="w" * 120, organisation="o" * 120))
-    assert f"`cutlayer worker trust {PEER}`" in message
+    assert f"`cutlayer worker trust {PEER} --as compute`" in message
 
 
 def test_a_compute_site_meets_new_data_workers_and_notices_a_changed_certificate(home: WorkerHome) -> None:
@@ -165,15 +167,33 @@ def test_what_a_compute_site_pinned_opens_no_way_for_its_own_rows(home: WorkerHo
     assert refusals(home)
 
 
+def test_a_certificate_whose_trust_was_taken_back_gets_in_under_no_new_name(home: WorkerHome) -> None:
+    let_in(home, assignment_for(contract(home, swap), role="server"))
+    with TrustBook.changing(home) as book:
+        book.remove(PEER)
+    assert refusals(home, swap, role="server")
+    assert refusals(home, swap, compute(worker_id="wrk_new"), role="server")
+    trust(home, PEER, "data")
+    assert refusals(home, swap, role="server") == []
+
+
 # ── the file ──
 
 
 def test_a_fingerprint_is_listed_in_any_grouping(home: WorkerHome) -> None:
     with TrustBook.changing(home) as book:
-        assert book.add(" ".join(["ABCD"] * 16)) == "abcd" * 16
+        assert book.add(" ".join(["ABCD"] * 16), "compute") == "abcd" * 16
         with pytest.raises(AppError, match="CL-1423"):
-            book.add("abcd")
-    assert TrustBook.load(home).trusts_compute("abcd" * 16, "listed")
+            book.add("abcd", "compute")
+    assert TrustBook.load(home).trusts_compute("abcd" * 16)
+
+
+def test_an_older_file_s_fingerprints_let_workers_in_and_get_no_rows(home: WorkerHome) -> None:
+    old = {"listed": [PEER], "compute": [EVIL], "first_use": {"wrk_1": "31" * 32}}
+    home.trust_file.write_text(json.dumps(old))
+    assert TrustBook.load(home) == TrustBook(data=[PEER], first_use={"wrk_1": "31" * 32})
+    assert refusals(home)
+    assert refusals(home, compute(fingerprint=EVIL))
 
 
 def test_a_damaged_book_is_an_error_and_not_an_empty_one(home: WorkerHome) -> None:
@@ -186,7 +206,7 @@ def test_a_damaged_book_is_an_error_and_not_an_empty_one(home: WorkerHome) -> No
 def _list_many(root: str, start: int, count: int) -> None:
     for number in range(start, start + count):
         with TrustBook.changing(WorkerHome(Path(root))) as book:
-            book.add(f"{number:064x}")
+            book.add(f"{number:064x}", "data")
 
 
 def test_nothing_is_lost_when_agent_console_and_command_change_the_book_at_once(home: WorkerHome) -> None:

@@ -50,6 +50,13 @@ def test_token_is_shown_once_and_stored_nowhere_in_plain(client, admin):
     assert secret not in str(stored)
 
 
+def test_only_the_command_for_a_compute_worker_says_that_it_is_one(client, admin):
+    for kind, words in (("compute", "--kind compute"), ("both", ""), ("data", "")):
+        page = client.post("/workers/new", {"name": f"w-{kind}", "kind": kind, "labels": ""}).content.decode()
+        assert ("--kind" in page) == bool(words)
+        assert words in page
+
+
 def test_form_keeps_what_was_typed_when_the_name_is_taken(client, admin, organisation):
     make_worker(organisation, name="ward-3")
     answer = client.post("/workers/new", {"name": "ward-3", "kind": "data", "labels": "gpu"})

@@ -28,9 +28,10 @@ def hub_address(request: HttpRequest) -> str:
     return f"{request.scheme}://{request.get_host()}"
 
 
-def join_command(request: HttpRequest, secret: str) -> str:
-    """The one command that joins a worker."""
-    return f"cutlayer worker join {hub_address(request)} --token {secret}"
+def join_command(request: HttpRequest, secret: str, kind: str) -> str:
+    """The one command that joins a worker. What a compute worker is for is said there, by the person who runs it."""
+    command = f"cutlayer worker join {hub_address(request)} --token {secret}"
+    return f"{command} --kind compute" if kind == PartyKind.COMPUTE else command
 
 
 def _context(request: MemberRequest, token: EnrolmentToken) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _token_from(request: MemberRequest, form: EnrolForm) -> NewToken:
 
 
 def _shown_once(request: MemberRequest, token: NewToken) -> HttpResponse:
-    command = join_command(request, token.secret)
+    command = join_command(request, token.secret, token.row.kind)
     service = "compute-worker" if token.row.kind == PartyKind.COMPUTE else "data-worker"
     shown = {
         "command": command,

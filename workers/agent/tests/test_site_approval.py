@@ -88,14 +88,15 @@ def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) 
 
 
 def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
-    site.home.policy_file.write_text(SitePolicy(peer_trust="listed").to_yaml())
+    with TrustBook.changing(site.home) as book:
+        book.remove(PEER)
     duty, review = site.duty(), site.assignment(kind="review", desired="none")
     duty.apply(listed(review))
     [row] = open_decisions(site.home)
     assert (row.kind, row.subject) == ("certificate", PEER)
     assert "gpu of GPU" in row.title
     with TrustBook.changing(site.home) as book:
-        book.add(PEER)
+        book.add(PEER, "compute")
     duty.apply(listed(review))
     assert [verdict["accepted"] for verdict in site.hub.bodies("/verdict")] == [False, True]
     assert open_decisions(site.home) == []

@@ -16,6 +16,7 @@ from splitcore.models.tests.tiny import save_model
 from workers.cli import app, main
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
+from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import FakeHub, enrolled_home, fake_hub
 
@@ -30,7 +31,9 @@ def code_of(result: Result) -> str:
 
 
 class EnrollingHub(FakeHub):
-    """A hub that enrols whoever asks."""
+    """A hub that enrols whoever asks, as a worker of whatever kind."""
+
+    kind = "data"
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Accept the certificate; everything else as before."""
@@ -42,7 +45,7 @@ class EnrollingHub(FakeHub):
         return 200, {
             "worker_id": "wrk_1",
             "worker_name": "worker-a",
-            "kind": "data",
+            "kind": self.kind,
             "organisation_id": "org_1",
             "organisation_name": "Hospital A",
             "fingerprint": fingerprint(body["certificate_pem"]),
@@ -67,7 +70,19 @@ def test_join_makes_the_key_here_and_shows_its_fingerprint(hub: FakeHub, tmp_pat
     [request] = hub.bodies("/enrol")
     assert "PRIVATE KEY" not in json.dumps(request)
     assert (home / "keys" / "worker.key.pem").stat().st_mode & 0o077 == 0
-    assert (home / "policy.yaml").exists()
+    assert SitePolicy.load(home / "policy.yaml").peer_trust == "listed"
+
+
+@pytest.mark.parametrize(("options", "trust"), [((), "listed"), (("--kind", "compute"), "first_use")])
+def test_the_operator_and_not_the_hub_says_what_the_worker_is_for(
+    tmp_path: Path, options: tuple[str, ...], trust: str
+) -> None:
+    lying = EnrollingHub()
+    lying.kind = "data" if options else "compute"
+    with fake_hub(lying) as hub:
+        result = run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path), *options)
+    assert result.exit_code == 0, result.output
+    assert SitePolicy.load(tmp_path / "policy.yaml").peer_trust == trust
 
 
 def test_join_again_changes_the_options_and_nothing_else(hub: FakeHub, tmp_path: Path) -> None:

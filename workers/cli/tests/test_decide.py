@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from workers.contracts import Assignment
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 from workers.tests.support import PEER, assignment_for, contract_for, enrolled_home
+from workers.trust import TrustBook
 
 
 @pytest.fixture
@@ -33,13 +33,31 @@ def ask(home: WorkerHome) -> Assignment:
 def test_trust_lists_the_good_and_names_the_bad(home: WorkerHome) -> None:
     result = run("worker", "trust", "ab" * 32, "nonsense", "--home", str(home.root))
     assert result.exit_code == 1
-    assert json.loads(home.trust_file.read_text())["listed"] == ["ab" * 32]
+    book = TrustBook.load(home)
+    assert (book.compute, book.data) == ([], ["ab" * 32]), "without --as nothing of this site's leaves by it"
+
+
+def test_what_a_certificate_is_trusted_for_is_said_or_taken_from_the_contract_that_waits(home: WorkerHome) -> None:
+    ask(home)
+    assert "to compute on this site's rows" in run("worker", "trust", PEER, "--home", str(home.root)).output
+    run("worker", "trust", "ab" * 32, "--as", "compute", "--home", str(home.root))
+    run("worker", "trust", "13" * 32, "--as", "data", "--home", str(home.root))
+    assert run("worker", "trust", "14" * 32, "--as", "anything", "--home", str(home.root)).exit_code != 0
+    book = TrustBook.load(home)
+    assert (book.compute, book.data) == ([PEER, "ab" * 32], ["13" * 32])
+
+
+def test_distrust_takes_a_certificate_out_of_every_list(home: WorkerHome) -> None:
+    run("worker", "trust", PEER, "--as", "compute", "--home", str(home.root))
+    run("worker", "trust", PEER, "--as", "data", "--home", str(home.root))
+    assert run("worker", "distrust", PEER, "--home", str(home.root)).exit_code == 0
+    assert TrustBook.load(home).listed == frozenset()
 
 
 def test_trust_without_a_fingerprint_lists_what_waits(home: WorkerHome) -> None:
     ask(home)
     printed = run("worker", "trust", "--home", str(home.root)).output
-    assert f"cutlayer worker trust {PEER}" in printed
+    assert f"cutlayer worker trust {PEER} --as compute" in printed
     run("worker", "trust", PEER, "--home", str(home.root))
     assert "No certificate waits" in run("worker", "trust", "--home", str(home.root)).output
 

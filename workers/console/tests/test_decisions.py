@@ -22,15 +22,16 @@ def ask(console: RunningConsole) -> str:
 def test_without_the_pin_what_waits_is_shown_and_nothing_is_decided(console: RunningConsole) -> None:
     digest, visitor = ask(console), console.browser()
     page = visitor.http.get("/decisions").text
-    assert f"cutlayer worker trust {PEER}" in page
+    assert f"cutlayer worker trust {PEER} --as compute" in page
+    assert "to compute on this site&#x27;s rows" in page
     assert f"cutlayer worker approve {digest}" in page
     assert "keeps the first 2 and the last 2 layers and its labels" in page
     assert "<b>GPU</b>" not in page
     visitor.send("POST", "/ticket", json={"ticket": console.ticket()})  # the hub's ticket opens no decision either
-    for path, form in (("trust", {"fingerprint": PEER}), ("approve", {"contract_hash": digest})):
+    for path, form in (("trust", {"fingerprint": PEER, "purpose": "compute"}), ("approve", {"contract_hash": digest})):
         answer = visitor.send("POST", f"/decisions/{path}", data=form)
         assert (answer.status_code, answer.json()["code"]) == (403, "CL-1453")
-    assert TrustBook.load(console.home).listed == []
+    assert TrustBook.load(console.home).listed == frozenset()
     assert ApprovalBook.load(console.home).approved == {}
 
 
@@ -40,12 +41,14 @@ def test_with_the_pin_a_person_trusts_and_approves_what_was_asked_and_nothing_el
     for path, form, code in (
         ("trust", {"fingerprint": "13" * 32}, "CL-1423"),
         ("trust", {"fingerprint": digest}, "CL-1423"),
+        ("trust", {"fingerprint": PEER}, "CL-1423"),
+        ("trust", {"fingerprint": PEER, "purpose": "data"}, "CL-1423"),
         ("approve", {"contract_hash": PEER}, "CL-1427"),
     ):
         assert visitor.send("POST", f"/decisions/{path}", data=form).json()["code"] == code
-    assert visitor.send("POST", "/decisions/trust", data={"fingerprint": PEER}).status_code == 302
+    assert visitor.send("POST", "/decisions/trust", data={"fingerprint": PEER, "purpose": "compute"}).status_code == 302
     assert visitor.send("POST", "/decisions/approve", data={"contract_hash": digest}).status_code == 302
-    assert TrustBook.load(console.home).listed == [PEER]
+    assert TrustBook.load(console.home).compute == [PEER]
     assert list(ApprovalBook.load(console.home).approved) == [digest]
     page = visitor.http.get("/decisions").text
     assert "Nothing waits for a decision" in page

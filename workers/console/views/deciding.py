@@ -12,11 +12,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
+from workers.agent.spool import WaitingRow
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
 from workers.console import access
 from workers.console.site import site
-from workers.decisions import open_decisions
+from workers.decisions import PURPOSES, open_decisions, purpose_of_row
 from workers.enrol import fingerprint_groups
 from workers.trust import TrustBook
 
@@ -25,19 +26,25 @@ from workers.trust import TrustBook
 def decisions(request: HttpRequest) -> HttpResponse:
     """What waits for a person of this site, and which certificates are trusted."""
     home, enrolment = site().home, site().enrolment
-    found = [_shown(asdict(row), enrolment.worker_id if enrolment else "") for row in open_decisions(home)]
+    found = [_shown(row, enrolment.worker_id if enrolment else "") for row in open_decisions(home)]
     book = TrustBook.load(home)
     context = {
         "certificates": [item for item in found if item["kind"] == "certificate"],
         "contracts": [item for item in found if item["kind"] == "contract"],
         "has_open": bool(found),
-        "trusted": [fingerprint_groups(fingerprint) for fingerprint in (*book.listed, *book.compute)],
+        "trusted": [
+            *((fingerprint_groups(one), PURPOSES["compute"]) for one in book.compute),
+            *((fingerprint_groups(one), PURPOSES["data"]) for one in book.data),
+        ],
     }
     return render(request, "console/decisions.html", context)
 
 
-def _shown(item: dict[str, Any], worker_id: str) -> dict[str, Any]:
+def _shown(row: WaitingRow, worker_id: str) -> dict[str, Any]:
+    item = asdict(row)
     item |= {"asked": datetime.fromtimestamp(item["asked_at"], UTC), "groups": fingerprint_groups(item["subject"])}
+    if item["kind"] == "certificate":
+        item |= {"purpose": purpose_of_row(row), "purpose_words": PURPOSES[purpose_of_row(row)]}
     if item["kind"] == "contract":
         try:
             item["lines"] = contract_lines(item["detail"], worker_id=worker_id)
@@ -46,20 +53,21 @@ def _shown(item: dict[str, Any], worker_id: str) -> dict[str, Any]:
     return item
 
 
-def _is_asked(kind: str, subject: str) -> bool:
-    """Whether exactly this was asked: a page can't be made to trust what nobody saw on it."""
-    return any((row.kind, row.subject) == (kind, subject) for row in open_decisions(site().home))
+def _asked(kind: str, subject: str) -> WaitingRow | None:
+    """What was asked, if exactly this was: a page can't be made to trust what nobody saw on it."""
+    return next((row for row in open_decisions(site().home) if (row.kind, row.subject) == (kind, subject)), None)
 
 
 @require_POST
 @access.needs_pin
 def trust(request: HttpRequest) -> HttpResponse:
-    """Trust a certificate that a contract names."""
-    fingerprint = request.POST.get("fingerprint", "")
-    if not _is_asked("certificate", fingerprint):
-        raise AppError("CL-1423", "This certificate does not wait for a decision any more.")
+    """Trust a certificate that a contract names, for what the page said of it."""
+    fingerprint, purpose = request.POST.get("fingerprint", ""), request.POST.get("purpose", "")
+    row = _asked("certificate", fingerprint)
+    if row is None or purpose_of_row(row) != purpose:
+        raise AppError("CL-1423", "This certificate does not wait for this decision any more.")
     with TrustBook.changing(site().home) as book:
-        book.add(fingerprint)
+        book.add(fingerprint, purpose_of_row(row))
     messages.success(request, "The certificate is trusted. The contract is checked again within seconds.")
     return redirect("console:decisions")
 
@@ -69,7 +77,7 @@ def trust(request: HttpRequest) -> HttpResponse:
 def approve(request: HttpRequest) -> HttpResponse:
     """Approve a contract for this site, by its hash."""
     contract_hash = request.POST.get("contract_hash", "")
-    if not _is_asked("contract", contract_hash):
+    if _asked("contract", contract_hash) is None:
         raise AppError("CL-1427", "This contract does not wait for a decision any more.")
     with ApprovalBook.changing(site().home) as book:
         book.add(contract_hash, by="console")

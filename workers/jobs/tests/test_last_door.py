@@ -19,8 +19,7 @@ from workers.jobs.folder import JobFolder
 from workers.jobs.tests.door import Door, code_of
 from workers.jobs.warm import WarmProcess, half_command
 from workers.policy import SitePolicy
-from workers.tests.support import PEER, assignment_for, contract_for, enrolled_home, equip
-from workers.trust import TrustBook
+from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
 
 WATCHED = """
 import sys
@@ -34,8 +33,6 @@ sys.exit(99 if "torch" in sys.modules else status)
 def door(tmp_path: Path) -> Door:
     home = enrolled_home(tmp_path / "home")
     equip(home, model_folder=tmp_path / "no-model")
-    with TrustBook.changing(home) as book:
-        book.add(PEER)
     return Door(home, Spool(home.spool_file))
 
 
