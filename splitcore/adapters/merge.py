@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from splitcore.adapters.segments import CONFIG, WEIGHTS
-from splitcore.adapters.verify import verify_loads
+from splitcore.adapters.verify import read_lora, verify_loads
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
 from splitcore.models.loading import load_whole
@@ -62,7 +62,7 @@ def merged_model(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """`model` with the adapter of the PEFT folder in its weights. Raises AppError CL-1106 for values that overflow."""
     with quiet_library(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tuned = PeftModel.from_pretrained(model, str(adapter))
+        tuned = PeftModel.from_pretrained(model, str(adapter), config=read_lora(adapter))
         _untie(model)
         try:
             merged: PreTrainedModel = tuned.merge_and_unload(safe_merge=True)

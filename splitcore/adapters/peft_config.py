@@ -20,6 +20,12 @@ from splitcore.errors import AppError
 
 TARGETS = 4096  # names of target modules in one configuration
 _LAYER = re.compile(r"(?P<list>[A-Za-z0-9_.]*?)\.(?P<number>\d{1,6})\.")
+# the one expression that `_excluded` writes; PEFT gets no other, since an expression may compute without end
+_EXCLUDED = (
+    r"^[A-Za-z0-9_]{1,60}(\\\.[A-Za-z0-9_]{1,60}){0,8}\\\.\((0|[1-9][0-9]{0,5})(\|[1-9][0-9]{0,5}){0,999}\)\\\.\.\*$"
+)
+# fields of PEFT's that change nothing of how a plain adapter is placed and computed
+_IDLE = frozenset({"base_model_name_or_path", "revision", "inference_mode", "peft_version", "qalora_group_size"})
 Module = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,300}$")]
 
 
@@ -59,6 +65,42 @@ class SegmentConfig(BaseModel):
     def shared(self) -> tuple[object, ...]:
         """What must be alike in every segment of an adapter."""
         return self.lora_dropout, self.fan_in_fan_out
+
+
+class WholeConfig(SegmentConfig):
+    """What is read of a whole adapter's `adapter_config.json`, whoever wrote it. What PEFT gets is built from it."""
+
+    r: int = Field(ge=1, le=1 << 16)
+    rank_pattern: dict[Module, Annotated[int, Field(ge=1, le=1 << 16)]] = Field(
+        default_factory=dict, max_length=TARGETS
+    )
+    alpha_pattern: dict[Module, Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]] = Field(
+        default_factory=dict, max_length=TARGETS
+    )
+    exclude_modules: Annotated[str, StringConstraints(max_length=8000, pattern=_EXCLUDED)] | None = None
+    init_lora_weights: bool = True
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> WholeConfig:
+        """The known fields. Raises AppError CL-1106 where one is missing or odd, or another one asks for something."""
+        asking = [key for key, value in data.items() if value and key not in cls.model_fields and key not in _IDLE]
+        if asking:
+            raise AppError("CL-1106", f"{CONFIG} asks for more than plain LoRA: {plain_line(min(asking)[:40])}.")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            field = plain_line(".".join(str(part)[:40] for part in error.errors()[0]["loc"]))
+            raise AppError("CL-1106", f"{CONFIG} has no usable field {field}.") from None
+
+    def keywords(self) -> dict[str, Any]:
+        """What `peft.LoraConfig` is built with."""
+        return {**self.model_dump(exclude={"peft_type"}), "inference_mode": True}
+
+    def check(self, terms: Terms, ranks: Mapping[str, int]) -> None:
+        """Rank, alpha and dropout are the contract's. Raises AppError CL-1106."""
+        check_terms(terms, [self], ranks)
+        if any(alpha != terms.alpha for alpha in self.alpha_pattern.values()):
+            raise AppError("CL-1106", "The alpha of a module is not the contract's.")
 
 
 def check_terms(terms: Terms, configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> None:

@@ -10,8 +10,9 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 
 from splitcore.adapters.lora import adapter_parameters
-from splitcore.adapters.segments import PREFIX, WEIGHTS
-from splitcore.adapters.tensor_file import TensorFile
+from splitcore.adapters.peft_config import Terms, WholeConfig
+from splitcore.adapters.segments import CONFIG, PREFIX, WEIGHTS, read_object
+from splitcore.adapters.tensor_file import TensorFile, module_of
 from splitcore.errors import AppError
 from splitcore.models.carve import stock_class
 from splitcore.models.loading import read_config
@@ -33,20 +34,32 @@ class VerifyResult:
         return self.keys > 0 and not (self.missing or self.unexpected or self.mismatched)
 
 
-def verify_loads(model_folder: Path, adapter_folder: Path) -> VerifyResult:
+def read_lora(adapter_folder: Path) -> LoraConfig:
+    """PEFT's configuration of an adapter, built from the fields that were checked. Raises AppError CL-1106.
+
+    PEFT itself never reads the file: it would import, search and fetch what the file names.
+    """
+    return LoraConfig(**WholeConfig.read(read_object(adapter_folder / CONFIG)).keywords())
+
+
+def verify_loads(model_folder: Path, adapter_folder: Path, *, terms: Terms | None = None) -> VerifyResult:
     """Place the adapter by its own configuration on the base model and compare the keys.
 
-    Raises AppError CL-1106 for a file that cannot be read or holds values that are not finite.
+    Raises AppError CL-1106 for a file that cannot be read or holds values that are not finite, and with `terms` where
+    rank, alpha or dropout are not the contract's.
     """
     tensors = {name.removeprefix(PREFIX): one.shape for name, one in TensorFile.open(adapter_folder / WEIGHTS).values()}
+    whole = WholeConfig.read(read_object(adapter_folder / CONFIG))
+    if terms is not None:
+        parts = {name: module_of(f"{PREFIX}{name}") for name in tensors}
+        whole.check(terms, {module: tensors[name][0] for name, (module, part) in parts.items() if part == "A"})
     config = read_config(model_folder)
     with quiet_library(), torch.device("meta"):
         model = stock_class(config)(config)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            lora = LoraConfig.from_pretrained(str(adapter_folder))
-            inject_adapter_in_model(lora, model)
+            inject_adapter_in_model(LoraConfig(**whole.keywords()), model)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AppError("CL-1106", f"PEFT cannot read the adapter ({type(error).__name__}).") from None
     places = {name: tuple(parameter.shape) for name, parameter in adapter_parameters(model)}

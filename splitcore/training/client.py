@@ -11,7 +11,7 @@ from typing import Any
 from torch.nn import Parameter
 
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.config.exchange import evaluates_at
+from splitcore.config.exchange import evaluates_at, total_steps
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
@@ -151,7 +151,7 @@ class ClientHalf:
         welcome = self._link.receive()
         if welcome.kind is not Kind.WELCOME:
             raise out_of_turn(welcome)
-        self._total = int(number(welcome, "steps"))
+        self._total = self._agreed_total(int(number(welcome, "steps")))
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._build_stages()
         self._begin(int(number(welcome, "step")), text(welcome, "branch"))
@@ -173,6 +173,19 @@ class ClientHalf:
             self._keeper.save(self._step)
             self._link.channel.close(timeout=10.0)
             raise self._skips.ending
+
+    def _agreed_total(self, steps: int) -> int:
+        """The length that the server half names, where it is the contract's. Raises AppError CL-1505.
+
+        Epochs of several parties follow from the largest dataset, which may be another's: then it is no less than this
+        party's own rows ask for. A site that wants a bound sets `max_steps`, which lets no epochs in.
+        """
+        config, parties = self._settings.config, self._settings.parties
+        least = total_steps(config, [len(self._encoded)], [self._config.training.batch_size])
+        is_known = config.training.steps is not None or len(parties) == 1
+        if steps < least or (is_known and steps != least):
+            raise AppError("CL-1505", f"The server half names {steps} steps, where the contract comes to {least}.")
+        return steps
 
     def _begin(self, step: int, branch: str) -> None:
         """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""

@@ -19,7 +19,8 @@ import psutil
 import torch
 from peft import PeftModel
 
-from splitcore.adapters.verify import verify_loads
+from splitcore.adapters.peft_config import Terms
+from splitcore.adapters.verify import read_lora, verify_loads
 from splitcore.bounds import plain
 from splitcore.config import RunConfig, exchange_of
 from splitcore.data.batches import collate, padding_id
@@ -72,7 +73,10 @@ def run_check(setting: JobSetting) -> None:
     _take_place(setting)
     model = setting.base_model()
     adapter = fetch_adapter(setting)
-    checks = [_base(model, ModelRegistry(setting.home).manifest(model.manifest_hash)), _keys(model.folder, adapter)]
+    checks = [
+        _base(model, ModelRegistry(setting.home).manifest(model.manifest_hash)),
+        _keys(model.folder, adapter, terms_of(setting)),
+    ]
     evaluation = None
     if all(check.status != "failed" for check in checks) and setting.own.dataset_digest:
         if model.partial:
@@ -174,11 +178,18 @@ def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return next(info for info in archive.infolist() if info.filename.rsplit("/", 1)[-1] == name)
 
 
-def _keys(model_folder: Path, adapter: Path) -> Check:
+def terms_of(setting: JobSetting) -> Terms:
+    """What the contract says of the adapter, whichever party's it is."""
+    config = setting.config
+    ranks = {config.lora.rank, *(config.for_party(part.party).lora.rank for part in setting.clients)}
+    return Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks))
+
+
+def _keys(model_folder: Path, adapter: Path, terms: Terms) -> Check:
     """Every key of the file has its place in the model and the other way round; all values are finite."""
     name = "Adapter loads"
     try:
-        found = verify_loads(model_folder, adapter)
+        found = verify_loads(model_folder, adapter, terms=terms)
     except AppError as error:
         return Check(name=name, status="failed", detail=plain(error.message), code=error.code)
     if not found.ok:
@@ -201,7 +212,7 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     rows = [check_row(row, config.data.columns) for row in raw]
     base = load_whole(folder, config.model, device=device)
     before = measure(base, tokenizer, rows, config)
-    tuned = PeftModel.from_pretrained(base, str(adapter))
+    tuned = PeftModel.from_pretrained(base, str(adapter), config=read_lora(adapter))
     after = measure(tuned, tokenizer, rows, config)
     result = EvaluationResult(
         base_loss=rounded(before.loss),
