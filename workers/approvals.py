@@ -36,3 +36,10 @@ class ApprovalBook(SiteBook):
             raise AppError("CL-1427", f"{contract_hash[:80]!r} is not a contract's hash.")
         self.approved.setdefault(plain, SiteApproval(at=datetime.now(UTC), by=by))
         return plain
+
+    def remove(self, contract_hash: str) -> str:
+        """Take an approval back, by all 64 digits. Raises AppError CL-1427, where there is none too."""
+        plain = contract_hash.strip().lower()
+        if self.approved.pop(plain, None) is None:
+            raise AppError("CL-1427", f"This site has approved no contract {contract_hash[:80]!r}.")
+        return plain

@@ -186,6 +186,12 @@ def other_contract(assignment: Assignment) -> Review:
     return Review(assignment, [_refusal(OTHER_CONTRACT, message)], "CL-1425")
 
 
+def other_participant(assignment: Assignment) -> Review:
+    """The refusal of a second participant for a party of a contract: what was admitted, or approved, is one part."""
+    message = "This site takes this part under another participant already; a party has one."
+    return Review(assignment, [_refusal("participant", message)], "CL-1425")
+
+
 def _check_request(assignment: Assignment) -> None:
     """What is asked for, apart from the contract. Raises AppError CL-1425.
 

@@ -12,17 +12,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from splitcore.errors import AppError
 from workers.agent.spool import JobRow, Spool
+from workers.approvals import ApprovalBook
 from workers.contracts import Assignment, Assignments, ContractDocument, Desired, ErrorInfo, Exit, PolicyVerdict, Role
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, Peer, forget_checkpoints, job_id_of
 from workers.jobs.report import post_failed_check
 from workers.policy import SitePolicy
-from workers.policy_review import Review, Site, other_contract, review
+from workers.policy_review import Review, Site, other_contract, other_participant, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
 
@@ -41,10 +43,12 @@ class Duty:
         self._home, self._config, self._spool, self._hub, self._ring = home, config, spool, hub, ring
         self._rung: dict[str, float] = {}  # job → when its bell was rung on the present queue
         self._told: dict[tuple[str, str], PolicyVerdict] = {}  # (participant, contract) → the verdict that the hub has
+        self._reviewed: list[tuple[int, ...]] = []  # the site's files as they were when live jobs were reviewed last
         self._lock = threading.Lock()
 
     def apply(self, wanted: Assignments) -> None:
         """Act on the hub's list. One assignment's failure does not keep the others."""
+        self.review_live()
         for assignment in wanted.assignments:
             try:
                 with self._lock:
@@ -56,7 +60,37 @@ class Duty:
         with self._lock:
             self._end_unwanted(_job_ids(wanted), spared=frozenset(wanted.unread))
         for run_id in wanted.settled:
-            forget_checkpoints(self._home, run_id)
+            try:
+                forget_checkpoints(self._home, run_id)
+            except AppError as error:
+                log.error("settled run: %s", error)
+
+    def review_live(self) -> None:
+        """End what runs here and this site's files forbid by now: trust and approval can be taken back.
+
+        The files are looked at when they have changed, and the jobs' own contracts, whether the hub answers or not.
+        """
+        with self._lock:
+            state = [
+                _state_of(path)
+                for path in (self._home.policy_file, TrustBook.path(self._home), ApprovalBook.path(self._home))
+            ]
+            if state == self._reviewed:
+                return
+            for row in self._spool.jobs(state="running"):
+                try:
+                    self._review_live(JobFolder.of(self._home, row.run_id, row.job_id))
+                except AppError as error:
+                    log.error("the job %s is not reviewed: %s", row.job_id, error)
+            self._reviewed = state
+
+    def _review_live(self, folder: JobFolder) -> None:
+        if not folder.is_alive() or folder.condemned() is not None:
+            return
+        found = review(folder.read_assignment(), Site.load(self._home, self._config, is_admitted=True))
+        if not found.accepted:
+            log.warning("a live job is ended: %s", found.error())
+            folder.condemn(error_info(found.error()))
 
     def forget_rings(self) -> None:
         """The queue was started anew: every doorbell on it is lost and is rung again at the next look."""
@@ -128,6 +162,9 @@ class Duty:
         admitted = self._spool.admitted_contract(assignment.run_id)
         if admitted is not None and admitted != assignment.contract_hash:
             return other_contract(assignment)
+        taken = self._spool.admitted_participant(assignment.contract_hash, assignment.party)
+        if taken not in (None, assignment.participant_id):
+            return other_participant(assignment)
         found = review(assignment, Site.load(self._home, self._config, trust=trust))
         if found.contract is not None and (found.strangers or found.waits):
             self._ask(found, found.contract)
@@ -293,6 +330,15 @@ def _job_ids(wanted: Assignments) -> set[str]:
         with contextlib.suppress(AppError):
             found.add(job_id_of(item))
     return found
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; nothing where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _exit(assignment: Assignment, outcome: Literal["failed", "stopped"], error: ErrorInfo | None = None) -> Exit:

@@ -194,6 +194,9 @@ class Agent:
             if files != seen or self._examine.is_set() or time.monotonic() - examined_at > DOCTOR_SECONDS:
                 self._examine.clear()
                 examined_at, seen = time.monotonic(), files
+                await asyncio.to_thread(
+                    self._duty.review_live
+                )  # what was taken back ends, whether the hub is there or not
                 self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                 self._checks = await asyncio.to_thread(run_checks, self._home)
             await asyncio.sleep(CHANGE_SECONDS)

@@ -312,6 +312,12 @@ class Spool:
         rows = self._read("SELECT contract_hash FROM jobs WHERE run_id = ? AND contract_hash != '' LIMIT 1", run_id)
         return str(rows[0]["contract_hash"]) if rows else None
 
+    def admitted_participant(self, contract_hash: str, party: str) -> str | None:
+        """The one participant as which this site has let a job of a contract's party start, if it has."""
+        query = "SELECT participant_id FROM jobs WHERE contract_hash = ? AND party = ? LIMIT 1"
+        rows = self._read(query, contract_hash, party)
+        return str(rows[0]["participant_id"]) if rows else None
+
     def job_rung(
         self, *, job_id: str, run_id: str, participant_id: str, kind: str, contract_hash: str, party: str
     ) -> None:

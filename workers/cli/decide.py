@@ -1,4 +1,4 @@
-"""`cutlayer worker trust`, `distrust` and `approve`: what people of this site decide, whatever the hub says."""
+"""`cutlayer worker trust`, `distrust`, `approve`, `unapprove`: what people of this site decide, not the hub."""
 
 from __future__ import annotations
 
@@ -100,6 +100,20 @@ def approve(
     with ApprovalBook.changing(folder) as book:
         for text in hashes:
             out.print(Text(f"Approved at this site: {book.add(text, by='command')}"))
+    if SitePolicy.load(folder.policy_file).approve == "hub":
+        out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
+
+
+def unapprove(
+    hashes: Annotated[list[str], typer.Argument(help="A contract's hash, all 64 digits.")],
+    home: HomeOption = None,
+) -> None:
+    """Take this site's approval of contracts back. What runs under one here is ended within seconds."""
+    folder = WorkerHome.find(home)
+    WorkerConfig.load(folder)
+    with ApprovalBook.changing(folder) as book:
+        for text in hashes:
+            out.print(Text(f"Not approved any more: {book.remove(text)}"))
     if SitePolicy.load(folder.policy_file).approve == "hub":
         out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
 

@@ -31,6 +31,7 @@ app.add_typer(policy.app, name="policy")
 app.command("trust")(decide.trust)
 app.command("distrust")(decide.distrust)
 app.command("approve")(decide.approve)
+app.command("unapprove")(decide.unapprove)
 if importlib.util.find_spec("workers.cli.data") is not None:
     from workers.cli import data
 

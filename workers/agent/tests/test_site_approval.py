@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from workers.agent.tests.site import JOB, Site, listed
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
+from workers.contracts import Desired
 from workers.decisions import open_decisions
 from workers.policy import SitePolicy
 from workers.tests.support import PEER, assignment_for, contract_for
@@ -109,3 +113,61 @@ def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
         duty.apply(listed(assignment_for(contract, kind="review", desired="none")))
     assert len(careful.spool.waiting()) <= 100
     assert careful.spool.waiting()[0].title == "run 129"
+
+
+@contextmanager
+def alive(site: Site) -> Iterator[None]:
+    """A half of the site's job runs."""
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked() as held:
+        assert held
+        yield
+
+
+def distrust_peer(site: Site) -> None:
+    with TrustBook.changing(site.home) as book:
+        book.remove(PEER)
+
+
+def withdraw(site: Site) -> None:
+    with ApprovalBook.changing(site.home) as book:
+        book.remove(site.assignment().contract_hash)
+
+
+def forbid(site: Site) -> None:
+    site.home.policy_file.write_text(SitePolicy(approve="local", min_head_layers=9).to_yaml())
+
+
+@pytest.mark.parametrize(
+    ("take_back", "code"), [(distrust_peer, "CL-1509"), (withdraw, "CL-1426"), (forbid, "CL-1509")], ids=str
+)
+def test_what_a_site_takes_back_ends_the_half_that_runs(
+    careful: Site, take_back: Callable[[Site], None], code: str
+) -> None:
+    approve(careful, careful.assignment().contract_hash)
+    duty = careful.duty()
+    duty.apply(listed(careful.assignment()))
+    with alive(careful):
+        duty.apply(listed(careful.assignment(attempt=1)))
+        assert careful.folder().condemned() is None
+        take_back(careful)
+        duty.review_live()  # the hub need not answer for it
+        condemned = careful.folder().condemned()
+        assert condemned is not None
+        assert condemned.code == code
+        assert careful.folder().desired() is Desired.STOPPED
+
+
+def test_an_approval_is_for_one_participant_of_this_site(careful: Site) -> None:
+    approve(careful, careful.assignment().contract_hash)
+    duty = careful.duty()
+    duty.apply(listed(*[careful.assignment(participant_id=f"prt_{number}") for number in range(5)]))
+    assert careful.rung == [("run_1", "prt_0-train")]
+
+
+def test_an_id_that_is_none_keeps_no_other_job_from_its_end(site: Site) -> None:
+    duty = site.duty()
+    duty.apply(listed(site.assignment()))
+    with alive(site):
+        duty.apply(listed(site.assignment(participant_id="../x")))
+        assert site.folder().desired() is Desired.STOPPED
