@@ -42,7 +42,8 @@ def create_enrolment_token(request: ApiRequest, payload: EnrolmentTokenIn) -> tu
         kind=payload.kind,
         labels=[label[:30] for label in payload.labels],
     )
-    return 201, EnrolmentTokenOut.of(made.row, token=made.secret, command=join_command(request, made.secret))
+    command = join_command(request, made.secret, made.row.kind)
+    return 201, EnrolmentTokenOut.of(made.row, token=made.secret, command=command)
 
 
 @router.post("/enrolment-tokens/{pub:token_id}/revoke", auth=TokenAuth(Scope.ADMIN), response=EnrolmentTokenOut)

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.text import Text
@@ -194,8 +194,9 @@ def witness(
 
 def parse_kind(text: str) -> Kind:
     """`data`, `compute` or `both`."""
-    if text == "data" or text == "compute" or text == "both":
-        return text
+    for kind in get_args(Kind):
+        if text == kind:
+            return cast(Kind, kind)
     raise typer.BadParameter(f"{text!r} is not data, compute or both.")
 
 
