@@ -270,6 +270,20 @@ class ChainHead(HubMessage):
     head: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""  # the entry's hash
 
 
+class ChainLoss(Message):
+    """The hub's audit chain does not go on from where it was: the end that a worker kept, and the one shown since."""
+
+    kind: Literal["restored", "lost", "rewritten"]
+    kept: ChainHead
+    shown: ChainHead
+
+
+class WitnessReport(Message):
+    """`POST witness`: what a worker found of the chain. None: the site's people accept the chain as it is now."""
+
+    loss: ChainLoss | None = None
+
+
 class Assignments(HubMessage):
     """The whole list; what is not in it is no longer this worker's business."""
 

@@ -23,6 +23,7 @@ from workers.ledger.book import Book
 from workers.network import http_client, hub_address, is_loopback, network_error
 from workers.policy import Kind, policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
+from workers.witness import Witness
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104  # mutual TLS guards the port
 
@@ -137,6 +138,7 @@ def leave(home: WorkerHome, *, tell: Callable[[AppError], None]) -> None:
     for path in (*home.keys.glob("worker.*.pem"), home.config_file, home.trust_file, home.approvals_file):
         path.unlink(missing_ok=True)
     copy_forget(home)
+    Witness(home.root).forget()
     for path in home.root.glob(f"{home.spool_file.name}*"):
         path.unlink()
 

@@ -2,7 +2,8 @@
 
 Each look at the hub's list brings the chain's end (sequence, hash), of which this worker keeps the highest: the
 parties of a hub are each other's witnesses. A hub that was restored from a backup says so by a new epoch. It is
-reported all the same, once, until a person of this site accepts the new chain.
+reported all the same, once, until a person of this site accepts the new chain. The hub is told of both: an honest one
+shows it to its auditors.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 
 from processes.private_files import replace_private
 from splitcore.errors import AppError
-from workers.contracts import ChainHead
+from workers.contracts import ChainHead, ChainLoss, WitnessReport
 
 Loss = Literal["restored", "lost", "rewritten"]
 _CODES: dict[Loss, str] = {"restored": "CL-1446", "lost": "CL-1447", "rewritten": "CL-1448"}
@@ -31,6 +32,11 @@ class Finding:
     shown: ChainHead
 
     @property
+    def loss(self) -> ChainLoss:
+        """As it is reported to the hub."""
+        return ChainLoss(kind=self.kind, kept=self.kept, shown=self.shown)
+
+    @property
     def error(self) -> AppError:
         """As a person reads it."""
         return AppError(
@@ -41,10 +47,11 @@ class Finding:
 
 
 class Witness:
-    """What this worker was told, in two small files: the highest end, and what it found."""
+    """What this worker was told, in small files: the highest end, what it found, and what the hub was told of that."""
 
     def __init__(self, root: Path) -> None:
         self._kept, self.finding_file = root / "witness.json", root / "witness_finding.json"
+        self._told = root / "witness_told.json"
 
     def kept(self) -> ChainHead | None:
         """The highest end that the hub has shown. Raises AppError CL-1449."""
@@ -91,6 +98,26 @@ class Witness:
         _write(self._kept, finding.shown.model_dump_json())
         self.finding_file.unlink()
         return finding.shown
+
+    def untold(self) -> WitnessReport | None:
+        """What the hub is to be told: a finding, or that it was accepted. None where it was told already.
+
+        Raises AppError CL-1449.
+        """
+        finding = self.finding()
+        report = WitnessReport(loss=finding.loss if finding else None)
+        with _readable(self._told):
+            told = self._told.read_text() if self._told.exists() else WitnessReport().model_dump_json()
+        return None if report.model_dump_json() == told else report
+
+    def told(self, report: WitnessReport) -> None:
+        """The hub has it. Raises AppError CL-1820."""
+        _write(self._told, report.model_dump_json())
+
+    def forget(self) -> None:
+        """The enrolment ends: another hub has another chain."""
+        for path in (self._kept, self.finding_file, self._told):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

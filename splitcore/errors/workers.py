@@ -185,6 +185,21 @@ HELP: dict[str, ErrorHelp] = {
         "A worker fetches only from its hub, below the hub's API, and no more than the contract leaves room for.",
         "Nothing was fetched. Tell the hub's administrator: a hub of this version never asks for that.",
     ),
+    "CL-1437": ErrorHelp(
+        "The file is not a whole export of an audit log",
+        "Its last line is not a hub's signature: the end was cut off, or the file is something else.",
+        "Export the log again on the hub's audit page, and keep the file as it was downloaded.",
+    ),
+    "CL-1438": ErrorHelp(
+        "The export of the audit log was changed",
+        "The hub's signature does not fit the file: bytes were changed, added or removed after it was signed.",
+        "Trust nothing in this file. Export the log again and compare; ask who has had the file.",
+    ),
+    "CL-1439": ErrorHelp(
+        "The export of the audit log was signed with another key",
+        "It comes from another hub than the one whose key was given or pinned, or somebody has signed it anew.",
+        "Name the key of the file's own hub with --key. If this is the hub that you enrolled with, ask its operator.",
+    ),
     "CL-1440": ErrorHelp(
         "The worker is already running",
         "Another process of this worker holds its folder.",
@@ -209,6 +224,11 @@ HELP: dict[str, ErrorHelp] = {
         "A command needs a token of the hub",
         "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
         "Make a token on the hub's page API tokens; set CUTLAYER_HUB to the hub's address and CUTLAYER_TOKEN to it.",
+    ),
+    "CL-1445": ErrorHelp(
+        "The hub has signed entries that do not fit their hashes",
+        "Somebody with access to the hub's database changed, removed or put in an entry before the export.",
+        "Keep the file. Compare with an earlier export; ask the hub's operator, and tell your partners.",
     ),
     "CL-1446": ErrorHelp(
         "The hub was restored from a backup",

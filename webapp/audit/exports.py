@@ -1,31 +1,42 @@
-"""The audit log as a file: CSV for spreadsheets, JSON lines for programs."""
+"""The audit log as a file that the hub has signed: CSV for spreadsheets, JSON lines for programs."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from webapp.audit.models import AuditEntry
+from django.utils import timezone
 
-COLUMNS = (
-    "sequence",
-    "at",
-    "actor_kind",
-    "actor_id",
-    "actor_label",
-    "organisation_id",
-    "project_id",
-    "action",
-    "object_id",
-    "details",
-    "previous_hash",
-    "hash",
-)
+from splitcore.audit_export import COLUMNS, Form, Statement, key_fingerprint, seal
+from webapp.audit.models import AuditEntry
+from webapp.audit.witness import chain_head
+from webapp.fleet.hub_key import hub_public_key_pem, hub_sign
+
 # A spreadsheet takes a cell that starts so for a formula: names and reasons come from other organisations.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def signed_export(form: Form, entries: Iterable[AuditEntry], *, organisation_id: str, query: str) -> bytes:
+    """The entries in a form, and in the last line the hub's signature over all before it."""
+    chain = chain_head()
+    lines = [line.encode() for line in (csv_lines if form == "csv" else json_lines)(entries)]
+    body = b"".join(lines)
+    statement = Statement(
+        organisation_id=organisation_id,
+        filter=query[:600],
+        exported_at=timezone.now(),
+        entries=len(lines) - (form == "csv"),
+        sha256=hashlib.sha256(body).hexdigest(),
+        epoch=chain.epoch,
+        sequence=chain.sequence,
+        head=chain.head,
+        hub_key=key_fingerprint(hub_public_key_pem()),
+    )
+    return body + seal(form, statement, hub_sign)
 
 
 def entry_dict(entry: AuditEntry) -> dict[str, Any]:

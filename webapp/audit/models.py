@@ -44,3 +44,36 @@ class Restoration(models.Model):
 
     def __str__(self) -> str:
         return self.epoch
+
+
+class ChainDispute(models.Model):
+    """A worker was shown another end of the chain than later: what it last reported, and until when that stood."""
+
+    worker = models.OneToOneField("fleet.Worker", on_delete=models.CASCADE, related_name="chain_dispute")
+    kind = models.CharField(max_length=12)  # workers.contracts.ChainLoss
+    kept_epoch = models.CharField(max_length=120, blank=True)
+    kept_sequence = models.BigIntegerField()
+    kept_head = models.CharField(max_length=64, blank=True)
+    shown_epoch = models.CharField(max_length=120, blank=True)
+    shown_sequence = models.BigIntegerField()
+    shown_head = models.CharField(max_length=64, blank=True)
+    reported_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.worker_id} {self.kind}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chain has the entry that the worker was shown, unchanged."""
+        kept = AuditEntry.objects.filter(sequence=self.kept_sequence, hash=self.kept_head)
+        return self.kept_sequence == 0 or kept.exists()
+
+    @property
+    def shown_then(self) -> str:
+        """What the worker was shown later, as the rest of a sentence."""
+        if self.kind == "restored":
+            return f"and then a hub that was restored from a backup and ended at entry {self.shown_sequence}."
+        if self.kind == "rewritten":
+            return "and then another hash for it."
+        return f"and then a log that ended at entry {self.shown_sequence}."

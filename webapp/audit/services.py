@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.utils import timezone
 
+from splitcore.audit_export import COLUMNS
+from splitcore.audit_export import entry_hash as hash_of
 from webapp.audit.models import AuditEntry
 from webapp.core.transactions import at_the_end
 
@@ -61,20 +62,8 @@ def _append(entry: AuditEntry) -> None:
 
 
 def entry_hash(entry: AuditEntry) -> str:
-    """SHA-256 over every field of the entry and the previous hash, in canonical JSON."""
-    fields = {
-        "sequence": entry.sequence,
-        "at": entry.at.isoformat(),
-        "actor": [entry.actor_kind, entry.actor_id, entry.actor_label],
-        "organisation_id": entry.organisation_id,
-        "project_id": entry.project_id,
-        "action": entry.action,
-        "object_id": entry.object_id,
-        "details": entry.details,
-        "previous_hash": entry.previous_hash,
-    }
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The hash of an entry as it stands, which covers the hash before it."""
+    return hash_of({**{name: getattr(entry, name) for name in COLUMNS}, "at": entry.at.isoformat()})
 
 
 def describe_actor(actor: User | Worker | None) -> tuple[str, str, str]:

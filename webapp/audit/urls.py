@@ -10,5 +10,6 @@ app_name = "audit"
 urlpatterns: list[URLPattern] = [
     path("audit", views.log, name="log"),
     path("audit/verify", views.verify, name="verify"),
+    path("audit/hub-key", views.hub_key, name="hub_key"),
     path("audit/export/<str:form>", views.export, name="export"),
 ]

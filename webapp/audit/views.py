@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
-from webapp.audit.exports import csv_lines, json_lines
+from splitcore.audit_export import Form, key_fingerprint
+from webapp.audit.disputes import disputed_elsewhere, disputes_of
+from webapp.audit.exports import signed_export
 from webapp.audit.forms import AuditFilter
 from webapp.audit.models import AuditEntry
 from webapp.audit.selectors import ChainReport, entries_visible_to, verify_chain
 from webapp.audit.services import audit_record
+from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, require
 
-_FORMATS = {"csv": (csv_lines, "text/csv"), "json": (json_lines, "application/x-ndjson")}
+_TYPES: dict[str, str] = {"csv": "text/csv", "json": "application/x-ndjson"}
 
 
 @member_required
@@ -38,21 +43,35 @@ def verify(request: MemberRequest) -> HttpResponse:
 @member_required
 @require_safe
 def export(request: MemberRequest, form: str) -> HttpResponse:
-    """The filtered entries as a file."""
+    """The filtered entries as a file that the hub has signed."""
     require(request.user, Action.VIEW_AUDIT, request.organisation)
-    if form not in _FORMATS:
+    if form not in _TYPES:
         raise Http404
-    lines, content_type = _FORMATS[form]
     entries = AuditFilter(request.GET).apply(_entries(request)).order_by("sequence")
+    content = signed_export(
+        cast(Form, form),
+        entries.iterator(chunk_size=1000),
+        organisation_id=request.organisation.pk,
+        query=request.GET.urlencode(),
+    )
     audit_record(
         actor=request.user,
         action="audit.exported",
         organisation_id=request.organisation.pk,
         details={"format": form, "entries": entries.count()},
     )
-    text = "".join(lines(entries.iterator(chunk_size=1000)))
-    response = HttpResponse(text, content_type=f"{content_type}; charset=utf-8")
+    response = HttpResponse(content, content_type=f"{_TYPES[form]}; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
+    return response
+
+
+@member_required
+@require_safe
+def hub_key(request: MemberRequest) -> HttpResponse:
+    """The public key that exports are checked with."""
+    require(request.user, Action.VIEW_AUDIT, request.organisation)
+    response = HttpResponse(hub_public_key_pem(), content_type="application/x-pem-file")
+    response["Content-Disposition"] = 'attachment; filename="hub_public_key.pem"'
     return response
 
 
@@ -69,5 +88,8 @@ def _page(request: MemberRequest, report: ChainReport | None = None) -> HttpResp
         "any": entries.exists(),
         "report": report,
         "query": request.GET.urlencode(),
+        "hub_key": key_fingerprint(hub_public_key_pem()),
+        "disputes": disputes_of(request.organisation),
+        "disputed_elsewhere": disputed_elsewhere(request.organisation),
     }
     return render(request, "audit/log.html", context)

@@ -1,4 +1,4 @@
-"""Where the chain ends, as it is told to workers, and whether it still holds what one of them has seen.
+"""Where the chain ends, as it is told to workers.
 
 Workers keep the highest end that they were told. A hub, or whoever has its database, can then neither cut the chain's
 end off nor write it anew without one of the parties being able to show it.
@@ -17,11 +17,6 @@ def chain_head() -> ChainHead:
     epoch = Restoration.objects.order_by("-number").values_list("epoch", flat=True).first()
     sequence, head = last or (0, "")
     return ChainHead(epoch=epoch or "", sequence=sequence, head=head)
-
-
-def chain_holds(seen: ChainHead) -> bool:
-    """Whether the entry that a worker was told of is in the chain, unchanged."""
-    return seen.sequence == 0 or AuditEntry.objects.filter(sequence=seen.sequence, hash=seen.head).exists()
 
 
 def restoration_record(*, sequence: int, head: str) -> Restoration:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("leave", enrolment.leave, name="leave"),
     path("datasets", enrolment.datasets, name="datasets"),
     path("models", enrolment.models, name="models"),
+    path("witness", enrolment.witness, name="witness"),
     path("assignments", runs.assignments, name="assignments"),
     path("runs/<pub:run_id>/verdict", runs.verdict, name="verdict"),
     path("runs/<pub:run_id>/claim", runs.claim, name="claim"),

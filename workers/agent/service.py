@@ -23,7 +23,7 @@ from workers.agent.duty import Duty
 from workers.agent.presence import Presence
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
-from workers.contracts import WAKE_COPY, Assignments, Check, Hello, PolicySummary
+from workers.contracts import WAKE_COPY, Assignments, Check, Hello, PolicySummary, WitnessReport
 from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore
@@ -64,6 +64,7 @@ class Agent:
         self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
         self._witness = Witness(home.root)
+        self._refused_report: WitnessReport | None = None
         watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
         self._watched = (*watched, self._witness.finding_file)
 
@@ -151,6 +152,7 @@ class Agent:
             await asyncio.to_thread(self._duty.apply, wanted)
         finally:
             await asyncio.to_thread(self._witness_chain, wanted)
+        await asyncio.to_thread(self._tell_witness)
         with contextlib.suppress(HubError):
             await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
 
@@ -171,6 +173,22 @@ class Agent:
             self._witness.see(wanted.chain, before=ask_again)
         except AppError as error:
             log.error("the hub's audit log is not witnessed: %s", error)
+
+    def _tell_witness(self) -> None:
+        """Report what was found of the audit log, or that it was accepted, until the hub has it or refuses it."""
+        report = None
+        try:
+            report = self._witness.untold()
+            if report is None or report == self._refused_report:
+                return
+            self._hub.post("/witness", report)
+            self._witness.told(report)
+        except HubError as error:
+            log.info("the report on the audit log did not arrive: %s", error.code)
+            if not error.transient:  # such as an older hub, which has no place for it
+                self._refused_report = report
+        except AppError as error:
+            log.error("the report on the audit log cannot be kept: %s", error)
 
     async def _send_loop(self) -> None:
         async def send() -> None:

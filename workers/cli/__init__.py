@@ -1,4 +1,4 @@
-"""The command `cutlayer`: a site's worker, a person's runs over the REST API, and a whole training on one machine."""
+"""The command `cutlayer`: a site's worker, runs over the REST API, audit files, a whole training on one machine."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sys
 import typer
 
 from splitcore.errors import AppError
-from workers.cli import adapters, runs, train, worker
+from workers.cli import adapters, audit, runs, train, worker
 from workers.cli.console import show_error
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(worker.app, name="worker")
 app.add_typer(runs.app, name="runs")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(audit.app, name="audit")
 app.command("train")(train.train)
 
 

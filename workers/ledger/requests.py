@@ -13,7 +13,7 @@ from workers.ledger.book import Book
 
 OTHER = "other"
 _RUN = re.compile(r"/runs/([A-Za-z0-9_\-]{1,120})/([a-z]+)")
-_PLACES = frozenset({"assignments", "datasets", "models", "rotate", "leave", "enrol"})
+_PLACES = frozenset({"assignments", "datasets", "models", "rotate", "leave", "enrol", "witness"})
 _IN_RUN = frozenset({"telemetry", "ready", "segments", "tokenizer", "verified", "exit", "claim", "verdict"})
 
 

@@ -25,6 +25,7 @@ WORDS = {
     "enrol": "Enrolment",
     "rotate": "New keys",
     "leave": "End of an enrolment",
+    "witness": "What was found of the hub's audit log",
     "hello": "Facts about this machine",
     "beat": "Signs of life",
     "download": "Requests for files",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from workers.contracts import ChainHead
+from workers.agent.service import Agent
+from workers.contracts import Assignments, ChainHead, WitnessReport
+from workers.enrol import leave
+from workers.settings import WorkerConfig
+from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
 from workers.witness import Witness
 
 
@@ -58,3 +65,60 @@ def test_what_was_kept_stays_until_a_person_accepts(witness: Witness) -> None:
     assert witness.see(head(50, "e", epoch="epo_1")) is None
     assert witness.kept() == head(50, "e", epoch="epo_1")
     assert witness.accept() is None
+
+
+def test_the_hub_is_told_of_a_finding_and_of_its_end_once_each(witness: Witness) -> None:
+    assert witness.untold() is None
+    found = witness.see(head(3, "d"))
+    report = witness.untold()
+    assert found is not None
+    assert report == WitnessReport(loss=found.loss)
+    witness.told(report)
+    assert witness.untold() is None
+    witness.accept()
+    assert witness.untold() == WitnessReport(loss=None)
+    witness.told(WitnessReport())
+    assert witness.untold() is None
+
+
+def test_what_was_accepted_before_the_hub_heard_of_it_is_not_told(witness: Witness) -> None:
+    witness.see(head(3, "d"))
+    witness.accept()
+    assert witness.untold() is None
+
+
+def test_leaving_a_hub_forgets_its_chain(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    witness = Witness(home.root)
+    witness.see(head(7))
+    witness.see(head(3, "d"))
+    leave(home, tell=lambda error: None)
+    assert (witness.kept(), witness.finding(), witness.untold()) == (None, None, None)
+
+
+@dataclass
+class Telling(FakeHub):
+    """Shows a chain, and takes reports on it or has no place for them."""
+
+    status: int = 200
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
+        """A list without work; what else it is told it keeps."""
+        self.calls.append((method, path, body))
+        return self.status, {}
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_the_agent_tells_the_hub_and_gives_up_at_one_that_has_no_place_for_it(tmp_path: Path, status: int) -> None:
+    with fake_hub(Telling(status=status)) as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        agent = Agent(home, WorkerConfig.load(home))
+        for shown in (head(7), head(3, "d"), head(3, "d")):
+            agent._witness_chain(Assignments(assignments=[], hub_time=datetime.now(UTC), chain=shown))
+            agent._tell_witness()
+        told = {200: 1, 404: 1, 500: 2}
+        assert len(hub.bodies("/witness")) == told[status], "an outage is no refusal"
+        assert hub.bodies("/witness")[0]["loss"]["kept"]["sequence"] == 7

@@ -1,4 +1,4 @@
-"""Worker API: joining, changing the key, leaving, and what a worker registers."""
+"""Worker API: joining, changing the key, leaving, what a worker registers, and what it found of the audit chain."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from splitcore.errors import AppError
+from webapp.audit.disputes import witness_report
 from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.datasets.services import dataset_register
 from webapp.fleet.enrolment import enrol_reply, worker_enrol
 from webapp.fleet.services import worker_leave, worker_model_register, worker_rotate
 from webapp.fleet.signing import ENROLLED, WorkerRequest, body_read, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_read, size_check
-from workers.contracts import DatasetMetadata, EnrolRequest, ModelRegistration, RotateRequest
+from workers.contracts import DatasetMetadata, EnrolRequest, ModelRegistration, RotateRequest, WitnessReport
 
 GUESSES_A_MINUTE = 10
 _BUCKET = "enrolment-token"
@@ -66,4 +67,12 @@ def models(request: WorkerRequest) -> HttpResponse:
     registration = message_read(ModelRegistration, request.signed_body)
     size_check(registration.config, limit=_MODEL_CONFIG_MAX_BYTES, field="config")
     worker_model_register(worker=request.worker, registration=registration)
+    return answer()
+
+
+@signed_by_worker(states=ENROLLED)
+@require_POST
+def witness(request: WorkerRequest) -> HttpResponse:
+    """Keep what the worker found of the audit chain."""
+    witness_report(worker=request.worker, report=message_read(WitnessReport, request.signed_body))
     return answer()

@@ -1,0 +1,63 @@
+"""`cutlayer audit`: check an export of the hub's audit log without the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from splitcore.audit_export import EXPORT_BYTES_MAX, CheckedExport, export_check
+from splitcore.errors import AppError
+from workers.cli.console import out
+from workers.contracts import ChainHead
+from workers.settings import WorkerConfig, WorkerHome
+from workers.witness import Witness
+
+app = typer.Typer(no_args_is_help=True, help="The hub's audit log.")
+
+
+@app.callback()
+def group() -> None:
+    """The hub's audit log, as its audit page exports it."""
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The export: CSV or JSON lines.", exists=True, dir_okay=False)],
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The hub's public key in PEM; else the one that the worker keeps.", exists=True),
+    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")] = None,
+) -> None:
+    """Check that the hub has signed this file as it is. Needs no network; ends with status 1 if not."""
+    if file.stat().st_size > EXPORT_BYTES_MAX:
+        raise AppError("CL-1437", f"The file is larger than {EXPORT_BYTES_MAX >> 30} GiB.")
+    folder = WorkerHome.find(home)
+    kept = Witness(folder.root).kept() if key is None else None
+    pem = key.read_text(errors="replace") if key else WorkerConfig.load(folder).enrolment.hub_public_key_pem
+    checked = export_check(file.read_bytes(), pem)
+    told = checked.statement
+    out.print(Text(f"Signed by the hub (key {told.hub_key[:16]}…) on {told.exported_at:%Y-%m-%d %H:%M:%S} UTC."))
+    out.print(Text(f"{told.entries} entries of {told.organisation_id}; filter: {told.filter or 'none'}."))
+    if checked.form == "json":
+        out.print(Text("Each entry fits its hash, and the entry before it where that is in the file."))
+    out.print(Text(f"The hub's whole log ended at entry {told.sequence}, hash {told.head or 'none'}."))
+    if kept is not None:
+        out.print(Text(compare(checked, kept)))
+
+
+def compare(checked: CheckedExport, kept: ChainHead) -> str:
+    """What the worker's own memory of the log says of an export. Raises AppError CL-1448 where they contradict."""
+    told = checked.statement
+    ends_there = told.epoch == kept.epoch and told.sequence == kept.sequence
+    shown = told.head if ends_there else checked.hashes.get(kept.sequence)
+    if shown is None:
+        return f"It does not hold entry {kept.sequence}, the last that this worker was shown."
+    if shown != kept.head:
+        raise AppError(
+            "CL-1448", f"Entry {kept.sequence} is {shown[:12]} in the file; this worker was shown {kept.head[:12]}."
+        )
+    return f"It agrees with entry {kept.sequence}, the last that this worker was shown."
