@@ -25,7 +25,7 @@ from workers.contracts import (
     TelemetryReply,
 )
 
-_CLOCK = timedelta(days=1)  # how far a record's time may lie outside its run's life
+_CLOCK = timedelta(days=1)  # how far a record's time may lie before its run
 
 
 def batch_store(*, worker: Worker, run_id: str, batch: TelemetryBatch) -> TelemetryReply:
@@ -95,12 +95,12 @@ def payload_clean(*, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moment(run: Run, at: datetime) -> datetime:
-    """A record's own time, or the hub's where a worker's clock is out of the run's life by more than a day.
+    """A record's own time, but never one in the future, nor a day and more before the run: then it is the hub's.
 
     The record is worth more than its time: a machine whose clock is wrong loses none.
     """
     now = timezone.now()
-    return at if run.created_at - _CLOCK <= at <= now + _CLOCK else now
+    return at if run.created_at - _CLOCK <= at <= now else now
 
 
 def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from splitcore.errors import CATALOGUE
@@ -89,7 +90,8 @@ class Sender:
 
     def _send_records(self, pending: Pending) -> bool:
         """Send the next batch of one participant; says whether there is another one to send at once."""
-        records = _fitting(pending.records[: self._limit(pending)])
+        fitting = _fitting(pending.records[: self._limit(pending)])
+        records = [_by_hub_time(record, self._hub.signer.offset) for record in fitting]
         batch = TelemetryBatch(participant_id=pending.participant_id, attempt=pending.attempt, records=records)
         try:
             reply = self._hub.call("POST", f"/runs/{pending.run_id}/telemetry", batch, reply=TelemetryReply)
@@ -220,6 +222,11 @@ def _is_behind(error: HubError, attempt: int) -> bool:
     """Whether the hub knows of older attempts than this one only: a restored one, until the part is claimed again."""
     newest = error.details.get("newest")
     return isinstance(newest, int) and newest < attempt
+
+
+def _by_hub_time(record: TelemetryRecord, offset: float) -> TelemetryRecord:
+    """A record dated by the hub's clock, so that the lines of workers whose clocks differ stand in one order."""
+    return record.model_copy(update={"at": record.at + timedelta(seconds=offset)})
 
 
 def _fitting(records: Sequence[TelemetryRecord]) -> list[TelemetryRecord]:

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.fleet.tests.factories import give_key, make_worker
@@ -255,3 +257,14 @@ def test_a_held_out_loss_that_is_not_available_is_no_point_of_the_curve_and_leav
     shown = client.get(f"/runs/{w.run.id}/snapshot.json").json()
     assert [point[1] for point in shown["series"][part.party]["eval_loss"]] == [2.5]
     assert "in an evaluation" in client.get(f"/runs/{w.run.id}").content.decode()
+
+
+@pytest.mark.promise(30)
+@pytest.mark.parametrize(("minutes", "is_kept"), [(10, False), (-10, True), (-60 * 24 * 3, False)])
+def test_a_record_is_never_dated_in_the_future_nor_days_before_its_run(w, minutes, is_kept):
+    part, said = w.part(0), timezone.now() + timedelta(minutes=minutes)
+    before = timezone.now()
+    records_store(participant=part, batch=batch(part, metric(1).model_copy(update={"at": said})))
+    [row] = stored(w)
+    assert (row.at == said) == is_kept
+    assert is_kept or before <= row.at <= timezone.now()

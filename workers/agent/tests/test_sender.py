@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_an_exit_arrives_after_every_record(bench: Bench) -> None:
     assert bench.desired[-1] == ("prt_1", 1, Desired.RUNNING)
     bench.sender.send_all()
     assert len(bench.hub.bodies("/exit")) == 1
+
+
+@pytest.mark.promise(30, figure="a clock that is ten minutes wrong: records within a second of the hub's time")
+@pytest.mark.parametrize("minutes", [10, -10])
+def test_records_are_dated_by_the_hub_s_clock_however_wrong_the_worker_s_is(bench: Bench, minutes: int) -> None:
+    ahead = timedelta(minutes=minutes)
+    bench.sender._hub.signer.follow(datetime.now(UTC) + ahead)  # what each list of work tells
+    before = datetime.now(UTC)
+    bench.write(3)
+    bench.sender.send_all()
+    told = [datetime.fromisoformat(record["at"]) - ahead for record in bench.hub.records["prt_1"].values()]
+    assert told == sorted(told)
+    assert before - timedelta(seconds=1) < told[0] <= told[-1] < datetime.now(UTC) + timedelta(seconds=1)
 
 
 def test_an_outage_loses_and_doubles_nothing(bench: Bench) -> None:
