@@ -41,6 +41,8 @@ TERM_SECONDS = 0.2  # and then, before KILL
 CLAIM_PATIENCE = 60.0
 CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329", "CL-1530")  # what a half meets when the other one has failed
 CAUSE_SECONDS = 4.0
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+MEMORY_EVENTS: Path | None = None  # a drill's counters in place of the kernel's
 _warm: dict[Path, WarmProcess] = {}  # of this process, kept between jobs
 
 
@@ -282,12 +284,22 @@ def _shutting_down() -> bool:
 
 
 def _oom_kills() -> int:
-    """How often the kernel has killed for memory in this control group, where it says so."""
-    try:
-        for line in Path("/sys/fs/cgroup/memory.events").read_text().splitlines():
-            name, count = line.split()
-            if name == "oom_kill":
-                return int(count)
-    except (OSError, ValueError):
-        return 0
+    """How often the kernel has killed for memory in this process's control group, where it says so."""
+    for line in _lines_of(MEMORY_EVENTS or _memory_events()):
+        name, _, count = line.partition(" ")
+        if name == "oom_kill" and count.isdigit():
+            return int(count)
     return 0
+
+
+def _memory_events() -> Path:
+    """The kernel's counters of this process's own control group: outside a container that is not the topmost one."""
+    own = next((line[3:] for line in _lines_of(Path("/proc/self/cgroup")) if line.startswith("0::")), "/")
+    return CONTROL_GROUPS / own.strip("/") / "memory.events"
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (OSError, ValueError):
+        return []

@@ -16,8 +16,10 @@ import psutil
 import pytest
 
 from splitcore.config import canonical_json
+from splitcore.errors import CATALOGUE
 from workers.agent.spool import Spool
 from workers.contracts import Desired
+from workers.jobs import supervise
 from workers.jobs.folder import JobFolder
 from workers.settings import WorkerHome
 from workers.tests.support import FakeHub, assignment_for, contract_for, enrolled_home, fake_hub, wait_for
@@ -30,6 +32,7 @@ from workers.jobs import supervise
 from workers.processes import start
 from workers.settings import WorkerHome
 supervise.start_half = lambda home, folder: start([sys.executable, "-c", {half!r}, str(folder.path)], log=folder.log)
+{changed}
 supervise.supervise(WorkerHome(Path({home!r})), "run_1", "prt_1-train")
 """
 ENDLESS = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'here').touch(); time.sleep(600)"
@@ -45,6 +48,10 @@ while (folder / "desired").read_text() != "stopped":
 GRANDCHILD = (
     "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601)']); " + ENDLESS
 )
+KERNEL = """
+from pathlib import Path
+supervise.MEMORY_EVENTS = Path({events!r})
+"""
 FULL_DISK = """
 import resource
 original = supervise._run
@@ -65,8 +72,9 @@ class Site:
     folder: JobFolder
     spool: Spool
 
-    def supervise(self, half: str) -> subprocess.Popen[bytes]:
-        script = SUPERVISOR.format(half=half, home=str(self.home.root))
+    def supervise(self, half: str, changed: str = "") -> subprocess.Popen[bytes]:
+        """The supervisor's process; `changed` is code that it runs first."""
+        script = SUPERVISOR.format(half=half, home=str(self.home.root), changed=changed)
         return subprocess.Popen([sys.executable, "-c", script])
 
     def exit(self) -> dict[str, Any]:
@@ -139,6 +147,38 @@ def test_a_killed_half_is_reported_with_its_cause(site: Site) -> None:
     job = site.spool.job(JOB)
     assert job is not None
     assert (job.state, job.outcome) == ("exited", "failed")
+
+
+@pytest.mark.promise(30)
+@pytest.mark.parametrize(("killed_by_the_kernel", "code"), [(True, "CL-1521"), (False, "CL-1520")])
+def test_a_half_that_the_kernel_kills_for_memory_is_told_from_one_that_somebody_kills(
+    site: Site, tmp_path: Path, killed_by_the_kernel: bool, code: str
+) -> None:
+    events = tmp_path / "memory.events"
+    events.write_text("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\n")
+    supervisor = site.supervise(ENDLESS, KERNEL.format(events=str(events)))
+    half = site.half()
+    if killed_by_the_kernel:
+        events.write_text("low 0\nhigh 0\nmax 12\noom 2\noom_kill 2\n")  # the kernel counts before the signal lands
+    half.kill()
+    assert supervisor.wait(10) == 0
+    ended = site.exit()
+    assert (ended["outcome"], ended["error"]["code"]) == ("failed", code)
+    assert ended["error"]["remedy"] == CATALOGUE[code].remedy
+
+
+def test_the_counters_are_those_of_the_process_s_own_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["4:memory:/other", "0::/user.slice/worker.service"]
+    read = supervise._lines_of
+    monkeypatch.setattr(supervise, "_lines_of", lambda path: lines if path.parts[1] == "proc" else read(path))
+    monkeypatch.setattr(supervise, "CONTROL_GROUPS", tmp_path)
+    assert supervise._oom_kills() == 0
+    events = tmp_path / "user.slice" / "worker.service" / "memory.events"
+    events.parent.mkdir(parents=True)
+    events.write_text("oom 3\noom_kill 2\n")
+    assert supervise._oom_kills() == 2
 
 
 def test_a_half_that_ends_without_a_word_is_a_failure(site: Site) -> None:
