@@ -22,6 +22,7 @@ KEYS = (
     "codecs",
     "quality",
     "live_feed",
+    "idle_agents",
     "stop",
     "stragglers",
     "grouping",
