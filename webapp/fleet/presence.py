@@ -86,7 +86,7 @@ def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
     An organisation's browsers are told only when the set of lanes changes: they count the seconds since the last beat
     themselves.
     """
-    row = Worker.objects.filter(pk=worker.pk).first()
+    row = Worker.objects.filter(pk=worker.pk).only("state", "organisation_id", "connected_at", "lanes").first()
     if row is None:
         return None
     lanes = [lane.model_dump(mode="json", exclude_unset=True) for lane in beat.lanes]
