@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench docs lock screenshots clean
+.PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench soak docs lock screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ format: setup  ## put the code into its form
 
 bench: setup  ## measure, as ratios within one run
 	$(PY) -m tests.benchmarks $(ARGS)
+
+soak: setup  ## run and kill for a while; memory and descriptors must stay flat (ARGS="--minutes 3", default 20)
+	@$(PY) -m tests.soak $(ARGS)
 
 docs: setup  ## write what the code knows best: docs/configuration.md, docs/model-types.md, the operations in docs/api.md
 	$(PY) -m docs.generate

@@ -51,12 +51,13 @@ def _run(key: str, scale: Scale, place: dict[str, Any], console: Console) -> boo
         console.print_exception()
         return False
     seconds = perf_counter() - start
-    _print(console, table, seconds)
+    show_table(console, table, seconds)
     merge(TARGET, key, {**result, "seconds": round(seconds, 1), "quick": scale.quick}, place)
     return True
 
 
-def _print(console: Console, table: Table, seconds: float) -> None:
+def show_table(console: Console, table: Table, seconds: float) -> None:
+    """Print a result."""
     title = f"{table.title} ({seconds:.0f} s)"
     # without frames, so that the widest table fits into 80 columns
     shown = RichTable(

@@ -1,6 +1,6 @@
-"""Enrols many workers by the hub's own services, without their processes: `python -m … COUNT FILE`, in the hub's environment.
+"""Enrols many workers by the hub's own services, without their processes: `python -m … COUNT FILE`.
 
-FILE gets their identities: a list of [worker id, certificate, key].
+It runs in the hub's environment. FILE gets their identities: a list of [worker id, certificate, key].
 """
 
 from __future__ import annotations

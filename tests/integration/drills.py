@@ -101,6 +101,17 @@ def event_of(records: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(record for record in records if record["kind"] == "event" and record["payload"]["name"] == name)
 
 
+def check_records(records: list[dict[str, Any]], steps: int) -> None:
+    """No record is missing or doubled, and every step has its loss."""
+    numbers = [record["seq"] for record in records]
+    assert numbers == sorted(set(numbers))
+    parties = {record["party"] for record in records if record["kind"] == "metric"}
+    assert len(parties) >= 2
+    for party in parties:
+        told = {one["step"] for one in records if one["kind"] == "metric" and one["party"] == party}
+        assert told >= set(range(1, steps + 1)), (party, sorted(told))
+
+
 def moment(text: str) -> datetime:
     """A time as the hub writes it."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

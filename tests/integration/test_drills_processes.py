@@ -23,6 +23,7 @@ from processes.redis_server import url_of_folder
 from tests.integration.drills import (
     PATIENCE,
     TRAINING,
+    check_records,
     child_of,
     halves,
     hub_client,
@@ -79,18 +80,6 @@ def site_queue(stack: Stack, key: str) -> redis.Redis:
     return redis.Redis.from_url(url_of_folder(stack.groups.home(key) / "run"), socket_timeout=2)
 
 
-def every_record_is_there(stack: Stack, run: str, steps: int) -> None:
-    """No record is missing or doubled, and every step has its loss."""
-    records = records_of(stack.stage, run)
-    numbers = [record["seq"] for record in records]
-    assert numbers == sorted(set(numbers))
-    parties = {record["party"] for record in records if record["kind"] == "metric"}
-    assert len(parties) >= 2
-    for party in parties:
-        told = {one["step"] for one in records if one["kind"] == "metric" and one["party"] == party}
-        assert told >= set(range(1, steps + 1)), (party, sorted(told))
-
-
 def test_a_run_ends_well_though_the_hubs_redis_and_celery_die_in_its_middle(stack: Stack) -> None:
     steps = 60
     run = start(stack, "Drill: the hub's queue", steps)
@@ -111,7 +100,7 @@ def test_a_run_ends_well_though_the_hubs_redis_and_celery_die_in_its_middle(stac
     assert took("a sweep after SIGKILL of the hub's Celery", swept) < 2 * LIMIT
 
     reach(stack.stage, run, "done", seconds=LONG)
-    every_record_is_there(stack, run, steps)
+    check_records(records_of(stack.stage, run), steps)
     assert httpx.get(f"{stack.url}/health", timeout=10).status_code == 200
 
 
@@ -131,7 +120,7 @@ def test_a_run_ends_well_though_a_workers_redis_and_celery_die_in_its_middle(sta
     took("the hub's notice of a worker's killed Celery", lambda: run_of(stack.stage, run)["state"] != "training")
     took("training again", lambda: run_of(stack.stage, run)["state"] not in ("recovering", "starting"))
     reach(stack.stage, run, "done", seconds=LONG)
-    every_record_is_there(stack, run, steps)
+    check_records(records_of(stack.stage, run), steps)
 
 
 @pytest.mark.parametrize("way", ["SIGKILL", "FLUSHALL"])
@@ -172,7 +161,7 @@ def test_nothing_is_lost_while_the_hubs_disk_takes_no_more(stack: Stack) -> None
         assert 'cutlayer_up{part="disk"} 0.0' in httpx.get(f"{stack.url}/metrics", timeout=10).text
     took("records again", lambda: run_of(stack.stage, run)["step"] > 5)
     reach(stack.stage, run, "done", seconds=LONG)
-    every_record_is_there(stack, run, steps)
+    check_records(records_of(stack.stage, run), steps)
 
 
 def refusal(stack: Stack) -> str:
