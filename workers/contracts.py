@@ -1,12 +1,13 @@
 """Every message between the hub and a worker, and the names of the jobs. No torch, no Django, no Celery.
 
-The hub and the workers both import this module and nothing else of each other. Bodies are strict: an unknown key is
-refused, and every number, text, list and moment has bounds, so that no message has room for a row of a dataset and
-none is too large for a column or a page.
+The hub and the workers both import this module and workers/versions.py, and nothing else of each other. Bodies are
+strict: an unknown key is refused, and every number, text, list and moment has bounds, so that no message has room for a
+row of a dataset and none is too large for a column or a page.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -14,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from splitcore.bounds import Count, Free, Measure, Moment, Seconds, Short, Small, Text
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3  # the newest that this code reads and writes; raised with each field that is added
+OLDEST_PROTOCOL = 2  # the oldest; a field that came later bears `Since` and is left out for an end that is older
 API_PREFIX = "/api/worker/v1"
 SOCKET_PATH = "/ws/worker/"
 
@@ -34,6 +36,13 @@ Version = Annotated[str, StringConstraints(max_length=40, pattern=r"^[ -~]*$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Party = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
+
+
+@dataclass(frozen=True)
+class Since:
+    """Marks a field with the protocol's version in which it was added."""
+
+    version: int
 
 
 class Message(BaseModel):
@@ -292,8 +301,8 @@ class Assignments(HubMessage):
     # runs of this worker that are over for good: their checkpoints may go
     settled: list[Short] = Field(default_factory=list, max_length=200)
     # the worker's own note: participants of entries that it could not read (workers/assigned.py); the hub sends none
-    unread: list[Short] = Field(default_factory=list, max_length=ASSIGNMENTS)
-    chain: ChainHead | None = None
+    unread: Annotated[list[Short], Since(3)] = Field(default_factory=list, max_length=ASSIGNMENTS)
+    chain: Annotated[ChainHead | None, Since(3)] = None
 
 
 # A refusal with this field alone is none: the site approves contracts itself, and its people have not done so yet.
@@ -325,7 +334,9 @@ class Claim(Message):
     participant_id: Short
     contract_hash: Hex64
     job_id: Short
-    highest_attempt: Small = 0  # that this worker has ever got for the part: a restored hub goes on above it
+    highest_attempt: Annotated[Small, Since(3)] = (
+        0  # that this worker has ever got for the part: a restored hub goes on above it
+    )
 
 
 class ClaimReply(HubMessage):
@@ -555,6 +566,7 @@ class ContractDocument(Message):
 
 # ── Signed requests ───────────────────────────────────────────────────────────────────────────────────────────────
 
+HEADER_PROTOCOL = "X-Cutlayer-Protocol"  # both ways: the newest version that this end reads; not signed, no secret
 HEADER_WORKER = "X-Cutlayer-Worker"
 HEADER_TIME = "X-Cutlayer-Time"  # seconds since the epoch, decimal
 HEADER_NONCE = "X-Cutlayer-Nonce"  # 32 hex characters, never used twice

@@ -9,20 +9,30 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from splitcore.errors import AppError
 from splitcore.wire.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
-from workers.contracts import API_PREFIX, EnrolReply, EnrolRequest, Message, RotateRequest
+from workers.contracts import (
+    API_PREFIX,
+    HEADER_PROTOCOL,
+    PROTOCOL_VERSION,
+    EnrolReply,
+    EnrolRequest,
+    Message,
+    RotateRequest,
+)
 from workers.copies import copy_forget
 from workers.facts import gather_facts
-from workers.hub import HubClient, HubError, Signer, read_answer
+from workers.hub import HubClient, HubError, Signer, hub_version, older_form, read_answer
 from workers.ledger.book import Book
 from workers.network import http_client, hub_address, is_loopback, network_error
 from workers.policy import Kind, policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
+from workers.versions import message_json
 from workers.witness import Witness
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104  # mutual TLS guards the port
@@ -162,21 +172,32 @@ def _identity(home: WorkerHome) -> Identity:
 
 def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
     client = http_client(url, book)
+    content = message_json(request, PROTOCOL_VERSION)
     try:
-        response = client.post(
-            f"{API_PREFIX}/enrol",
-            content=request.model_dump_json(),
-            headers={"Content-Type": "application/json"},
-        )
-    except httpx.HTTPError as error:
-        raise network_error(error, url) from None
+        try:
+            data = _ask_to_enrol(client, url, content)
+        except HubError as error:
+            older = older_form(request, content, error)
+            if older is None:
+                raise
+            data = _ask_to_enrol(client, url, older)
     finally:
         client.close()
-    data = read_answer(response, url, words=True)
     try:
         return EnrolReply.model_validate(data)
     except ValueError:
         raise AppError("CL-1433", f"What answers at {url} is not a hub of this version.") from None
+
+
+def _ask_to_enrol(client: httpx.Client, url: str, content: bytes) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", HEADER_PROTOCOL: str(PROTOCOL_VERSION)}
+    try:
+        response = client.post(f"{API_PREFIX}/enrol", content=content, headers=headers)
+    except httpx.HTTPError as error:
+        raise network_error(error, url) from None
+    data = read_answer(response, url, words=True)
+    hub_version(response)
+    return data
 
 
 def _with_options(config: WorkerConfig, options: JoinOptions) -> WorkerConfig:

@@ -24,9 +24,11 @@ from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
 from workers.assigned import assignments_read
+from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
 from workers.ledger.book import Book
 from workers.network import http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
+from workers.versions import REFUSED_FORMS, message_json, no_shared_version, told_version, worker_mismatch
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 CHUNK = 1 << 20
@@ -34,6 +36,7 @@ ERROR_BYTES = 64 * 1024
 _OWN_PATH = re.compile(re.escape(contracts.API_PREFIX) + r"/[A-Za-z0-9_\-./]{1,300}(\?[A-Za-z0-9_=&\-]{0,300})?")
 # About the worker as a whole (clock, signature, quarantine): what it has to say is kept until that passes.
 STATE_CODES = ("CL-1406", "CL-1407", "CL-1409", "CL-1410", "CL-1411", "CL-1412", "CL-1413", "CL-1414")
+DETAILS = ("newest", "attempt", "retry_after", "hub_oldest", "hub_newest")  # of a refusal, those acted on
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
@@ -48,7 +51,7 @@ class HubError(AppError):
 
 
 class Signer:
-    """Makes the four headers of a signed request. Its clock follows the hub's."""
+    """Makes the headers of a signed request. Its clock follows the hub's."""
 
     def __init__(self, identity: Identity, worker_id: str) -> None:
         key = serialization.load_pem_private_key(identity.key_pem, password=None)
@@ -63,6 +66,7 @@ class Signer:
         message = contracts.signing_input(method, path_and_query, timestamp, nonce, body_sha256)
         signature = self._key.sign(message, ec.ECDSA(hashes.SHA256()))
         return {
+            contracts.HEADER_PROTOCOL: str(contracts.PROTOCOL_VERSION),
             contracts.HEADER_WORKER: self._worker_id,
             contracts.HEADER_TIME: timestamp,
             contracts.HEADER_NONCE: nonce,
@@ -81,6 +85,7 @@ class HubClient:
         self.hub_url, self.signer = hub_url.rstrip("/"), signer
         self._http = http_client(self.hub_url, book)
         self._prefix = urlsplit(self.hub_url).path  # a hub may live below a path
+        self.hub_protocol: int | None = None  # the newest that the hub reads; None before its first answer
         self._lock = threading.Lock()
 
     @classmethod
@@ -155,7 +160,30 @@ class HubClient:
         return digest.hexdigest()
 
     def _answer(self, method: str, path: str, body: contracts.Message | None, patience: float) -> dict[str, Any]:
-        content = body.model_dump_json().encode() if body is not None else b""
+        deadline, pause = time.monotonic() + patience, 0.5
+        while True:
+            try:
+                return self._say(method, path, body)
+            except HubError as error:
+                if not error.transient or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, 10.0)
+
+    def _say(self, method: str, path: str, body: contracts.Message | None) -> dict[str, Any]:
+        """Send a message in the form that the hub reads; where it refuses a field, once more in an older form."""
+        if body is None:
+            return self._request(method, path, b"")
+        content = message_json(body, min(self.hub_protocol or PROTOCOL_VERSION, PROTOCOL_VERSION))
+        try:
+            return self._request(method, path, content)
+        except HubError as error:
+            older = older_form(body, content, error)
+            if older is None:
+                raise
+        return self._request(method, path, older)
+
+    def _request(self, method: str, path: str, content: bytes) -> dict[str, Any]:
         digest, target = hashlib.sha256(content).hexdigest(), contracts.API_PREFIX + path
 
         def send() -> httpx.Response:
@@ -164,15 +192,7 @@ class HubClient:
                 headers["Content-Type"] = "application/json"
             return self._http.request(method, target, content=content or None, headers=headers)
 
-        deadline, pause = time.monotonic() + patience, 0.5
-        while True:
-            try:
-                return self._read(self._send(send))
-            except HubError as error:
-                if not error.transient or time.monotonic() + pause > deadline:
-                    raise
-            time.sleep(pause)
-            pause = min(pause * 2, 10.0)
+        return self._read(self._send(send))
 
     def _send(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         """Send once; when the hub says that the clock is wrong, follow the hub's and send once more."""
@@ -186,7 +206,9 @@ class HubClient:
             raise HubError(network_error(error, self.hub_url)) from None
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
-        return read_answer(response, self.hub_url)
+        data = read_answer(response, self.hub_url)
+        self.hub_protocol = hub_version(response)
+        return data
 
 
 def _formless() -> HubError:
@@ -222,6 +244,8 @@ def _refusal(data: Any, status: int, url: str, *, words: bool = False) -> HubErr
         message, remedy = (plain(str(data[name])) if data.get(name) else None for name in ("message", "remedy"))
         details = data.get("details") if isinstance(data.get("details"), dict) else {}
         return HubError(AppError(code, message, remedy, details=details), status=status, own=True)
+    if code == "CL-1407" and (found := no_shared_version(_known_details(data.get("details")))):
+        return HubError(found, status=status, own=True)
     if isinstance(code, str) and code in CATALOGUE:
         return HubError(AppError(code, details=_known_details(data.get("details"))), status=status, own=True)
     if isinstance(code, str) and re.fullmatch(r"CL-\d{4}", code):
@@ -236,7 +260,31 @@ def _known_details(details: Any) -> dict[str, Any]:
     """Of a refusal's details those that a worker acts on: numbers and names of fields, never a sentence."""
     if not isinstance(details, dict):
         return {}
-    return {name: details[name] for name in ("newest", "attempt", "retry_after") if type(details.get(name)) is int}
+    return {name: details[name] for name in DETAILS if type(details.get(name)) is int}
+
+
+def hub_version(response: httpx.Response) -> int:
+    """The newest version that the hub reads, as its answer tells; a hub that tells none is of version 2.
+
+    Raises HubError CL-1407 where this worker knows nothing so old.
+    """
+    told = told_version(response.headers.get(contracts.HEADER_PROTOCOL)) or 2
+    if told < OLDEST_PROTOCOL:
+        raise HubError(worker_mismatch(told, told), status=400)
+    return told
+
+
+def older_form(message: contracts.Message, content: bytes, error: HubError) -> bytes | None:
+    """A refused message as an older hub knows it: up to the version that the refusal names, else the oldest.
+
+    None where that changes nothing.
+    """
+    if error.code not in REFUSED_FORMS:
+        return None
+    newest = error.details.get("hub_newest")
+    version = newest if type(newest) is int and newest >= OLDEST_PROTOCOL else OLDEST_PROTOCOL
+    older = message_json(message, min(version, PROTOCOL_VERSION))
+    return older if older != content else None
 
 
 def read_answer(response: httpx.Response, url: str, *, words: bool = False) -> dict[str, Any]:

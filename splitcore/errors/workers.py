@@ -38,7 +38,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1407": ErrorHelp(
         "Hub and worker speak different versions of the protocol",
         "One of the two runs another version of Cutlayer.",
-        "Install the version of Cutlayer that the hub runs on the worker, then try again.",
+        "Upgrade the older of the two; the message names both. Nothing is lost: the worker keeps what it has to say.",
     ),
     "CL-1408": ErrorHelp(
         "The worker's certificate cannot be accepted",

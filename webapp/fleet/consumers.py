@@ -22,6 +22,7 @@ from webapp.core.errors import http_status
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisation_group, worker_group
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
+from webapp.fleet.protocol import spoken_check
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
 from webapp.fleet.services import worker_copied
 from webapp.fleet.signing import ENROLLED, call_of, signed_call_verify
@@ -34,6 +35,7 @@ CLOSE_UNKNOWN = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_BIG = 1009
 CLOSE_TRY_LATER = 1013
+OTHER_VERSION = "CL-1407"  # the worker is to look why, and to wait before it comes again
 # A worker opens a connection only when its last one is gone. What was sent on that one may still arrive; this many
 # beats on it, after the next one was opened, come from a second process with the same key.
 COPY_BEATS = 2
@@ -67,8 +69,11 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             return
         self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
 
-    async def _refuse(self, error: AppError) -> None:
+    async def _refuse(self, error: AppError, *, malformed: bool = False) -> None:
         await self.send(text_data=json.dumps({"type": "refused", **error.to_dict()}))
+        if malformed:
+            await self.close(code=CLOSE_MALFORMED)
+            return
         forbidden = http_status(error.code) == 403
         await self.close(code=CLOSE_FORBIDDEN if forbidden else CLOSE_UNKNOWN)
 
@@ -88,8 +93,7 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             try:
                 await self._take(text_data)
             except AppError as error:
-                await self.send(text_data=json.dumps({"type": "refused", **error.to_dict()}))
-                await self.close(code=CLOSE_MALFORMED)
+                await self._refuse(error, malformed=error.code != OTHER_VERSION)
 
     async def _take(self, text: str) -> None:
         message = message_parse(text)
@@ -118,12 +122,15 @@ class WorkerConsumer(AsyncWebsocketConsumer):
 
 
 def message_parse(text: str) -> Hello | Beat:
-    """A worker's message; CL-1415 for anything that is neither hello nor beat."""
+    """A worker's message; CL-1415 for anything that is neither hello nor beat, CL-1407 for one of another version."""
     try:
-        kind = json.loads(text).get("type")
-        if kind == "hello":
-            return Hello.model_validate_json(text)
-        return Beat.model_validate_json(text)
+        message = json.loads(text)
+        kind, spoken = message.get("type"), message.get("protocol")
+        if kind != "hello":
+            return Beat.model_validate_json(text)
+        if type(spoken) is int:
+            spoken_check(spoken)
+        return Hello.model_validate_json(text)
     except ValidationError as error:
         raise refusal(error) from error
     except (ValueError, AttributeError, RecursionError) as error:

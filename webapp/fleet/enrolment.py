@@ -19,10 +19,11 @@ from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
 from webapp.fleet.presence import console_url_stored, facts_stored
+from webapp.fleet.protocol import spoken_check
 from webapp.fleet.signing import clock_check
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.orgs.permissions import Action, require
-from workers.contracts import PROTOCOL_VERSION, EnrolReply, EnrolRequest
+from workers.contracts import EnrolReply, EnrolRequest
 
 TOKEN_PREFIX = "clw"  # noqa: S105  (the prefix of a token, not a token)
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
@@ -135,12 +136,7 @@ def worker_enrol(*, request: EnrolRequest) -> Worker:
     reply.
     """
     clock_check(sent_at=request.sent_at)
-    if request.protocol != PROTOCOL_VERSION:
-        raise AppError(
-            "CL-1407",
-            f"The worker speaks version {request.protocol} of the protocol, the hub {PROTOCOL_VERSION}.",
-            f"Install Cutlayer {settings.CUTLAYER_VERSION} on the worker, then run the command again.",
-        )
+    spoken_check(request.protocol)
     certificate = certificate_parse(request.certificate_pem)
     try:
         return _redeem(request, certificate)

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from splitcore.errors import AppError
 from webapp.core.live import notify_org
 from webapp.fleet.models import Worker
 from webapp.runs import lifecycle
-from workers.contracts import PROTOCOL_VERSION, Beat, Hello, WorkerFacts
+from workers.contracts import Beat, Hello, WorkerFacts
 
 
 def facts_stored(facts: WorkerFacts) -> dict[str, Any]:
@@ -62,10 +61,6 @@ def worker_disconnected(*, worker: Worker, connection: datetime) -> None:
 
 def hello_record(*, worker: Worker, hello: Hello) -> None:
     """Keep the facts, the doctor's results and the policy's summary."""
-    if hello.protocol != PROTOCOL_VERSION:
-        raise AppError(
-            "CL-1407", f"The worker speaks version {hello.protocol} of the protocol, the hub {PROTOCOL_VERSION}."
-        )
     with transaction.atomic():
         Worker.objects.filter(pk=worker.pk).update(
             facts=facts_stored(hello.facts),

@@ -25,7 +25,15 @@ from django.views.decorators.csrf import csrf_exempt
 from splitcore.errors import AppError
 from webapp.fleet.certificates import signature_holds
 from webapp.fleet.models import SpentNonce, Worker, WorkerState
-from workers.contracts import HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_WORKER, signing_input
+from webapp.fleet.protocol import reader_check
+from workers.contracts import (
+    HEADER_NONCE,
+    HEADER_PROTOCOL,
+    HEADER_SIGNATURE,
+    HEADER_TIME,
+    HEADER_WORKER,
+    signing_input,
+)
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -44,6 +52,7 @@ class WorkerRequest(HttpRequest):
 
     worker: Worker
     signed_body: bytes
+    reads: str | None  # the header in which the worker tells the newest protocol that it knows
 
 
 @dataclass(frozen=True)
@@ -180,6 +189,8 @@ def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False)
                 signature=request.headers.get(HEADER_SIGNATURE, ""),
             )
             request.worker = signed_call_verify(call=call, states=states)
+            request.reads = request.headers.get(HEADER_PROTOCOL)
+            reader_check(request.reads)
             try:
                 return view(request, *args, **kwargs)
             except Http404 as error:

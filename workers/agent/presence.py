@@ -13,9 +13,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
 
 from splitcore.bounds import plain_line
-from workers.contracts import SOCKET_PATH, Beat, Hello, Lane, Wake
+from workers.contracts import OLDEST_PROTOCOL, SOCKET_PATH, Beat, Hello, Lane, Wake
 from workers.hub import Signer
 from workers.network import socket_address, tls_context
+from workers.versions import message_json
 
 log = logging.getLogger(__name__)
 PAUSE_FIRST, PAUSE_MOST = 0.5, 5.0  # seconds between tries while the hub is away
@@ -37,12 +38,17 @@ class Presence:
         lanes: Callable[[], list[Lane]],
         on_wake: Callable[[str], None],
         left: Callable[[str, int, bytes], None],
+        protocol: Callable[[], int | None],
     ) -> None:
-        """`left` is told kind, bytes and content of each message that has gone."""
+        """Where the hub is, and what it is to be told.
+
+        `protocol` is the newest version that the hub reads, once it is known. `left` is told kind, bytes and
+        content of each message that has gone.
+        """
         self._url, self._signer, self._beat_seconds = socket_address(hub_url, SOCKET_PATH), signer, beat_seconds
         self._path = "/" + self._url.split("/", 3)[3]
         self._hello, self._lanes, self._on_wake = hello, lanes, on_wake
-        self._said, self._left = "", left
+        self._said, self._left, self._protocol = "", left, protocol
         self.connected = False
 
     async def run(self) -> None:
@@ -117,12 +123,14 @@ class Presence:
         """Hello first and whenever it has changed; then a beat at each interval."""
         try:
             while True:
+                # Before the hub has told its version the oldest form will do: what is new follows in the next hello.
+                version = self._protocol() or OLDEST_PROTOCOL
                 hello = await asyncio.to_thread(self._hello)
-                if (said := hello.model_dump_json()) != self._said:
+                if (said := message_json(hello, version).decode()) != self._said:
                     await self._send(connection, "hello", said)
                     self._said = said
                 lanes = await asyncio.to_thread(self._lanes)
-                await self._send(connection, "beat", Beat(lanes=lanes).model_dump_json())
+                await self._send(connection, "beat", message_json(Beat(lanes=lanes), version).decode())
                 await asyncio.sleep(self._beat_seconds)
         except ConnectionClosed:
             return

@@ -48,6 +48,7 @@ CHANGE_SECONDS = 2.0  # between two looks at the files whose change calls for th
 STOP_SECONDS = 4.0  # what running jobs get on a shutdown
 SHUT_OUT = "CL-1412"  # revoked: the hub will not say stop any more
 SUSPECTED = "CL-1413"  # quarantined: nor pause
+OTHER_VERSION = "CL-1407"  # hub and worker share no version of the protocol
 FLUSH_SECONDS = 2.0  # what the last messages get
 
 
@@ -84,6 +85,7 @@ class Agent:
                 lanes=self._spool.lanes,
                 on_wake=self._on_wake,
                 left=Book(self._home.ledger_file).add,
+                protocol=lambda: self._hub.hub_protocol,
             )
             loops = [presence.run(), self._look_loop(), self._send_loop(), self._examine_loop(), self._care_loop()]
             tasks = [asyncio.create_task(work) for work in loops]  # type: ignore[arg-type]
@@ -249,7 +251,8 @@ class Agent:
                 pause = seconds
             except HubError as error:
                 pause = min(max(pause, 0.5) * 2, PAUSE_MOST)
-                log.info("%s: %s", name, error.code)
+                # No outage: it lasts until a person upgrades one of the two, and is said in full.
+                log.log(logging.ERROR if error.code == OTHER_VERSION else logging.INFO, "%s: %s", name, error)
             except AppError as error:
                 log.error("%s: %s", name, error)
             except Exception:  # a fault of ours in one look must not take the running jobs down

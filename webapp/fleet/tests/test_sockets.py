@@ -21,7 +21,7 @@ from webapp.fleet.tests.factories import FACTS, SigningWorker, make_worker
 from webapp.fleet.tests.sockets import browser_socket, close_code, worker_socket
 from webapp.orgs.models import Membership
 from webapp.orgs.tests.factories import OrganisationFactory, member
-from workers.contracts import SOCKET_PATH, Beat, Check, Hello
+from workers.contracts import PROTOCOL_VERSION, SOCKET_PATH, Beat, Check, Hello
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -246,3 +246,15 @@ async def settled_beat(socket) -> None:
 async def presence(worker) -> dict[str, object]:
     row = await fresh(worker)
     return {"last_beat_at": row.last_beat_at, "connected_at": row.connected_at}
+
+
+async def test_hello_of_another_version_is_told_both_versions_and_sent_to_look(worker):
+    socket = worker_socket(worker)
+    await socket.connect()
+    hello = {**Hello(facts=FACTS).model_dump(mode="json"), "protocol": 99, "a field of tomorrow": 1}
+    await socket.send_to(json.dumps(hello))
+    refusal = json.loads(await socket.receive_from())
+    assert refusal["code"] == "CL-1407"
+    assert "version 99" in refusal["message"]
+    assert f"2 to {PROTOCOL_VERSION}" in refusal["message"]
+    assert await close_code(socket) == 4401

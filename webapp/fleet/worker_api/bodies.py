@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from pydantic import BaseModel, ValidationError
 
 from splitcore.errors import AppError
+from webapp.fleet import protocol
+from workers.contracts import HEADER_PROTOCOL
+from workers.versions import message_form, told_version
 
 M = TypeVar("M", bound=BaseModel)
 _SHOWN_PROBLEMS = 5
@@ -21,12 +24,17 @@ def refusal(error: ValidationError) -> AppError:
     return AppError("CL-1415", details={"problems": lines[:_SHOWN_PROBLEMS]})
 
 
-def message_read(model: type[M], body: bytes) -> M:
-    """The body as a message of the contract, or CL-1415."""
+def message_read(model: type[M], body: bytes, *, reads: str | None = None) -> M:
+    """The body as a message of the contract, or CL-1415; CL-1407 where a newer worker may know a field that we do not.
+
+    `reads` is the header in which the worker tells the newest version that it knows.
+    """
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise refusal(error) from error
+        found = refusal(error)
+        protocol.form_check(found, told=told_version(reads))
+        raise found from error
 
 
 def message_from(model: type[M], values: dict[str, Any]) -> M:
@@ -43,6 +51,9 @@ def size_check(value: object, *, limit: int, field: str) -> None:
         raise AppError("CL-1802", f"The field {field} is larger than {limit} bytes.")
 
 
-def answer(message: BaseModel | None = None) -> HttpResponse:
-    """A message as JSON; without one an empty object."""
-    return JsonResponse(message.model_dump(mode="json") if message is not None else {})
+def answer(request: HttpRequest, message: BaseModel | None = None) -> HttpResponse:
+    """A message as JSON, in the version that the worker reads; without one an empty object."""
+    version = protocol.shared_version(request.headers.get(HEADER_PROTOCOL))
+    response = JsonResponse(message_form(message, version) if message is not None else {})
+    response[HEADER_PROTOCOL] = str(protocol.NEWEST)
+    return response

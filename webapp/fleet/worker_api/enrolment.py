@@ -14,7 +14,14 @@ from webapp.fleet.enrolment import enrol_reply, worker_enrol
 from webapp.fleet.services import worker_leave, worker_model_register, worker_rotate
 from webapp.fleet.signing import ENROLLED, WorkerRequest, body_read, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_read, size_check
-from workers.contracts import DatasetMetadata, EnrolRequest, ModelRegistration, RotateRequest, WitnessReport
+from workers.contracts import (
+    HEADER_PROTOCOL,
+    DatasetMetadata,
+    EnrolRequest,
+    ModelRegistration,
+    RotateRequest,
+    WitnessReport,
+)
 
 GUESSES_A_MINUTE = 10
 _BUCKET = "enrolment-token"
@@ -25,7 +32,7 @@ _MODEL_CONFIG_MAX_BYTES = 64 * 1024
 @require_POST
 def enrol(request: HttpRequest) -> HttpResponse:
     """Redeem a token: the one call without a signature."""
-    message = message_read(EnrolRequest, body_read(request))
+    message = message_read(EnrolRequest, body_read(request), reads=request.headers.get(HEADER_PROTOCOL))
     try:
         worker = worker_enrol(request=message)
     except AppError as error:
@@ -33,15 +40,17 @@ def enrol(request: HttpRequest) -> HttpResponse:
             throttle_check(_BUCKET, client_address(request), GUESSES_A_MINUTE)
             throttle_count(_BUCKET, client_address(request))
         raise
-    return answer(enrol_reply(worker=worker))
+    return answer(request, enrol_reply(worker=worker))
 
 
 @signed_by_worker(states=ENROLLED)
 @require_POST
 def rotate(request: WorkerRequest) -> HttpResponse:
     """Put the worker's next certificate in force."""
-    message = message_read(RotateRequest, request.signed_body)
-    return answer(enrol_reply(worker=worker_rotate(worker=request.worker, certificate_pem=message.certificate_pem)))
+    message = message_read(RotateRequest, request.signed_body, reads=request.reads)
+    return answer(
+        request, enrol_reply(worker=worker_rotate(worker=request.worker, certificate_pem=message.certificate_pem))
+    )
 
 
 @signed_by_worker(states=(*ENROLLED, "quarantined"))
@@ -49,30 +58,32 @@ def rotate(request: WorkerRequest) -> HttpResponse:
 def leave(request: WorkerRequest) -> HttpResponse:
     """End the enrolment."""
     worker_leave(worker=request.worker)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker()
 @require_POST
 def datasets(request: WorkerRequest) -> HttpResponse:
     """Register the metadata of a dataset version, as a person at the site confirmed it."""
-    dataset_register(worker=request.worker, metadata=message_read(DatasetMetadata, request.signed_body))
-    return answer()
+    dataset_register(
+        worker=request.worker, metadata=message_read(DatasetMetadata, request.signed_body, reads=request.reads)
+    )
+    return answer(request)
 
 
 @signed_by_worker()
 @require_POST
 def models(request: WorkerRequest) -> HttpResponse:
     """Register a base model that the worker has mapped and verified."""
-    registration = message_read(ModelRegistration, request.signed_body)
+    registration = message_read(ModelRegistration, request.signed_body, reads=request.reads)
     size_check(registration.config, limit=_MODEL_CONFIG_MAX_BYTES, field="config")
     worker_model_register(worker=request.worker, registration=registration)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker(states=ENROLLED)
 @require_POST
 def witness(request: WorkerRequest) -> HttpResponse:
     """Keep what the worker found of the audit chain."""
-    witness_report(worker=request.worker, report=message_read(WitnessReport, request.signed_body))
-    return answer()
+    witness_report(worker=request.worker, report=message_read(WitnessReport, request.signed_body, reads=request.reads))
+    return answer(request)

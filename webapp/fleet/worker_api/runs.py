@@ -35,61 +35,61 @@ _CHUNK_BYTES = 1 << 20
 def assignments(request: WorkerRequest) -> HttpResponse:
     """Everything that the worker has to do now; nothing before it is confirmed."""
     if request.worker.state != "active":
-        return answer(Assignments(assignments=[], hub_time=timezone.now(), chain=chain_head()))
+        return answer(request, Assignments(assignments=[], hub_time=timezone.now(), chain=chain_head()))
     parts, settled = lifecycle.assignments_for(request.worker), lifecycle.settled_for(request.worker)
-    return answer(Assignments(assignments=parts, settled=settled, hub_time=timezone.now(), chain=chain_head()))
+    return answer(request, Assignments(assignments=parts, settled=settled, hub_time=timezone.now(), chain=chain_head()))
 
 
 @signed_by_worker()
 @require_POST
 def verdict(request: WorkerRequest, run_id: str) -> HttpResponse:
     """What the site's own policy says about a contract."""
-    message = message_read(PolicyVerdict, request.signed_body)
+    message = message_read(PolicyVerdict, request.signed_body, reads=request.reads)
     lifecycle.verdict_record(worker=request.worker, run_id=run_id, verdict=message)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker()
 @require_POST
 def claim(request: WorkerRequest, run_id: str) -> HttpResponse:
     """A job takes its part and gets the attempt number that is its fence."""
-    message = message_read(Claim, request.signed_body)
-    return answer(lifecycle.participant_claim(worker=request.worker, run_id=run_id, claim=message))
+    message = message_read(Claim, request.signed_body, reads=request.reads)
+    return answer(request, lifecycle.participant_claim(worker=request.worker, run_id=run_id, claim=message))
 
 
 @signed_by_worker()
 @require_POST
 def ready(request: WorkerRequest, run_id: str) -> HttpResponse:
     """A server half listens."""
-    message = message_read(Ready, request.signed_body)
+    message = message_read(Ready, request.signed_body, reads=request.reads)
     lifecycle.server_ready(worker=request.worker, run_id=run_id, ready=message)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker()
 @require_POST
 def telemetry(request: WorkerRequest, run_id: str) -> HttpResponse:
     """A batch of numbered records."""
-    message = message_read(TelemetryBatch, request.signed_body)
-    return answer(batch_store(worker=request.worker, run_id=run_id, batch=message))
+    message = message_read(TelemetryBatch, request.signed_body, reads=request.reads)
+    return answer(request, batch_store(worker=request.worker, run_id=run_id, batch=message))
 
 
 @signed_by_worker()
 @require_POST
 def ended(request: WorkerRequest, run_id: str) -> HttpResponse:
     """A half's process is gone."""
-    message = message_read(Exit, request.signed_body)
+    message = message_read(Exit, request.signed_body, reads=request.reads)
     lifecycle.participant_exit(worker=request.worker, run_id=run_id, exit_=message)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker()
 @require_POST
 def verified(request: WorkerRequest, run_id: str) -> HttpResponse:
     """The checks and the evaluation of a joined adapter."""
-    message = message_read(VerifyReport, request.signed_body)
+    message = message_read(VerifyReport, request.signed_body, reads=request.reads)
     adapter_verified(worker=request.worker, run_id=run_id, report=message)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker(announced=True)
@@ -98,7 +98,7 @@ def segment(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
     """An adapter segment: the stream must have the SHA-256 that the signature covers."""
     upload, chunks = _upload(request)
     segment_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=chunks)
-    return answer()
+    return answer(request)
 
 
 @signed_by_worker(announced=True)
@@ -107,7 +107,7 @@ def tokenizer(request: WorkerRequest, run_id: str, name: str) -> HttpResponse:
     """The base model's manifest, and then the tokenizer files that it pins."""
     upload, chunks = _upload(request)
     tokenizer_store(worker=request.worker, run_id=run_id, name=name, upload=upload, stream=chunks)
-    return answer()
+    return answer(request)
 
 
 def _upload(request: WorkerRequest) -> tuple[SegmentUpload, Iterator[bytes]]:

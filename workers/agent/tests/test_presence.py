@@ -49,6 +49,7 @@ async def presence(
         lanes=lambda: [Lane(run_id="run_1")],
         on_wake=bell,
         left=lambda kind, nbytes, content: None if left is None else left.append((kind, nbytes)),
+        protocol=lambda: None,
     )
     task = asyncio.create_task(made.run())
     try:
