@@ -19,7 +19,7 @@ from workers import contracts
 from workers.agent.presence import Presence
 from workers.contracts import Hello, Lane, WorkerFacts
 from workers.hub import Signer
-from workers.tests.support import connect_proxy
+from workers.tests.support import connect_proxy, wait_for
 
 Talk = Callable[[ServerConnection], Any]
 
@@ -145,6 +145,7 @@ async def test_every_message_is_counted_with_its_kind_to_the_byte() -> None:
         presence(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", Bell(), left=left),
     ):
         await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.to_thread(wait_for, lambda: len(left) >= 5)  # counted once it has gone, so a little later
     kinds = [json.loads(text)["type"] for text in heard]
     assert left[:5] == [(kind, len(text.encode())) for kind, text in zip(kinds, heard, strict=True)][:5]
     assert kinds[:2] == ["hello", "beat"]
