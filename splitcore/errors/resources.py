@@ -15,6 +15,11 @@ HELP: dict[str, ErrorHelp] = {
         "The hub takes only small messages from workers, never data.",
         "Install the same version of Cutlayer on the worker and the hub.",
     ),
+    "CL-1803": ErrorHelp(
+        "A request to the worker's page is larger than allowed",
+        "A form of this page is at most 256 KiB, and a file arrives in parts of at most 8 MiB.",
+        "Nothing was stored. Reload the page and choose the file again; a script sends parts of at most 8 MiB.",
+    ),
     "CL-1820": ErrorHelp(
         "The worker's disk is full",
         "There was no space left for the job's files or the buffered records.",

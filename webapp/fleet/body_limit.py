@@ -6,25 +6,17 @@ their signature alone, which is checked here without spending the nonce, and aga
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import parse_qs
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from interface.bodies import App, CountedBody, Receive, Scope, Send, announces_more, refuse
 from splitcore.errors import AppError
 from webapp.core.errors import http_status
 from webapp.fleet.signing import call_of, signed_call_check
 from workers.contracts import API_PREFIX
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[..., Awaitable[None]]
 
 _FILE = re.compile(re.escape(API_PREFIX) + r"/runs/[^/]+/(segments|tokenizer)/[^/]+")
 
@@ -39,38 +31,15 @@ class BodyLimit:
         """Pass the request on, or answer it."""
         try:
             limit = await _limit_of(scope)
-            _announced_check(scope, limit)
+            if announces_more(scope, limit):
+                raise _too_large(limit)
         except AppError as error:
             await _refuse(error, send)
             return
-        counted = _Counted(receive, limit)
+        counted = CountedBody(receive, limit)
         await self.app(scope, counted, counted.guard(send))
         if counted.is_over:
             await _refuse(_too_large(limit), send)
-
-
-class _Counted:
-    """Counts a body as it comes. Past the limit the application sees a client that went away."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive, self.limit, self.seen, self.is_over = receive, limit, 0, False
-
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        self.seen += len(message.get("body", b""))
-        if self.seen > self.limit:
-            self.is_over = True
-            return {"type": "http.disconnect"}
-        return message
-
-    def guard(self, send: Send) -> Send:
-        """The application's answer, unless the limit's own is due."""
-
-        async def guarded(message: Message) -> None:
-            if not self.is_over:
-                await send(message)
-
-        return guarded
 
 
 async def _limit_of(scope: Scope) -> int:
@@ -82,22 +51,9 @@ async def _limit_of(scope: Scope) -> int:
     return int(settings.ARTEFACT_MAX_BYTES if kind[1] == "segments" else settings.TOKENIZER_MAX_BYTES)
 
 
-def _announced_check(scope: Scope, limit: int) -> None:
-    for name, value in scope["headers"]:
-        if name.lower() == b"content-length" and value.isdigit() and int(value) > limit:
-            raise _too_large(limit)
-
-
 def _too_large(limit: int) -> AppError:
     return AppError("CL-1802", f"The request is larger than {limit} bytes.")
 
 
 async def _refuse(error: AppError, send: Send) -> None:
-    body = json.dumps(error.to_dict()).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": http_status(error.code), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await refuse(http_status(error.code), error.to_dict(), send)

@@ -8,7 +8,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workers.console.settings")
 
 from django.core.asgi import get_asgi_application
 
-application = get_asgi_application()
+from workers.console.body_limit import BodyLimit
+
+application = BodyLimit(get_asgi_application())
 
 
 def prepare() -> None:

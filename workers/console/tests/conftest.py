@@ -37,6 +37,7 @@ class RunningConsole:
     url: str
     home: WorkerHome
     hub_key: Ed25519PrivateKey
+    pid: int
 
     def ticket(self, **changes: Any) -> str:
         """A ticket as the hub makes it."""
@@ -116,7 +117,7 @@ def running_console(folder: Path, **variables: str) -> Iterator[RunningConsole]:
     process = start_child([sys.executable, "-c", code], env=environment, cwd=REPO, output=log)
     try:
         wait_for(f"http://127.0.0.1:{port}/", process, folder / "console.log")
-        yield RunningConsole(f"http://127.0.0.1:{port}", home, key)
+        yield RunningConsole(f"http://127.0.0.1:{port}", home, key, process.pid)
     finally:
         end_child(process)
 
