@@ -23,7 +23,7 @@ from workers.facts import disk_free, find_gpus, package_version
 from workers.hub import HubClient, HubError
 from workers.ledger.book import Book
 from workers.models_registry import ModelRegistry
-from workers.network import http_client, network_error
+from workers.network import ask_bounded, http_client, network_error
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
 from workers.speed import find_speed, human_rate
@@ -111,7 +111,7 @@ def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
     client = http_client(config.hub_url, Book(home.ledger_file))
     started = time.monotonic()
     try:
-        response = client.get("/health")
+        response = ask_bounded(client, "GET", "/health")
     except httpx.HTTPError as error:
         raise network_error(error, config.hub_url) from None
     finally:

@@ -29,7 +29,7 @@ from workers.copies import copy_forget
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError, Signer, hub_version, older_form, read_answer
 from workers.ledger.book import Book
-from workers.network import http_client, hub_address, is_loopback, network_error
+from workers.network import ask_bounded, http_client, hub_address, is_loopback, network_error
 from workers.policy import Kind, policy_write_default
 from workers.settings import WorkerConfig, WorkerHome
 from workers.versions import message_json
@@ -192,7 +192,7 @@ def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
 def _ask_to_enrol(client: httpx.Client, url: str, content: bytes) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", HEADER_PROTOCOL: str(PROTOCOL_VERSION)}
     try:
-        response = client.post(f"{API_PREFIX}/enrol", content=content, headers=headers)
+        response = ask_bounded(client, "POST", f"{API_PREFIX}/enrol", content=content, headers=headers)
     except httpx.HTTPError as error:
         raise network_error(error, url) from None
     data = read_answer(response, url, words=True)

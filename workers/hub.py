@@ -26,13 +26,14 @@ from workers import contracts
 from workers.assigned import assignments_read
 from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
 from workers.ledger.book import Book
-from workers.network import http_client, network_error
+from workers.network import ANSWER_BYTES, ask_bounded, http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
 from workers.versions import REFUSED_FORMS, message_json, no_shared_version, told_version, worker_mismatch
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 CHUNK = 1 << 20
 ERROR_BYTES = 64 * 1024
+ASSIGNMENTS_BYTES = 32 << 20
 _OWN_PATH = re.compile(re.escape(contracts.API_PREFIX) + r"/[A-Za-z0-9_\-./]{1,300}(\?[A-Za-z0-9_=&\-]{0,300})?")
 # About the worker as a whole (clock, signature, quarantine): what it has to say is kept until that passes.
 STATE_CODES = ("CL-1406", "CL-1407", "CL-1409", "CL-1410", "CL-1411", "CL-1412", "CL-1413", "CL-1414")
@@ -134,7 +135,7 @@ class HubClient:
         def send() -> httpx.Response:
             headers = self.signer.headers("PUT", self._prefix + target, fields["sha256"])
             headers["Content-Length"] = str(file.stat().st_size)
-            return self._http.put(target, content=_chunks(file), headers=headers, timeout=300.0)
+            return ask_bounded(self._http, "PUT", target, content=_chunks(file), headers=headers, timeout=300.0)
 
         self._read(self._send(send))
 
@@ -184,13 +185,16 @@ class HubClient:
         return self._request(method, path, older)
 
     def _request(self, method: str, path: str, content: bytes) -> dict[str, Any]:
+        most_bytes = ASSIGNMENTS_BYTES if path == "/assignments" else ANSWER_BYTES
         digest, target = hashlib.sha256(content).hexdigest(), contracts.API_PREFIX + path
 
         def send() -> httpx.Response:
             headers = self.signer.headers(method, self._prefix + target, digest)
             if content:
                 headers["Content-Type"] = "application/json"
-            return self._http.request(method, target, content=content or None, headers=headers)
+            return ask_bounded(
+                self._http, method, target, most_bytes=most_bytes, content=content or None, headers=headers
+            )
 
         return self._read(self._send(send))
 
@@ -204,6 +208,8 @@ class HubClient:
             return response
         except httpx.HTTPError as error:
             raise HubError(network_error(error, self.hub_url)) from None
+        except AppError as error:
+            raise HubError(error) from None  # too large an answer: what was to be said is kept, as with none
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         data = read_answer(response, self.hub_url)

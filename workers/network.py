@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -14,6 +15,8 @@ from workers.ledger.book import Book
 from workers.ledger.requests import hooks
 from workers.settings import WorkerEnvironment
 
+ANSWER_BYTES = 1 << 20  # the hub's answers are small but for the list of assignments
+_NOT_KEPT = ("content-encoding", "content-length", "transfer-encoding")
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -37,6 +40,22 @@ def http_client(base_url: str, book: Book | None = None) -> httpx.Client:
     return httpx.Client(
         base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False, event_hooks=hooks(book)
     )
+
+
+def ask_bounded(
+    client: httpx.Client, method: str, target: str, *, most_bytes: int = ANSWER_BYTES, **options: Any
+) -> httpx.Response:
+    """Send a request and read its answer up to a bound, unpacking nothing. Raises AppError CL-1436 beyond it."""
+    headers = {**options.pop("headers", {}), "Accept-Encoding": "identity"}
+    with client.stream(method, target, headers=headers, **options) as response:
+        content = bytearray()
+        for chunk in response.iter_raw(65536):
+            content += chunk
+            if len(content) > most_bytes:
+                raise AppError("CL-1436", f"The answer of {client.base_url} is larger than {most_bytes} bytes.")
+        # Without the encoding's header: what came packed although nobody asked for it stays packed, and is no JSON.
+        kept = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(content), request=response.request)
 
 
 def hub_address(url: str) -> str:

@@ -262,7 +262,7 @@ class Duty:
         host, _, port = assignment.server_address.rpartition(":")
         if not SitePolicy.load(self._home.policy_file).allows_host(host):
             folder.condemn(error_info(AppError("CL-1424", f"This site's policy does not let tensors go to {host}.")))
-        elif port.isdigit():
+        elif port.isascii() and port.isdigit() and 0 < int(port) < 65536:
             folder.write_peer(Peer(host=host, port=int(port), attempt=assignment.server_attempt, certificate_pem=""))
 
     def _stop(self, assignment: Assignment, job_id: str, folder: JobFolder, row: JobRow | None) -> None:
