@@ -97,7 +97,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         )
         made.sent.append(request)
         made.got.append(answer.json())
-        return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
+        return httpx.Response(answer.status_code, headers=dict(answer.headers), stream=httpx.ByteStream(answer.content))
 
     client._http = httpx.Client(transport=httpx.MockTransport(pass_on), base_url="http://testserver")
     yield made
