@@ -95,7 +95,7 @@ def test_every_way_to_send_is_counted_to_the_byte_with_its_run_and_kind(
         hub.post("/runs/run_1/ready", ready())
     hub.upload("/runs/run_1/segments/head", SegmentUpload(participant_id="prt_1", attempt=1, sha256="ab" * 32), file)
     hub.post("/datasets", Beat(lanes=[]))
-    hub.download("/api/worker/v1/adapters/adp_1", tmp_path / "out")
+    hub.download("/api/worker/v1/adapters/adp_1", tmp_path / "out", most_bytes=100)
     hub.close()
     lines = {(one.run_id, one.kind): one for one in book.lines()}
     assert set(lines) == {("run_1", "ready"), ("run_1", "segments"), ("", "datasets"), ("", "download")}
