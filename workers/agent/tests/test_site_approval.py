@@ -139,7 +139,7 @@ def forbid(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("take_back", "code"), [(distrust_peer, "CL-1509"), (withdraw, "CL-1426"), (forbid, "CL-1509")], ids=str
+    ("take_back", "code"), [(distrust_peer, "CL-1509"), (withdraw, "CL-1426"), (forbid, "CL-1509")]
 )
 def test_what_a_site_takes_back_ends_the_half_that_runs(
     careful: Site, take_back: Callable[[Site], None], code: str
