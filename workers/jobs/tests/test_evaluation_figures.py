@@ -16,6 +16,8 @@ from workers.jobs.evaluate import Measured, adapters_of, measure_adapter, rounde
 from workers.jobs.folder import JobFolder, JobSpec
 from workers.jobs.report import Reporter
 from workers.jobs.setting import JobSetting
+from workers.ledger.book import Book
+from workers.ledger.frames import FrameLedger
 from workers.settings import WorkerConfig
 from workers.tests.support import assignment_for, contract_for, enrolled_home
 
@@ -42,6 +44,7 @@ def setting(tmp_path: Path, *, role: str = "client", clients: int = 1, mode: str
         ContractParticipant.model_validate(own),
         Reporter(spool, spec),
         spool,
+        FrameLedger(Book(home.ledger_file), run_id="run_1", job_id=spec.job_id, attempt=1, budget=None, full=False),
     )
 
 
@@ -69,11 +72,11 @@ def test_places_for_adapters_are_kept_on_disk(tmp_path: Path) -> None:
 
 def test_figures_leave_with_four_significant_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([Measured(2.3456789123, 0.123456789, 100), Measured(12.3456789123, 1.0, 100)])
-    monkeypatch.setattr(evaluate, "held_out_rows", lambda setting: [{"prompt": "a", "completion": "b"}] * 3)
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda setting: [{"prompt": "a", "completion": "b"}] * 8)
     monkeypatch.setattr(evaluate, "measure", lambda *arguments: next(figures))
-    for name in ("load_whole", "read_tokenizer"):
+    for name in ("load_whole", "read_tokenizer", "read_lora"):
         monkeypatch.setattr(evaluate, name, lambda *arguments, **options: None)
-    monkeypatch.setattr(evaluate.PeftModel, "from_pretrained", lambda *arguments: None)
+    monkeypatch.setattr(evaluate.PeftModel, "from_pretrained", lambda *arguments, **options: None)
     result, checks = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
     assert result is not None
     assert (result.base_loss, result.base_exact_match, result.loss) == (2.346, 0.1235, 12.35)
