@@ -17,6 +17,7 @@ from workers.jobs.warm import half_command
 from workers.models_registry import ModelRegistry
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home, wait_for
+from workers.trust import TrustBook
 
 JOB = "prt_1-train"
 BASE_MODEL = Path(__file__).resolve().parents[3] / "demo" / "base_model"
@@ -51,6 +52,8 @@ class ComputeJob:
 @pytest.fixture
 def job(tmp_path: Path) -> ComputeJob:
     home, client = enrolled_home(tmp_path / "home", kind="compute"), create_identity("client")
+    with TrustBook.changing(home) as book:
+        book.add(client.fingerprint, "data")
     model = ModelRegistry(home).add(BASE_MODEL, model_id="acme/tiny", revision="r1")
     port = free_port()
     config = WorkerConfig.load(home)
