@@ -64,7 +64,6 @@ def test_contracts_that_are_refused_do_not_hide_one_without_a_verdict(monkeypatc
 
 def test_a_part_that_breaks_the_form_does_not_hide_the_others(caplog):
     w, other = started(), started(prefix="Other ")
-    Participant.objects.filter(pk=other.part(0).pk).update(worker=w.workers[0])
-    Participant.objects.filter(pk=other.part(1).pk).update(wanted_attempt=2**31)
+    Participant.objects.filter(pk=other.part(0).pk).update(worker=w.workers[0], party="No such name!")
     assert [item.run_id for item in assignments_for(w.workers[0])] == [w.run.id]
     assert other.run.id in caplog.text
