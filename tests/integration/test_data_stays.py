@@ -81,7 +81,8 @@ def test_a_run_goes_on_through_two_deaths_of_the_hub_with_every_record_once(
     assert {part["attempt"] for part in finished["participants"]} == {1}
     assert finished["failure"] is None
     records = records_of(canary_site.stage, finished["id"])
-    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    numbers = [record["seq"] for record in records]  # the log lines of other sites are theirs alone
+    assert numbers == sorted(set(numbers))
     steps = Counter((record["party"], record["step"]) for record in records if record["kind"] == "metric")
     parties = {part["party"] for part in finished["participants"]}
     assert steps == Counter({(party, step): 1 for party in parties for step in range(1, STEPS + 1)})

@@ -82,7 +82,8 @@ def test_a_silent_worker_s_lane_is_dropped_and_comes_back_with_everything_it_has
     records = wait_for(caught_up, seconds=PATIENCE, what="what the worker kept while it was silent")
     assert event_of(records, "participant.dropped")["payload"]["error"]["code"] == "CL-1510"
     assert event_of(records, "participant.returned")["seq"] > event_of(records, "participant.dropped")["seq"]
-    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    numbers = [record["seq"] for record in records]  # the log lines of other sites are theirs alone
+    assert numbers == sorted(set(numbers))
     steps = Counter((record["party"], record["step"]) for record in records if record["kind"] == "metric")
     assert set(steps.values()) == {1}
     bank = sorted(step for one, step in steps if one == party)
