@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.test_worker_socket import Server, redis_url, server  # noqa: F401
+from tests.integration.test_worker_socket import Server, queue, redis_url, server  # noqa: F401
 from webapp.api import api
 from webapp.orgs.tests.factories import OrganisationFactory, api_token, member
 

@@ -77,7 +77,10 @@ REST = [
 ]
 WORKER_API = [
     Row("worker:enrol", {"GET": public(405), "POST": public(422)}, kind="worker"),
-    *(Row(f"worker:{name}", {"POST": UNSIGNED}, kind="worker") for name in ("rotate", "leave", "datasets", "models")),
+    *(
+        Row(f"worker:{name}", {"POST": UNSIGNED}, kind="worker")
+        for name in ("rotate", "leave", "datasets", "models", "witness")
+    ),
     Row("worker:assignments", {"GET": UNSIGNED}, kind="worker"),
     *(
         Row(f"worker:{name}", {"POST": UNSIGNED}, ROUTE, kind="worker")

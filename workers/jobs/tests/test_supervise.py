@@ -248,7 +248,7 @@ def test_a_full_disk_is_met_before_anything_starts(site: Site, monkeypatch: pyte
 
 def test_a_spool_that_takes_no_more_does_not_hide_the_end(site: Site) -> None:
     """The exit goes straight to the hub, with the number of the full disk."""
-    script = SUPERVISOR.format(half="raise SystemExit(74)", home=str(site.home.root))
+    script = SUPERVISOR.format(half="raise SystemExit(74)", home=str(site.home.root), changed="")
     script = script.replace("supervise.supervise(", FULL_DISK + "supervise.supervise(")
     supervisor = subprocess.run([sys.executable, "-c", script], timeout=20, check=False)
     assert supervisor.returncode == 0
