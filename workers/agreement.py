@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from splitcore.config import RunConfig
+from splitcore.config.crossing import crossing_sentences
 from splitcore.errors import AppError
 from workers.contracts import ContractDocument, Role
 
@@ -37,9 +38,35 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
         lines.append(("This site" if part.worker_id == worker_id else "Partner", ", ".join(words)))
     steps = config.training.steps
     lines.append(("Length", f"{steps} steps" if steps is not None else f"{config.training.epochs} epochs"))
-    lines += [("As stated", line) for line in contract.traffic]
+    lines += _terms(config)
+    lines += [("Crosses", line) for line in _crossing(contract, config)]
     lines += [("Public prompt", prompt) for prompt in contract.public_prompts]
     return [(heading, printable(words)) for heading, words in lines]
+
+
+def _crossing(contract: ContractDocument, config: RunConfig) -> list[str]:
+    """Worked out here from the configuration; the contract's own words for it are the hub's, and are not shown."""
+    clients = [part.organisation for part in contract.participants if part.role is Role.CLIENT]
+    servers = [part.organisation for part in contract.participants if part.role is Role.SERVER]
+    return crossing_sentences(config, clients, "".join(servers[:1]), prompts=bool(contract.public_prompts))
+
+
+def _terms(config: RunConfig) -> list[tuple[str, str]]:
+    """Every other field that changes what leaves a site."""
+    training, schedule, data, wire = config.training, config.schedule, config.data, config.wire
+    relay = ", with its state handed on" if schedule.mode == "sequential" and schedule.relay else ""
+    kept = "keeps every row's activations" if training.cache_activations else "keeps no activations between steps"
+    changes = f", then changes as {wire.changes}" if wire.changes else ""
+    measured = f"measured every {training.eval_every} steps" if training.eval_every else "measured at both ends"
+    return [
+        ("Schedule", f"{schedule.mode}{relay}"),
+        ("Step", f"{training.batch_size} rows of at most {training.max_length} tokens"),
+        ("Head", "is trained" if config.lora.train_head else "is not trained"),
+        ("Compute site", kept),
+        ("On the wire", f"activations as {wire.activations}{changes}, gradients as {wire.gradients}"),
+        ("Loss", f"on {'the completion' if data.loss_on == 'completion' else 'all tokens'} of each row"),
+        ("Held out", f"{data.eval_fraction:.4%} of the rows, where the dataset holds none out itself; {measured}"),
+    ]
 
 
 def printable(text: str) -> str:

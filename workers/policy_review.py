@@ -14,7 +14,10 @@ from typing import Protocol
 from splitcore.bounds import json_read, plain, plain_line
 from splitcore.config import RunConfig, canonical_json
 from splitcore.errors import AppError
+from splitcore.models.files import read_json
+from splitcore.planning.shape import ModelShape
 from splitcore.wire.certificates import load_identity
+from splitcore.wire.formats import payload_bytes
 from workers.approvals import ApprovalBook
 from workers.contracts import (
     API_PREFIX,
@@ -41,8 +44,8 @@ DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
 class DatasetLookup(Protocol):
     """What the review asks of the dataset store."""
 
-    def __call__(self, version_id: str, digest: str) -> bool:
-        """Whether this version, with this digest, is stored here."""
+    def __call__(self, digest: str) -> tuple[str, int] | None:
+        """Name and number of the version with this digest, as they are stored here."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Site:
     trust: TrustBook
     approvals: ApprovalBook
     models: ModelRegistry
-    has_dataset: DatasetLookup
+    dataset_of: DatasetLookup
     is_admitted: bool = False  # the agent has let the job in: a certificate that is new by now is no first use
 
     @classmethod
@@ -65,12 +68,12 @@ class Site:
     ) -> Site:
         """The site as its files are now. Raises AppError where one of them cannot be read."""
 
-        def has_dataset(version_id: str, digest: str) -> bool:
+        def dataset_of(digest: str) -> tuple[str, int] | None:
             try:
-                DatasetStore(home.root).open(digest)
+                found = DatasetStore(home.root).open(digest).metadata
             except AppError:
-                return False
-            return True
+                return None
+            return found.name, found.version
 
         return cls(
             worker_id=config.worker_id,
@@ -80,7 +83,7 @@ class Site:
             trust=trust or TrustBook.load(home),
             approvals=ApprovalBook.load(home),
             models=ModelRegistry(home),
-            has_dataset=has_dataset,
+            dataset_of=dataset_of,
             is_admitted=is_admitted,
         )
 
@@ -286,8 +289,31 @@ def _size(
         yield _refusal("training.epochs", "This site limits the steps of a run, so they must be given.", limit)
     elif limit is not None and config.training.steps is not None and config.training.steps > limit:
         yield _refusal("training.steps", "More steps than this site allows.", limit)
-    if contract.message_bytes > site.policy.max_message_bytes:
+    largest = max(contract.message_bytes, message_bytes(contract, config, site))
+    if largest > site.policy.max_message_bytes:
         yield _refusal("message_bytes", "Larger messages than this site allows.", site.policy.max_message_bytes)
+
+
+def message_bytes(contract: ContractDocument, config: RunConfig, site: Site) -> int:
+    """Bytes of the largest hidden states that the configuration lets cross; 0 where the model cannot be read here.
+
+    The half that runs compares the wire's whole limit once more, with the adapters that may be exchanged.
+    """
+    registered = site.models.find(config.model.manifest)
+    if registered is None:
+        return 0
+    try:
+        width = ModelShape.from_config(read_json(registered.folder / "config.json")).hidden
+    except AppError:
+        return 0
+    largest = 0
+    for part in contract.participants:
+        if part.role is Role.CLIENT:
+            training = config.for_party(part.party).training
+            shape = (training.batch_size // training.micro_batches, training.max_length, width)
+            formats = (config.wire.activations, config.wire.gradients)
+            largest = max(largest, *(payload_bytes(name, shape) for name in formats))
+    return largest
 
 
 def _dataset(
@@ -297,8 +323,13 @@ def _dataset(
     if own.role is Role.SERVER:
         if own.dataset_version_id:
             yield _refusal("participants.dataset", "A compute worker takes no dataset.")
-    elif not own.dataset_version_id or not site.has_dataset(own.dataset_version_id, own.dataset_digest):
+        return
+    found = site.dataset_of(own.dataset_digest) if own.dataset_version_id else None
+    if found is None:
         yield _refusal("participants.dataset", "This version of the dataset is not on this worker, or has changed.")
+    elif found != (own.dataset, own.dataset_version):
+        message = "The contract gives this dataset another name or number than this site does."
+        yield _refusal("participants.dataset", message, f"{found[0]} v{found[1]}")
 
 
 def _peers(

@@ -200,6 +200,11 @@ HELP: dict[str, ErrorHelp] = {
         "It comes from another hub than the one whose key was given or pinned, or somebody has signed it anew.",
         "Name the key of the file's own hub with --key. If this is the hub that you enrolled with, ask its operator.",
     ),
+    "CL-1435": ErrorHelp(
+        "Too few held-out rows, or too many figures of them",
+        "The figures of a few rows, or of many adapters on the same rows, would tell of single rows.",
+        "Hold out more rows in the dataset's next version, or wait a day; `evaluations_per_day` is in policy.yaml.",
+    ),
     "CL-1440": ErrorHelp(
         "The worker is already running",
         "Another process of this worker holds its folder.",

@@ -23,6 +23,7 @@ from workers.agent.spool_schema import migrate
 from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
 
 BATCH = 500
+DAY = 86400.0
 WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
 KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
@@ -402,6 +403,23 @@ class Spool:
             connection.execute(
                 "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)", (contract_hash, party, adapter_sha256)
             )
+            return True
+
+    def may_measure_today(self, *, dataset_digest: str, adapter_sha256: str, limit: int) -> bool:
+        """Count an adapter that is measured on a dataset, whatever the contract, if the last 24 hours have room.
+
+        The same adapter on the same rows gives the same figures, and is counted once.
+        """
+        now = time.time()
+        with self._write() as connection:
+            known, count = connection.execute(
+                "SELECT coalesce(sum(adapter_sha256 = ?), 0), coalesce(sum(at > ?), 0) FROM measured "
+                "WHERE dataset_digest = ?",
+                (adapter_sha256, now - DAY, dataset_digest),
+            ).fetchone()
+            if not known and count >= limit:
+                return False
+            connection.execute("INSERT OR IGNORE INTO measured VALUES (?, ?, ?)", (dataset_digest, adapter_sha256, now))
             return True
 
     def last_evaluation(self, participant_id: str) -> float | None:

@@ -44,6 +44,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " contract_hash TEXT NOT NULL, party TEXT NOT NULL, adapter_sha256 TEXT NOT NULL,"
         " PRIMARY KEY (contract_hash, party, adapter_sha256)) WITHOUT ROWID",
     ),
+    # Which adapters were measured on a dataset, and when: a hub makes as many contracts as it likes.
+    (
+        "CREATE TABLE measured ("
+        " dataset_digest TEXT NOT NULL, adapter_sha256 TEXT NOT NULL, at REAL NOT NULL,"
+        " PRIMARY KEY (dataset_digest, adapter_sha256)) WITHOUT ROWID",
+    ),
 )
 
 

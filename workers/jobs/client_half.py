@@ -68,6 +68,7 @@ def rows_of(setting: JobSetting) -> tuple[list[dict[str, Any]], list[dict[str, A
 
 def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
     """Wait until the compute site's address is known, then dial it. Raises AppError."""
+    setting.check_frames(limits)
     peer = _wait_for_peer(setting)
     return dial(
         peer.host,

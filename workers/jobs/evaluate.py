@@ -37,10 +37,12 @@ from workers.hub import HubClient
 from workers.jobs.client_half import rows_of
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.policy import SitePolicy
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 BATCH = 16
 ROWS = 512  # at most so many held-out rows are measured
+LEAST_ROWS = 8  # figures of fewer would tell of single rows
 NEW_TOKENS = 256
 _ADAPTER_BYTES = 64 << 20
 MEMORY_FACTOR = 1.5  # bytes needed for a byte of weights
@@ -71,6 +73,7 @@ def run_check(setting: JobSetting) -> None:
     setting.reporter.phase(Phase.VERIFYING)
     assignment = setting.spec.assignment
     _take_place(setting)
+    _take_place_of_the_day(setting)
     model = setting.base_model()
     adapter = fetch_adapter(setting)
     checks = [
@@ -118,6 +121,14 @@ def _take_place(setting: JobSetting) -> None:
         limit=adapters_of(setting),
     ):
         raise AppError("CL-1428")
+
+
+def _take_place_of_the_day(setting: JobSetting) -> None:
+    """Contracts cost a hub nothing, so figures of one dataset have a bound of their own. Raises AppError CL-1435."""
+    digest, limit = setting.own.dataset_digest, SitePolicy.load(setting.home.policy_file).evaluations_per_day
+    adapter = setting.spec.assignment.adapter_sha256
+    if digest and not setting.spool.may_measure_today(dataset_digest=digest, adapter_sha256=adapter, limit=limit):
+        raise AppError("CL-1435", f"This site measures {limit} adapters on one dataset in 24 hours.")
 
 
 def adapters_of(setting: JobSetting) -> int:
@@ -207,6 +218,8 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     raw = held_out_rows(setting)[:ROWS]
     if not raw:
         return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
+    if len(raw) < LEAST_ROWS:
+        return None, [_too_few(len(raw))]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = read_tokenizer(folder)
     rows = [check_row(row, config.data.columns) for row in raw]
@@ -223,6 +236,12 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
         tokens=after.tokens,
     )
     return result, [_finite_loss(after), _same_as_split(setting, config, after)]
+
+
+def _too_few(count: int) -> Check:
+    """The figures of a few rows would tell of each of them."""
+    detail = f"{count} held-out rows are too few: their figures would tell of single rows. {LEAST_ROWS} are needed."
+    return Check(name="Evaluation", status="warning", detail=detail, code="CL-1435")
 
 
 def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:

@@ -40,6 +40,8 @@ def run_server(setting: JobSetting) -> HalfResult:
 
 def listen(setting: JobSetting, limits: Mapping[str, FrameLimits]) -> Listener:
     """Open the first free port of the site's range to the contract's certificates. Raises AppError CL-1325."""
+    for of_party in limits.values():
+        setting.check_frames(of_party)
     return serve(
         identity=setting.identity,
         clients={part.party: setting.certificate_of(part) for part in setting.clients},

@@ -10,6 +10,7 @@ from typing import Literal
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.wire.certificates import Identity, fingerprint, load_identity
+from splitcore.wire.limits import FrameLimits
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
 from workers.jobs.folder import JobFolder, JobSpec
@@ -85,6 +86,12 @@ class JobSetting:
             if fingerprint(pem) == part.fingerprint:
                 return pem
         raise AppError("CL-1425", f"The hub sent no certificate with the fingerprint of {part.worker}.")
+
+    def check_frames(self, limits: FrameLimits) -> None:
+        """The wire's own limit is within what this site allows of a message. Raises AppError CL-1509."""
+        most = SitePolicy.load(self.home.policy_file).max_message_bytes
+        if limits.max_frame_bytes > most:
+            raise AppError("CL-1509", f"A message may take {limits.max_frame_bytes} bytes; this site allows {most}.")
 
     def control(self) -> Callable[[], Wish]:
         """A cheap look at what the hub wants: "run", "pause" or "stop"."""

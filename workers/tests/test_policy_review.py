@@ -42,7 +42,7 @@ def site_of(home: WorkerHome, policy: SitePolicy | None = None, trust: TrustBook
         trust=trust or TrustBook(compute=[PEER]),
         approvals=ApprovalBook(),
         models=ModelRegistry(home),
-        has_dataset=lambda version_id, digest: (version_id, digest) == ("dsv_1", DIGEST),
+        dataset_of=lambda digest: ("notes", 1) if digest == DIGEST else None,
     )
 
 
@@ -86,7 +86,8 @@ FORBIDDEN: dict[str, Change] = {
     "a class name in the configuration": _section("training", trainer_class="os.system"),
     "a mechanism that does not exist": _section("privacy", mechanism="plugin:evil"),
     "an unknown section": lambda contract: contract["config"].update(hooks={"before": "import os"}),
-    "another dataset of this site": _own(dataset_version_id="dsv_2"),
+    "a dataset under another name than this site's": _own(dataset="public-demo"),
+    "a dataset under another version than this site's": _own(dataset_version=7),
     "a dataset whose digest has changed": _own(dataset_digest="00" * 32),
     "no dataset at all": _own(dataset_version_id="", dataset_digest=""),
     "another certificate in this worker's name": _own(fingerprint="11" * 32),
@@ -168,3 +169,13 @@ def test_a_refusal_quotes_a_contracts_words_without_control_characters(home: Wor
     found = judge(home, lambda contract: contract["config"].update({"odd\tkey\u2028" + "x" * 900: 1}))
     assert found.refusals
     assert all(len(refusal.message) <= 600 for refusal in found.refusals)
+
+
+def test_a_stated_size_does_not_hide_what_the_configuration_lets_cross(home: WorkerHome, tmp_path: Path) -> None:
+    model = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 5, "vocab_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(model | {"num_attention_heads": 2}))
+    contract = contract_for(home, message_bytes=1024)
+    assert review(assignment_for(contract), site_of(home)).refusals == []
+    contract["config"]["training"].update(batch_size=4096, max_length=8192)
+    [refusal] = review(assignment_for(contract), site_of(home)).refusals
+    assert refusal.field == "message_bytes"

@@ -6,13 +6,13 @@ import pytest
 from django.urls import reverse
 
 from splitcore.config import RunConfig
+from splitcore.config.crossing import adapter_traffic
 from webapp.runs.configure.forms import ConfigForm, to_text
 from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import changed_paths, field_specs, value_at
-from webapp.runs.contract import adapter_traffic
 from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_draft_save
 from webapp.runs.tests import factories as make

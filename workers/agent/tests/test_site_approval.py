@@ -91,6 +91,23 @@ def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) 
     assert open_decisions(careful.home) == []
 
 
+def test_what_crosses_is_worked_out_here_and_not_taken_from_the_hub_s_words(careful: Site) -> None:
+    contract = contract_for(careful.home, traffic=["Nothing but numbers of rows leaves this site."])
+    contract["config"]["lora"] = {"train_head": False}
+    contract["config"]["training"].update(cache_activations=True)
+    contract["config"]["data"] = {"eval_fraction": 1e-9, "loss_on": "all"}
+    text = "\n".join(words for _, words in contract_lines(assignment_for(contract).contract, worker_id="wrk_own"))
+    assert "Nothing but numbers" not in text
+    for words in (
+        "activations after the first 2 layers",
+        "keeps every row's activations",
+        "is not trained",
+        "all tokens",
+    ):
+        assert words in text
+    assert "0.0000% of the rows" in text
+
+
 def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
     with TrustBook.changing(site.home) as book:
         book.remove(PEER)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from splitcore.config import RunConfig
+from splitcore.errors import AppError
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant
 from workers.jobs import evaluate
@@ -18,6 +20,7 @@ from workers.jobs.report import Reporter
 from workers.jobs.setting import JobSetting
 from workers.ledger.book import Book
 from workers.ledger.frames import FrameLedger
+from workers.policy import SitePolicy
 from workers.settings import WorkerConfig
 from workers.tests.support import assignment_for, contract_for, enrolled_home
 
@@ -82,3 +85,26 @@ def test_figures_leave_with_four_significant_digits(tmp_path: Path, monkeypatch:
     assert (result.base_loss, result.base_exact_match, result.loss) == (2.346, 0.1235, 12.35)
     assert all("12.3456" not in check.detail for check in checks)
     assert rounded(0.000123456) == 0.0001235
+
+
+def test_a_dataset_bears_so_many_figures_in_a_day_whatever_the_contracts(tmp_path: Path) -> None:
+    made = setting(tmp_path)
+    made.home.policy_file.write_text(SitePolicy(evaluations_per_day=2).to_yaml())
+
+    def asks(adapter: str) -> JobSetting:
+        assignment = made.spec.assignment.model_copy(update={"adapter_sha256": adapter, "contract_hash": adapter})
+        return replace(made, spec=made.spec.model_copy(update={"assignment": assignment}))
+
+    for adapter in ("a" * 64, "b" * 64, "a" * 64):
+        evaluate._take_place_of_the_day(asks(adapter))
+    with pytest.raises(AppError) as caught:
+        evaluate._take_place_of_the_day(asks("c" * 64))
+    assert caught.value.code == "CL-1435"
+
+
+def test_a_few_held_out_rows_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": "p", "completion": "c"}] * (evaluate.LEAST_ROWS - 1)
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: rows)
+    result, [check] = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
+    assert result is None
+    assert check.code == "CL-1435"
