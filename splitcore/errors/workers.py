@@ -146,7 +146,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1428": ErrorHelp(
         "The contract's adapters were measured here already",
-        "A site measures each adapter of a contract on its held-out rows, and no others: more would tell of the rows.",
+        "A site measures the adapters of a contract on its held-out rows, at most three times, and no others.",
         "Nothing was measured. Ask the hub's operator why it sent another adapter; a new run has its own contract.",
     ),
     "CL-1429": ErrorHelp(

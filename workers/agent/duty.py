@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from splitcore.errors import AppError
-from workers.agent.spool import JobRow, Spool
+from workers.agent.spool import JobRow, Question, Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment, Assignments, ContractDocument, Desired, ErrorInfo, Exit, PolicyVerdict, Role
 from workers.hub import HubClient, HubError
@@ -59,6 +59,8 @@ class Duty:
                 log.error("assignment %s: %s", assignment.participant_id, error)
         with self._lock:
             self._end_unwanted(_job_ids(wanted), spared=frozenset(wanted.unread))
+        if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
+            self._spool.keep_asking({item.run_id for item in wanted.assignments})
         for run_id in wanted.settled:
             try:
                 forget_checkpoints(self._home, run_id)
@@ -166,18 +168,9 @@ class Duty:
         if taken not in (None, assignment.participant_id):
             return other_participant(assignment)
         found = review(assignment, Site.load(self._home, self._config, trust=trust))
-        if found.contract is not None and (found.strangers or found.waits):
-            self._ask(found, found.contract)
+        if found.contract is not None:
+            self._spool.asked(assignment.run_id, _questions(found, found.contract))
         return found
-
-    def _ask(self, found: Review, contract: ContractDocument) -> None:
-        """Put what a person has to decide on the worker's own page and into `cutlayer worker approve` and `trust`."""
-        for part in found.strangers:
-            title = f"{part.worker} of {part.organisation}, for the run {contract.run_name}"
-            self._spool.asked("certificate", part.fingerprint, run_id=contract.run_id, title=title, detail=part.role)
-        if found.waits:
-            text, digest = found.assignment.contract, found.assignment.contract_hash
-            self._spool.asked("contract", digest, run_id=contract.run_id, title=contract.run_name, detail=text)
 
     # ── jobs ──
 
@@ -339,6 +332,23 @@ def _state_of(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _questions(found: Review, contract: ContractDocument) -> list[Question]:
+    """What a person has to decide, on the worker's own page or by `cutlayer worker approve` and `trust`."""
+    questions = [
+        Question(
+            "certificate",
+            part.fingerprint,
+            f"{part.worker} of {part.organisation}, for the run {contract.run_name}",
+            part.role,
+        )
+        for part in found.strangers
+    ]
+    if found.waits:
+        digest, text = found.assignment.contract_hash, found.assignment.contract
+        questions.append(Question("contract", digest, contract.run_name, text))
+    return questions
 
 
 def _exit(assignment: Assignment, outcome: Literal["failed", "stopped"], error: ErrorInfo | None = None) -> Exit:

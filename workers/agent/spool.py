@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,14 +64,20 @@ class JobRow:
 
 
 @dataclass(frozen=True)
-class WaitingRow:
+class Question:
     """A certificate (by its fingerprint) or a contract (by its hash) that a person of this site is to decide on."""
 
     kind: WaitingKind
     subject: str
-    run_id: str
     title: str  # the hub's words: whose certificate, which run
     detail: str  # of a contract: its text
+
+
+@dataclass(frozen=True)
+class WaitingRow(Question):
+    """A question, the run that asks it, and since when it has been asked."""
+
+    run_id: str
     asked_at: float
 
 
@@ -365,20 +371,36 @@ class Spool:
 
     # ── what people decide ──
 
-    def asked(self, kind: WaitingKind, subject: str, *, run_id: str, title: str, detail: str) -> None:
-        """Somebody at this site is to decide on this; what was asked longest ago makes room."""
+    def asked(self, run_id: str, questions: Sequence[Question]) -> None:
+        """All that somebody at this site is to decide on for a run; what was asked for it before and isn't now, goes.
+
+        A question keeps the moment when it was asked first. Of too many, what was asked longest ago makes room.
+        """
+        known = self._read("SELECT kind, subject, title, detail FROM waiting WHERE run_id = ?", run_id)
+        if {tuple(row) for row in known} == {(one.kind, one.subject, one.title, one.detail) for one in questions}:
+            return
         with self._write() as connection:
-            connection.execute(
+            asked = {(one.kind, one.subject) for one in questions}
+            gone = [
+                (row["kind"], row["subject"], run_id) for row in known if (row["kind"], row["subject"]) not in asked
+            ]
+            connection.executemany("DELETE FROM waiting WHERE kind = ? AND subject = ? AND run_id = ?", gone)
+            connection.executemany(
                 "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject) DO UPDATE SET "
-                "run_id = excluded.run_id, title = excluded.title, detail = excluded.detail, "
-                "asked_at = excluded.asked_at",
-                (kind, subject, run_id, title, detail, time.time()),
+                "run_id = excluded.run_id, title = excluded.title, detail = excluded.detail",
+                [(one.kind, one.subject, run_id, one.title, one.detail, time.time()) for one in questions],
             )
             connection.execute(
                 "DELETE FROM waiting WHERE asked_at <= (SELECT asked_at FROM waiting ORDER BY asked_at DESC "
                 "LIMIT 1 OFFSET ?)",
                 (WAITING_KEPT,),
             )
+
+    def keep_asking(self, runs: set[str]) -> None:
+        """The hub lists these runs: nobody has to decide on others any more."""
+        if gone := {row.run_id for row in self.waiting()} - runs:
+            with self._write() as connection:
+                connection.executemany("DELETE FROM waiting WHERE run_id = ?", [(run_id,) for run_id in gone])
 
     def waiting(self) -> list[WaitingRow]:
         """What was asked, newest first."""

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from workers.agent.spool import Question
 from workers.agent.tests.site import JOB, Site, listed
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
-from workers.contracts import Desired
+from workers.contracts import Assignment, Desired
 from workers.decisions import open_decisions
 from workers.policy import SitePolicy
 from workers.tests.support import PEER, assignment_for, contract_for
@@ -123,11 +124,40 @@ def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> Non
     assert open_decisions(site.home) == []
 
 
-def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
+def ask_of(site: Site, run: str, name: str = "test") -> Assignment:
+    contract = contract_for(site.home, run_id=run, run_name=name)
+    return assignment_for(contract, run_id=run, participant_id=f"prt_{run}", kind="review", desired="none")
+
+
+def test_what_the_hub_lists_no_more_waits_for_nobody(careful: Site) -> None:
     duty = careful.duty()
-    for number in range(130):
-        contract = contract_for(careful.home, run_name=f"run {number}")
-        duty.apply(listed(assignment_for(contract, kind="review", desired="none")))
+    duty.apply(listed(ask_of(careful, "run_1"), ask_of(careful, "run_2")))
+    assert {row.run_id for row in careful.spool.waiting()} == {"run_1", "run_2"}
+    duty.apply(listed(ask_of(careful, "run_2")))
+    assert {row.run_id for row in careful.spool.waiting()} == {"run_2"}
+    duty.apply(listed())
+    assert careful.spool.waiting() == []
+
+
+def test_a_new_contract_of_a_run_takes_the_place_of_the_one_before(careful: Site) -> None:
+    duty = careful.duty()
+    duty.apply(listed(ask_of(careful, "run_1", "first")))
+    duty.apply(listed(ask_of(careful, "run_1", "second")))
+    assert [row.title for row in careful.spool.waiting()] == ["second"]
+
+
+def test_a_question_keeps_the_moment_when_it_was_first_asked(careful: Site) -> None:
+    duty = careful.duty()
+    duty.apply(listed(ask_of(careful, "run_1")))
+    [before] = careful.spool.waiting()
+    duty.apply(listed(ask_of(careful, "run_1")))
+    careful.spool.asked("run_1", [Question(before.kind, before.subject, "another name", before.detail)])
+    [after] = careful.spool.waiting()
+    assert (after.title, after.asked_at) == ("another name", before.asked_at)
+
+
+def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
+    careful.duty().apply(listed(*(ask_of(careful, f"run_{number}", f"run {number}") for number in range(130))))
     assert len(careful.spool.waiting()) <= 100
     assert careful.spool.waiting()[0].title == "run 129"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.spool import Spool
+from workers.agent.spool import Question, Spool
 from workers.approvals import ApprovalBook
 from workers.cli.tests.test_cli import run
 from workers.contracts import Assignment
@@ -25,8 +25,8 @@ def ask(home: WorkerHome) -> Assignment:
     """A contract that waits and a certificate that is not trusted, as the agent notes them."""
     home.policy_file.write_text(SitePolicy(approve="local", peer_trust="listed").to_yaml())
     assignment, spool = assignment_for(contract_for(home)), Spool(home.spool_file)
-    spool.asked("certificate", PEER, run_id="run_1", title="gpu of GPU", detail="server")
-    spool.asked("contract", assignment.contract_hash, run_id="run_1", title="test", detail=assignment.contract)
+    contract = Question("contract", assignment.contract_hash, "test", assignment.contract)
+    spool.asked("run_1", [Question("certificate", PEER, "gpu of GPU", "server"), contract])
     return assignment
 
 
@@ -84,9 +84,8 @@ def test_labels_that_leave_stand_out_in_the_summary(home: WorkerHome) -> None:
     contract = contract_for(home)
     contract["config"]["split"] = {"topology": "vanilla", "head_layers": 1}
     assignment = assignment_for(contract)
-    Spool(home.spool_file).asked(
-        "contract", assignment.contract_hash, run_id="run_1", title="test", detail=assignment.contract
-    )
+    question = Question("contract", assignment.contract_hash, "test", assignment.contract)
+    Spool(home.spool_file).asked("run_1", [question])
     assert "SENDS ITS LABELS" in run("worker", "approve", "--home", str(home.root)).output
 
 

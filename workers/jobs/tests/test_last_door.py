@@ -15,6 +15,7 @@ from workers.agent.spool import Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment
 from workers.jobs import run
+from workers.jobs.evaluate import TIMES
 from workers.jobs.folder import JobFolder
 from workers.jobs.tests.door import Door, code_of
 from workers.jobs.warm import WarmProcess, half_command
@@ -122,11 +123,13 @@ def test_a_half_that_is_forked_from_a_warm_process_refuses_too(door: Door, tmp_p
     assert code_of(folder) == "CL-1509"
 
 
-def test_a_site_measures_the_contract_s_adapter_and_no_other_one(door: Door) -> None:
-    first, other = door.check_of("adp_1", "aa" * 32), door.check_of("adp_2", "bb" * 32)
-    run.main([str(door.open(first).path)])
-    assert code_of(door.folder(first)) != "CL-1428"
+def test_a_site_measures_a_contract_s_adapter_and_what_two_resumptions_make_of_it_and_no_other_one(door: Door) -> None:
+    """A run that failed in its last phase and was resumed ends with other bytes."""
+    *lawful, other = [door.check_of(f"adp_{number}", f"{number}a" * 32) for number in range(TIMES + 1)]
+    for check in lawful:
+        run.main([str(door.open(check).path)])
+        assert code_of(door.folder(check)) != "CL-1428"
     assert run.main([str(door.open(other).path)]) == 1
     assert code_of(door.folder(other)) == "CL-1428"
-    run.main([str(door.open(first).path)])
-    assert code_of(door.folder(first)) != "CL-1428", "the check of the same adapter may be made again"
+    run.main([str(door.open(lawful[0]).path)])
+    assert code_of(door.folder(lawful[0])) != "CL-1428", "the check of the same adapter may be made again"
