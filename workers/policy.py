@@ -61,7 +61,7 @@ class SitePolicy(BaseModel):
         description="Most bytes that may leave in one run, tensors and records together; empty: no limit.",
     )
     evaluations_per_day: int = Field(
-        24, ge=1, le=10_000, description="Most adapters that are measured on one dataset's held-out rows in 24 hours."
+        24, ge=1, le=10_000, description="Most measurements of adapters on one dataset's held-out rows in 24 hours."
     )
     ledger: Literal["sampled", "full"] = Field(
         "sampled", description="full: the ledger hashes every tensor that leaves, not one frame in 64 (slower)."

@@ -74,6 +74,16 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Held-out rows of a dataset, by their marks, on which a contract's adapter is to be measured."""
+
+    dataset: str  # its digest
+    contract: str  # its hash
+    adapter: str  # its SHA-256
+    rows: Sequence[str]
+
+
+@dataclass(frozen=True)
 class WaitingRow(Question):
     """A question, the run that asks it, and since when it has been asked."""
 
@@ -427,21 +437,31 @@ class Spool:
             )
             return True
 
-    def may_measure_today(self, *, dataset_digest: str, adapter_sha256: str, limit: int) -> bool:
-        """Count an adapter that is measured on a dataset, whatever the contract, if the last 24 hours have room.
+    def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
+        """Count a measurement of a dataset's rows, if the last 24 hours have room for it, whatever the contracts.
 
-        The same adapter on the same rows gives the same figures, and is counted once.
+        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused. The same
+        contract's adapter gives the same figures on the same rows, and is counted once.
         """
-        now = time.time()
+        now, rows = time.time(), set(selection.rows)
         with self._write() as connection:
+            kept = connection.execute("SELECT rows FROM selections WHERE dataset_digest = ?", (selection.dataset,))
+            if any(0 < len(rows ^ set(one["rows"].split())) < least for one in kept):
+                return False
             known, count = connection.execute(
-                "SELECT coalesce(sum(adapter_sha256 = ?), 0), coalesce(sum(at > ?), 0) FROM measured "
-                "WHERE dataset_digest = ?",
-                (adapter_sha256, now - DAY, dataset_digest),
+                "SELECT coalesce(sum(contract_hash = ? AND adapter_sha256 = ?), 0), coalesce(sum(at > ?), 0) "
+                "FROM measured WHERE dataset_digest = ?",
+                (selection.contract, selection.adapter, now - DAY, selection.dataset),
             ).fetchone()
             if not known and count >= limit:
                 return False
-            connection.execute("INSERT OR IGNORE INTO measured VALUES (?, ?, ?)", (dataset_digest, adapter_sha256, now))
+            connection.execute(
+                "INSERT OR IGNORE INTO measured VALUES (?, ?, ?, ?)",
+                (selection.dataset, selection.contract, selection.adapter, now),
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO selections VALUES (?, ?)", (selection.dataset, " ".join(sorted(rows)))
+            )
             return True
 
     def last_evaluation(self, participant_id: str) -> float | None:

@@ -44,11 +44,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " contract_hash TEXT NOT NULL, party TEXT NOT NULL, adapter_sha256 TEXT NOT NULL,"
         " PRIMARY KEY (contract_hash, party, adapter_sha256)) WITHOUT ROWID",
     ),
-    # Which adapters were measured on a dataset, and when: a hub makes as many contracts as it likes.
+    # What was measured on a dataset, when, and on which rows: a hub makes as many contracts as it likes.
     (
         "CREATE TABLE measured ("
-        " dataset_digest TEXT NOT NULL, adapter_sha256 TEXT NOT NULL, at REAL NOT NULL,"
-        " PRIMARY KEY (dataset_digest, adapter_sha256)) WITHOUT ROWID",
+        " dataset_digest TEXT NOT NULL, contract_hash TEXT NOT NULL, adapter_sha256 TEXT NOT NULL, at REAL NOT NULL,"
+        " PRIMARY KEY (dataset_digest, contract_hash, adapter_sha256)) WITHOUT ROWID",
+        "CREATE TABLE selections ("
+        " dataset_digest TEXT NOT NULL, rows TEXT NOT NULL, PRIMARY KEY (dataset_digest, rows))",
     ),
 )
 

@@ -8,8 +8,10 @@ Shapes: B rows, L tokens, V vocabulary.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from peft import PeftModel
 from splitcore.adapters.peft_config import Terms
 from splitcore.adapters.verify import read_lora, verify_loads
 from splitcore.bounds import plain
-from splitcore.config import RunConfig, exchange_of
+from splitcore.config import RunConfig, canonical_json, exchange_of
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, check_row
 from splitcore.data.tokenise import encode_row
@@ -31,6 +33,7 @@ from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
 from splitcore.models.manifest import Manifest, verify_files, verify_folder
 from splitcore.training.loss import loss_sum
+from workers.agent.spool import Selection
 from workers.contracts import Check, EvaluationResult, Phase, Role, VerifyReport
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
@@ -74,7 +77,6 @@ def run_check(setting: JobSetting) -> None:
     setting.reporter.phase(Phase.VERIFYING)
     assignment = setting.spec.assignment
     _take_place(setting)
-    _take_place_of_the_day(setting)
     model = setting.base_model()
     adapter = fetch_adapter(setting)
     checks = [
@@ -122,14 +124,6 @@ def _take_place(setting: JobSetting) -> None:
         limit=TIMES * adapters_of(setting),
     ):
         raise AppError("CL-1428")
-
-
-def _take_place_of_the_day(setting: JobSetting) -> None:
-    """Contracts cost a hub nothing, so figures of one dataset have a bound of their own. Raises AppError CL-1435."""
-    digest, limit = setting.own.dataset_digest, SitePolicy.load(setting.home.policy_file).evaluations_per_day
-    adapter = setting.spec.assignment.adapter_sha256
-    if digest and not setting.spool.may_measure_today(dataset_digest=digest, adapter_sha256=adapter, limit=limit):
-        raise AppError("CL-1435", f"This site measures {limit} adapters on one dataset in 24 hours.")
 
 
 def adapters_of(setting: JobSetting) -> int:
@@ -219,8 +213,8 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     raw = held_out_rows(setting)[:ROWS]
     if not raw:
         return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
-    if len(raw) < LEAST_ROWS:
-        return None, [_too_few(len(raw))]
+    if problem := _tells_of_single_rows(setting, raw):
+        return None, [Check(name="Evaluation", status="warning", detail=problem, code="CL-1435")]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = read_tokenizer(folder)
     rows = [check_row(row, config.data.columns) for row in raw]
@@ -239,10 +233,32 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     return result, [_finite_loss(after), _same_as_split(setting, config, after)]
 
 
-def _too_few(count: int) -> Check:
-    """The figures of a few rows would tell of each of them."""
-    detail = f"{count} held-out rows are too few: their figures would tell of single rows. {LEAST_ROWS} are needed."
-    return Check(name="Evaluation", status="warning", detail=detail, code="CL-1435")
+def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -> str:
+    """Why these rows are not measured, if they aren't: a hub makes as many contracts as it likes, at no cost."""
+    if len(rows) < LEAST_ROWS:
+        return f"{len(rows)} held-out rows are too few: the figures would tell of single rows. {LEAST_ROWS} are needed."
+    limit = SitePolicy.load(setting.home.policy_file).evaluations_per_day
+    assignment = setting.spec.assignment
+    selection = Selection(
+        setting.own.dataset_digest, assignment.contract_hash, assignment.adapter_sha256, marks_of(rows)
+    )
+    if setting.spool.may_measure_rows(selection, limit=limit, least=LEAST_ROWS):
+        return ""
+    return (
+        f"This site measures {limit} adapters on one dataset in 24 hours, and no rows that differ by fewer than"
+        f" {LEAST_ROWS} from those of an earlier measurement."
+    )
+
+
+def marks_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A short hash for each row; rows with the same text get different ones."""
+    seen: Counter[str] = Counter()
+    marks = []
+    for row in rows:
+        text = canonical_json(row)
+        marks.append(hashlib.sha256(f"{seen[text]}\0{text}".encode()).hexdigest()[:16])
+        seen[text] += 1
+    return marks
 
 
 def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from splitcore.config import RunConfig
-from splitcore.errors import AppError
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant
 from workers.jobs import evaluate
@@ -87,24 +86,34 @@ def test_figures_leave_with_four_significant_digits(tmp_path: Path, monkeypatch:
     assert rounded(0.000123456) == 0.0001235
 
 
+ROWS = [{"prompt": f"p{number}", "completion": "c"} for number in range(40)]
+
+
+def refuses(made: JobSetting, rows: list[dict[str, str]], *, contract: str = "c", adapter: str = "a") -> bool:
+    update = {"adapter_sha256": adapter * 64, "contract_hash": contract * 64}
+    asked = made.spec.model_copy(update={"assignment": made.spec.assignment.model_copy(update=update)})
+    return bool(evaluate._tells_of_single_rows(replace(made, spec=asked), rows))
+
+
 def test_a_dataset_bears_so_many_figures_in_a_day_whatever_the_contracts(tmp_path: Path) -> None:
     made = setting(tmp_path)
     made.home.policy_file.write_text(SitePolicy(evaluations_per_day=2).to_yaml())
+    assert not refuses(made, ROWS, contract="1")
+    assert not refuses(made, ROWS, contract="2"), "the same adapter under another contract counts"
+    assert not refuses(made, ROWS, contract="1"), "the same check may be made again"
+    assert refuses(made, ROWS, contract="3")
 
-    def asks(adapter: str) -> JobSetting:
-        assignment = made.spec.assignment.model_copy(update={"adapter_sha256": adapter, "contract_hash": adapter})
-        return replace(made, spec=made.spec.model_copy(update={"assignment": assignment}))
 
-    for adapter in ("a" * 64, "b" * 64, "a" * 64):
-        evaluate._take_place_of_the_day(asks(adapter))
-    with pytest.raises(AppError) as caught:
-        evaluate._take_place_of_the_day(asks("c" * 64))
-    assert caught.value.code == "CL-1435"
+def test_rows_that_differ_by_a_few_from_measured_ones_are_not_measured(tmp_path: Path) -> None:
+    made = setting(tmp_path)
+    assert not refuses(made, ROWS[:20], contract="1")
+    for near in (ROWS[:21], ROWS[1:20], ROWS[1:21], ROWS[: 20 + evaluate.LEAST_ROWS - 1]):
+        assert refuses(made, near, contract="2")
+    assert not refuses(made, ROWS[: 20 + evaluate.LEAST_ROWS], contract="2")
 
 
 def test_a_few_held_out_rows_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"prompt": "p", "completion": "c"}] * (evaluate.LEAST_ROWS - 1)
-    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: rows)
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: ROWS[: evaluate.LEAST_ROWS - 1])
     result, [check] = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
     assert result is None
     assert check.code == "CL-1435"
