@@ -42,13 +42,14 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1922": ErrorHelp(
         "The backup cannot be used",
-        "The file is damaged, cut off, of another format, or of a hub on another kind of database.",
+        "The file is damaged, cut off, of a newer version, or of a hub on another kind of database.",
         "Take another backup. Nothing was changed.",
     ),
     "CL-1923": ErrorHelp(
         "PostgreSQL's own programs failed",
         "Backups of a hub on PostgreSQL are made by pg_dump and restored by pg_restore, which are missing or refused.",
-        "Install PostgreSQL's client programs, of the server's version or newer, on PATH; then try again.",
+        "Install PostgreSQL's client programs, of the server's version or newer, on PATH; then try again. What was"
+        " there before is unchanged.",
     ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",

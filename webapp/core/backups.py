@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -19,6 +21,7 @@ from django.utils import timezone
 from processes.private_files import private_folder
 from splitcore.errors import AppError
 from webapp.core.databases import NAMES, database_dump, engine
+from webapp.core.folder import only_one
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,7 +31,10 @@ _PARTS = ("media", "keys", "secret_key")  # of the hub's folder; logs, mails and
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup holds: `files` is name → SHA-256; `sequence` and `head` are where its audit chain ends."""
+    """What a backup holds: `files` is name → SHA-256; `sequence` and `head` are where its audit chain ends.
+
+    `missing` names the files that were removed while the backup was written.
+    """
 
     made_at: str
     version: str
@@ -37,26 +43,36 @@ class Manifest:
     head: str
     format: int = FORMAT
     files: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
 
-def backup_write(out: Path, *, sequence: int, head: str) -> Manifest:
-    """Write a backup, whole or not at all, for its owner alone. Raises AppError CL-1921, CL-1923."""
-    if out.exists():
-        raise AppError("CL-1921", f"{out} exists already.", "Choose another name; a backup never overwrites one.")
+def backup_write(out: Path) -> Manifest:
+    """Write a backup, whole or not at all, for its owner alone; one at a time. Raises AppError CL-1921, CL-1923."""
     var_dir = Path(settings.VAR_DIR)
+    with only_one(var_dir, "backup"):
+        if out.exists():
+            raise AppError("CL-1921", f"{out} exists already.", "Choose another name; a backup never overwrites one.")
+        return _write(out, var_dir)
+
+
+def _write(out: Path, var_dir: Path) -> Manifest:
     draft = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(var_dir / ".backup", ignore_errors=True)  # of one that was killed
     work = private_folder(var_dir / ".backup")
     try:
         dump = work / NAMES[engine()]
-        database_dump(dump)  # first: files that a row names are there when the row is
+        head = database_dump(dump)  # first: files that a row names are there when the row is
         files: dict[str, str] = {}
+        missing: list[str] = []
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
             for name, path in [(dump.name, dump), *_files(var_dir)]:
-                files[name] = _add(archive, name, path)
-            manifest = Manifest(
-                timezone.now().isoformat(), settings.CUTLAYER_VERSION, engine(), sequence, head, files=files
-            )
+                try:
+                    files[name] = _add(archive, name, path)
+                except FileNotFoundError:
+                    missing.append(name)
+            now, version = timezone.now().isoformat(), settings.CUTLAYER_VERSION
+            manifest = Manifest(now, version, engine(), head.sequence, head.head, files=files, missing=missing)
             _add_bytes(archive, MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
             raw.flush()
             os.fsync(raw.fileno())
@@ -81,19 +97,40 @@ def backup_read(path: Path, folder: Path) -> Manifest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
         raise AppError("CL-1922", f"{path.name} cannot be read as a backup ({type(error).__name__}).") from None
+    if _numbers(manifest.version) > _numbers(settings.CUTLAYER_VERSION):
+        raise AppError(
+            "CL-1922",
+            f"{path.name} is of version {manifest.version}; this is {settings.CUTLAYER_VERSION}, which is older.",
+            "Install the backup's version or a newer one. Nothing was changed.",
+        )
     if manifest.engine != engine():
         raise AppError("CL-1922", f"{path.name} is of a hub on {manifest.engine}, this one is on {engine()}.")
     return manifest
 
 
-def folder_replace(staged: Path, aside: Path) -> None:
-    """Put the unpacked media and keys into the hub's folder; what was there is moved aside, never deleted."""
-    var_dir = Path(settings.VAR_DIR)
-    for part in _PARTS:
-        if (var_dir / part).exists():
-            (var_dir / part).rename(private_folder(aside) / part)
-        if (staged / part).exists():
-            (staged / part).rename(var_dir / part)
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+@contextmanager
+def folder_replaced(staged: Path, aside: Path) -> Iterator[None]:
+    """Put the unpacked media and keys into the hub's folder; what was there is moved aside, never deleted.
+
+    If the block fails, all of it goes back.
+    """
+    var_dir, moved = Path(settings.VAR_DIR), list[tuple[Path, Path]]()
+    try:
+        for part in _PARTS:
+            for source, target in ((var_dir / part, aside / part), (staged / part, var_dir / part)):
+                if source.exists():
+                    private_folder(target.parent)
+                    source.rename(target)
+                    moved.append((source, target))
+        yield
+    except BaseException:
+        for source, target in reversed(moved):
+            target.rename(source)
+        raise
 
 
 def _manifest(archive: tarfile.TarFile) -> Manifest:
@@ -114,7 +151,8 @@ def _safe(name: str) -> PurePosixPath:
 def _files(var_dir: Path) -> Iterator[tuple[str, Path]]:
     for part in _PARTS:
         root = var_dir / part
-        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+        found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+        for path in [root] if root.is_file() else sorted(found):
             if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
                 yield path.relative_to(var_dir).as_posix(), path
 

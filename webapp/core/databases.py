@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from processes.postgres_server import PostgresNotFoundError, find_tool, tool_environment
 from splitcore.errors import AppError
+from webapp.audit.models import AuditEntry
+from webapp.audit.witness import chain_head
+from workers.contracts import ChainHead
 
 NAMES = {"sqlite": "database.sqlite3", "postgresql": "database.dump"}
+KEPT = "cutlayer_replaced"  # the schema, or the end of the file's name, in which a restore keeps what it replaces
+_LEFT = f"A restore was cut off: the database that it was to replace is still there as {KEPT}."
+_LEFT_REMEDY = "See docs/backup.md, 'A restore that was cut off'; nothing is lost."
 
 
 def engine() -> str:
@@ -21,28 +28,90 @@ def engine() -> str:
     return connection.vendor
 
 
-def database_dump(path: Path) -> None:
-    """One consistent state of a database that may be in use. Raises AppError CL-1923."""
+def database_dump(path: Path) -> ChainHead:
+    """One consistent state of a database that may be in use; returns where its audit chain ends. Raises CL-1923."""
     if engine() == "sqlite":
         with closing(sqlite3.connect(_sqlite_file())) as source, closing(sqlite3.connect(path)) as target:
             source.backup(target)
-    else:
-        _tool("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={path}")
+            last = target.execute(
+                f"SELECT sequence, hash FROM {AuditEntry._meta.db_table} ORDER BY sequence DESC LIMIT 1"  # noqa: S608
+            ).fetchone()
+        return ChainHead(sequence=last[0], head=last[1]) if last else ChainHead()
+    with transaction.atomic(), connection.cursor() as cursor:  # pg_dump sees the very state in which the head is read
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT pg_export_snapshot()")
+        snapshot = f"--snapshot={cursor.fetchone()[0]}"
+        _tool("pg_dump", "--format=custom", "--no-owner", "--no-privileges", snapshot, f"--file={path}")
+        return chain_head()
 
 
-def database_load(path: Path) -> None:
-    """Put a dumped state in the database's place. Raises AppError CL-1923."""
+@contextmanager
+def database_replaced(path: Path) -> Iterator[None]:
+    """Put a dumped state in the database's place; if the block fails, what was there comes back as it was.
+
+    What is replaced is set aside, and dropped when the block has ended well. Raises AppError CL-1921, CL-1923.
+    """
     connections.close_all()
-    if engine() == "sqlite":
-        target = _sqlite_file()
-        for leftover in (target.with_name(f"{target.name}-wal"), target.with_name(f"{target.name}-shm")):
-            leftover.unlink(missing_ok=True)
+    swap = _replaced_file if engine() == "sqlite" else _replaced_schema
+    with swap(path):
+        yield
+    connections.close_all()
+
+
+@contextmanager
+def _replaced_file(path: Path) -> Iterator[None]:
+    target = _sqlite_file()
+    kept = target.with_name(f"{target.name}.{KEPT}")
+    if kept.exists():
+        raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
+    _move(target, kept)
+    try:
         path.replace(target)
-        return
-    with connection.cursor() as cursor:  # also what migrations of a newer version have made
-        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+        yield
+    except BaseException:
+        connections.close_all()
+        for name in _of_sqlite(target):
+            name.unlink(missing_ok=True)
+        _move(kept, target)
+        raise
+    for name in _of_sqlite(kept):
+        name.unlink(missing_ok=True)
+
+
+def _of_sqlite(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move the database with what SQLite keeps beside it."""
+    for old, new in zip(_of_sqlite(source), _of_sqlite(target), strict=True):
+        if old.exists():
+            old.replace(new)
+
+
+@contextmanager
+def _replaced_schema(path: Path) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [KEPT])
+        if cursor.fetchone():
+            raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
+    _statements(f"ALTER SCHEMA public RENAME TO {KEPT}", "CREATE SCHEMA public")
+    try:
+        _tool("pg_restore", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
+        yield
+    except BaseException:
+        connections.close_all()
+        _statements("DROP SCHEMA public CASCADE", f"ALTER SCHEMA {KEPT} RENAME TO public")
+        raise
+    _statements(f"DROP SCHEMA {KEPT} CASCADE")
+
+
+def _statements(*statements: str) -> None:
+    """Run these in one transaction, and close the connection, which may remember what they changed."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
     connections.close_all()
-    _tool("pg_restore", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
 
 
 def database_is_used() -> bool:

@@ -14,10 +14,13 @@ from webapp.settings.redis import run_folder
 
 
 @contextlib.contextmanager
-def only_one(var_dir: Path) -> Iterator[None]:
-    """Hold the folder. Raises CL-1902 where another `serve` has it; the kernel lets go with its holder."""
+def only_one(var_dir: Path, what: str = "serve") -> Iterator[None]:
+    """Hold the folder for a `serve` (or restore), or for a `backup`, which may run beside it.
+
+    Raises CL-1902 or CL-1921 where another one has it; the kernel lets go with its holder.
+    """
     private_folder(var_dir)
-    path = private_folder(run_folder(var_dir)) / "serve.lock"
+    path = private_folder(run_folder(var_dir)) / f"{what}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,6 +28,10 @@ def only_one(var_dir: Path) -> Iterator[None]:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         os.close(descriptor)
         by = f" (process {holder})" if holder.isdigit() else ""
+        if what == "backup":
+            raise AppError(
+                "CL-1921", f"A backup of {var_dir} is being written{by}.", "Try again when it is done."
+            ) from None
         raise AppError("CL-1902", f"A hub is running in {var_dir} already{by}.") from None
     try:
         os.truncate(descriptor, 0)

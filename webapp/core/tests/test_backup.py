@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -17,8 +18,11 @@ from django.conf import settings
 
 from processes.postgres_server import postgres_url
 from splitcore.errors import AppError
+from webapp.core import backups
 from webapp.core.backups import backup_read
+from webapp.core.databases import NAMES, engine
 from webapp.core.folder import only_one
+from workers.contracts import ChainHead
 
 pytestmark = pytest.mark.skipif(
     "CUTLAYER_TEST_DATABASE_URL" in os.environ, reason="processes of their own, on both databases, run once"
@@ -116,6 +120,18 @@ def test_a_hub_comes_back_as_it_was_and_says_so(hub: Hub, tmp_path: Path) -> Non
     assert "CL-1921" in hub.manage("backup", str(file), ok=False)  # it would overwrite the first
 
 
+def test_a_restore_that_fails_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path) -> None:
+    file, bad = tmp_path / "hub.backup", tmp_path / "bad.backup"
+    hub.manage("backup", str(file))
+    rewrite(file, bad, {"database.sqlite3": b"no database", "database.dump": b"no dump"})
+    before = hub.look()
+    assert hub.manage("restore", str(bad), "--replace", ok=False)
+    assert hub.look() == before
+    assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
+    assert not (hub.folder / "replaced-bad").exists()
+    assert "go on" in hub.manage("restore", str(file), "--replace"), "the failed one is in nobody's way"
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Path]:
     """A hub on SQLite, and its backup."""
@@ -161,6 +177,65 @@ def test_a_backup_that_is_not_whole_is_refused_while_it_is_read(
         backup_read(bad, tmp_path / "staged")
     assert raised.value.code == "CL-1922"
     assert not (tmp_path.parent / "outside").exists()
+
+
+def test_a_backup_of_a_newer_version_is_refused(small: tuple[Hub, Path], tmp_path: Path) -> None:
+    newer = tmp_path / "newer.backup"
+    rewrite(small[1], newer, {}, version="999.0.0")
+    with pytest.raises(AppError) as raised:
+        backup_read(newer, tmp_path / "staged")
+    assert (raised.value.code, "999.0.0" in raised.value.message) == ("CL-1922", True)
+
+
+def test_two_backups_at_once_do_not_meet(small: tuple[Hub, Path], tmp_path: Path) -> None:
+    hub, _ = small
+    with only_one(hub.folder, "backup"):
+        assert "CL-1921" in hub.manage("backup", str(tmp_path / "second.backup"), ok=False)
+    hub.manage("backup", str(tmp_path / "second.backup"))
+
+
+def test_a_file_that_goes_while_the_backup_is_written_is_named(tmp_path: Path, settings, monkeypatch) -> None:
+    settings.VAR_DIR = tmp_path / "hub"
+    (tmp_path / "hub" / "media").mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "hub" / "media" / name).write_text(name)
+
+    def dump(path: Path) -> ChainHead:
+        path.write_text("rows")
+        return ChainHead(sequence=7, head="ab" * 32)
+
+    add = backups._add
+
+    def add_late(archive: tarfile.TarFile, name: str, path: Path) -> str:
+        (tmp_path / "hub" / "media" / "b").unlink(missing_ok=True)
+        return add(archive, name, path)
+
+    monkeypatch.setattr(backups, "database_dump", dump)
+    monkeypatch.setattr(backups, "_add", add_late)
+    monkeypatch.setattr(backups, "_files", lambda folder: [(f"media/{n}", folder / "media" / n) for n in ("a", "b")])
+    manifest = backups.backup_write(tmp_path / "out.backup")
+    assert (manifest.missing, manifest.sequence) == (["media/b"], 7)
+    assert backup_read(tmp_path / "out.backup", tmp_path / "staged").files.keys() == {manifest_database(), "media/a"}
+
+
+def manifest_database() -> str:
+    return NAMES[engine()]
+
+
+def rewrite(source: Path, target: Path, contents: dict[str, bytes], **manifest: str) -> None:
+    """A backup with other contents for some files, and hashes to fit."""
+    with tarfile.open(source) as read, tarfile.open(target, "w") as write:
+        files = {m.name: (m, file.read()) for m in read.getmembers() if (file := read.extractfile(m))}
+        found = json.loads(files["manifest.json"][1]) | manifest
+        for name, (member, old) in files.items():
+            content = contents.get(name, old)
+            if name != "manifest.json":
+                found["files"][name] = hashlib.sha256(content).hexdigest()
+                member.size = len(content)
+                write.addfile(member, io.BytesIO(content))
+        last = json.dumps(found).encode()
+        files["manifest.json"][0].size = len(last)
+        write.addfile(files["manifest.json"][0], io.BytesIO(last))
 
 
 def rename(source: Path, target: Path, old: str, new: str) -> None:

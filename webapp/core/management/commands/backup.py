@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 from processes.private_files import close_new_files
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
-from webapp.audit.witness import chain_head
 from webapp.core.backups import backup_write
 from webapp.fleet.hub_key import hub_public_key_pem
 
@@ -29,13 +28,14 @@ class Command(BaseCommand):
         """Write it, and note in the audit log that somebody did."""
         close_new_files()
         audit_record(actor=None, action="hub.backed_up", details={"file": options["file"].name})
-        head = chain_head()
         hub_public_key_pem()  # a key that is born later would not be in the backup, and workers pin it
         try:
-            manifest = backup_write(options["file"].resolve(), sequence=head.sequence, head=head.head)
+            manifest = backup_write(options["file"].resolve())
         except AppError as error:
             raise CommandError(str(error)) from None
         size = options["file"].stat().st_size
         self.stdout.write(
-            f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {head.sequence}."
+            f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {manifest.sequence}."
         )
+        for name in manifest.missing:
+            self.stderr.write(f"{name} was removed while the backup was written, and is not in it.")

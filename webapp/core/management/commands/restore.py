@@ -10,19 +10,19 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from processes.private_files import close_new_files, private_folder
 from splitcore.errors import AppError
-from webapp.audit.witness import chain_head
-from webapp.core.backups import Manifest, backup_read, folder_replace
-from webapp.core.databases import NAMES, database_dump, database_is_used, database_load, engine, others_connected
+from webapp.core.backups import Manifest, backup_read, folder_replaced
+from webapp.core.databases import NAMES, database_dump, database_is_used, database_replaced, engine, others_connected
 from webapp.core.folder import only_one
 from webapp.core.restored import after_restore
 from workers.contracts import ChainHead
 
 
 class Command(BaseCommand):
-    """Checks the whole file before it touches anything, and deletes nothing."""
+    """Checks the whole file before it touches anything; if anything fails later, what was there is put back."""
 
     help = "Restore this hub from a backup. Stop it first."
 
@@ -41,11 +41,11 @@ class Command(BaseCommand):
                 shutil.rmtree(staged, ignore_errors=True)
                 manifest = backup_read(options["file"], private_folder(staged))
                 lost = self._set_aside(aside, replace=options["replace"])
-                self._load(staged, aside)
-                call_command("migrate", interactive=False, verbosity=0)
-                runs = after_restore(manifest, lost)
+                runs = self._replace(staged, aside, manifest, lost)
         except AppError as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(f"The restored database does not work ({error}). All is as it was before.") from None
         finally:
             shutil.rmtree(staged, ignore_errors=True)
         self._tell(manifest, lost, aside, runs)
@@ -60,13 +60,17 @@ class Command(BaseCommand):
             raise AppError("CL-1921", "There is a hub with content here already.")
         if aside.exists():
             raise AppError("CL-1921", f"{aside} exists already.", "Move it away, then try again.")
-        lost = chain_head()
-        database_dump(private_folder(aside) / NAMES[engine()])
-        return lost
+        return database_dump(private_folder(aside) / NAMES[engine()])
 
-    def _load(self, staged: Path, aside: Path) -> None:
-        database_load(staged / NAMES[engine()])
-        folder_replace(staged, aside)
+    def _replace(self, staged: Path, aside: Path, manifest: Manifest, lost: ChainHead | None) -> int:
+        """Put the backup in place, migrated and with an epoch of its own, or leave all as it was."""
+        try:
+            with database_replaced(staged / NAMES[engine()]), folder_replaced(staged, aside):
+                call_command("migrate", interactive=False, verbosity=0)
+                return after_restore(manifest, lost)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)  # a copy of what is in its place again
+            raise
 
     def _tell(self, manifest: Manifest, lost: ChainHead | None, aside: Path, runs: int) -> None:
         self.stdout.write(
@@ -75,6 +79,7 @@ class Command(BaseCommand):
         if lost is not None:
             self.stdout.write(f"Lost: the entries up to {lost.sequence}. What was here before is in {aside}.")
         self.stdout.write(
-            f"{runs} open runs go on once the hub is started. Everybody signs in again. What was revoked after the"
-            " backup (workers, tokens, members, invitations) is valid again: look through it before you start."
+            f"{runs} runs that were under way go on once the hub is started. Everybody signs in again."
+            " What was revoked after the backup (workers, tokens, members, invitations) is valid again:"
+            " look through it before you start."
         )
