@@ -37,7 +37,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1921": ErrorHelp(
         "A backup or a restore would overwrite something",
-        "A file, a hub with content, or a hub that runs is in the place that the backup or the restore was to take.",
+        "A file, a hub with content, a hub that runs or another backup or restore is in its place.",
         "Stop the hub. `restore --replace` moves a hub with content aside; nothing is deleted.",
     ),
     "CL-1922": ErrorHelp(

@@ -95,8 +95,14 @@ def backup_read(path: Path, folder: Path) -> Manifest:
                 source = archive.extractfile(members[name])
                 if source is None or _unpack(source, folder / _safe(name)) != digest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
-    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
+            _check_fits(path, manifest)
+    except (tarfile.TarError, OSError, ValueError, LookupError, TypeError) as error:
         raise AppError("CL-1922", f"{path.name} cannot be read as a backup ({type(error).__name__}).") from None
+    return manifest
+
+
+def _check_fits(path: Path, manifest: Manifest) -> None:
+    """A database of a newer version, or of another kind, is of no use here."""
     if _numbers(manifest.version) > _numbers(settings.CUTLAYER_VERSION):
         raise AppError(
             "CL-1922",
@@ -105,7 +111,6 @@ def backup_read(path: Path, folder: Path) -> Manifest:
         )
     if manifest.engine != engine():
         raise AppError("CL-1922", f"{path.name} is of a hub on {manifest.engine}, this one is on {engine()}.")
-    return manifest
 
 
 def _numbers(version: str) -> list[int]:

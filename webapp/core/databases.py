@@ -41,7 +41,8 @@ def database_dump(path: Path) -> ChainHead:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT pg_export_snapshot()")
         snapshot = f"--snapshot={cursor.fetchone()[0]}"
-        _tool("pg_dump", "--format=custom", "--no-owner", "--no-privileges", snapshot, f"--file={path}")
+        options = ("--format=custom", "--no-owner", "--no-privileges", f"--exclude-schema={KEPT}")
+        _tool("pg_dump", *options, snapshot, f"--file={path}")
         return chain_head()
 
 
@@ -51,6 +52,7 @@ def database_replaced(path: Path) -> Iterator[None]:
 
     What is replaced is set aside, and dropped when the block has ended well. Raises AppError CL-1921, CL-1923.
     """
+    check_no_restore_was_cut_off()
     connections.close_all()
     swap = _replaced_file if engine() == "sqlite" else _replaced_schema
     with swap(path):
@@ -58,12 +60,21 @@ def database_replaced(path: Path) -> Iterator[None]:
     connections.close_all()
 
 
+def check_no_restore_was_cut_off() -> None:
+    """A hub does not start on a database that is half restored. Raises AppError CL-1921."""
+    if engine() == "sqlite":
+        left = _kept_file().exists()
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [KEPT])
+            left = cursor.fetchone() is not None
+    if left:
+        raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
+
+
 @contextmanager
 def _replaced_file(path: Path) -> Iterator[None]:
-    target = _sqlite_file()
-    kept = target.with_name(f"{target.name}.{KEPT}")
-    if kept.exists():
-        raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
+    target, kept = _sqlite_file(), _kept_file()
     _move(target, kept)
     try:
         path.replace(target)
@@ -91,10 +102,6 @@ def _move(source: Path, target: Path) -> None:
 
 @contextmanager
 def _replaced_schema(path: Path) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [KEPT])
-        if cursor.fetchone():
-            raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
     _statements(f"ALTER SCHEMA public RENAME TO {KEPT}", "CREATE SCHEMA public")
     try:
         _tool("pg_restore", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
@@ -138,6 +145,10 @@ def _has_rows() -> bool:
 
 def _sqlite_file() -> Path:
     return Path(str(connection.settings_dict["NAME"]))
+
+
+def _kept_file() -> Path:
+    return _sqlite_file().with_name(f"{_sqlite_file().name}.{KEPT}")
 
 
 def _tool(name: str, *arguments: str) -> None:

@@ -73,14 +73,15 @@ class Hub:
         return json.loads(self.manage("shell", "--no-imports", "-c", LOOK).strip().splitlines()[-1])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
-    """A hub with the demo's organisations and a file of media, not running."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with the demo's organisations and a file of media, not running; the second test gets a restored one."""
+    folder = tmp_path_factory.mktemp("backup") / "hub"
     if request.param == "sqlite":
-        yield filled(Hub(tmp_path / "hub"))
+        yield filled(Hub(folder))
         return
     with postgres_url() as url:
-        yield filled(Hub(tmp_path / "hub", url))
+        yield filled(Hub(folder, url))
 
 
 def filled(hub: Hub) -> Hub:
@@ -121,7 +122,7 @@ def test_a_hub_comes_back_as_it_was_and_says_so(hub: Hub, tmp_path: Path) -> Non
 
 
 def test_a_restore_that_fails_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path) -> None:
-    file, bad = tmp_path / "hub.backup", tmp_path / "bad.backup"
+    file, bad = tmp_path / "later.backup", tmp_path / "bad.backup"
     hub.manage("backup", str(file))
     rewrite(file, bad, {"database.sqlite3": b"no database", "database.dump": b"no dump"})
     before = hub.look()
@@ -187,10 +188,23 @@ def test_a_backup_of_a_newer_version_is_refused(small: tuple[Hub, Path], tmp_pat
     assert (raised.value.code, "999.0.0" in raised.value.message) == ("CL-1922", True)
 
 
-def test_two_backups_at_once_do_not_meet(small: tuple[Hub, Path], tmp_path: Path) -> None:
-    hub, _ = small
+def test_a_hub_does_not_start_on_a_half_restored_database(small: tuple[Hub, Path]) -> None:
+    hub, file = small
+    left = hub.folder / "hub.sqlite3.cutlayer_replaced"
+    left.write_bytes(b"the old rows")
+    try:
+        for command in (["serve"], ["restore", str(file), "--replace"]):
+            assert "A restore that was cut off" in hub.manage(*command, ok=False)
+        assert left.read_bytes() == b"the old rows"
+    finally:
+        left.unlink()
+
+
+def test_two_backups_at_once_do_not_meet_nor_does_one_meet_a_restore(small: tuple[Hub, Path], tmp_path: Path) -> None:
+    hub, file = small
     with only_one(hub.folder, "backup"):
         assert "CL-1921" in hub.manage("backup", str(tmp_path / "second.backup"), ok=False)
+        assert "CL-1921" in hub.manage("restore", str(file), "--replace", ok=False)
     hub.manage("backup", str(tmp_path / "second.backup"))
 
 
@@ -247,5 +261,4 @@ def rename(source: Path, target: Path, old: str, new: str) -> None:
             if member.name == "manifest.json":
                 content = content.replace(old.encode(), new.encode())
             member.name, member.size = (new if member.name == old else member.name), len(content)
-
             write.addfile(member, io.BytesIO(content))

@@ -33,6 +33,8 @@ class Command(BaseCommand):
             manifest = backup_write(options["file"].resolve())
         except AppError as error:
             raise CommandError(str(error)) from None
+        except OSError as error:  # a full disk, or a folder that is not there
+            raise CommandError(f"The backup was not written: {error}") from None
         size = options["file"].stat().st_size
         self.stdout.write(
             f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {manifest.sequence}."

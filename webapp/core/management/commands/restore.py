@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,15 @@ from django.db import DatabaseError
 from processes.private_files import close_new_files, private_folder
 from splitcore.errors import AppError
 from webapp.core.backups import Manifest, backup_read, folder_replaced
-from webapp.core.databases import NAMES, database_dump, database_is_used, database_replaced, engine, others_connected
+from webapp.core.databases import (
+    NAMES,
+    check_no_restore_was_cut_off,
+    database_dump,
+    database_is_used,
+    database_replaced,
+    engine,
+    others_connected,
+)
 from webapp.core.folder import only_one
 from webapp.core.restored import after_restore
 from workers.contracts import ChainHead
@@ -36,14 +47,17 @@ class Command(BaseCommand):
         close_new_files()
         var_dir = private_folder(Path(settings.VAR_DIR))
         staged, aside = var_dir / ".restore", var_dir / f"replaced-{options['file'].stem}"
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, it still puts back what was there
         try:
-            with only_one(var_dir):
+            with only_one(var_dir), only_one(var_dir, "backup"):  # a backup now would be of a half-made hub
                 shutil.rmtree(staged, ignore_errors=True)
                 manifest = backup_read(options["file"], private_folder(staged))
                 lost = self._set_aside(aside, replace=options["replace"])
                 runs = self._replace(staged, aside, manifest, lost)
         except AppError as error:
             raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{error}. All is as it was before.") from None
         except DatabaseError as error:
             raise CommandError(f"The restored database does not work ({error}). All is as it was before.") from None
         finally:
@@ -52,6 +66,7 @@ class Command(BaseCommand):
 
     def _set_aside(self, aside: Path, *, replace: bool) -> ChainHead | None:
         """Keep what is there, if anything is; returns where its audit chain ended. Raises AppError CL-1921."""
+        check_no_restore_was_cut_off()
         if others_connected():
             raise AppError("CL-1921", "Other processes use the hub's database.")
         if not database_is_used():
@@ -60,7 +75,11 @@ class Command(BaseCommand):
             raise AppError("CL-1921", "There is a hub with content here already.")
         if aside.exists():
             raise AppError("CL-1921", f"{aside} exists already.", "Move it away, then try again.")
-        return database_dump(private_folder(aside) / NAMES[engine()])
+        try:
+            return database_dump(private_folder(aside) / NAMES[engine()])
+        except BaseException:
+            _drop_dump(aside)
+            raise
 
     def _replace(self, staged: Path, aside: Path, manifest: Manifest, lost: ChainHead | None) -> int:
         """Put the backup in place, migrated and with an epoch of its own, or leave all as it was."""
@@ -69,7 +88,7 @@ class Command(BaseCommand):
                 call_command("migrate", interactive=False, verbosity=0)
                 return after_restore(manifest, lost)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)  # a copy of what is in its place again
+            _drop_dump(aside)
             raise
 
     def _tell(self, manifest: Manifest, lost: ChainHead | None, aside: Path, runs: int) -> None:
@@ -83,3 +102,10 @@ class Command(BaseCommand):
             " What was revoked after the backup (workers, tokens, members, invitations) is valid again:"
             " look through it before you start."
         )
+
+
+def _drop_dump(aside: Path) -> None:
+    """Drop the copy of a database that is in its place again; the folder stays if anything else is in it."""
+    (aside / NAMES[engine()]).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        aside.rmdir()

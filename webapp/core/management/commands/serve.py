@@ -24,6 +24,7 @@ from processes.private_files import close_new_files
 from processes.redis_server import RedisNotFoundError, RedisNotStartedError, RedisServer
 from processes.supervisor import NeverStaysError, Supervisor
 from splitcore.errors import AppError
+from webapp.core.databases import check_no_restore_was_cut_off
 from webapp.core.folder import only_one, prepare
 from webapp.listening import add_address, address_check
 from webapp.settings.redis import run_folder
@@ -52,6 +53,7 @@ class Command(BaseCommand):
         with ExitStack() as held:
             try:
                 held.enter_context(only_one(var_dir))
+                check_no_restore_was_cut_off()
                 address_check(host, port)
             except AppError as error:
                 raise CommandError(str(error)) from None
