@@ -22,9 +22,9 @@ from webapp.adapters.services import (
     adapter_join,
     adapter_package,
     adapter_verified,
-    segment_store,
 )
 from webapp.adapters.services.packaging import CHECK_DEADLINE, package_entries
+from webapp.adapters.tests.factories import finished, upload
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
@@ -34,10 +34,9 @@ from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric
-from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport
+from workers.contracts import Check, EvaluationResult, VerifyReport
 
 pytestmark = pytest.mark.django_db
-CUTS = {"head": range(0, 2), "body": range(2, 4), "tail": range(4, 6)}
 
 
 @pytest.fixture(autouse=True)
@@ -48,28 +47,6 @@ def _hub_watched():
 @pytest.fixture(autouse=True)
 def _media(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "media"
-
-
-def _upload(w, place, name, body=None, *, sha256=None, attempt=1):
-    party = w.part(place).party
-    body = make.segment_bytes(w, name, party, CUTS[name]) if body is None else body
-    upload = SegmentUpload(
-        participant_id=w.part(place).id, attempt=attempt, sha256=sha256 or hashlib.sha256(body).hexdigest()
-    )
-    return segment_store(worker=w.workers[place], run_id=w.run.id, name=name, upload=upload, stream=[body])
-
-
-def _finished():
-    w = make.started()
-    w.fresh()
-    for place, names in ((0, ("head", "tail")), (1, ("head", "tail")), (2, ("body",))):
-        for name in names:
-            _upload(w, place, name)
-    for place in range(3):
-        make.exit_part(w, place, "done")
-    assert w.fresh().state == RunState.FINISHING
-    adapter_join(w.run.id)
-    return w, w.run.adapters.get()
 
 
 def _report(w, place, adapter, *, status="ok", evaluation=True):
@@ -85,7 +62,7 @@ def _report(w, place, adapter, *, status="ok", evaluation=True):
 
 
 def _ready():
-    w, adapter = _finished()
+    w, adapter = finished()
     for place in (0, 1):
         _report(w, place, adapter)
     adapter_package(w.run.id)
@@ -94,7 +71,7 @@ def _ready():
 
 
 def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered():
-    w, adapter = _finished()
+    w, adapter = finished()
     assert adapter.state == AdapterState.JOINED
     (job,) = assignments_for(w.workers[0])
     assert (job.kind, job.adapter_id, job.adapter_sha256) == ("evaluate", adapter.id, adapter.sha256)
@@ -118,7 +95,7 @@ def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered(
 
 
 def test_a_failed_load_check_fails_the_run_and_closes_the_download():
-    w, adapter = _finished()
+    w, adapter = finished()
     _report(w, 0, adapter, status="failed")
     adapter.refresh_from_db()
     assert (adapter.state, w.fresh().state, w.run.failure["code"]) == (AdapterState.FAILED, RunState.FAILED, "CL-1703")
@@ -126,7 +103,7 @@ def test_a_failed_load_check_fails_the_run_and_closes_the_download():
 
 
 def test_an_evaluation_that_is_not_finite_fails_the_run_at_once():
-    w, adapter = _finished()
+    w, adapter = finished()
     result = EvaluationResult(
         base_loss=4.0, base_exact_match=0.0, loss=float("nan"), exact_match=0.0, rows=10, tokens=100
     )
@@ -145,7 +122,7 @@ def test_an_evaluation_that_is_not_finite_fails_the_run_at_once():
 
 
 def test_figures_of_an_evaluation_are_rounded_and_no_party_measures_anothers_adapter():
-    w, adapter = _finished()
+    w, adapter = finished()
     exact = EvaluationResult(
         base_loss=4.123456789, base_exact_match=1 / 3, loss=2.987654321, exact_match=2 / 3, rows=9, tokens=9
     )
@@ -219,7 +196,7 @@ def test_the_download_is_an_attachment_that_no_browser_interprets(client):
 
 
 def test_a_worker_that_is_gone_for_good_is_not_waited_for():
-    w, adapter = _finished()
+    w, adapter = finished()
     _report(w, 0, adapter)
     part = w.part(1)
     Participant.objects.filter(pk=part.pk).update(last_beat_at=timezone.now() - timedelta(minutes=5))
@@ -233,7 +210,7 @@ def test_a_worker_that_is_gone_for_good_is_not_waited_for():
 
 
 def test_a_run_whose_evaluations_never_come_ends_with_a_note():
-    w, adapter = _finished()
+    w, adapter = finished()
     _report(w, 0, adapter)
     Run.objects.filter(pk=w.run.pk).update(state_since=timezone.now() - CHECK_DEADLINE - timedelta(seconds=1))
     adapter_package(w.run.id)
@@ -253,7 +230,7 @@ def test_a_join_that_never_succeeds_fails_the_run_at_the_deadline():
 def test_a_missing_segment_fails_the_run_with_its_name():
     w = make.started()
     for name in ("head", "tail"):
-        _upload(w, 0, name)
+        upload(w, 0, name)
     for place in range(3):
         make.exit_part(w, place, "done")
     adapter_join(w.run.id)
@@ -274,7 +251,7 @@ def test_a_missing_segment_fails_the_run_with_its_name():
 def test_a_file_that_is_not_a_segment_is_refused(body):
     w = make.started()
     with pytest.raises(AppError) as caught:
-        _upload(w, 0, "head", body)
+        upload(w, 0, "head", body)
     assert caught.value.code == "CL-1702"
     assert not w.run.segments.exists()
 
@@ -282,7 +259,7 @@ def test_a_file_that_is_not_a_segment_is_refused(body):
 def test_a_segment_with_another_hash_than_announced_is_refused():
     w = make.started()
     with pytest.raises(AppError) as caught:
-        _upload(w, 0, "head", sha256="0" * 64)
+        upload(w, 0, "head", sha256="0" * 64)
     assert caught.value.code == "CL-1702"
 
 
@@ -290,10 +267,10 @@ def test_a_segment_of_an_older_attempt_or_anothers_name_is_refused():
     w = make.started()
     make.claim(w, 0)
     with pytest.raises(AppError) as caught:
-        _upload(w, 0, "head")
+        upload(w, 0, "head")
     assert caught.value.code == "CL-1503"
     with pytest.raises(AppError) as caught:
-        _upload(w, 0, "body", attempt=2)
+        upload(w, 0, "body", attempt=2)
     assert caught.value.code == "CL-1702"
 
 
@@ -301,15 +278,15 @@ def test_the_upload_is_cut_off_at_the_limit(settings):
     settings.ARTEFACT_MAX_BYTES = 100
     w = make.started()
     with pytest.raises(AppError) as caught:
-        _upload(w, 0, "head")
+        upload(w, 0, "head")
     assert caught.value.code == "CL-1801"
     assert [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()] == []
 
 
 def test_the_same_segment_again_changes_nothing():
     w = make.started()
-    first = _upload(w, 0, "head")
-    assert _upload(w, 0, "head").pk == first.pk
+    first = upload(w, 0, "head")
+    assert upload(w, 0, "head").pk == first.pk
 
 
 def test_the_archive_holds_each_step_once_also_after_a_recovery():

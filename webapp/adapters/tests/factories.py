@@ -1,0 +1,39 @@
+"""A run whose segments are uploaded and joined."""
+
+from __future__ import annotations
+
+import hashlib
+
+from webapp.adapters.models import Adapter, Segment
+from webapp.adapters.services import adapter_join, segment_store
+from webapp.runs.models import RunState
+from webapp.runs.tests import factories as make
+from workers.contracts import SegmentUpload
+
+CUTS = {"head": range(0, 2), "body": range(2, 4), "tail": range(4, 6)}
+
+
+def upload(
+    w: make.World, place: int, name: str, body: bytes | None = None, *, sha256: str | None = None, attempt: int = 1
+) -> Segment:
+    """Store the segment of one part, or these bytes in its place."""
+    party = w.part(place).party
+    body = make.segment_bytes(w, name, party, CUTS[name]) if body is None else body
+    told = SegmentUpload(
+        participant_id=w.part(place).id, attempt=attempt, sha256=sha256 or hashlib.sha256(body).hexdigest()
+    )
+    return segment_store(worker=w.workers[place], run_id=w.run.id, name=name, upload=told, stream=[body])
+
+
+def finished() -> tuple[make.World, Adapter]:
+    """A run whose parts are done; the joined adapter waits for its checks."""
+    w = make.started()
+    w.fresh()
+    for place, names in ((0, ("head", "tail")), (1, ("head", "tail")), (2, ("body",))):
+        for name in names:
+            upload(w, place, name)
+    for place in range(3):
+        make.exit_part(w, place, "done")
+    assert w.fresh().state == RunState.FINISHING
+    adapter_join(w.run.id)
+    return w, w.run.adapters.get()
