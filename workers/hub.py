@@ -26,6 +26,9 @@ from workers import contracts
 from workers.assigned import assignments_read
 from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
 from workers.ledger.book import Book
+from workers.ledger.budget import CODE as OVER_BUDGET
+from workers.ledger.budget import RequestBudget
+from workers.ledger.requests import Take
 from workers.network import ANSWER_BYTES, ask_bounded, http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
 from workers.versions import REFUSED_FORMS, message_json, no_shared_version, told_version, worker_mismatch
@@ -82,9 +85,9 @@ class Signer:
 class HubClient:
     """What a worker says to its hub over HTTPS. Thread-safe."""
 
-    def __init__(self, hub_url: str, signer: Signer, book: Book | None = None) -> None:
+    def __init__(self, hub_url: str, signer: Signer, book: Book | None = None, take: Take | None = None) -> None:
         self.hub_url, self.signer = hub_url.rstrip("/"), signer
-        self._http = http_client(self.hub_url, book)
+        self._http = http_client(self.hub_url, book, take)
         self._prefix = urlsplit(self.hub_url).path  # a hub may live below a path
         self.hub_protocol: int | None = None  # the newest that the hub reads; None before its first answer
         self._lock = threading.Lock()
@@ -93,7 +96,8 @@ class HubClient:
     def of(cls, home: WorkerHome, config: WorkerConfig | None = None) -> HubClient:
         """The client of an enrolled worker."""
         config = config or WorkerConfig.load(home)
-        return cls(config.hub_url, Signer(load_identity(home.keys), config.worker_id), Book(home.ledger_file))
+        signer, book = Signer(load_identity(home.keys), config.worker_id), Book(home.ledger_file)
+        return cls(config.hub_url, signer, book, RequestBudget(home, book).take)
 
     def close(self) -> None:
         """Drop the connections."""
@@ -209,6 +213,8 @@ class HubClient:
         except httpx.HTTPError as error:
             raise HubError(network_error(error, self.hub_url)) from None
         except AppError as error:
+            if error.code == OVER_BUDGET:
+                raise  # not the hub's: nothing was sent
             raise HubError(error) from None  # too large an answer: what was to be said is kept, as with none
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import httpx
 
 from splitcore.errors import AppError
 from workers.ledger.book import Book
-from workers.ledger.requests import hooks
+from workers.ledger.requests import Take, hooks
 from workers.settings import WorkerEnvironment
 
 ANSWER_BYTES = 1 << 20  # the hub's answers are small but for the list of assignments
@@ -35,10 +35,13 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def http_client(base_url: str, book: Book | None = None) -> httpx.Client:
-    """A client for the hub, whose requests are counted in `book`. It reads the proxies and follows no redirect."""
+def http_client(base_url: str, book: Book | None = None, take: Take | None = None) -> httpx.Client:
+    """A client for the hub, whose requests are counted in `book`. It reads the proxies and follows no redirect.
+
+    `take` is asked before each request whether its run's budget allows it.
+    """
     return httpx.Client(
-        base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False, event_hooks=hooks(book)
+        base_url=base_url, verify=tls_context(), timeout=TIMEOUT, follow_redirects=False, event_hooks=hooks(book, take)
     )
 
 

@@ -12,4 +12,7 @@ class Egress(Protocol):
         """A message of so many bytes is about to be queued. Raises AppError where the site does not allow it."""
 
     def leaves(self, label: str, frame: bytes, header_bytes: int) -> None:
-        """A frame goes to the transport: `label` says what it is, `header_bytes` are prefix and header."""
+        """A frame goes to the transport: `label` says what it is, `header_bytes` are prefix and header.
+
+        Raises AppError where the site does not allow a frame that was sent before to go once more.
+        """

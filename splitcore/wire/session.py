@@ -230,7 +230,11 @@ class Session(Closing):
             return None
         frame, label = picked
         if self._egress is not None:
-            self._egress.leaves(label, frame, frames.PREFIX.size + frames.header_size(frame))
+            try:
+                self._egress.leaves(label, frame, frames.PREFIX.size + frames.header_size(frame))
+            except AppError as error:  # what is sent again counts as often as it leaves
+                self.fail(error, tell=error.code)
+                return self.next_frame(generation, wait=wait)
         return frame
 
     def _next_picked(self, generation: int, wait: bool) -> tuple[bytes, str] | None:

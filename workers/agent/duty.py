@@ -123,6 +123,14 @@ class Duty:
                 if folder.condemned() is None:
                     folder.write_desired(desired)
 
+    def over_budget(self, participant_id: str, attempt: int, error: AppError) -> None:
+        """No more may leave of a participant's run: what runs of it here ends, and says why."""
+        for row in self._spool.jobs(state="running"):
+            if (row.participant_id, row.attempt, row.kind) == (participant_id, attempt, "train"):
+                folder = JobFolder.of(self._home, row.run_id, row.job_id)
+                if folder.condemned() is None:
+                    folder.condemn(error_info(error))
+
     def _apply(self, assignment: Assignment) -> None:
         if assignment.kind == "review":
             self._judge(assignment)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from splitcore.errors import CATALOGUE
+from splitcore.errors import CATALOGUE, AppError
 from workers import contracts
 from workers.agent.faults import Faults, Pauses, Search
 from workers.agent.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAttemptError
 from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
 from workers.hub import HubClient, HubError
+from workers.jobs.errors import error_info
 
 log = logging.getLogger(__name__)
 BODY_BYTES = 700_000  # a batch stays below the hub's limit for one message
@@ -39,6 +40,9 @@ class Sender:
     What the hub refuses is replaced or marked; so is, after ten times, what it fails at itself while it takes other
     things. An outage (no answer, or a proxy's 502 to 504) never counts. An exit is never given up. What the hub does
     not take of one participant rests for a while of its own; the others' records and messages go on.
+
+    What goes beyond the site's budget for a run is not sent: records stay here, files are given up, the job is told by
+    `over_budget`, and its exit, which always goes, goes as a failure.
     """
 
     def __init__(
@@ -47,15 +51,18 @@ class Sender:
         hub: HubClient,
         on_desired: Callable[[str, int, Desired], None],
         *,
+        over_budget: Callable[[str, int, AppError], None] = lambda participant_id, attempt, error: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool, self._hub, self._on_desired = spool, hub, on_desired
+        self._over_budget = over_budget
+        self._over: dict[str, AppError] = {}  # participant → why no more of it leaves
         self.faults, self._pauses, self._search = Faults(), Pauses(clock), Search()
 
     def send_all(self) -> None:
         """Send what is there, past what the hub does not take. Raises HubError where the hub takes nothing."""
         self._send_all_records()
-        waiting = {pending.participant_id for pending in self._spool.pending(limit=1)}
+        waiting = {pending.participant_id for pending in self._spool.pending(limit=1)} - self._over.keys()
         for item in self._spool.outbox():
             pause = ("messages", item.participant_id)
             if self._pauses.rests(pause) or (item.kind != "ready" and item.participant_id in waiting):
@@ -98,6 +105,11 @@ class Sender:
         except HubError as error:
             self._records_failed(pending, batch, error)
             return True
+        except AppError as error:
+            self._withhold(pending, error)
+            self._pauses.begin(("records", pending.participant_id))
+            return False
+        self._over.pop(pending.participant_id, None)
         if reply.stored_through < pending.stored_through:
             self._go_back(pending, reply.stored_through)
             return True
@@ -107,6 +119,14 @@ class Sender:
         self._on_desired(pending.participant_id, pending.attempt, reply.desired)
         more = len(records) < len(pending.records) or len(pending.records) == BATCH
         return more and reply.stored_through >= records[-1].seq
+
+    def _withhold(self, of: Pending | OutboxItem, error: AppError) -> None:
+        """Nothing was sent: the site's budget for the run is spent, or its policy cannot be read."""
+        if of.participant_id not in self._over:
+            log.error("of %s no more leaves: %s", of.participant_id, error)
+        self._over[of.participant_id] = error
+        if error.details:  # a policy that cannot be read now may be read soon: what runs goes on
+            self._over_budget(of.participant_id, of.attempt, error)
 
     def _go_back(self, pending: Pending, through: int) -> None:
         """The hub has lost records that it had: it was restored from a backup. What it says is the truth."""
@@ -157,6 +177,11 @@ class Sender:
             self._deliver(item)
         except HubError as error:
             return self._message_failed(item, error)
+        except AppError as error:
+            self._withhold(item, error)
+            if not error.details:
+                return False
+            self._give_up(item, error.code, told=False)
         except OSError as error:
             log.warning("%s of %s cannot be read: %s", item.kind, item.participant_id, type(error).__name__)
             self._give_up(item, "CL-1701")
@@ -199,7 +224,11 @@ class Sender:
             place = f"segments/{file.stem}" if item.kind == "segment" else f"tokenizer/{file.name}"
             self._hub.upload(f"{path}/{place}", contracts.SegmentUpload.model_validate_json(item.body), file)
             return
-        self._hub.post(f"{path}/{item.kind}", BODIES[item.kind].model_validate_json(item.body))
+        body = BODIES[item.kind].model_validate_json(item.body)
+        if isinstance(body, contracts.Exit) and body.outcome == "done" and item.participant_id in self._over:
+            cause = error_info(self._over[item.participant_id])  # not all of it has left
+            body = body.model_copy(update={"outcome": "failed", "error": cause})
+        self._hub.post(f"{path}/{item.kind}", body)
 
 
 def _bare_exit(item: OutboxItem) -> contracts.Exit:

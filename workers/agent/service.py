@@ -61,7 +61,7 @@ class Agent:
         self._hub = HubClient.of(home, config)
         self._children = Children(home, config)
         self._duty = Duty(home, config, self._spool, self._hub, self._children.ring)
-        self._sender = Sender(self._spool, self._hub, self._duty.desire)
+        self._sender = Sender(self._spool, self._hub, self._duty.desire, over_budget=self._duty.over_budget)
         self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
         self._witness = Witness(home.root)

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS leaves (
 CREATE TABLE IF NOT EXISTS writers (
     job_id TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, pid INTEGER NOT NULL,
     told_at TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job_id, attempt)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reserved (run_id TEXT PRIMARY KEY, nbytes INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -64,6 +65,14 @@ class Writer:
     pid: int
     told_at: str
     ended: bool
+
+
+class BudgetError(Exception):
+    """So many bytes more would go beyond the budget of their run."""
+
+    def __init__(self, budget: int, spent: int, nbytes: int) -> None:
+        super().__init__(f"{spent} + {nbytes} > {budget}")
+        self.budget, self.spent, self.nbytes = budget, spent, nbytes
 
 
 class Book:
@@ -113,6 +122,28 @@ class Book:
     def bytes_of(self, run_id: str) -> int:
         """Bytes that have left in a run, to all receivers."""
         return int(self._read("SELECT coalesce(sum(nbytes), 0) AS total FROM leaves WHERE run_id = ?", run_id)[0][0])
+
+    def reserve(self, run_id: str, nbytes: int, budget: int | None, *, more: int = 0) -> int:
+        """Take bytes of a run's budget before they leave; returns how many were taken, up to `more` beyond `nbytes`.
+
+        Every process of the worker takes from the same figure. What was taken stays taken, whatever becomes of the
+        message or of the process. `budget` None: taken in any case. Raises BudgetError.
+        """
+        with self._write() as connection:
+            query = "SELECT max(coalesce((SELECT nbytes FROM reserved WHERE run_id = ?), 0), coalesce(sum(nbytes), 0))"
+            [spent] = connection.execute(f"{query} FROM leaves WHERE run_id = ?", (run_id, run_id)).fetchone()
+            taken = nbytes
+            if budget is not None:
+                if spent + nbytes > budget:
+                    raise BudgetError(budget, spent, nbytes)
+                taken += min(more, budget - spent - nbytes)
+            connection.execute("INSERT OR REPLACE INTO reserved VALUES (?, ?)", (run_id, spent + taken))
+        return taken
+
+    def give_back(self, run_id: str, nbytes: int) -> None:
+        """Bytes that a process took and knows that it has not used."""
+        with self._write() as connection:
+            connection.execute("UPDATE reserved SET nbytes = nbytes - ? WHERE run_id = ?", (nbytes, run_id))
 
     # ---- inside
 

@@ -1,24 +1,79 @@
-"""The site's budget for what may leave in a run: one sentence for tensors on their way and files at the end."""
+"""The site's budget for what may leave in a run: one figure in the ledger's book for frames, records and files.
+
+Whoever sends takes the bytes from it first, so that several halves at once and a killed one never spend them twice.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+
 from splitcore.errors import AppError
-from workers.ledger.book import Book
+from workers.ledger.book import Book, BudgetError
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 
+CODE = "CL-1429"
+# Small, bounded and needed to end a run well: taken from the budget, but never refused.
+ALWAYS = frozenset({"claim", "verdict", "ready", "exit"})
+
+
+def budget_of(home: WorkerHome) -> int | None:
+    """Bytes that may leave in a run; None: any number. Raises AppError where the policy cannot be read."""
+    return SitePolicy.load(home.policy_file).egress_bytes_per_run
+
+
+class RequestBudget:
+    """Takes the bytes of a request to the hub from its run's budget before it is sent."""
+
+    def __init__(self, home: WorkerHome, book: Book) -> None:
+        self._home, self._book = home, book
+
+    def take(self, run_id: str, kind: str, nbytes: int) -> None:
+        """Raises AppError CL-1429 where the budget does not allow the request."""
+        if not run_id:
+            return
+        if kind in ALWAYS:
+            self._take_anyway(run_id, nbytes)
+        else:
+            try:
+                budget = budget_of(self._home)
+            except AppError as error:
+                raise AppError(CODE, "policy.yaml cannot be read, so nothing leaves that it may forbid.") from error
+            if budget is not None:
+                take(self._book, run_id, nbytes, budget)
+
+    def _take_anyway(self, run_id: str, nbytes: int) -> None:
+        try:
+            if budget_of(self._home) is not None:
+                take(self._book, run_id, nbytes, None)
+        except AppError:  # neither a broken policy nor a full disk keeps a run from ending
+            return
+
+
+def take(book: Book, run_id: str, nbytes: int, budget: int | None, *, more: int = 0) -> int:
+    """See `Book.reserve`. Raises AppError CL-1429; where the book cannot be written nothing leaves."""
+    try:
+        return book.reserve(run_id, nbytes, budget, more=more)
+    except BudgetError as error:
+        raise beyond(error.budget, error.spent, error.nbytes) from None
+    except (OSError, sqlite3.Error) as error:
+        raise AppError(
+            "CL-1820", f"The ledger cannot be written ({type(error).__name__}), so nothing leaves."
+        ) from None
+
 
 def check_budget(home: WorkerHome, run_id: str, nbytes: int) -> None:
-    """Whether so many bytes more may leave in a run. Raises AppError CL-1429."""
-    budget = SitePolicy.load(home.policy_file).egress_bytes_per_run
-    if budget is not None and (spent := Book(home.ledger_file).bytes_of(run_id)) + nbytes > budget:
-        raise beyond(budget, spent, nbytes)
+    """Whether so many bytes more could leave in a run now; nothing is taken. Raises AppError CL-1429."""
+    budget = budget_of(home)
+    if budget is not None:
+        book = Book(home.ledger_file)
+        book.give_back(run_id, take(book, run_id, nbytes, budget))
 
 
 def beyond(budget: int, spent: int, nbytes: int) -> AppError:
     """The refusal of a message that would go beyond the budget."""
     return AppError(
-        "CL-1429",
+        CODE,
         f"This site lets {budget:,} bytes leave in a run; {spent:,} have left, and the next message has {nbytes:,}.",
         details={"budget": budget, "spent": spent, "message": nbytes},
     )

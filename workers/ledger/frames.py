@@ -16,10 +16,11 @@ from typing import Self
 
 from splitcore.wire.session import AGAIN, CONTROL
 from workers.ledger.book import Book, Line, Writer, chained, now_text
-from workers.ledger.budget import beyond
+from workers.ledger.budget import take
 
 log = logging.getLogger(__name__)
 TELL_SECONDS = 1.0
+SHARE = 100  # a half takes a hundredth of the budget at a time
 SAMPLED_EVERY = 64  # frames of a kind from one whose content is hashed to the next
 
 
@@ -34,9 +35,9 @@ class FrameLedger:
         self._budget, self._every = budget, 1 if full else SAMPLED_EVERY
         self._lines: dict[tuple[str, str], _Tally] = {}
         self._lock, self._ending = Lock(), Event()
-        self._elsewhere = book.bytes_of(run_id)  # what the book has, without what this process has yet to write
-        self._written = 0  # of this process's bytes, in the book already
-        self._promised = self._extra = 0  # bytes of messages that were let through, and of frames beside them
+        self._taken = (
+            0  # of the run's budget, not used yet; below zero: frames beside the messages that are to be taken
+        )
         self._thread = Thread(target=self._tell_now_and_then, name="ledger", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,19 +59,37 @@ class FrameLedger:
     def admit(self, nbytes: int) -> None:
         """A message of so many bytes is about to be queued. Raises AppError CL-1429 beyond the budget."""
         with self._lock:
-            spent = self._elsewhere + self._promised + self._extra
-            if self._budget is not None and spent + nbytes > self._budget:
-                raise beyond(self._budget, spent, nbytes)
-            self._promised += nbytes
+            self._take(nbytes)
 
     def leaves(self, receiver: str, label: str, frame: bytes, header_bytes: int) -> None:
-        """A frame goes to the transport."""
+        """A frame goes to the transport. Raises AppError CL-1429 for one sent again that goes beyond the budget."""
         with self._lock:
-            self._extra += len(frame) if label in (CONTROL, AGAIN) else 0
+            if label == AGAIN:
+                self._take(len(frame))
+            elif label == CONTROL and self._budget is not None:
+                self._taken -= len(frame)  # bears nothing, and ends a conversation well
             tally = self._lines.get((receiver, label))
             if tally is None:
                 tally = self._lines[receiver, label] = self._opened(receiver, label)
             tally.count(frame, header_bytes, self._every)
+
+    def _take(self, nbytes: int) -> None:
+        """Use bytes of the run's budget, and take more of it from the book where this process has too few left."""
+        if self._budget is None:
+            return
+        if nbytes > self._taken:
+            missing, more = nbytes - self._taken, self._budget // SHARE
+            self._taken += take(self._book, self._run_id, missing, self._budget, more=more)
+        self._taken -= nbytes
+
+    def _settle(self, *, ended: bool) -> None:
+        """Take what frames beside the messages have used; at the end give back what was not used."""
+        with self._lock:
+            if self._taken < 0:
+                self._taken += self._book.reserve(self._run_id, -self._taken, None)
+            elif ended and self._taken:
+                self._book.give_back(self._run_id, self._taken)
+                self._taken = 0
 
     def tell(self, *, ended: bool = False) -> None:
         """Write what was counted since the last time."""
@@ -79,16 +98,13 @@ class FrameLedger:
         writer = Writer(self._job_id, self._attempt, self._run_id, os.getpid(), now_text(), ended)
         try:
             self._book.advance([line for _, line in told if line.count], writer)
-            total = 0 if self._budget is None else self._book.bytes_of(self._run_id)
+            self._settle(ended=ended)
         except (OSError, sqlite3.Error) as error:
             log.error("the ledger cannot be written now: %s", type(error).__name__)
             return
         with self._lock:
             for tally, line in told:
                 tally.was_told(line)
-                self._written += line.nbytes
-            if self._budget is not None:
-                self._elsewhere = total - self._written
 
     def _opened(self, receiver: str, label: str) -> _Tally:
         """A new tally, which goes on with the hashes that the book has of an earlier attempt."""

@@ -12,6 +12,7 @@ from workers.contracts import API_PREFIX
 from workers.ledger.book import Book
 
 OTHER = "other"
+Take = Callable[[str, str, int], None]  # run, kind, bytes
 _RUN = re.compile(r"/runs/([A-Za-z0-9_\-]{1,120})/([a-z]+)")
 _PLACES = frozenset({"assignments", "datasets", "models", "rotate", "leave", "enrol", "witness"})
 _IN_RUN = frozenset({"telemetry", "ready", "segments", "tokenizer", "verified", "exit", "claim", "verdict"})
@@ -31,18 +32,22 @@ def place_of(method: str, path: str) -> tuple[str, str]:
 class RequestCounter:
     """A hook for httpx: it watches each request go out, and writes it into the book once it has."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, book: Book, take: Take | None = None) -> None:
+        self._book, self._take = book, take
 
     def __call__(self, request: httpx.Request) -> None:
-        """Watch a request that is about to be sent."""
+        """Watch a request that is about to be sent. Raises AppError CL-1429 where its run's budget forbids it."""
+        if self._take is not None:
+            run_id, kind = place_of(request.method, request.url.path)
+            body = int(request.headers.get("Content-Length", 0))
+            self._take(run_id, kind, len(head_of(request)) + body)
         counted = _Counted(request.stream)
         request.stream = counted
         request.extensions = {**request.extensions, "trace": _Watch(request, counted, self._book)}
 
 
 class _Counted(httpx.SyncByteStream):
-    """A body; a chunk is counted once the next one is asked for, so when it has been written."""
+    """A body; a chunk is counted when it is handed on: of one that broke off, an unknown part has left."""
 
     def __init__(self, body: Any) -> None:
         self._body: Iterable[bytes] = body
@@ -50,8 +55,8 @@ class _Counted(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._body:
-            yield chunk
             self.nbytes += len(chunk)
+            yield chunk
 
 
 class _Watch:
@@ -84,6 +89,6 @@ def head_of(request: httpx.Request) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-def hooks(book: Book | None) -> dict[str, list[Callable[..., Any]]]:
-    """The hooks of a client that counts into `book`; none without one."""
-    return {} if book is None else {"request": [RequestCounter(book)]}
+def hooks(book: Book | None, take: Take | None = None) -> dict[str, list[Callable[..., Any]]]:
+    """The hooks of a client that counts into `book`, and asks `take` before it sends; none without a book."""
+    return {} if book is None else {"request": [RequestCounter(book, take)]}

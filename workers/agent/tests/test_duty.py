@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from splitcore.errors import AppError
 from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import Assignments, Desired
 from workers.policy import SitePolicy
@@ -202,3 +203,14 @@ def test_a_worker_in_quarantine_pauses_its_halves_and_stops_none(site: Site) -> 
     site.folder().write_desired(Desired.STOPPED)
     duty.hold_all()
     assert site.folder().desired() is Desired.STOPPED
+
+
+def test_a_job_whose_run_may_let_no_more_leave_is_ended_and_says_why(site: Site) -> None:
+    site.duty().apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    site.duty().over_budget("prt_1", 2, AppError("CL-1429"))
+    assert site.folder().condemned() is None, "another attempt"
+    site.duty().over_budget("prt_1", 1, AppError("CL-1429"))
+    ended = site.folder().condemned()
+    assert ended is not None
+    assert ended.code == "CL-1429"

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 from splitcore.errors import AppError
-from splitcore.wire.frames import PREFIX, header_size
+from splitcore.wire.frames import PREFIX, FrameType, encode_bare, header_size
 from splitcore.wire.grpc_channel import dial
 from splitcore.wire.grpc_listener import GrpcListener, serve
 from splitcore.wire.messages import Kind, Message
@@ -168,8 +168,7 @@ def test_the_budget_is_of_the_run_and_an_earlier_attempt_counts(book: Book) -> N
 def test_what_leaves_to_the_hub_meanwhile_takes_from_the_budget_too(book: Book) -> None:
     with ledger(book, budget=10_000) as frames:
         frames.account("gpu").admit(2_000)
-        book.add("telemetry", 7_500, b"head", run_id=RUN)
-        frames.tell()
+        book.reserve(RUN, 7_500, 10_000)  # as each request does
         with pytest.raises(AppError, match="CL-1429"):
             frames.account("gpu").admit(600)
 
@@ -239,3 +238,47 @@ def test_a_process_that_ended_well_or_still_lives_leaves_no_note(book: Book) -> 
         assert book.writers(RUN)[0].pid == os.getpid()
         assert totals(book, RUN)[0].notes == []
     assert totals(book, RUN)[0].notes == []
+
+
+def test_halves_that_run_at_once_share_one_budget(book: Book, tmp_path: Path) -> None:
+    halves = [
+        FrameLedger(Book(tmp_path / "ledger.sqlite3"), run_id=RUN, job_id=f"job_{number}", attempt=1, budget=1_000)
+        for number in range(8)
+    ]
+    let_through = 0
+    for half in halves:
+        with suppress(AppError):
+            half.admit(1_000)
+            let_through += 1
+    assert let_through == 1
+
+
+def test_what_a_killed_half_took_is_not_given_back(book: Book) -> None:
+    killed = ledger(book, budget=1_000)
+    killed.admit(900)  # and it dies before it has told of a single frame
+    with ledger(book, attempt=2, budget=1_000) as frames, pytest.raises(AppError, match="CL-1429"):
+        frames.admit(200)
+
+
+def test_a_half_that_ends_well_gives_back_what_it_did_not_use(book: Book) -> None:
+    with ledger(book, budget=100_000) as frames:
+        frames.admit(100)
+    with ledger(book, attempt=2, budget=100_000) as frames:
+        frames.admit(99_900)
+        with pytest.raises(AppError, match="CL-1429"):
+            frames.admit(1)
+
+
+def test_a_peer_that_asks_for_one_message_without_end_meets_the_budget(book: Book) -> None:
+    frames = ledger(book, budget=50_000)
+    session = Session(limits("client"), authentic=True, egress=frames.account("gpu"))
+    generation, _ = session.attach(0)
+    session.send(head_up(0))
+    left = 0
+    for _ in range(1_000):
+        while (frame := session.next_frame(generation, wait=False)) is not None:
+            left += len(frame)
+        session.deliver(generation, encode_bare(FrameType.RESEND, 0, 0))
+    assert left < 51_000
+    with pytest.raises(AppError, match="CL-1429"):
+        session.receive(timeout=1)

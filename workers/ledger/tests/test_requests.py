@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +183,24 @@ def test_the_records_that_wait_are_no_part_of_it(tmp_path: Path) -> None:
 
 def test_a_line_starts_with_the_empty_chain() -> None:
     assert Line("run_1", "hub", "exit").digest == START
+
+
+def test_what_was_handed_on_of_a_file_is_counted_when_the_connection_breaks(tmp_path: Path, book: Book) -> None:
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def read_a_little() -> None:
+        near, _ = door.accept()
+        near.recv(1 << 16)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        near.close()
+
+    threading.Thread(target=read_a_little, daemon=True).start()
+    file = tmp_path / "head.safetensors"
+    file.write_bytes(bytes(8_000_000))
+    hub = HubClient(f"http://127.0.0.1:{door.getsockname()[1]}", Signer(create_identity("w"), "wrk_1"), book)
+    upload = SegmentUpload(participant_id="prt_1", attempt=1, sha256="ab" * 32)
+    with pytest.raises(HubError):
+        hub.upload("/runs/run_1/segments/head", upload, file)
+    hub.close()
+    door.close()
+    assert book.bytes_of("run_1") > 1 << 16
