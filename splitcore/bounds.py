@@ -124,9 +124,17 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def json_read(text: str) -> Any:
-    """JSON as the standard has it: no NaN, and never deeper than Python can go. Raises ValueError."""
+def json_read(text: str | bytes) -> Any:
+    """JSON as the standard has it: no NaN, and never deeper than Python can go. Raises ValueError, and nothing else."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object from elsewhere, see `json_read`. Raises ValueError, also for JSON of another kind."""
+    found = json_read(text)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found

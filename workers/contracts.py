@@ -282,7 +282,7 @@ class ChainHead(HubMessage):
 class ChainLoss(Message):
     """The hub's audit chain does not go on from where it was: the end that a worker kept, and the one shown since."""
 
-    kind: Literal["restored", "lost", "rewritten"]
+    kind: Literal["restored", "lost", "rewritten", "hidden"]  # hidden: the hub shows no end at all any more
     kept: ChainHead
     shown: ChainHead
 

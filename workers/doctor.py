@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import time
@@ -30,6 +31,7 @@ from workers.speed import find_speed, human_rate
 from workers.trust import TrustBook
 from workers.witness import Witness
 
+log = logging.getLogger(__name__)
 SKEW_WARNING, SKEW_FAILURE = 30.0, 300.0  # seconds
 DISK_WARNING = 5 * 10**9
 MEMORY_WARNING = 2 * 10**9
@@ -64,6 +66,10 @@ def run_checks(home: WorkerHome) -> list[Check]:
             checks.append(step(home, config))
         except AppError as error:
             checks.append(_failed(step.__name__.strip("_").capitalize(), error))
+        except Exception as error:  # one check's fault hides none of the others
+            log.exception("the check %s failed", step.__name__)
+            fault = AppError("CL-1999", f"The check ended with {type(error).__name__}.")
+            checks.append(_failed(step.__name__.strip("_").capitalize(), fault))
     return checks
 
 
@@ -119,7 +125,7 @@ def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
     milliseconds = (time.monotonic() - started) * 1000
     try:
         skew = abs((parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)).total_seconds())
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms; it tells no time.")
     if skew > SKEW_FAILURE:
         raise AppError("CL-1406", f"This clock and the hub's differ by {skew:.0f} s.")

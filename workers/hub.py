@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ValidationError
 
-from splitcore.bounds import json_read, plain
+from splitcore.bounds import json_object, json_read, plain
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
@@ -241,7 +241,7 @@ def _error_body(response: httpx.Response) -> Any:
         if len(text) > ERROR_BYTES:
             return None
     try:
-        return json_read(text.decode())
+        return json_read(text)
     except ValueError:
         return None
 
@@ -302,7 +302,7 @@ def older_form(message: contracts.Message, content: bytes, error: HubError) -> b
 def read_answer(response: httpx.Response, url: str, *, words: bool = False) -> dict[str, Any]:
     """The JSON object of an answer. Raises HubError with the catalogue's words; a foreign text is never repeated."""
     try:
-        data = response.json() if response.content else {}
+        data = json_read(response.content) if response.content else {}
     except ValueError:
         data = None
     if response.is_success and isinstance(data, dict):
@@ -313,12 +313,12 @@ def read_answer(response: httpx.Response, url: str, *, words: bool = False) -> d
 def _clock_of(response: httpx.Response) -> datetime | None:
     """The hub's time, where it refused a request for its time."""
     try:
-        data = response.json()
+        data = json_object(response.content)
         if data["code"] != "CL-1406":
             return None
         told = datetime.fromisoformat(data["details"]["hub_time"])
         return told if told.tzinfo else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

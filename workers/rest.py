@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from splitcore.bounds import json_read
 from splitcore.errors import AppError
 from workers.hub import CHUNK, HubError, read_answer
 from workers.network import http_client, hub_address, network_error
@@ -72,5 +73,8 @@ class RestClient:
         except httpx.HTTPError as error:
             raise HubError(network_error(error, self._url)) from None
         if response.is_success and response.headers.get("content-type", "").startswith("application/json"):
-            return response.json()
+            try:
+                return json_read(response.content)
+            except ValueError:
+                raise HubError(AppError("CL-1433", f"{self._url} answered with something that is no JSON.")) from None
         return read_answer(response, self._url, words=True)

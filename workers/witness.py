@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +19,8 @@ from processes.private_files import replace_private
 from splitcore.errors import AppError
 from workers.contracts import ChainHead, ChainLoss, WitnessReport
 
-Loss = Literal["restored", "lost", "rewritten"]
-_CODES: dict[Loss, str] = {"restored": "CL-1446", "lost": "CL-1447", "rewritten": "CL-1448"}
+Loss = Literal["restored", "lost", "rewritten", "hidden"]
+_CODES: dict[Loss, str] = {"restored": "CL-1446", "lost": "CL-1447", "rewritten": "CL-1448", "hidden": "CL-1456"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Finding:
     @property
     def error(self) -> AppError:
         """As a person reads it."""
+        entry = f"entry {self.shown.sequence} ({self.shown.head[:12] or 'none'})"
         return AppError(
             _CODES[self.kind],
-            f"The hub's audit log ended at entry {self.kept.sequence} ({self.kept.head[:12]}); now it shows entry"
-            f" {self.shown.sequence} ({self.shown.head[:12] or 'none'}).",
+            f"The hub's audit log ended at entry {self.kept.sequence} ({self.kept.head[:12]}); now it shows"
+            f" {'nothing of it' if self.kind == 'hidden' else entry}.",
         )
 
 
@@ -66,26 +67,38 @@ class Witness:
             told = json.loads(self.finding_file.read_bytes())
             return Finding(told["kind"], ChainHead(**told["kept"]), ChainHead(**told["shown"]))
 
-    def see(self, shown: ChainHead, before: Callable[[Finding], None] = lambda _: None) -> Finding | None:
+    def see(self, shown: ChainHead | None, before: Callable[[Finding], None] = lambda _: None) -> Finding | None:
         """Compare with what was kept; returns a finding that is new. Nothing is kept while one waits for a person.
+
+        None: the hub shows no end. That is a finding once it has shown one, and ends when it shows the chain again.
 
         `before` is called ahead of the finding's being written: what it does is done again if this process dies in
         between. Raises AppError CL-1449, CL-1820.
         """
-        kept = self.kept()
-        waiting = self.finding()
-        if waiting is not None and waiting.shown.epoch == shown.epoch:
+        kept, waiting = self.kept(), self.finding()
+        is_hidden = waiting is not None and waiting.kind == "hidden"
+        if shown is None:
+            kind: Loss | None = "hidden" if kept is not None and waiting is None else None
+        elif waiting is not None and not is_hidden and waiting.shown.epoch == shown.epoch:
             return None
-        kind = _loss(kept, shown) if kept is not None else None
-        if kept is None or kind is None:
-            if kept != shown:
-                _write(self._kept, shown.model_dump_json())
+        else:
+            kind = _loss(kept, shown) if kept is not None else None
+            if kind is None:
+                self._keep(kept, shown, is_hidden)
+        if kind is None or kept is None:
             return None
-        finding = Finding(kind, kept, shown)
+        finding = Finding(kind, kept, shown or ChainHead())
         before(finding)
-        told = {**asdict(finding), "kept": kept.model_dump(), "shown": shown.model_dump()}
+        told = {"kind": kind, "kept": kept.model_dump(), "shown": finding.shown.model_dump()}
         _write(self.finding_file, json.dumps(told))
         return finding
+
+    def _keep(self, kept: ChainHead | None, shown: ChainHead, was_hidden: bool) -> None:
+        """The chain goes on from where it was."""
+        if kept != shown:
+            _write(self._kept, shown.model_dump_json())
+        if was_hidden:
+            self.finding_file.unlink(missing_ok=True)
 
     def accept(self) -> ChainHead | None:
         """A person of this site accepts the chain that the hub shows now: it is kept from here on.
@@ -95,7 +108,10 @@ class Witness:
         finding = self.finding()
         if finding is None:
             return None
-        _write(self._kept, finding.shown.model_dump_json())
+        if finding.kind == "hidden":  # nothing is kept until the hub shows an end again
+            self._kept.unlink(missing_ok=True)
+        else:
+            _write(self._kept, finding.shown.model_dump_json())
         self.finding_file.unlink()
         return finding.shown
 

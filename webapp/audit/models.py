@@ -74,6 +74,8 @@ class ChainDispute(models.Model):
         """What the worker was shown later, as the rest of a sentence."""
         if self.kind == "restored":
             return f"and then a hub that was restored from a backup and ended at entry {self.shown_sequence}."
+        if self.kind == "hidden":
+            return "and then no end at all."
         if self.kind == "rewritten":
             return "and then another hash for it."
         return f"and then a log that ended at entry {self.shown_sequence}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from datetime import datetime
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
 
-from splitcore.bounds import plain_line
+from splitcore.bounds import json_object, plain_line
 from workers.contracts import OLDEST_PROTOCOL, SOCKET_PATH, Beat, Hello, Lane, Wake
 from workers.hub import Signer
 from workers.network import socket_address, tls_context
@@ -61,6 +60,8 @@ class Presence:
                 pause = PAUSE_FIRST
             except (OSError, TimeoutError, InvalidHandshake, InvalidURI, WebSocketException) as error:
                 log.info("no control connection: %s", type(error).__name__)
+            except Exception:  # whatever the hub sends ends neither this nor the agent with its jobs
+                log.exception("the control connection failed")
             self.connected = False
             if code in CLOSE_FORBIDDEN:
                 self._on_wake("turned away")  # the next look learns why, and stops or holds what runs here
@@ -96,21 +97,21 @@ class Presence:
     async def _listen(self, connection: ClientConnection) -> None:
         try:
             async for text in connection:
-                self._take(text if isinstance(text, str) else text.decode())
+                self._take(text)
         except ConnectionClosed:
             return
 
-    def _take(self, text: str) -> None:
+    def _take(self, text: str | bytes) -> None:
         """A doorbell, or the reason for which the hub turns this worker away. Anything else is ignored."""
         try:
-            message = json.loads(text)
+            message = json_object(text)
             if message.get("type") == "wake":
                 self._on_wake(Wake.model_validate(message).reason)
             elif message.get("type") == "refused":
                 log.warning("the hub refused the connection: %s", plain_line(str(message.get("code"))))
                 if message.get("code") == "CL-1406":
                     self._signer.follow(datetime.fromisoformat(message["details"]["hub_time"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             log.warning("the hub sent a message that is none of the protocol's")
 
     async def _send(self, connection: ClientConnection, kind: str, text: str) -> None:
@@ -134,3 +135,6 @@ class Presence:
                 await asyncio.sleep(self._beat_seconds)
         except ConnectionClosed:
             return
+        except Exception:
+            log.exception("no beat could be made")
+            await connection.close()  # a new one begins with a hello: silence would look like a dead worker

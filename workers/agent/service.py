@@ -163,11 +163,11 @@ class Agent:
 
         What goes wrong here is for the log and the doctor: nothing else waits for it.
         """
-        if wanted.chain is None:
-            return
 
         def ask_again(finding: Finding) -> None:
             log.warning("%s: %s", finding.error.code, finding.error.message)
+            if finding.kind == "hidden":
+                return
             for assignment in wanted.assignments:
                 self._spool.doubt(assignment.participant_id)
 
@@ -214,11 +214,13 @@ class Agent:
             if files != seen or self._examine.is_set() or time.monotonic() - examined_at > DOCTOR_SECONDS:
                 self._examine.clear()
                 examined_at, seen = time.monotonic(), files
-                await asyncio.to_thread(
-                    self._duty.review_live
-                )  # what was taken back ends, whether the hub is there or not
-                self._wake.set()  # a contract that was refused, or that waited for this site, may start now
-                self._checks = await asyncio.to_thread(run_checks, self._home)
+                try:
+                    # what was taken back ends, whether the hub is there or not
+                    await asyncio.to_thread(self._duty.review_live)
+                    self._wake.set()  # a contract that was refused, or that waited for this site, may start now
+                    self._checks = await asyncio.to_thread(run_checks, self._home)
+                except Exception:  # as in _forever: a fault in one look ends nothing
+                    log.exception("the worker's examination failed")
             await asyncio.sleep(CHANGE_SECONDS)
 
     async def _care_loop(self) -> None:
@@ -235,6 +237,8 @@ class Agent:
                     self._wake.set()
             except AppError as error:
                 log.error("%s", error)
+            except Exception:
+                log.exception("looking after the queue failed")
 
     async def _forever(
         self,

@@ -184,7 +184,8 @@ def witness(
     """Where the hub's audit log ended when this worker last looked, and whether it lost what it once had."""
     memory = Witness(WorkerHome.find(home).root)
     if accept and (taken := memory.accept()):
-        out.print(Text(f"Accepted: the hub's audit log goes on from entry {taken.sequence}."))
+        goes_on = f"the hub's audit log goes on from entry {taken.sequence}"
+        out.print(Text(f"Accepted: {goes_on if taken.head else 'nothing is kept until the hub shows its log again'}."))
     if finding := memory.finding():
         show_error(finding.error)
         raise typer.Exit(1)

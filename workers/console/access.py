@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
+from splitcore.bounds import json_object
 from splitcore.errors import AppError
 from workers.console.models import SpentTicket
 from workers.console.pin import read_or_create_pin
@@ -30,6 +30,7 @@ from workers.console.site import conf, site
 
 P = ParamSpec("P")
 View = Callable[..., HttpResponse]
+_LONGEST_SECONDS = 86400  # what expires later is no ticket of a hub
 _START_SECONDS = 600  # at most, whatever expiry the hub has signed
 _FINISH_SECONDS = 6 * 3600  # a large file on a slow line
 _FILES = 4  # rows, held-out rows, and a wrong choice of each
@@ -50,12 +51,13 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
         if not isinstance(key, Ed25519PublicKey):
             raise AppError("CL-1450")
         key.verify(_decode(signature), body.encode())
-        claims: dict[str, Any] = json.loads(_decode(body))
+        claims = json_object(_decode(body))
     except (ValueError, InvalidSignature):
         raise AppError("CL-1450") from None
     if claims.get("worker_id") != enrolment.worker_id or claims.get("action") != "add":
         raise AppError("CL-1450", "The ticket is for another worker or another action.")
-    if not isinstance(claims.get("exp"), int) or claims["exp"] < time.time():
+    expires = claims.get("exp")
+    if type(expires) is not int or not time.time() <= expires <= time.time() + _LONGEST_SECONDS:
         raise AppError("CL-1451")
     return claims
 

@@ -11,6 +11,7 @@ import pytest
 
 from workers.agent.service import Agent
 from workers.contracts import Assignments, ChainHead, WitnessReport
+from workers.doctor import run_checks
 from workers.enrol import leave
 from workers.settings import WorkerConfig
 from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
@@ -87,6 +88,36 @@ def test_what_was_accepted_before_the_hub_heard_of_it_is_not_told(witness: Witne
     assert witness.untold() is None
 
 
+def test_a_hub_that_shows_its_chain_no_more_is_reported_once_until_it_shows_it_again(witness: Witness) -> None:
+    found = witness.see(None)
+    assert found is not None
+    assert (found.kind, found.error.code) == ("hidden", "CL-1456")
+    assert "entry 7" in found.error.message
+    assert witness.untold() == WitnessReport(loss=found.loss)
+    assert witness.see(None) is None
+    assert (witness.finding(), witness.kept()) == (found, head(7))
+    assert witness.see(head(8, "b")) is None
+    assert (witness.finding(), witness.kept()) == (None, head(8, "b"))
+
+
+def test_a_chain_that_comes_back_shorter_than_before_it_was_hidden_is_lost(witness: Witness) -> None:
+    witness.see(None)
+    found = witness.see(head(5))
+    assert found is not None
+    assert found.kind == "lost"
+
+
+def test_a_person_who_accepts_a_hidden_chain_is_not_asked_again(witness: Witness) -> None:
+    witness.see(None)
+    witness.accept()
+    assert witness.see(None) is None
+    assert (witness.finding(), witness.kept()) == (None, None)
+
+
+def test_a_hub_that_has_shown_no_chain_yet_hides_none(tmp_path: Path) -> None:
+    assert Witness(tmp_path).see(None) is None
+
+
 def test_leaving_a_hub_forgets_its_chain(tmp_path: Path) -> None:
     home = enrolled_home(tmp_path / "home")
     witness = Witness(home.root)
@@ -122,3 +153,14 @@ def test_the_agent_tells_the_hub_and_gives_up_at_one_that_has_no_place_for_it(tm
         told = {200: 1, 404: 1, 500: 2}
         assert len(hub.bodies("/witness")) == told[status], "an outage is no refusal"
         assert hub.bodies("/witness")[0]["loss"]["kept"]["sequence"] == 7
+
+
+def test_the_agent_reports_a_hub_that_leaves_its_chain_out(tmp_path: Path) -> None:
+    with fake_hub(Telling()) as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        agent = Agent(home, WorkerConfig.load(home))
+        for shown in (head(7), None, None):
+            agent._witness_chain(Assignments(assignments=[], hub_time=datetime.now(UTC), chain=shown))
+            agent._tell_witness()
+        assert [body["loss"]["kind"] for body in hub.bodies("/witness")] == ["hidden"]
+        assert any(check.code == "CL-1456" for check in run_checks(home))

@@ -149,3 +149,57 @@ async def test_every_message_is_counted_with_its_kind_to_the_byte() -> None:
     kinds = [json.loads(text)["type"] for text in heard]
     assert left[:5] == [(kind, len(text.encode())) for kind, text in zip(kinds, heard, strict=True)][:5]
     assert kinds[:2] == ["hello", "beat"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 60_000,
+        '{"a":' * 10_000,
+        "[]",
+        "1" * 60_000,
+        '{"type": "refused", "code": "CL-1406", "details": {"hub_time": "0001-01-01T00:00:00+23:59"}}',
+        '{"type": "refused", "code": "CL-1406", "details": {"hub_time": "9999-12-31T23:59:59-23:59"}}',
+        '{"type": "wake", "reason": ["x"]}',
+        b"\xff\xfe",
+    ],
+    ids=["nested list", "nested object", "list", "long number", "first year", "last year", "no reason", "no text"],
+)
+async def test_no_text_of_a_hub_ends_the_connection(text: str | bytes) -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(text)
+        await connection.send(json.dumps({"type": "wake", "reason": "after"}))
+        await connection.wait_closed()
+
+    bell = Bell()
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with presence(f"http://127.0.0.1:{port}", bell), asyncio.timeout(10):
+            while "after" not in bell.reasons:
+                bell.rung.clear()
+                await bell.rung.wait()
+
+
+async def test_a_hello_that_fails_is_made_again_on_a_new_connection() -> None:
+    calls = 0
+
+    def hello() -> Hello:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a fault of ours")
+        return Hello(facts=WorkerFacts(cutlayer="1"))
+
+    said = asyncio.Event()
+
+    async def talk(connection: ServerConnection) -> None:
+        await connection.recv()
+        said.set()
+        await connection.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with presence(f"http://127.0.0.1:{port}", Bell()) as made, asyncio.timeout(10):
+            made._hello = hello
+            await said.wait()
