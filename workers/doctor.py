@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import httpx
 import psutil
@@ -108,8 +109,18 @@ def _folder(home: WorkerHome, config: WorkerConfig) -> Check:
     if found is None:
         return _ok("Folder", "closed to other accounts of this machine.")
     return _warning(
-        "Folder", f"Other accounts of this machine have rights to {found}.", "Start the worker: it closes it."
+        "Folder",
+        f"Other accounts of this machine have rights to {_inside(home, found)}.",
+        "Start the worker: it closes it.",
     )
+
+
+def _inside(home: WorkerHome, found: Path) -> str:
+    """Which part of the worker's folder it is: the checks go to the hub, and names of files may tell of people."""
+    parts = found.relative_to(home.root).parts
+    if not parts:
+        return "the worker's folder"
+    return f"the worker's folder, in {parts[0]}" if len(parts) > 1 else f"the worker's folder, {parts[0]}"
 
 
 def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -164,13 +175,15 @@ def _storage(home: WorkerHome, config: WorkerConfig) -> Check:
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
-        raise AppError("CL-1820", f"{home.root} cannot be written ({type(error).__name__}).") from None
+        raise AppError("CL-1820", f"The worker's folder cannot be written ({type(error).__name__}).") from None
     free = disk_free(home.root)
     if free < WorkerEnvironment().min_free_bytes:
-        raise AppError("CL-1820", f"Only {free / 1e9:.1f} GB are free in {home.root}.")
+        raise AppError("CL-1820", f"Only {free / 1e9:.1f} GB are free for the worker's folder.")
     if free < DISK_WARNING:
-        return _warning("Disk", f"{free / 1e9:.1f} GB are free in {home.root}.", "Free some space for checkpoints.")
-    return _ok("Disk", f"{free / 1e9:.0f} GB are free in {home.root}.")
+        return _warning(
+            "Disk", f"{free / 1e9:.1f} GB are free for the worker's folder.", "Free some space for checkpoints."
+        )
+    return _ok("Disk", f"{free / 1e9:.0f} GB are free for the worker's folder.")
 
 
 def _memory(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -205,7 +218,7 @@ def _queue(home: WorkerHome, config: WorkerConfig) -> Check:
     program = find_server()
     if program is None:
         raise AppError("CL-1441")
-    return _ok("Local queue", program)
+    return _ok("Local queue", Path(program).name)
 
 
 def _copies(home: WorkerHome, config: WorkerConfig) -> Check:

@@ -287,7 +287,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1455": ErrorHelp(
         "Too many wrong PINs",
-        "Guessing is slowed down.",
-        "Wait a minute and try again.",
+        "Guessing is slowed down: after five wrong PINs by a minute, and by twice as long after each further one.",
+        "Wait, or run `cutlayer worker pin` on the worker's machine: it shows the PIN and ends the wait.",
     ),
 }

@@ -18,7 +18,7 @@ from workers.agent.spool import Spool
 from workers.cli import decide, model, policy
 from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
 from workers.cli.ledger import ledger as ledger_command
-from workers.console.pin import read_or_create_pin
+from workers.console.pin import forget_tries, read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
 from workers.policy import Kind
@@ -100,7 +100,9 @@ def start_command(
 @app.command("pin")
 def pin_command(home: HomeOption = None) -> None:
     """The PIN that opens rows and raw logs on this worker's own page. It never leaves this machine."""
-    out.print(Text(read_or_create_pin(WorkerHome.find(home).root)))
+    folder = WorkerHome.find(home).root
+    forget_tries(folder)
+    out.print(Text(read_or_create_pin(folder)))
 
 
 def run(home: WorkerHome) -> None:

@@ -7,7 +7,6 @@ longer; its holder meets no upload but those of the same browser.
 from __future__ import annotations
 
 import base64
-import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -18,14 +17,13 @@ from typing import Any, ParamSpec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from splitcore.bounds import json_object
 from splitcore.errors import AppError
 from workers.console.models import SpentTicket
-from workers.console.pin import read_or_create_pin
+from workers.console.pin import check_pin
 from workers.console.site import conf, site
 
 P = ParamSpec("P")
@@ -83,13 +81,7 @@ def redeem_ticket(request: HttpRequest, ticket: str) -> None:
 
 def unlock(request: HttpRequest, pin: str) -> None:
     """Accept the local PIN. Raises CL-1454 (wrong), CL-1455 (too many tries)."""
-    key = f"pin-tries:{int(time.time() // 60)}"
-    cache.add(key, 0, 120)
-    if cache.incr(key) > conf.PIN_TRIES_A_MINUTE:
-        raise AppError("CL-1455")
-    if not hmac.compare_digest(pin.strip().encode(), read_or_create_pin(conf.HOME).encode()):
-        raise AppError("CL-1454")
-    cache.decr(key)
+    check_pin(conf.HOME, pin)
     request.session.cycle_key()
     request.session["unlocked"] = True
 

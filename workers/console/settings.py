@@ -105,7 +105,6 @@ SECURE_REFERRER_POLICY = "no-referrer"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 # One part of a file, in memory: a body must not reach the disk before it is known who sends it (body_limit.py).
 DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 9 * 1024 * 1024
-PIN_TRIES_A_MINUTE = 5
 DATASET_QUOTA_BYTES = (
     int(os.environ["CUTLAYER_DATASET_QUOTA_BYTES"]) if "CUTLAYER_DATASET_QUOTA_BYTES" in os.environ else None
 )

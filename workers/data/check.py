@@ -1,7 +1,8 @@
-"""The check of a file in a process of its own, with bounds of memory and time: `python -m workers.data.check SPEC`.
+"""The check of a file in a process of its own, with bounds of memory and time: `python -m workers.data.check`.
 
-Whatever a file does to its reader happens to this process alone. SPEC is JSON. So is each line of the answer: how far
-the check is, and at the end what was found or an error of the catalogue, never a row's text.
+Whatever a file does to its reader happens to this process alone. The SPEC is JSON on its input, since a list of
+processes shows arguments to everybody. So is each line of the answer: how far the check is, and at the end what was
+found or an error of the catalogue, never a row's text.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ CPU_SECONDS = 1800
 _PATHS = ("heldout", "model_folder")
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Check as the SPEC says; returns the exit status."""
-    spec = json.loads(arguments[0])
+    spec = json.loads(sys.stdin.buffer.read())
     try:
         work = _prepared(spec)  # imports first: they are no part of what the file takes
         _limit(int(spec.get("memory_bytes", MEMORY_BYTES)))
@@ -71,4 +72,4 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from workers.data.check import MARK, MEMORY_BYTES
 from workers.data.store import DatasetStore
 
 CHECK_SECONDS, COLUMNS_SECONDS = 3600.0, 60.0
+COLUMNS_AT_ONCE = threading.BoundedSemaphore(2)  # each may take its whole bound of memory
 LINE_BYTES = 1 << 20  # of an answer; what is longer is none
 _TIME_SIGNALS = (signal.SIGXCPU, signal.SIGTERM)
 
@@ -51,19 +52,28 @@ def stage_checked(
 def columns_of_file(path: Path, name: str) -> tuple[str, list[str]]:
     """Kind and columns of a file. Raises AppError CL-1210, 1216, 1224 to 1228."""
     spec = {"work": "columns", "path": str(path), "name": name}
-    *_, answer = answers(spec, seconds=COLUMNS_SECONDS)
+    if not COLUMNS_AT_ONCE.acquire(timeout=COLUMNS_SECONDS):
+        raise AppError("CL-1228", "Too many files are looked at right now.")
+    try:
+        *_, answer = answers(spec, seconds=COLUMNS_SECONDS)
+    finally:
+        COLUMNS_AT_ONCE.release()
     return answer["source"], answer["columns"]
 
 
 def answers(spec: dict[str, Any], *, seconds: float, memory_bytes: int = MEMORY_BYTES) -> Generator[dict[str, Any]]:
     """The answers of a check, line by line; the last one is its result. Raises AppError, whatever becomes of it."""
     text = json.dumps({**spec, "memory_bytes": memory_bytes})
-    child = start_child([sys.executable, "-m", "workers.data.check", text], output=subprocess.PIPE)
+    command = [sys.executable, "-m", "workers.data.check"]
+    child = start_child(command, output=subprocess.PIPE, stdin=subprocess.PIPE)
     timer = threading.Timer(seconds, child.kill)
     timer.start()
     last: dict[str, Any] = {}
     try:
         assert child.stdout is not None
+        assert child.stdin is not None
+        with suppress(OSError), child.stdin:  # it may have ended already
+            child.stdin.write(text.encode())
         for last in _read(child.stdout):
             if "error" in last:
                 error = last["error"]

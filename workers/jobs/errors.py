@@ -12,7 +12,8 @@ from workers.contracts import ErrorInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ("splitcore", "workers")
-# Messages of these are written by the worker itself for people; other exceptions' texts may quote a row.
+# What a half that ends tells of the run, not of its own site: both act on it alike.
+OF_BOTH = frozenset({"CL-1503", "CL-1510", "CL-1530", "CL-1531", "CL-1532", "CL-1534"})
 MEMORY_CLASSES = ("MemoryError", "OutOfMemoryError", "AcceleratorError")
 
 
@@ -20,6 +21,8 @@ def error_info(error: BaseException | str) -> ErrorInfo:
     """The form in which an error is reported. `error` is an exception or a code."""
     if isinstance(error, str):
         return ErrorInfo(code=error, message=CATALOGUE[error].title, remedy=CATALOGUE[error].remedy)
+    if _is_peers(error):
+        return _peers_word(error)
     code = code_of(error)
     help_ = CATALOGUE[code]
     # An AppError's own sentence names fields and numbers; row errors (12xx) are reduced to the catalogue's title.
@@ -27,6 +30,20 @@ def error_info(error: BaseException | str) -> ErrorInfo:
     message = error.message if own_words and isinstance(error, AppError) else help_.title
     remedy = error.remedy if own_words and isinstance(error, AppError) else help_.remedy
     return ErrorInfo(code=code, message=plain(message), remedy=plain(remedy), where=where_of(error))
+
+
+def _is_peers(error: BaseException) -> bool:
+    """Whether the other half said it. By the class's name: its module loads torch."""
+    return any(cls.__name__ == "PeerError" for cls in type(error).__mro__)
+
+
+def _peers_word(error: BaseException) -> ErrorInfo:
+    """A trouble of the other half is reported as its word. Only what concerns both keeps its number."""
+    code = code_of(error)
+    said = CATALOGUE[code]
+    shown = code if code.startswith("CL-13") or code in OF_BOTH else "CL-1329"
+    message = f"The other half reported {code}: {said.title}." if code != "CL-1329" else said.title
+    return ErrorInfo(code=shown, message=message, remedy=CATALOGUE[shown].remedy, where=where_of(error))
 
 
 def code_of(error: BaseException) -> str:

@@ -66,3 +66,18 @@ def test_a_fault_in_one_check_hides_none_of_the_others(tmp_path: Path, monkeypat
     assert (checks["Speed"].status, checks["Speed"].code) == ("failed", "CL-1999")
     assert "alice" not in checks["Speed"].detail
     assert "Tensor ports" in checks
+
+
+def test_the_checks_tell_the_hub_no_path_and_no_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_speed", lambda home: None)
+    home = enrolled_home(tmp_path / "home-of-alice")
+    file = home.datasets / "oncology-trial" / "v1" / "train.jsonl"
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_text("x")
+    file.chmod(0o644)
+    checks = run_checks(home)
+    [folder] = [check for check in checks if check.name == "Folder"]
+    assert folder.status == "warning"
+    told = "".join(check.model_dump_json() for check in checks)
+    assert "alice" not in told
+    assert "oncology" not in told

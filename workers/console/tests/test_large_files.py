@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from processes.children import start_child
 from splitcore.errors import AppError
 from workers.console.checking import start_check
 from workers.data import checking
@@ -145,3 +146,26 @@ def test_the_columns_are_read_in_a_process_of_their_own(tmp_path: Path, monkeypa
     path.write_text(json.dumps({"prompt": "p", "completion": "c"}) + "\n")
     assert columns_of_file(path, "a.jsonl") == ("jsonl", ["prompt", "completion"])
     assert len(started) == 1
+
+
+def test_a_check_s_command_line_names_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return start_child(command, **options)
+
+    monkeypatch.setattr(checking, "start_child", start)
+    path = tmp_path / "patients.jsonl"
+    path.write_text('{"prompt": "p", "completion": "c"}\n')
+    assert columns_of_file(path, "patients.jsonl") == ("jsonl", ["prompt", "completion"])
+    assert "patients" not in str(commands)
+
+
+def test_so_many_files_and_no_more_are_looked_at_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    monkeypatch.setattr(checking, "answers", lambda spec, seconds: started.append(1) or iter([{}]))
+    monkeypatch.setattr(checking, "COLUMNS_SECONDS", 0.01)
+    with checking.COLUMNS_AT_ONCE, checking.COLUMNS_AT_ONCE, pytest.raises(AppError, match="CL-1228"):
+        columns_of_file(tmp_path / "a.jsonl", "a.jsonl")
+    assert started == []

@@ -101,12 +101,13 @@ def send_again(request: HttpRequest, name: str, version: int) -> HttpResponse:
 
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
-    """What left this machine, run by run; then records word for word, but for generated texts without the PIN."""
+    """What left this machine, run by run; with the PIN also the metadata and the records, word for word."""
     home = site().home
+    unlocked = access.is_unlocked(request)
     context = {
         "totals": [_shown(total) for total in totals(Book(home.ledger_file))[:_LEDGER_RUNS]],
-        "entries": sent_items(home.spool_file, limit=300),
-        "datasets": [s.metadata for s in site().datasets.versions() if is_registered(s)],
+        "entries": sent_items(home.spool_file, limit=300) if unlocked else [],
+        "datasets": [s.metadata for s in site().datasets.versions() if is_registered(s)] if unlocked else [],
     }
     return render(request, "console/ledger.html", context)
 

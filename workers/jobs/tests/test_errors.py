@@ -11,6 +11,7 @@ import pytest
 
 from splitcore.data.rows import check_row
 from splitcore.errors import AppError
+from splitcore.wire.messages import PeerError
 from workers.jobs.errors import error_info
 
 OUT_OF_MEMORY = """
@@ -95,3 +96,16 @@ def test_real_memory_that_runs_out_on_a_processor_has_its_number() -> None:
     assert reported["code"] == "CL-1521"
     assert "allocate" not in done.stdout, "torch's own words stay here"
     assert reported["remedy"]
+
+
+@pytest.mark.parametrize("code", ["CL-1820", "CL-1429", "CL-1205", "CL-1521"])
+def test_a_code_of_the_other_half_is_reported_as_its_word(code: str) -> None:
+    info = error_info(PeerError(code))
+    assert info.code == "CL-1329"
+    assert f"The other half reported {code}" in info.message
+
+
+def test_what_concerns_both_halves_keeps_its_number() -> None:
+    info = error_info(PeerError("CL-1532"))
+    assert info.code == "CL-1532"
+    assert "The other half reported" in info.message
