@@ -26,6 +26,7 @@ JSON_CHARACTERS = 512 * 1024
 LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_PATH = re.compile(r"(?<![\w:/.\-])/(?:[^\s/,;:()'\"]+/)+([^\s/,;:()'\"]*)")  # absolute, and no part of an address
 _NOT_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -72,6 +73,11 @@ def plain(text: str, limit: int = 600) -> str:
 def plain_line(text: str, limit: int = 120) -> str:
     """A text as one line without control characters, cut to `limit`: fit for a `Short`."""
     return _NOT_LINE.sub(" ", text)[:limit]
+
+
+def without_folders(text: str) -> str:
+    """A text in which each path of this machine is cut to its last name: folders may tell of people and projects."""
+    return _PATH.sub(r"\1", text)
 
 
 def json_check(value: Any, *, characters: int = JSON_CHARACTERS) -> Any:

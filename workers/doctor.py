@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 from processes.private_files import first_lax
-from splitcore.bounds import plain
+from splitcore.bounds import plain, without_folders
 from splitcore.errors import CATALOGUE, AppError
 from splitcore.wire.certificates import load_identity
 from workers.agent.broker import find_server
@@ -92,7 +92,13 @@ def _warning(name: str, detail: str, remedy: str = "") -> Check:
 
 
 def _failed(name: str, error: AppError) -> Check:
-    return Check(name=name, status="failed", detail=plain(error.message), code=error.code, remedy=plain(error.remedy))
+    return Check(
+        name=name,
+        status="failed",
+        detail=plain(without_folders(error.message)),
+        code=error.code,
+        remedy=plain(error.remedy),
+    )
 
 
 def _key(home: WorkerHome, config: WorkerConfig) -> Check:

@@ -6,7 +6,7 @@ import errno
 import traceback
 from pathlib import Path
 
-from splitcore.bounds import plain, plain_line
+from splitcore.bounds import plain, plain_line, without_folders
 from splitcore.errors import CATALOGUE, AppError
 from workers.contracts import ErrorInfo
 
@@ -29,7 +29,7 @@ def error_info(error: BaseException | str) -> ErrorInfo:
     own_words = isinstance(error, AppError) and not code.startswith("CL-12")
     message = error.message if own_words and isinstance(error, AppError) else help_.title
     remedy = error.remedy if own_words and isinstance(error, AppError) else help_.remedy
-    return ErrorInfo(code=code, message=plain(message), remedy=plain(remedy), where=where_of(error))
+    return ErrorInfo(code=code, message=plain(without_folders(message)), remedy=plain(remedy), where=where_of(error))
 
 
 def _is_peers(error: BaseException) -> bool:

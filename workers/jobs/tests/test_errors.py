@@ -109,3 +109,16 @@ def test_what_concerns_both_halves_keeps_its_number() -> None:
     info = error_info(PeerError("CL-1532"))
     assert info.code == "CL-1532"
     assert "The other half reported" in info.message
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("/home/alice/trial-x/policy.yaml: no such field.", "policy.yaml: no such field."),
+        ("Two files: /srv/a/b.json and '/srv/c/d.json'.", "Two files: b.json and 'd.json'."),
+        ("https://hub.example/api/worker answered with 500.", "https://hub.example/api/worker answered with 500."),
+        ("1/2 rows, and/or more.", "1/2 rows, and/or more."),
+    ],
+)
+def test_a_report_names_no_folder_of_this_machine(message: str, told: str) -> None:
+    assert error_info(AppError("CL-1427", message)).message == told
