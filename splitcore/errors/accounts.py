@@ -60,14 +60,14 @@ HELP: dict[str, ErrorHelp] = {
         "The address or id is wrong, or what it names belongs to an organisation that is not yours.",
         "Check the address; what you may see is in the lists.",
     ),
-    "CL-1620": ErrorHelp(
-        "The request has characters that no text has",
-        "A field or the address holds a control character, such as a zero byte.",
-        "Type the text again instead of pasting it; a program must send plain text.",
-    ),
     "CL-1612": ErrorHelp(
         "The invited person belongs there already",
         "The address is that of a member of the organisation that invites.",
         "Change the member's role, or invite another address.",
+    ),
+    "CL-1620": ErrorHelp(
+        "The request has characters that no text has",
+        "A field or the address holds a control character, such as a zero byte.",
+        "Type the text again instead of pasting it; a program must send plain text.",
     ),
 }

@@ -20,6 +20,16 @@ HELP: dict[str, ErrorHelp] = {
         "Another program listens at the address at which the hub is to listen, or this account may not use it.",
         "Stop the other program, or choose another port with --port.",
     ),
+    "CL-1904": ErrorHelp(
+        "The hub's disk is full",
+        "The disk of the hub takes no more: it is full, over its quota, or fails.",
+        "Free space on the hub's machine. Workers keep what they have to report, and send it again by themselves.",
+    ),
+    "CL-1905": ErrorHelp(
+        "The hub's database is busy",
+        "Others held what this request had to write for longer than it waits. It changed nothing.",
+        "Try again in a few seconds; workers do so by themselves. A hub that is often busy on SQLite needs PostgreSQL.",
+    ),
     "CL-1910": ErrorHelp(
         "The hub failed at a request",
         "The hub met a condition that it has no answer for. The request changed nothing.",
@@ -29,11 +39,6 @@ HELP: dict[str, ErrorHelp] = {
         "The hub fails at a record again and again",
         "The hub answered ten times with a fault of its own, and took other things from the worker in between.",
         "Nothing else is held back: a note stands in its place. Report it to the hub's administrator.",
-    ),
-    "CL-1904": ErrorHelp(
-        "The hub's disk is full",
-        "The disk of the hub takes no more: it is full, over its quota, or fails.",
-        "Free space on the hub's machine. Workers keep what they have to report, and send it again by themselves.",
     ),
     "CL-1921": ErrorHelp(
         "A backup or a restore would overwrite something",

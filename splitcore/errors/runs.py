@@ -125,14 +125,14 @@ HELP: dict[str, ErrorHelp] = {
         "It did not bring its part of a step within the deadline of the run's schedule. Every half saved its state.",
         "See what holds the named organisation up; resume to go on, or let the run wait or continue without it.",
     ),
-    "CL-1540": ErrorHelp(
-        "Somebody else changed the draft meanwhile",
-        "The form was filled from an older version of the draft, and saving it would undo what was changed since.",
-        "Compare the fields that differ; keep your values or take the saved ones. Nothing is overwritten until then.",
-    ),
     "CL-1535": ErrorHelp(
         "This half was away from its run for too long",
         "The others went on without it, and what it missed is more than the compute organisation keeps for its return.",
         "Make the site faster, or let the run wait for it (Late organisation, under Several organisations).",
+    ),
+    "CL-1540": ErrorHelp(
+        "Somebody else changed the draft meanwhile",
+        "The form was filled from an older version of the draft, and saving it would undo what was changed since.",
+        "Compare the fields that differ; keep your values or take the saved ones. Nothing is overwritten until then.",
     ),
 }

@@ -180,6 +180,11 @@ HELP: dict[str, ErrorHelp] = {
         "The hub met an error of its own or is being restarted.",
         "Nothing is lost: the worker keeps what it has to say and tries again.",
     ),
+    "CL-1435": ErrorHelp(
+        "Too few held-out rows, or too many figures of them",
+        "The figures of a few rows, or of many adapters on the same rows, would tell of single rows.",
+        "Hold out more rows in the dataset's next version, or wait a day; `evaluations_per_day` is in policy.yaml.",
+    ),
     "CL-1436": ErrorHelp(
         "The hub names an address or a file outside its own API",
         "A worker fetches only from its hub, below the hub's API, and no more than the contract leaves room for.",
@@ -199,11 +204,6 @@ HELP: dict[str, ErrorHelp] = {
         "The export of the audit log was signed with another key",
         "It comes from another hub than the one whose key was given or pinned, or somebody has signed it anew.",
         "Name the key of the file's own hub with --key. If this is the hub that you enrolled with, ask its operator.",
-    ),
-    "CL-1435": ErrorHelp(
-        "Too few held-out rows, or too many figures of them",
-        "The figures of a few rows, or of many adapters on the same rows, would tell of single rows.",
-        "Hold out more rows in the dataset's next version, or wait a day; `evaluations_per_day` is in policy.yaml.",
     ),
     "CL-1440": ErrorHelp(
         "The worker is already running",

@@ -44,8 +44,9 @@ _STATUS = {
     "CL-1801": 413,
     "CL-1802": 413,
     "CL-1901": 503,
-    "CL-1910": 500,
     "CL-1904": 503,  # for workers an outage: nothing is refused for good
+    "CL-1905": 503,
+    "CL-1910": 500,
 }
 
 

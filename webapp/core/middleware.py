@@ -7,13 +7,12 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
-from redis.exceptions import RedisError
 
 from splitcore.bounds import is_plain
 from splitcore.errors import AppError
 from webapp.core.errors import headers_set, http_status
+from webapp.core.outages import outage
 from webapp.core.registry import requests_answered
-from webapp.core.storage_errors import disk_error, is_disk_error
 
 
 class AppErrorMiddleware:
@@ -29,14 +28,9 @@ class AppErrorMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer an AppError, or a message store or a disk that fails; leave every other exception to Django."""
-        if isinstance(error, RedisError):
-            error = AppError("CL-1901")
-        elif is_disk_error(error):
-            error = disk_error(error)
-        if not isinstance(error, AppError):
-            return None
-        return app_error_response(request, error)
+        """Answer an AppError, or an outage of what the hub stands on; leave every other exception to Django."""
+        found = error if isinstance(error, AppError) else outage(error)
+        return app_error_response(request, found) if found is not None else None
 
 
 class PlainTextMiddleware:

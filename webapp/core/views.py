@@ -19,7 +19,7 @@ from splitcore.errors import CATALOGUE, AppError
 from webapp.core.health import is_well, look
 from webapp.core.metrics import exposition
 from webapp.core.middleware import app_error_response
-from webapp.core.storage_errors import disk_error, is_disk_error
+from webapp.core.outages import outage
 from webapp.core.styleguide import examples
 from webapp.core.throttle import client_address
 from webapp.orgs.disclosure import data_party_matrix
@@ -37,8 +37,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """A fault of the hub: with a code for programs, so that a worker can tell it from a proxy's; a page for people."""
     fault = sys.exc_info()[1]
-    if fault is not None and is_disk_error(fault):  # in a middleware, such as the session's, no view could answer it
-        return app_error_response(request, disk_error(fault))
+    passing = outage(fault) if fault is not None else None
+    if passing is not None:  # in a middleware, such as the session's, no view could answer it
+        return app_error_response(request, passing)
     if request.path.startswith("/api/"):
         return JsonResponse(AppError("CL-1910").to_dict(), status=500)
     return django_server_error(request)

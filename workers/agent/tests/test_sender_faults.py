@@ -20,7 +20,8 @@ from workers.hub import HubClient, HubError
 from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
 
 OWN: Answer = (500, {"code": "CL-1910", "message": "The hub failed.", "remedy": "", "details": {}})
-PROXY: list[Answer] = [(502, {}), (503, {}), (504, {}), (500, {}), (500, {"error": "nginx"})]
+BUSY: Answer = (503, {"code": "CL-1905", "message": "The database is busy.", "remedy": "", "details": {}})
+PROXY: list[Answer] = [(502, {}), (503, {}), (504, {}), (500, {}), (500, {"error": "nginx"}), BUSY]
 POISON = "poison"
 
 
