@@ -104,7 +104,7 @@ class Site:
             if part.worker_id != own.worker_id and own.role is Role.SERVER and part.role is Role.CLIENT:
                 self.trust.remember_data(part.worker_id, part.fingerprint)
 
-    def strangers(self, contract: ContractDocument, own: ContractParticipant) -> list[ContractParticipant]:
+    def untrusted(self, contract: ContractDocument, own: ContractParticipant) -> list[ContractParticipant]:
         """Participants that this worker would exchange tensors with and whose certificate is not trusted here."""
         others = [part for part in contract.participants if part.worker_id != own.worker_id]
         if own.role in DATA_ROLES:
@@ -124,7 +124,7 @@ class Review:
     contract: ContractDocument | None = None
     config: RunConfig | None = None
     own: ContractParticipant | None = None
-    strangers: tuple[ContractParticipant, ...] = ()  # those whose certificate is not trusted here
+    untrusted: tuple[ContractParticipant, ...] = ()  # those whose certificate is not trusted here
 
     @property
     def waits(self) -> bool:
@@ -173,11 +173,11 @@ def review(assignment: Assignment, site: Site) -> Review:
         code = "CL-1425" if error.code == "CL-1425" else "CL-1509"
         return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
-    strangers = tuple(site.strangers(contract, own))
+    untrusted = tuple(site.untrusted(contract, own))
     if not site.is_open_to(assignment.contract_hash):
         refusals.append(_waiting(assignment.contract_hash))
     code = "CL-1426" if [refusal.field for refusal in refusals] == [SITE_APPROVAL] else "CL-1509"
-    return Review(assignment, refusals, code, contract, config, own, strangers)
+    return Review(assignment, refusals, code, contract, config, own, untrusted)
 
 
 def other_contract(assignment: Assignment) -> Review:
@@ -343,7 +343,7 @@ def _peers(
     for part in contract.participants:
         if part.worker_id == own.worker_id and part.fingerprint != site.fingerprint:
             yield _refusal("participants.fingerprint", "Another certificate stands for this worker.")
-    for part in site.strangers(contract, own):
+    for part in site.untrusted(contract, own):
         yield _refusal(
             "participants.fingerprint",
             f"The certificate of {part.worker[:60]} ({part.organisation[:60]}) is not trusted here (CL-1423)."

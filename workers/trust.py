@@ -33,7 +33,7 @@ class TrustBook(SiteBook):
     version: Literal[2] = 2
     compute: list[str] = Field(default_factory=list)
     data: list[str] = Field(default_factory=list)
-    refused: list[str] = Field(default_factory=list)  # trusted once, and taken back: no first use lets it in again
+    refused: list[str] = Field(default_factory=list)  # trusted once, then revoked: no first use lets it in again
     first_use: dict[str, str] = Field(default_factory=dict)  # a compute site's: data worker's id → fingerprint
 
     @model_validator(mode="before")

@@ -91,7 +91,7 @@ def test_a_run_ends_well_though_the_hubs_redis_and_celery_die_in_its_middle(stac
     assert took("a sweep after it", lambda: (parts(stack)["celery"]["seconds_since_sweep"] or 99) < 2) < LIMIT
 
     queue.flushall()
-    assert parts(stack)["redis"]["well"]
+    assert parts(stack)["redis"]["healthy"]
     assert took("a sweep after FLUSHALL", lambda: queue.exists("cutlayer:json:1:last-sweep")) < LIMIT
 
     kill(child_of(hub_group(stack), "celery"))
@@ -156,7 +156,7 @@ def test_nothing_is_lost_while_the_hubs_disk_takes_no_more(stack: Stack) -> None
     reach_step(stack.stage, run, 2)
     with no_room(stack):
         took("a refusal with its code", lambda: "CL-1904" in refusal(stack))
-        assert not parts(stack)["disk"]["well"]
+        assert not parts(stack)["disk"]["healthy"]
         assert httpx.get(f"{stack.url}/health", timeout=10).status_code == 503
         assert 'cutlayer_up{part="disk"} 0.0' in httpx.get(f"{stack.url}/metrics", timeout=10).text
     took("records again", lambda: run_of(stack.stage, run)["step"] > 5)

@@ -120,4 +120,4 @@ def test_a_run_ends_with_every_record_after_the_hub_went_back_fifty_records(
     for key in WORKERS:
         assert '"restored"' in (stack.groups.home(key) / "witness_finding.json").read_text()
         assert "Accepted" in stack.groups.command(key, "worker", "witness", "--accept")
-    wait_for(lambda: disputes_of(stack).count("worker.chain_accepted") == 3, what="the workers' word that all is well")
+    wait_for(lambda: disputes_of(stack).count("worker.chain_accepted") == 3, what="every worker's acceptance")

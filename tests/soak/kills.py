@@ -50,7 +50,7 @@ def _of_site(key: str, word: str) -> Callable[[Stack], bool]:
 def _of_hub(word: str) -> Callable[[Stack], bool]:
     def end(stack: Stack) -> bool:
         _replaced(hub_group(stack), word)
-        wait_for(lambda: httpx.get(f"{stack.url}/health", timeout=5).status_code == 200, what="a hub that is well")
+        wait_for(lambda: httpx.get(f"{stack.url}/health", timeout=5).status_code == 200, what="a healthy hub")
         return True
 
     return end

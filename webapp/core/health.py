@@ -1,4 +1,4 @@
-"""Is the hub well: database, message store, Celery (by the age of the last sweep), disk."""
+"""Is the hub healthy: database, message store, Celery (by the age of the last sweep), disk."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _seen = {"sweep": 0.0}
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the hub: whether it is well, and a figure where there is one."""
+    """One part of the hub: whether it is healthy, and a figure where there is one."""
 
-    well: bool
+    healthy: bool
     figures: dict[str, Any]
 
 
@@ -62,9 +62,9 @@ def look() -> dict[str, Part]:
     return {"database": _database(), "redis": _redis(), "celery": _celery(), "disk": _disk()}
 
 
-def is_well(parts: dict[str, Part]) -> bool:
-    """Whether no part is ill."""
-    return all(part.well for part in parts.values())
+def is_healthy(parts: dict[str, Part]) -> bool:
+    """Whether every part is healthy."""
+    return all(part.healthy for part in parts.values())
 
 
 def _database() -> Part:

@@ -33,7 +33,7 @@ def exposition() -> bytes:
 class _Looked(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every figure, now. One that cannot be had is left out, so that its absence can be alarmed on."""
-        yield _by("cutlayer_up", "Whether a part of the hub is well.", "part", _well())
+        yield _by("cutlayer_up", "Whether a part of the hub is healthy.", "part", _healthy())
         yield from _one("cutlayer_queue_length", "Tasks that wait for the hub's Celery.", queue_length())
         yield from _one("cutlayer_sweep_age_seconds", "Seconds since the last sweep.", sweep_age())
         yield from _one("cutlayer_sweep_failures", "Sweeps of a run that failed.", sweep_failures())
@@ -51,8 +51,8 @@ def queue_length() -> int | None:
         return None
 
 
-def _well() -> dict[str, float]:
-    return {name: float(part.well) for name, part in look().items()}
+def _healthy() -> dict[str, float]:
+    return {name: float(part.healthy) for name, part in look().items()}
 
 
 def _workers() -> dict[str, float]:

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from processes.insight import insight_token, may_look
 from splitcore.errors import CATALOGUE, AppError
-from webapp.core.health import is_well, look
+from webapp.core.health import is_healthy, look
 from webapp.core.metrics import exposition
 from webapp.core.middleware import app_error_response
 from webapp.core.outages import outage
@@ -75,13 +75,13 @@ def too_many_requests(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """200 while every part is well, else 503; which part, and its figures, for whoever may look."""
+    """200 while every part is healthy, else 503; which part, and its figures, for whoever may look."""
     parts = look()
-    status = "ok" if is_well(parts) else "ill"
+    status = "ok" if is_healthy(parts) else "unhealthy"
     body: dict[str, Any] = {"status": status}
     if _may_look(request):
         body["version"] = settings.CUTLAYER_VERSION
-        body["parts"] = {name: {"well": part.well, **part.figures} for name, part in parts.items()}
+        body["parts"] = {name: {"healthy": part.healthy, **part.figures} for name, part in parts.items()}
     return JsonResponse(body, status=200 if status == "ok" else 503)
 
 

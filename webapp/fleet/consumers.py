@@ -174,7 +174,7 @@ class FleetConsumer(AsyncWebsocketConsumer):
                 return
 
     async def _reason_to_close(self) -> int:
-        """The close code for a person who signed out or may no longer act for the organisation; 0 while all is well."""
+        """The close code for a person who signed out or may no longer act for the organisation; else 0."""
         if not await socket_is_signed_in(self.scope, self.scope["user"].pk):
             return CLOSE_UNKNOWN
         return CLOSE_FORBIDDEN if await self._watched() is None else 0

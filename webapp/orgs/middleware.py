@@ -34,7 +34,7 @@ class CurrentOrganisationMiddleware:
 
 def barred(membership: Membership) -> bool:
     """Whether a membership, as `memberships_held_by` finds it, lacks the second factor that it needs."""
-    return membership.organisation.require_second_factor and not membership.has_second_factor  # type: ignore[attr-defined]
+    return not membership.may_act  # type: ignore[attr-defined]
 
 
 class SecondFactorMiddleware:

@@ -22,7 +22,7 @@ SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 def memberships_held_by(user: User | AnonymousUser) -> QuerySet[Membership]:
-    """The active memberships of a person in organisations in use, oldest first, each with `has_second_factor`.
+    """The active memberships of a person in organisations in use, oldest first, each with `may_act`.
 
     They tell where a person belongs, not what they may do: that is `memberships_of`. Under an API token, only that of
     the token's organisation.
@@ -33,7 +33,7 @@ def memberships_held_by(user: User | AnonymousUser) -> QuerySet[Membership]:
     bound = getattr(user, "token_organisation_id", None)
     if bound is not None:
         memberships = memberships.filter(organisation_id=bound)
-    memberships = memberships.annotate(has_second_factor=_second_factor_of(user))
+    memberships = memberships.annotate(may_act=_second_factor_rule(user))
     return memberships.select_related("organisation").order_by("created_at", "id")
 
 
@@ -42,12 +42,14 @@ def memberships_of(user: User | AnonymousUser) -> QuerySet[Membership]:
 
     An active person and membership, an organisation in use, and a second factor where the organisation demands one.
     """
-    demanded = Q(organisation__require_second_factor=True)
-    return memberships_held_by(user).filter(~demanded | Q(_second_factor_of(user)))
+    return memberships_held_by(user).filter(_second_factor_rule(user))
 
 
-def _second_factor_of(user: User | AnonymousUser) -> Exists:
-    return Exists(Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS))
+def _second_factor_rule(user: User | AnonymousUser) -> Q:
+    """The person has a second factor, or the organisation demands none."""
+    return ~Q(organisation__require_second_factor=True) | Q(
+        Exists(Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS))
+    )
 
 
 def lacks_second_factor(user: User | AnonymousUser, organisation: Organisation | str) -> bool:

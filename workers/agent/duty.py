@@ -68,7 +68,7 @@ class Duty:
                 log.error("settled run: %s", error)
 
     def review_live(self) -> None:
-        """End what runs here and this site's files forbid by now: trust and approval can be taken back.
+        """End what runs here and this site's files forbid by now: trust can be revoked, an approval withdrawn.
 
         The files are looked at when they have changed, and the jobs' own contracts, whether the hub answers or not.
         """
@@ -351,7 +351,7 @@ def _questions(found: Review, contract: ContractDocument) -> list[Question]:
             f"{part.worker} of {part.organisation}, for the run {contract.run_name}",
             part.role,
         )
-        for part in found.strangers
+        for part in found.untrusted
     ]
     if found.waits:
         digest, text = found.assignment.contract_hash, found.assignment.contract

@@ -215,7 +215,7 @@ class Agent:
                 self._examine.clear()
                 examined_at, seen = time.monotonic(), files
                 try:
-                    # what was taken back ends, whether the hub is there or not
+                    # what was revoked or withdrawn ends, whether the hub is there or not
                     await asyncio.to_thread(self._duty.review_live)
                     self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                     self._checks = await asyncio.to_thread(run_checks, self._home)

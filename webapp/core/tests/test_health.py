@@ -1,4 +1,4 @@
-"""/health names what is ill and says it to load balancers; /metrics has figures; strangers learn neither."""
+"""/health names what is unhealthy and says it to load balancers; /metrics has figures; others learn neither."""
 
 from __future__ import annotations
 
@@ -56,51 +56,51 @@ def figures() -> dict[str, float]:
     return {" ".join([one.name, *one.labels.values()]): one.value for one in samples}
 
 
-def ill() -> set[str]:
+def unhealthy() -> set[str]:
     answer = Client().get("/health")
     body = answer.json()
-    found = {name for name, part in body["parts"].items() if not part["well"]}
-    assert (answer.status_code, body["status"]) == ((503, "ill") if found else (200, "ok"))
+    found = {name for name, part in body["parts"].items() if not part["healthy"]}
+    assert (answer.status_code, body["status"]) == ((503, "unhealthy") if found else (200, "ok"))
     return found
 
 
 def test_a_hub_whose_parts_are_well_says_so() -> None:
     tasks.sweep()
-    assert ill() == set()
+    assert unhealthy() == set()
     assert Client().get("/health").json()["parts"]["celery"]["seconds_since_sweep"] < 5
 
 
 def test_a_dead_message_store_is_named(server: RedisServer) -> None:
-    assert ill() == set()
+    assert unhealthy() == set()
     server.stop()
-    assert ill() == {"redis"}
+    assert unhealthy() == {"redis"}
     assert figures()["cutlayer_up redis"] == 0.0
     assert "cutlayer_queue_length" not in figures()
 
 
 def test_a_celery_that_does_not_sweep_is_named(monkeypatch) -> None:
     cache.set(health.SWEEP_KEY, time.time() - 2 * health.SWEEP_LATE_SECONDS, None)
-    assert ill() == {"celery"}
+    assert unhealthy() == {"celery"}
     assert figures()["cutlayer_sweep_age_seconds"] > health.SWEEP_LATE_SECONDS
 
 
 def test_a_celery_that_never_sweeps_is_named_once_the_hub_has_started(monkeypatch) -> None:
-    assert ill() == set()
+    assert unhealthy() == set()
     monkeypatch.setattr(health, "_started_at", time.time() - 2 * health.SWEEP_LATE_SECONDS)
-    assert ill() == {"celery"}
+    assert unhealthy() == {"celery"}
 
 
 def test_a_flushed_store_is_no_dead_celery(server: RedisServer, monkeypatch) -> None:
     monkeypatch.setattr(health, "_started_at", 0.0)
     tasks.sweep()
-    assert ill() == set()
+    assert unhealthy() == set()
     redis.Redis.from_url(server.url).flushall()
-    assert ill() == set()
+    assert unhealthy() == set()
 
 
 def test_too_little_room_is_named(settings) -> None:
     settings.MIN_FREE_BYTES = 10**18
-    assert ill() == {"disk"}
+    assert unhealthy() == {"disk"}
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Forwarded-For": "127.0.0.1"}, {"Authorization": "Bearer wrong"}])
@@ -154,7 +154,7 @@ def test_a_database_without_room_is_an_outage_with_a_code_and_an_alarm() -> None
     answer = answered(caught.value)
     assert (answer.status_code, json.loads(answer.content)["code"]) == (503, "CL-1904")
     assert answer.headers["Retry-After"]
-    assert ill() == {"disk"}
+    assert unhealthy() == {"disk"}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

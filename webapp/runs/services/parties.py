@@ -20,7 +20,7 @@ WAITING = (RunState.AWAITING, RunState.APPROVED)
 def parties_check(run: Run) -> list[Participant]:
     """The run's participants, all of them still available. Raises CL-1003, CL-1004 or CL-1006, naming who or what.
 
-    A contract is a promise of the day on which it was approved; what was taken back since trains nothing.
+    A contract is a promise of the day on which it was approved; what was withdrawn since trains nothing.
     """
     participants = list(run.participants.select_related("worker", "organisation", "dataset_version__dataset"))
     _check_roles(participants)
@@ -78,7 +78,7 @@ def _check_dataset(row: Participant, project: Project) -> None:
 def runs_take_back(*, actor: User | Worker, runs: QuerySet[Run], why: str) -> None:
     """Take the waiting and approved ones of `runs` back to drafts, because of what `why` says.
 
-    Called before the rows of what is taken back are locked: runs come first in the order of locks.
+    Called before the rows of what is withdrawn are locked: runs come first in the order of locks.
     """
     waiting = runs.filter(state__in=WAITING).order_by("id").values_list("id", flat=True).distinct()
     for run_id in list(waiting):

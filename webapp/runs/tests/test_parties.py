@@ -1,4 +1,4 @@
-"""What was taken back trains nothing: looked at when a run is submitted, when it starts, and when it is resumed."""
+"""What was withdrawn trains nothing: looked at when a run is submitted, when it starts, and when it is resumed."""
 
 from __future__ import annotations
 
