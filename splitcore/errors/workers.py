@@ -255,11 +255,6 @@ HELP: dict[str, ErrorHelp] = {
         "witness.json or witness_finding.json in the worker's folder is damaged. Jobs go on; the log is not witnessed.",
         "Move the damaged file aside: the worker begins again with the chain that the hub shows then.",
     ),
-    "CL-1456": ErrorHelp(
-        "The hub shows its audit log no more",
-        "It has shown this worker where its audit log ends, and now leaves that out, so nobody would see a loss.",
-        "Ask the hub's operator, tell partners; `cutlayer worker witness --accept` forgets what was shown before.",
-    ),
     "CL-1450": ErrorHelp(
         "The upload link is not valid",
         "The ticket in the link was not signed by this worker's hub for this worker, or there is none.",
@@ -289,5 +284,10 @@ HELP: dict[str, ErrorHelp] = {
         "Too many wrong PINs",
         "Guessing is slowed down: after five wrong PINs by a minute, and by twice as long after each further one.",
         "Wait, or run `cutlayer worker pin` on the worker's machine: it shows the PIN and ends the wait.",
+    ),
+    "CL-1456": ErrorHelp(
+        "The hub shows its audit log no more",
+        "It has shown this worker where its audit log ends, and now leaves that out, so nobody would see a loss.",
+        "Ask the hub's operator, tell partners; `cutlayer worker witness --accept` forgets what was shown before.",
     ),
 }
