@@ -9,16 +9,29 @@ from playwright.sync_api import Browser, Page
 from demo.launch.stage import Party
 from tests.stack import Stack
 
-PUBLIC = {"landing": "/", "sign-in": "/accounts/login/", "sign-up": "/accounts/signup/", "errors": "/errors/"}
+PUBLIC = {
+    "landing": "/",
+    "sign-in": "/accounts/login/",
+    "sign-up": "/accounts/signup/",
+    "password-reset": "/accounts/password/reset/",
+    "errors": "/errors/",
+    "error": "/errors/CL-1601",
+    "styleguide": "/styleguide/",
+}
 CONSOLE = {
     "console-status": "/",
     "console-datasets": "/datasets",
     "console-add": "/add",
     "console-ledger": "/ledger",
     "console-policy": "/policy",
+    "console-decisions": "/decisions",
+    "console-logs": "/logs",
     "console-doctor": "/doctor",
     "console-pin": "/pin",
 }
+PROJECT_TABS = ("organisations", "datasets", "runs", "adapters", "activity")
+RUN_TABS = ("approvals", "config", "privacy", "logs", "artefacts")
+ACCOUNT = ("email", "password/change", "2fa", "sessions", "logout")
 
 
 def hub_pages(stack: Stack, run: dict[str, Any]) -> dict[str, str]:
@@ -28,30 +41,46 @@ def hub_pages(stack: Stack, run: dict[str, Any]) -> dict[str, str]:
     [dataset] = [one for one in rest.get("/datasets") if one["organisation"] == stage.parties["clinic"].organisation]
     [adapter] = [one for one in rest.get("/adapters")["items"] if one["run"] == run["id"]]
     project = stage.project
+    draft = _draft(stage.parties["clinic"], run)
     return {
         "home": "/home",
         "inbox": "/inbox",
         "projects": "/projects",
         "project": f"/projects/{project}",
+        **{f"project-{tab}": f"/projects/{project}/{tab}" for tab in PROJECT_TABS},
+        "project-edit": f"/projects/{project}/edit",
         "project-new": "/projects/new",
         "invite": f"/projects/{project}/invite",
         "workers": "/org/workers",
         "enrol": "/workers/new",
         "worker": f"/workers/{stage.workers['clinic']}",
+        "worker-edit": f"/workers/{stage.workers['clinic']}/edit",
         "datasets": "/datasets",
         "dataset-new": "/datasets/new",
         "dataset": f"/datasets/{dataset['id']}",
         "runs": "/runs",
         "run-new": f"/runs/new?project={project}",
+        "run-edit": f"/runs/{draft}/edit",
         "run": f"/runs/{run['id']}",
-        "approvals": f"/runs/{run['id']}/approvals",
+        **{f"run-{tab}": f"/runs/{run['id']}/{tab}" for tab in RUN_TABS},
+        "compare": f"/runs/compare?run={run['id']}&run={draft}",
         "adapter": f"/adapters/{adapter['id']}",
         "organisation": "/org",
         "people": "/org/people",
         "invitations": "/org/invitations",
+        "invitation-new": "/org/invitations/new",
+        "organisation-new": "/organisations/new",
         "tokens": "/org/tokens",
         "audit": "/audit",
+        "me": "/me",
+        **{f"account-{page.replace('/', '-')}": f"/accounts/{page}/" for page in ACCOUNT},
     }
+
+
+def _draft(party: Party, run: dict[str, Any]) -> str:
+    """A draft with the run's configuration."""
+    drafts = party.rest.get("/runs?state=draft")["items"]
+    return str((drafts[0] if drafts else party.rest.post(f"/runs/{run['id']}/clone"))["id"])
 
 
 def signed_in(browser: Browser, stack: Stack, party: Party, *, scheme: str, width: int) -> Page:

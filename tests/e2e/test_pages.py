@@ -1,4 +1,4 @@
-"""Every page, light and wide, dark and narrow: accessible, within its width, without errors or foreign requests."""
+"""Every page, light and dark, wide and narrow: accessible, within its width, without errors or foreign requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from tests.e2e.pages import CONSOLE, PUBLIC, hub_pages, signed_in, unlocked_cons
 from tests.stack import Stack
 
 AXE = (Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js").read_text()
-RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
+RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}"
+COLOURS = "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}}"  # all that a theme changes
+# The other theme in place, without the transitions whose first colours are those of before.
+DARK = """() => {
+    const still = new CSSStyleSheet();
+    still.replaceSync("*, *::before, *::after { transition: none !important; animation: none !important; }");
+    document.adoptedStyleSheets.push(still);
+    document.documentElement.dataset.bsTheme = "dark";
+}"""
+WIDTHS = (1280, 360)
 
 # What people and machines write becomes one long word; the words that are the product's own stay.
 LENGTHEN = """() => {
@@ -37,6 +46,12 @@ OVERFLOW = """() => {
     const named = wide.slice(0, 3).map((one) => one.outerHTML.slice(0, 160));
     return `${scrollWidth - clientWidth} px wider than the window: ${named.join('; ')}`;
 }"""
+
+
+def violations(page: Page, rules: str) -> list[str]:
+    """What axe finds on the page as it stands."""
+    found = page.evaluate(f"axe.run(document, {rules}).then(result => result.violations)")
+    return [f"axe {one['id']}: {'; '.join(node['html'][:160] for node in one['nodes'][:3])}" for one in found]
 
 
 def inspect(page: Page, url: str) -> list[str]:
@@ -65,9 +80,9 @@ def inspect(page: Page, url: str) -> list[str]:
             found.append(f"status {answer.status if answer else None}")
         page.wait_for_load_state("load")
         page.evaluate(AXE)
-        for violation in page.evaluate(f"axe.run(document, {RULES}).then(result => result.violations)"):
-            nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
-            found.append(f"axe {violation['id']}: {nodes}")
+        found += violations(page, RULES)
+        page.evaluate(DARK)
+        found += [f"dark: {one}" for one in violations(page, COLOURS)]
         if overflow := page.evaluate(OVERFLOW):
             found.append(overflow)
     finally:
@@ -78,27 +93,44 @@ def inspect(page: Page, url: str) -> list[str]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.timeout(600)  # two judgements of some sixty pages
+@pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_of_the_hub_holds_up(
-    stack: Stack, browser: Browser, finished_run: dict[str, Any], scheme: str, width: int
+    stack: Stack, browser: Browser, finished_run: dict[str, Any], width: int
 ) -> None:
-    page = signed_in(browser, stack, stack.stage.parties["clinic"], scheme=scheme, width=width)
+    page = signed_in(browser, stack, stack.stage.parties["clinic"], scheme="light", width=width)
     problems = [one for path in hub_pages(stack, finished_run).values() for one in inspect(page, stack.url + path)]
+    page.context.clear_cookies()
+    problems += [one for path in PUBLIC.values() for one in inspect(page, stack.url + path)]
     page.context.close()
-    visitor = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
-    problems += [one for path in PUBLIC.values() for one in inspect(visitor.new_page(), stack.url + path)]
-    visitor.close()
-    assert problems == []
+    assert "\n".join(problems) == ""
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-def test_every_page_of_a_console_holds_up(stack: Stack, browser: Browser, scheme: str, width: int) -> None:
-    page = unlocked_console(browser, stack, "clinic", scheme=scheme, width=width)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_of_a_console_holds_up(stack: Stack, browser: Browser, width: int) -> None:
+    page = unlocked_console(browser, stack, "clinic", scheme="light", width=width)
     url = stack.groups.console_url("clinic").rstrip("/")
-    problems = [one for path in CONSOLE.values() for one in inspect(page, url + path)]
+    paths = [stage_file(page, url), preview_of_a_dataset(page, url), *CONSOLE.values()]
+    problems = [one for path in paths for one in inspect(page, url + path)]
     page.context.close()
-    assert problems == []
+    assert "\n".join(problems) == ""
+
+
+def stage_file(page: Page, url: str) -> str:
+    """Check a file in the console; the path of the page that says what would leave."""
+    rows = b'{"prompt": "question", "completion": "answer"}\n{"prompt": "", "completion": ""}\n' * 20
+    page.goto(f"{url}/add")
+    page.set_input_files("#file", {"name": "notes.jsonl", "mimeType": "application/json", "buffer": rows})
+    page.click("#check")
+    page.wait_for_url("**/staged/*")
+    return urlsplit(page.url).path
+
+
+def preview_of_a_dataset(page: Page, url: str) -> str:
+    """The path of the page that shows a dataset's rows."""
+    page.goto(f"{url}/datasets")
+    return str(page.locator("main a[href^='/datasets/']").first.get_attribute("href"))
 
 
 @pytest.mark.e2e
