@@ -38,7 +38,9 @@ def hub_pages(stack: Stack, run: dict[str, Any]) -> dict[str, str]:
     """Name → path of every page that a member of the run's organisation sees."""
     stage = stack.stage
     rest = stage.parties["clinic"].rest
-    [dataset] = [one for one in rest.get("/datasets") if one["organisation"] == stage.parties["clinic"].organisation]
+    [dataset, *_] = [
+        one for one in rest.get("/datasets") if one["organisation"] == stage.parties["clinic"].organisation
+    ]
     [adapter] = [one for one in rest.get("/adapters")["items"] if one["run"] == run["id"]]
     project = stage.project
     draft = _draft(stage.parties["clinic"], run)
