@@ -46,9 +46,9 @@ demo-model: setup  ## pre-train the demo's base model again, from its seed
 	$(PY) -m demo.pretrain $(ARGS)
 
 # Side by side, one process more than cores; tests of the one real system stay together (conftest.py). One thread of
-# torch in each, since the cores are taken.
+# torch in each, since the cores are taken. The page tools need the node of .venv/bin where the system has none.
 test: setup browser  ## run every test, and the hub's once more on PostgreSQL
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,OMP_NUM_THREADS=1 $(PY) -m tests.postgresql)
 
 test-postgresql: setup  ## run the hub's tests on PostgreSQL alone (ARGS="webapp/runs -x")
