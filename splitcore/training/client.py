@@ -16,6 +16,7 @@ from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.errors import AppError
+from splitcore.errors.numbers import code_of
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import read_tokenizer
 from splitcore.training.client_evaluation import ClientEvaluation
@@ -86,7 +87,7 @@ class ClientHalf:
         except BaseException as error:
             if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
                 self._keeper.save_if_possible(self._step)
-            self._link.channel.abort(error.code if isinstance(error, AppError) else "CL-1999")
+            self._link.channel.abort(code_of(error))
             raise
         return self._finish()
 

@@ -13,6 +13,7 @@ from typing import Any
 from splitcore.adapters.lora import AdapterLayout
 from splitcore.config.exchange import total_steps
 from splitcore.errors import AppError
+from splitcore.errors.numbers import code_of
 from splitcore.training.checkpoint import newest_common
 from splitcore.training.clock import Clock
 from splitcore.training.events import SERVER, PartyLate, StepFinished
@@ -81,9 +82,8 @@ class ServerHalf:
         except BaseException as error:
             if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
                 self._keeper.save_if_possible(self._step)
-            code = error.code if isinstance(error, AppError) else "CL-1999"
             for link in self._links.values():
-                link.channel.abort(code)
+                link.channel.abort(code_of(error))
             raise
         finally:
             if self._listener is not None:

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from splitcore.errors import AppError
+from splitcore.errors.numbers import code_of
 from splitcore.training.checkpoint import Checkpoints, Owner
 from workers.agent.spool import Spool
 from workers.contracts import LogPayload
-from workers.jobs.errors import code_of
 
 pytestmark = pytest.mark.integration
 

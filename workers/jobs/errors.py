@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from pathlib import Path
 
 from splitcore.bounds import plain, plain_line, without_folders
 from splitcore.errors import CATALOGUE, AppError
+from splitcore.errors.numbers import code_of
 from workers.contracts import ErrorInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ("splitcore", "workers")
 # What a half that ends tells of the run, not of its own site: both act on it alike.
 OF_BOTH = frozenset({"CL-1503", "CL-1510", "CL-1530", "CL-1531", "CL-1532", "CL-1534"})
-MEMORY_CLASSES = ("MemoryError", "OutOfMemoryError", "AcceleratorError")
 
 
 def error_info(error: BaseException | str) -> ErrorInfo:
@@ -44,24 +43,6 @@ def _peers_word(error: BaseException) -> ErrorInfo:
     shown = code if code.startswith("CL-13") or code in OF_BOTH else "CL-1329"
     message = f"The other half reported {code}: {said.title}." if code != "CL-1329" else said.title
     return ErrorInfo(code=shown, message=message, remedy=CATALOGUE[shown].remedy, where=where_of(error))
-
-
-def code_of(error: BaseException) -> str:
-    """The number of an error."""
-    if isinstance(error, AppError):
-        return error.code
-    if any(cls.__name__ in MEMORY_CLASSES for cls in type(error).__mro__) or _is_cpu_allocator(error):
-        return "CL-1521"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "CL-1820"
-    if isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.EFBIG):
-        return "CL-1821"
-    return "CL-1999"
-
-
-def _is_cpu_allocator(error: BaseException) -> bool:
-    """torch has no class of its own for a processor's memory: its allocator raises a plain RuntimeError."""
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def where_of(error: BaseException) -> str:
