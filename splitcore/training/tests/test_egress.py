@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from splitcore.errors import AppError
 from splitcore.training.checkpoint import checkpoint_steps
 from splitcore.training.events import StepFinished
@@ -30,6 +32,7 @@ class Budget:
         self.left += len(frame) if label not in ("control", "sent again") else 0
 
 
+@pytest.mark.promise(11, figure="ends within the step")
 def test_the_budget_ends_the_run_within_the_step_and_its_checkpoints_stay_whole(
     model: Callable[[str], Path], tmp_path: Path
 ) -> None:

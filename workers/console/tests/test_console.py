@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processes.redis_server import RedisServer
@@ -185,6 +186,7 @@ def test_every_page_answers_and_carries_the_strict_policy(console: RunningConsol
         assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.promise(11)
 def test_what_left_is_told_run_by_run_and_word_for_word_only_with_the_pin(console: RunningConsole) -> None:
     spool, book = Spool(console.home.spool_file), Book(console.home.ledger_file)
     spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)

@@ -80,6 +80,7 @@ def recorded(door: GrpcListener, port: int, frames: FrameLedger) -> Iterator[tup
         far.close()
 
 
+@pytest.mark.promise(11)
 def test_the_book_has_every_frame_that_the_peer_recorded_to_the_byte(book: Book) -> None:
     with open_door() as door, ledger(book, full=True) as frames, recorded(door, door.address[1], frames) as ends:
         near, far, arrived = ends
@@ -137,6 +138,7 @@ def send_until_refused(near: Session) -> tuple[AppError, int]:
     raise AssertionError("every message was let through")
 
 
+@pytest.mark.promise(11, figure="not a byte beyond the budget")
 def test_beyond_the_budget_a_message_is_not_sent_and_not_a_byte_of_it_leaves(book: Book) -> None:
     size = 100_000
     book.add("telemetry", 40_000, b"head", run_id=RUN, receiver=HUB)

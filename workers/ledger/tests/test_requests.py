@@ -86,6 +86,7 @@ def ready() -> Ready:
     return Ready(participant_id="prt_1", attempt=1, host="gpu.example", port=9100)
 
 
+@pytest.mark.promise(11, figure="counter equals capture, ±0 bytes")
 def test_every_way_to_send_is_counted_to_the_byte_with_its_run_and_kind(
     recorder: Recorder, book: Book, tmp_path: Path
 ) -> None:
