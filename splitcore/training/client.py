@@ -283,7 +283,6 @@ class ClientHalf:
         self._step += 1
         self._skips.note(self._step, outcome.fault)
         self._watch.step = self._step
-        self._keeper.complete(self._step, self._total)
         seconds = self._clock.take_step()
         apart = ("send", "wait")
         self._watch.emit(
@@ -303,6 +302,8 @@ class ClientHalf:
                 seconds=seconds,
             )
         )
+        # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
+        self._keeper.complete(self._step, self._total)
 
     def _evaluate_when_due(self) -> None:
         """At the start, every `eval_every` steps, and at the end."""

@@ -265,7 +265,6 @@ class ServerHalf:
         self._step += 1
         self._skips.note(self._step, outcome.fault)
         self._watch.step = self._step
-        self._keeper.complete(self._step, self._total)
         now = self._traffic()
         seconds = self._clock.take_step()
         self._watch.emit(
@@ -286,6 +285,8 @@ class ServerHalf:
                 absent=outcome.absent,
             )
         )
+        # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
+        self._keeper.complete(self._step, self._total)
         return now
 
     def _traffic(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
 from splitcore.training.client import ClientHalf
-from splitcore.training.events import Event, PhaseChanged, StepFinished
+from splitcore.training.events import CheckpointChanged, Event, PhaseChanged, StepFinished
 from splitcore.training.halves import Desired, HalfResult, HalfSettings
 from splitcore.training.local import MemoryListener
 from splitcore.training.server import ServerHalf
@@ -110,6 +110,24 @@ def test_a_stop_ends_both_within_a_second_and_a_resumed_run_ends_as_if_it_had_ne
             load_file(tmp_path / run / segment / "adapter_model.safetensors") for run in ("resumed", "whole")
         )
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_step_is_told_before_a_checkpoint_holds_it_so_that_no_kill_between_them_loses_its_figures(
+    model: Model, tmp_path: Path
+) -> None:
+    pair = Pair(run_config(model("llama"), training={"steps": 4, "checkpoint_every": 2}), tmp_path)
+    pair.run()
+    for party in ("a", "server"):
+        own = [event for event in pair.events if getattr(event, "party", "") == party]
+        told: set[int] = set()
+        saved = []
+        for event in own:
+            if isinstance(event, StepFinished):
+                told.add(event.step)
+            elif isinstance(event, CheckpointChanged) and event.action == "saved" and event.step:
+                assert event.step in told, (party, event.step)
+                saved.append(event.step)
+        assert saved == [2, 4]
 
 
 def test_a_paused_half_waits_and_goes_on(config: RunConfig, tmp_path: Path) -> None:
