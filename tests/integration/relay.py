@@ -66,8 +66,8 @@ class Relay:
     def _carry(self, near: socket.socket) -> None:
         try:
             far = socket.create_connection(self._target, timeout=10)
-        except OSError:  # the hub is away: so is the relay's other end
-            near.close()
+        except OSError:
+            self._hear_out(near)
             return
         far.settimeout(None)
         link = Link()
@@ -83,20 +83,34 @@ class Relay:
         near.close()
         far.close()
 
+    def _hear_out(self, near: socket.socket) -> None:
+        """The hub is away: keep what is sent all the same, and hang up."""
+        link = Link()
+        with self._lock:
+            self._links.append(link)
+        near.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            while data := near.recv(1 << 16):
+                with self._lock:
+                    link.sent += data
+        link.closed_at = time.monotonic()
+        near.close()
+
     def _carry_back(self, far: socket.socket, near: socket.socket, link: Link) -> None:
         self._pump(far, near, None)
         link.closed_at = time.monotonic()
 
     def _pump(self, source: socket.socket, target: socket.socket, record: bytearray | None) -> None:
+        """Pass on until the source has ended; what comes for a target that has gone is kept all the same."""
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if record is not None:
                     with self._lock:
                         record += data
-                target.sendall(data)
-        for link in (source, target):
-            with contextlib.suppress(OSError):
-                link.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ A site of its own joins through a relay that keeps every byte; its rows are foun
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -41,6 +42,9 @@ from tests.integration.drills import (
 from tests.integration.search import Needles, joined
 from tests.integration.spoiler.sitecustomize import ARMED
 from tests.stack import Stack, wait_for
+from workers.ledger.book import HUB, Book
+from workers.ledger.requests import place_of
+from workers.settings import WorkerHome
 
 pytestmark = pytest.mark.integration
 STEPS = 40
@@ -173,6 +177,31 @@ def _requests(link: bytes) -> list[bytes]:
         found.append(link[place:stop])
         place = stop
     return found
+
+
+@pytest.mark.promise(11, figure="each kind of a whole run, through two deaths of the hub")
+def test_the_site_s_ledger_of_a_whole_run_is_what_was_captured_on_its_way_to_the_hub(
+    stack: Stack, canary_site: CanarySite, finished: dict[str, Any]
+) -> None:
+    run, book = finished["id"], Book(WorkerHome(stack.groups.home(canary_site.key)).ledger_file)
+
+    def captured() -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for request in (one for link in canary_site.relay.recorded() for one in _requests(link)):
+            method, target, _ = request.decode("latin-1").split(" ", 2)
+            of, kind = place_of(method, target.split("?")[0])
+            if of == run:
+                count, nbytes = found.get(kind, (0, 0))
+                found[kind] = (count + 1, nbytes + len(request))
+        return found
+
+    def told() -> dict[str, tuple[int, int]]:
+        return {line.kind: (line.count, line.nbytes) for line in book.lines(run) if line.receiver == HUB}
+
+    with contextlib.suppress(AssertionError):  # the last message is counted a moment after it was read here
+        wait_for(lambda: told() == captured(), seconds=30, what="the last message in the ledger")
+    assert told() == captured()
+    assert {"verdict", "claim", "telemetry", "segments", "exit", "verified"} <= set(told())
 
 
 @pytest.mark.promise(9, figure="0 hits: plain, base64, hex, UTF-16, token ids")
