@@ -1,4 +1,4 @@
-"""A half's process is killed in the middle of a run of the real workers: the run goes on, and ends as if it had not."""
+"""Halves are killed and a run is stopped and resumed, by the real workers: it ends as if none of it had been."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.integration.drills import ENDED, event_of, halves, reach, reach_step,
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.integration
-STEPS = 40
+STEPS = 60
+STOPPED_AFTER = 35
 TRAINING = {
     "steps": STEPS, "batch_size": 4, "micro_batches": 1, "warmup": 0, "eval_every": 0, "checkpoint_every": 5,
 }  # fmt: skip
@@ -40,27 +41,33 @@ def weights(stack: Stack, run: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.promise(21)
-def test_a_run_survives_the_death_of_each_half_and_ends_with_the_very_same_adapter(
+@pytest.mark.promise(29, figure="stopped and resumed: difference 0.0")
+def test_a_run_survives_the_death_of_each_half_and_a_stop_and_ends_with_the_very_same_adapter(
     stack: Stack, tmp_path: Path
 ) -> None:
     whole = trained(stack, "Recovery: undisturbed")
     reach(stack.stage, whole, "done")
-    run = trained(stack, "Recovery: two deaths")
+    run = trained(stack, "Recovery: two deaths and a stop")
     for attempt, (site, step) in enumerate((("clinic", 8), ("compute", 20)), start=1):
         reach_step(stack.stage, run, step)
         [half] = halves(stack, site)
         half.kill()
         wait_for(lambda expected=attempt: recoveries(stack, run) >= expected, what="the recovery")
         wait_for(lambda: run_of(stack.stage, run)["state"] in {"training"} | ENDED, what="the run's going on")
+    assert run_of(stack.stage, run)["step"] < STOPPED_AFTER, "it is stopped in its middle"
+    reach_step(stack.stage, run, STOPPED_AFTER)
+    stack.stage.parties["clinic"].rest.post(f"/runs/{run}/stop")
+    reach(stack.stage, run, "stopped")
+    stack.stage.parties["clinic"].rest.post(f"/runs/{run}/resume")
     done = reach(stack.stage, run, "done")
 
     records = records_of(stack.stage, run)
     assert event_of(records, "run.recovering")["payload"]["error"]["code"] in ("CL-1520", "CL-1530")
-    assert recoveries(stack, run) == 2
-    assert {part["attempt"] for part in done["participants"]} == {3}
+    assert recoveries(stack, run) == 3, "two deaths and the resumption"
+    assert {part["attempt"] for part in done["participants"]} == {4}
     resumed = [one["step"] for one in records if one["payload"].get("name") == "checkpoint.resumed"]
-    assert len(resumed) == 4, "both halves, twice"
-    assert all(step % 5 == 0 or step >= 8 for step in resumed)
+    assert len(resumed) == 6, "both halves, three times"
+    assert max(resumed) >= STOPPED_AFTER, "the stop has saved the step that it met"
     steps = Counter(
         one["step"] for one in records if one["kind"] == "metric" and one["party"] == done["participants"][0]["party"]
     )
