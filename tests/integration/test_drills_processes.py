@@ -1,15 +1,16 @@
 """Drills with dead processes in the middle of training: Redis and Celery of the hub and of a worker, a full disk.
 
-Each prints how long the system took. The promise is 3 s for a doorbell; the limit here is ten times that, since the
-machine may be busy.
+Each prints how long the system took. The promise is 3 s for a doorbell; it is waited for up to ten times that, since
+the machine may be busy, and nothing else could ring within that time.
 """
 
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from resource import RLIMIT_FSIZE
 from typing import Any
 
@@ -36,13 +37,14 @@ from tests.integration.drills import (
     run_of,
 )
 from tests.stack import Stack, wait_for
+from workers.agent.duty import RING_MOST
 from workers.contracts import QUEUE
 from workers.hub import HubError
+from workers.settings import WorkerHome
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 LONG = 3 * PATIENCE  # a run that recovers, on a machine that other tests share
-PROMISED = 3.0
-LIMIT = 10 * PROMISED
+PROMISED = 3.0  # from the loss of a doorbell to the next
 
 
 def kill(process: psutil.Process) -> None:
@@ -50,13 +52,11 @@ def kill(process: psutil.Process) -> None:
     psutil.wait_procs([process], timeout=10)
 
 
-def took(what: str, look: Callable[[], Any]) -> float:
-    """Seconds until the condition holds."""
+def took(what: str, look: Callable[[], Any], *, seconds: float = PATIENCE) -> None:
+    """Wait until the condition holds, and print for how long."""
     started = time.monotonic()
-    wait_for(look, seconds=PATIENCE, what=what)
-    seconds = time.monotonic() - started
-    print(f"{what}: {seconds:.2f} s")
-    return seconds
+    wait_for(look, seconds=seconds, what=what)
+    print(f"{what}: {time.monotonic() - started:.2f} s")
 
 
 def start(stack: Stack, name: str, steps: int) -> str:
@@ -80,39 +80,60 @@ def site_queue(stack: Stack, key: str) -> redis.Redis:
     return redis.Redis.from_url(url_of_folder(stack.groups.home(key) / "run"), socket_timeout=2)
 
 
-def test_a_run_ends_well_though_the_hubs_redis_and_celery_die_in_its_middle(stack: Stack) -> None:
+@pytest.mark.promise(26, figure="each loss once, no record missing")
+def test_a_run_ends_well_though_the_hubs_disk_redis_and_celery_fail_in_its_middle(stack: Stack) -> None:
     steps = 60
-    run = start(stack, "Drill: the hub's queue", steps)
+    run = start(stack, "Drill: the hub's parts", steps)
     reach_step(stack.stage, run, 2)
-    queue = redis.Redis.from_url(hub_variables(stack)["REDIS_URL"])
+    with no_room(stack):
+        took("a refusal with its code", lambda: "CL-1904" in refusal(stack))
+        assert not parts(stack)["disk"]["healthy"]
+        assert httpx.get(f"{stack.url}/health", timeout=10).status_code == 503
+        assert 'cutlayer_up{part="disk"} 0.0' in httpx.get(f"{stack.url}/metrics", timeout=10).text
+        before = run_of(stack.stage, run)["step"]
+    took("records again", lambda: run_of(stack.stage, run)["step"] > before)
 
+    queue = redis.Redis.from_url(hub_variables(stack)["REDIS_URL"])
     kill(child_of(hub_group(stack), "-server"))
-    assert took("the hub's Redis after SIGKILL", queue.ping) < LIMIT
-    assert took("a sweep after it", lambda: (parts(stack)["celery"]["seconds_since_sweep"] or 99) < 2) < LIMIT
+    took("the hub's Redis after SIGKILL", queue.ping)
+    took("a sweep after it", lambda: (parts(stack)["celery"]["seconds_since_sweep"] or 99) < 2)
 
     queue.flushall()
     assert parts(stack)["redis"]["healthy"]
-    assert took("a sweep after FLUSHALL", lambda: queue.exists("cutlayer:json:1:last-sweep")) < LIMIT
+    took("a sweep after FLUSHALL", lambda: queue.exists("cutlayer:json:1:last-sweep"))
 
     kill(child_of(hub_group(stack), "celery"))
     killed = time.time()
     swept = lambda: time.time() - (parts(stack)["celery"]["seconds_since_sweep"] or 99) > killed + 0.5  # noqa: E731
-    assert took("a sweep after SIGKILL of the hub's Celery", swept) < 2 * LIMIT
+    took("a sweep after SIGKILL of the hub's Celery", swept)
 
     reach(stack.stage, run, "done", seconds=LONG)
     check_records(records_of(stack.stage, run), steps)
+    took("every part healthy again", lambda: all(part["healthy"] for part in parts(stack).values()))
     assert httpx.get(f"{stack.url}/health", timeout=10).status_code == 200
 
 
-def test_a_run_ends_well_though_a_workers_redis_and_celery_die_in_its_middle(stack: Stack) -> None:
+@pytest.mark.promise(26, figure="a lost doorbell rung again, waited for 30 s at most; measured 0.3 to 0.6 s")
+def test_a_doorbell_that_was_lost_is_rung_again_and_the_run_ends_well_though_the_queue_dies_in_its_middle(
+    stack: Stack,
+) -> None:
     steps = 24
-    run = start(stack, "Drill: a worker's queue", steps)
+    with celery_frozen(stack, "bank"):
+        run = start(stack, "Drill: a worker's queue", steps)
+        queue = site_queue(stack, "bank")
+        rung = lambda: site_queue(stack, "bank").llen(QUEUE)  # noqa: E731
+        wait_for(rung, seconds=PATIENCE, what="the doorbell")
+        only_the_loss_rings_again(stack, "bank")
+        queue.flushall()
+        took("the doorbell again after FLUSHALL", rung, seconds=10 * PROMISED)
+        kill(child_of(agent(stack, "bank"), "-server"))
+        took("the doorbell again after SIGKILL", rung, seconds=10 * PROMISED)
+
     reach_step(stack.stage, run, 6)
     trains = halves(stack, "bank")
     assert trains
-
     kill(child_of(agent(stack, "bank"), "-server"))
-    assert took("a worker's Redis after SIGKILL", site_queue(stack, "bank").ping) < LIMIT
+    took("a worker's Redis after SIGKILL", site_queue(stack, "bank").ping)
     site_queue(stack, "bank").flushall()
     assert all(half.is_running() for half in trains), "the half trains on: its queue is only a doorbell"
 
@@ -123,19 +144,12 @@ def test_a_run_ends_well_though_a_workers_redis_and_celery_die_in_its_middle(sta
     check_records(records_of(stack.stage, run), steps)
 
 
-@pytest.mark.parametrize("way", ["SIGKILL", "FLUSHALL"])
-def test_a_doorbell_that_a_workers_queue_has_lost_is_rung_again(stack: Stack, way: str) -> None:
-    with celery_frozen(stack, "bank"):
-        run = start(stack, f"Drill: a lost doorbell ({way})", 3)
-        queue = site_queue(stack, "bank")
-        wait_for(lambda: queue.llen(QUEUE), seconds=PATIENCE, what="the doorbell")
-        if way == "SIGKILL":
-            kill(child_of(agent(stack, "bank"), "-server"))
-        else:
-            queue.flushall()
-        rung = lambda: site_queue(stack, "bank").llen(QUEUE)  # noqa: E731
-        assert took(f"the doorbell again after {way}", rung) < LIMIT
-    reach(stack.stage, run, "done", seconds=LONG)
+def only_the_loss_rings_again(stack: Stack, key: str) -> None:
+    """Doorbells of this site count as rung often, so the agent's patience with them outlasts this drill's wait."""
+    assert RING_MOST > 10 * PROMISED
+    with closing(sqlite3.connect(WorkerHome(stack.groups.home(key)).spool_file, timeout=20)) as spool, spool:
+        changed = spool.execute("UPDATE jobs SET rings = 20 WHERE state = 'rung'").rowcount
+    assert changed > 0
 
 
 @contextmanager
@@ -148,20 +162,6 @@ def celery_frozen(stack: Stack, key: str) -> Iterator[None]:
         yield
     finally:
         process.resume()
-
-
-def test_nothing_is_lost_while_the_hubs_disk_takes_no_more(stack: Stack) -> None:
-    steps = 30
-    run = start(stack, "Drill: the hub's disk", steps)
-    reach_step(stack.stage, run, 2)
-    with no_room(stack):
-        took("a refusal with its code", lambda: "CL-1904" in refusal(stack))
-        assert not parts(stack)["disk"]["healthy"]
-        assert httpx.get(f"{stack.url}/health", timeout=10).status_code == 503
-        assert 'cutlayer_up{part="disk"} 0.0' in httpx.get(f"{stack.url}/metrics", timeout=10).text
-    took("records again", lambda: run_of(stack.stage, run)["step"] > 5)
-    reach(stack.stage, run, "done", seconds=LONG)
-    check_records(records_of(stack.stage, run), steps)
 
 
 def refusal(stack: Stack) -> str:
