@@ -162,6 +162,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}  # webapp/accounts/adapter.py counts failed sign-ins
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "webapp.accounts.forms.SignupForm"}
+MFA_ADAPTER = "webapp.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 

@@ -1,0 +1,36 @@
+"""Seeds of second factors are encrypted in the database: whoever reads it alone can't make anybody's codes."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+
+from allauth.mfa.adapter import DefaultMFAAdapter
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+MARK = "encrypted:"  # seeds that an older version wrote in the clear have none
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """allauth's behaviour, with the seeds of codes encrypted under a key derived from the hub's secret key."""
+
+    def encrypt(self, text: str) -> str:
+        """What the database keeps of a seed."""
+        return MARK + _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """The seed."""
+        if not encrypted_text.startswith(MARK):
+            return encrypted_text
+        return _cipher().decrypt(encrypted_text.removeprefix(MARK).encode()).decode()
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(_key(secret)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
+
+
+def _key(secret: str) -> bytes:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"cutlayer second factor").derive(secret.encode())
+    return urlsafe_b64encode(derived)
