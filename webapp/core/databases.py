@@ -19,6 +19,8 @@ from workers.contracts import ChainHead
 
 NAMES = {"sqlite": "database.sqlite3", "postgresql": "database.dump"}
 KEPT = "cutlayer_replaced"  # the schema, or the end of the file's name, in which a restore keeps what it replaces
+# Their rows are live log-ins, which a restore ends anyway: a stolen backup opens no session of the hub that goes on.
+SESSIONS = ("django_session", "usersessions_usersession")
 _LEFT = f"A restore was cut off: the database that it was to replace is still there as {KEPT}."
 _LEFT_REMEDY = "See docs/backup.md, 'A restore that was cut off'; nothing is lost."
 
@@ -33,6 +35,10 @@ def database_dump(path: Path) -> ChainHead:
     if engine() == "sqlite":
         with closing(sqlite3.connect(_sqlite_file())) as source, closing(sqlite3.connect(path)) as target:
             source.backup(target)
+            target.execute("PRAGMA secure_delete = ON")
+            for table in SESSIONS:
+                target.execute(f"DELETE FROM {table}")  # noqa: S608
+            target.commit()
             last = target.execute(
                 f"SELECT sequence, hash FROM {AuditEntry._meta.db_table} ORDER BY sequence DESC LIMIT 1"  # noqa: S608
             ).fetchone()
@@ -42,7 +48,8 @@ def database_dump(path: Path) -> ChainHead:
         cursor.execute("SELECT pg_export_snapshot()")
         snapshot = f"--snapshot={cursor.fetchone()[0]}"
         options = ("--format=custom", "--no-owner", "--no-privileges", f"--exclude-schema={KEPT}")
-        _tool("pg_dump", *options, snapshot, f"--file={path}")
+        without = (f"--exclude-table-data=public.{table}" for table in SESSIONS)
+        _tool("pg_dump", *options, *without, snapshot, f"--file={path}")
         return chain_head()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from processes.postgres_server import postgres_url
+from processes.postgres_server import find_tool, postgres_url, tool_environment
 from splitcore.errors import AppError
 from webapp.core import backups
 from webapp.core.backups import backup_read
@@ -49,6 +49,13 @@ from webapp.accounts.models import User
 from webapp.orgs.services import organisation_create
 organisation_create(actor=User.objects.first(), name="Came later", kind="data")
 SessionStore().create()
+"""
+
+SIGNED_IN = """
+from django.contrib.sessions.backends.db import SessionStore
+store = SessionStore()
+store.create()
+print(store.session_key)
 """
 
 
@@ -93,11 +100,30 @@ def filled(hub: Hub) -> Hub:
     return hub
 
 
+def plain_text(hub: Hub, file: Path, folder: Path) -> str:
+    """What the database in a backup holds, as text that its reader could search."""
+    with tarfile.open(file) as archive:
+        [name] = [name for name in archive.getnames() if name in NAMES.values()]
+        archive.extract(name, folder, filter="data")
+    dumped = folder / name
+    if not hub.database:
+        return dumped.read_bytes().decode("latin-1")
+    tool = find_tool("pg_restore")
+    done = subprocess.run(
+        [str(tool), "--file=-", str(dumped)], capture_output=True, check=True, env=tool_environment(tool)
+    )
+    assert b"Lakeside Clinic" in done.stdout
+    return done.stdout.decode()
+
+
 def test_a_hub_comes_back_as_it_was_and_says_so(hub: Hub, tmp_path: Path) -> None:
     file = tmp_path / "hub.backup"
+    key = hub.manage("shell", "--no-imports", "-c", SIGNED_IN).strip().splitlines()[-1]
     hub.manage("backup", str(file))
     assert file.stat().st_mode & 0o777 == 0o600
+    assert key not in plain_text(hub, file, tmp_path), "a stolen backup opens no session"
     before = hub.look()
+    assert before["sessions"] >= 1
     hub.manage("shell", "--no-imports", "-c", LATER)
     lost = hub.look()
     assert "Came later" in lost["names"]
