@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,11 @@ def test_no_process_outlives_the_launcher_whether_it_is_killed_or_told_to_end(tm
             launcher.send_signal(number)
         for number, launcher in launchers.items():
             launcher.wait(60)
-            gone = lambda folder=ways[number]: not processes_below(folder)  # noqa: E731
-            wait_for(gone, seconds=30, what=f"the end of every process after {number.name}")
+            deadline = time.monotonic() + 30
+            while (left := processes_below(ways[number])) and time.monotonic() < deadline:
+                psutil.wait_procs(left, timeout=0.5)
+            assert left == [], [number.name, *(process.cmdline() for process in left)]
     finally:
         for launcher in launchers.values():
             launcher.terminate()
+            launcher.wait(60)

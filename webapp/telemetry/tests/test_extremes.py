@@ -311,6 +311,7 @@ def test_every_extreme_at_every_place_of_a_message_is_taken_or_refused_and_every
             refused += not taken
             if taken or refused % 50 == 1:  # all that the schemas take goes through the door, of the rest a part
                 _check(at, door, raw)
+    assert refused, "no extreme is refused: the bounds are gone"
     _read_all(w)
 
 

@@ -179,6 +179,7 @@ async def test_no_text_of_a_hub_ends_the_connection(text: str | bytes) -> None:
             while "after" not in bell.reasons:
                 bell.rung.clear()
                 await bell.rung.wait()
+    assert "after" in bell.reasons
 
 
 async def test_a_hello_that_fails_is_made_again_on_a_new_connection() -> None:
@@ -203,3 +204,4 @@ async def test_a_hello_that_fails_is_made_again_on_a_new_connection() -> None:
         async with presence(f"http://127.0.0.1:{port}", Bell()) as made, asyncio.timeout(10):
             made._hello = hello
             await said.wait()
+    assert calls == 2
