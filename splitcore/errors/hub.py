@@ -22,7 +22,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1904": ErrorHelp(
         "The hub's disk is full",
-        "The disk of the hub takes no more: it is full, over its quota, or fails.",
+        "The hub cannot write to its disk: it is full, over its quota, or fails.",
         "Free space on the hub's machine. Workers keep what they have to report, and send it again by themselves.",
     ),
     "CL-1905": ErrorHelp(

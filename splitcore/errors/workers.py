@@ -286,7 +286,7 @@ HELP: dict[str, ErrorHelp] = {
         "Wait, or run `cutlayer worker pin` on the worker's machine: it shows the PIN and ends the wait.",
     ),
     "CL-1456": ErrorHelp(
-        "The hub shows its audit log no more",
+        "The hub no longer shows its audit log",
         "It has shown this worker where its audit log ends, and now leaves that out, so nobody would see a loss.",
         "Ask the hub's operator, tell partners; `cutlayer worker witness --accept` forgets what was shown before.",
     ),
