@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Literal
 from splitcore.errors import AppError
 from workers.agent.spool_schema import migrate
 from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
+from workers.database import Database
 
 BATCH = 500
 DAY = 86400.0
@@ -109,42 +109,26 @@ class StaleAttemptError(AppError):
         super().__init__("CL-1503")
 
 
-class Spool:
+class Spool(Database):
     """The file. Safe for several processes at once; each call is one short transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection().execute("PRAGMA journal_mode=WAL")
-        migrate(self._connection())
+        super().__init__(path)
+        self._connection()
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection. It stays open: closing the last one makes SQLite empty its log to disk."""
-        if getattr(self._local, "connection", None) is None:
-            connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA synchronous=NORMAL")
-            self._local.connection = connection
-        found: sqlite3.Connection = self._local.connection
-        return found
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        migrate(connection)
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
+        """One transaction. Raises AppError CL-1820 when the disk takes no more."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("full", "disk I/O")):
+            with super()._write() as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            if any(word in str(error) for word in ("full", "disk I/O")):
                 raise AppError("CL-1820") from None
             raise
-
-    def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        return self._connection().execute(query, values).fetchall()
 
     # ── records ──
 

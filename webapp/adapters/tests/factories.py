@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from webapp.adapters.models import Adapter, Segment
-from webapp.adapters.services import adapter_join, segment_store
+from webapp.adapters.services import adapter_join, adapter_verified, segment_store
 from webapp.runs.models import RunState
 from webapp.runs.tests import factories as make
-from workers.contracts import SegmentUpload
+from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport
 
 CUTS = {"head": range(0, 2), "body": range(2, 4), "tail": range(4, 6)}
 
@@ -37,3 +37,16 @@ def finished() -> tuple[make.World, Adapter]:
     assert w.fresh().state == RunState.FINISHING
     adapter_join(w.run.id)
     return w, w.run.adapters.get()
+
+
+def report(w: make.World, place: int, adapter: Adapter, *, status: str = "ok", evaluation: bool = True) -> None:
+    """One part's worker tells that it has loaded the joined adapter, and what it measured."""
+    result = EvaluationResult(base_loss=4.0, base_exact_match=0.1, loss=2.0, exact_match=0.6, rows=10, tokens=100)
+    told = VerifyReport(
+        participant_id=w.part(place).id,
+        adapter_id=adapter.id,
+        adapter_sha256=adapter.sha256,
+        checks=[Check(name="every key matched", status=status, detail="12 of 12")],
+        evaluation=result if evaluation else None,
+    )
+    adapter_verified(worker=w.workers[place], run_id=w.run.id, report=told)

@@ -24,7 +24,7 @@ from webapp.adapters.services import (
     adapter_verified,
 )
 from webapp.adapters.services.packaging import CHECK_DEADLINE, package_entries
-from webapp.adapters.tests.factories import finished, upload
+from webapp.adapters.tests.factories import finished, report, upload
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
@@ -49,22 +49,10 @@ def _media(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "media"
 
 
-def _report(w, place, adapter, *, status="ok", evaluation=True):
-    result = EvaluationResult(base_loss=4.0, base_exact_match=0.1, loss=2.0, exact_match=0.6, rows=10, tokens=100)
-    report = VerifyReport(
-        participant_id=w.part(place).id,
-        adapter_id=adapter.id,
-        adapter_sha256=adapter.sha256,
-        checks=[Check(name="every key matched", status=status, detail="12 of 12")],
-        evaluation=result if evaluation else None,
-    )
-    adapter_verified(worker=w.workers[place], run_id=w.run.id, report=report)
-
-
 def _ready():
     w, adapter = finished()
     for place in (0, 1):
-        _report(w, place, adapter)
+        report(w, place, adapter)
     adapter_package(w.run.id)
     adapter.refresh_from_db()
     return w, adapter
@@ -83,12 +71,12 @@ def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered(
         adapter_download(actor=w.approvers[0], adapter=adapter)
     assert caught.value.code == "CL-1704"
     assert "loading the adapter" in why_no_download(adapter)
-    _report(w, 0, adapter)
+    report(w, 0, adapter)
     assert assignments_for(w.workers[0]) == []
     adapter_package(w.run.id)
     assert w.fresh().state == RunState.FINISHING  # the other organisation is still measuring
     Participant.objects.filter(pk=w.part(1).pk).update(phase="evaluating")
-    _report(w, 1, adapter)
+    report(w, 1, adapter)
     adapter_package(w.run.id)
     assert (w.fresh().state, w.part(1).phase) == (RunState.DONE, "done")
     assert w.run.summary["evaluation"]["beta-bank"]["exact_match"] == 0.6
@@ -96,7 +84,7 @@ def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered(
 
 def test_a_failed_load_check_fails_the_run_and_closes_the_download():
     w, adapter = finished()
-    _report(w, 0, adapter, status="failed")
+    report(w, 0, adapter, status="failed")
     adapter.refresh_from_db()
     assert (adapter.state, w.fresh().state, w.run.failure["code"]) == (AdapterState.FAILED, RunState.FAILED, "CL-1703")
     assert "failed its load check" in why_no_download(adapter)
@@ -197,7 +185,7 @@ def test_the_download_is_an_attachment_that_no_browser_interprets(client):
 
 def test_a_worker_that_is_gone_for_good_is_not_waited_for():
     w, adapter = finished()
-    _report(w, 0, adapter)
+    report(w, 0, adapter)
     part = w.part(1)
     Participant.objects.filter(pk=part.pk).update(last_beat_at=timezone.now() - timedelta(minutes=5))
     sweep()
@@ -211,7 +199,7 @@ def test_a_worker_that_is_gone_for_good_is_not_waited_for():
 
 def test_a_run_whose_evaluations_never_come_ends_with_a_note():
     w, adapter = finished()
-    _report(w, 0, adapter)
+    report(w, 0, adapter)
     Run.objects.filter(pk=w.run.pk).update(state_since=timezone.now() - CHECK_DEADLINE - timedelta(seconds=1))
     adapter_package(w.run.id)
     assert w.fresh().state == RunState.DONE

@@ -14,7 +14,7 @@ from splitcore.models.manifest import Manifest, TensorPin
 from webapp.adapters.card import model_card, snippet
 from webapp.adapters.services import adapter_download, adapter_join, adapter_package, tokenizer_store
 from webapp.adapters.services.tokenizer import tokenizer_files
-from webapp.adapters.tests import test_from_segments_to_download as life
+from webapp.adapters.tests.factories import report, upload
 from webapp.runs.models import RunState
 from webapp.runs.tests import factories as make
 from workers.contracts import SegmentUpload
@@ -52,13 +52,13 @@ def _done(*, with_tokenizer):
         _send_all(w)
     for place, names in ((0, ("head", "tail")), (1, ("head", "tail")), (2, ("body",))):
         for name in names:
-            life._upload(w, place, name)
+            upload(w, place, name)
     for place in range(3):
         make.exit_part(w, place, "done")
     adapter_join(w.run.id)
     adapter = w.run.adapters.get()
     for place in (0, 1):
-        life._report(w, place, adapter)
+        report(w, place, adapter)
     adapter_package(w.run.id)
     adapter.refresh_from_db()
     assert w.fresh().state == RunState.DONE

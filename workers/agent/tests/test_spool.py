@@ -115,7 +115,8 @@ def test_a_spool_of_an_earlier_release_keeps_what_it_holds(tmp_path: Path) -> No
 
 
 def test_many_may_open_a_spool_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "spool.sqlite3"
-    with ThreadPoolExecutor(8) as pool:
-        spools = list(pool.map(lambda _: Spool(path), range(8)))
-    assert all(spool.jobs() == [] for spool in spools)
+    for number in range(20):
+        path = tmp_path / f"{number}.sqlite3"
+        with ThreadPoolExecutor(8) as pool:
+            spools = list(pool.map(lambda _, path=path: Spool(path), range(8)))
+        assert all(spool.jobs() == [] for spool in spools)

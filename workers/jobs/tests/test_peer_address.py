@@ -28,6 +28,7 @@ def test_an_address_that_the_policy_forbids_is_never_dialled(tmp_path: Path) -> 
         server = SimpleNamespace(role=Role.SERVER, worker="gpu")
         setting = SimpleNamespace(
             home=home,
+            check_frames=lambda limits: None,
             contract=SimpleNamespace(participants=[server]),
             control=lambda: lambda: "run",
             folder=SimpleNamespace(peer=lambda: peer),
