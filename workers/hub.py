@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -25,6 +25,7 @@ from splitcore.wire.certificates import Identity, load_identity
 from workers import contracts
 from workers.assigned import assignments_read
 from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
+from workers.hub_clock import HubClock
 from workers.ledger.book import Book
 from workers.ledger.budget import CODE as OVER_BUDGET
 from workers.ledger.budget import RequestBudget
@@ -55,18 +56,18 @@ class HubError(AppError):
 
 
 class Signer:
-    """Makes the headers of a signed request. Its clock follows the hub's."""
+    """Makes the headers of a signed request, by the hub's clock."""
 
-    def __init__(self, identity: Identity, worker_id: str) -> None:
+    def __init__(self, identity: Identity, worker_id: str, clock: HubClock | None = None) -> None:
         key = serialization.load_pem_private_key(identity.key_pem, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise AppError("CL-1330")
         self._key, self._worker_id = key, worker_id
-        self.offset = 0.0  # seconds by which the hub's clock is ahead of this machine's
+        self.clock = clock or HubClock()
 
     def headers(self, method: str, path_and_query: str, body_sha256: str = EMPTY_SHA256) -> dict[str, str]:
         """Fresh headers: each call has its own nonce."""
-        timestamp, nonce = f"{time.time() + self.offset:.3f}", secrets.token_hex(16)
+        timestamp, nonce = f"{self.clock.now():.3f}", secrets.token_hex(16)
         message = contracts.signing_input(method, path_and_query, timestamp, nonce, body_sha256)
         signature = self._key.sign(message, ec.ECDSA(hashes.SHA256()))
         return {
@@ -76,10 +77,6 @@ class Signer:
             contracts.HEADER_NONCE: nonce,
             contracts.HEADER_SIGNATURE: base64.b64encode(signature).decode(),
         }
-
-    def follow(self, hub_time: datetime) -> None:
-        """Set the clock by the hub's."""
-        self.offset = (hub_time - datetime.now(UTC)).total_seconds()
 
 
 class HubClient:
@@ -96,7 +93,10 @@ class HubClient:
     def of(cls, home: WorkerHome, config: WorkerConfig | None = None) -> HubClient:
         """The client of an enrolled worker."""
         config = config or WorkerConfig.load(home)
-        signer, book = Signer(load_identity(home.keys), config.worker_id), Book(home.ledger_file)
+        signer, book = (
+            Signer(load_identity(home.keys), config.worker_id, HubClock(home.clock_file)),
+            Book(home.ledger_file),
+        )
         return cls(config.hub_url, signer, book, RequestBudget(home, book).take)
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class HubClient:
             reply = assignments_read(self._answer("GET", "/assignments", None, 0.0))
         except ValidationError:
             raise _formless() from None
-        self.signer.follow(reply.hub_time)
+        self.signer.clock.follow(reply.hub_time)
         return reply
 
     def post(self, path: str, body: contracts.Message, *, patience: float = 0.0) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class HubClient:
         try:
             response = send()
             if response.status_code >= 400 and (hub_time := _clock_of(response)):
-                self.signer.follow(hub_time)
+                self.signer.clock.follow(hub_time)
                 response = send()
             return response
         except httpx.HTTPError as error:

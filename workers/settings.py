@@ -95,6 +95,11 @@ class WorkerHome:
         return self.root / "ledger.sqlite3"
 
     @property
+    def clock_file(self) -> Path:
+        """How far the hub's clock is ahead of this machine's."""
+        return self.run / "hub_clock"
+
+    @property
     def logs(self) -> Path:
         """Raw logs, which stay here."""
         return self.root / "logs"

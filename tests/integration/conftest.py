@@ -1,4 +1,7 @@
-"""One more site for the drills: a data worker behind a recording relay, with rows found nowhere else in the world."""
+"""One more site for the drills: a data worker behind a recording relay, with rows found nowhere else in the world.
+
+Its clock is ten minutes ahead of everybody's.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,11 @@ from demo.launch.stage import Stage
 from tests.integration.drills import add_canary_site, hub_variables
 from tests.integration.relay import Relay, running_relay
 from tests.integration.search import Needles
+from tests.integration.spoiler.sitecustomize import AHEAD
 from tests.stack import Stack
 
 KEY = "canary"
+CLOCK_AHEAD = 600  # seconds
 SPOILER = Path(__file__).parent / "spoiler"
 REPO = Path(__file__).resolve().parents[2]
 
@@ -89,7 +94,7 @@ def canary_site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
             hub_url=relay.url,
             rows=write_rows(folder / "rows.jsonl", rows[:16]),
             heldout=write_rows(folder / "heldout.jsonl", rows[16:]),
-            variables={"PYTHONPATH": os.pathsep.join([str(SPOILER), str(REPO)])},
+            variables={"PYTHONPATH": os.pathsep.join([str(SPOILER), str(REPO)]), AHEAD: str(CLOCK_AHEAD)},
         )
         yield CanarySite(stage, relay, rows, queue)
         ended.set()

@@ -24,7 +24,7 @@ from demo.launch.stage import Stage
 from splitcore.training import local
 from splitcore.wire.limits import FrameLimits
 from splitcore.wire.session import Session
-from tests.integration.conftest import CanarySite, canaries, write_rows
+from tests.integration.conftest import CLOCK_AHEAD, CanarySite, canaries, write_rows
 from tests.integration.drills import (
     PATIENCE,
     child_of,
@@ -33,6 +33,7 @@ from tests.integration.drills import (
     hub_group,
     hub_variables,
     moment,
+    part_of,
     reach,
     reach_step,
     records_of,
@@ -42,6 +43,7 @@ from tests.integration.drills import (
 from tests.integration.search import Needles, joined
 from tests.integration.spoiler.sitecustomize import ARMED
 from tests.stack import Stack, wait_for
+from workers.hub_clock import HubClock
 from workers.ledger.book import HUB, Book
 from workers.ledger.requests import place_of
 from workers.settings import WorkerHome
@@ -90,6 +92,19 @@ def test_a_run_goes_on_through_two_deaths_of_the_hub_with_every_record_once(
     steps = Counter((record["party"], record["step"]) for record in records if record["kind"] == "metric")
     parties = {part["party"] for part in finished["participants"]}
     assert steps == Counter({(party, step): 1 for party in parties for step in range(1, STEPS + 1)})
+
+
+def test_a_site_whose_clock_is_ten_minutes_ahead_tells_its_records_by_the_hub_s(
+    stack: Stack, canary_site: CanarySite, finished: dict[str, Any]
+) -> None:
+    heard = HubClock(WorkerHome(stack.groups.home(canary_site.key)).clock_file)
+    assert heard.offset == pytest.approx(-CLOCK_AHEAD, abs=5)
+    party = part_of(finished, canary_site.worker)["party"]
+    records = records_of(canary_site.stage, finished["id"])
+    own = [moment(one["at"]) for one in records if one["kind"] == "metric" and one["party"] == party]
+    assert len(own) == STEPS
+    assert own == sorted(own)
+    assert moment(finished["started_at"]) < own[0] < own[-1] < moment(finished["ended_at"])
 
 
 def test_a_file_with_bad_rows_tells_the_hub_their_number_alone(stack: Stack, canary_site: CanarySite) -> None:

@@ -110,7 +110,7 @@ class Presence:
             elif message.get("type") == "refused":
                 log.warning("the hub refused the connection: %s", plain_line(str(message.get("code"))))
                 if message.get("code") == "CL-1406":
-                    self._signer.follow(datetime.fromisoformat(message["details"]["hub_time"]))
+                    self._signer.clock.follow(datetime.fromisoformat(message["details"]["hub_time"]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             log.warning("the hub sent a message that is none of the protocol's")
 

@@ -98,7 +98,7 @@ class Sender:
     def _send_records(self, pending: Pending) -> bool:
         """Send the next batch of one participant; says whether there is another one to send at once."""
         fitting = _fitting(pending.records[: self._limit(pending)])
-        records = [_by_hub_time(record, self._hub.signer.offset) for record in fitting]
+        records = [_by_hub_time(record, self._hub.signer.clock.offset) for record in fitting]
         batch = TelemetryBatch(participant_id=pending.participant_id, attempt=pending.attempt, records=records)
         try:
             reply = self._hub.call("POST", f"/runs/{pending.run_id}/telemetry", batch, reply=TelemetryReply)

@@ -25,6 +25,7 @@ from splitcore.errors import AppError
 from workers.console.models import SpentTicket
 from workers.console.pin import check_pin
 from workers.console.site import conf, site
+from workers.hub_clock import HubClock
 
 P = ParamSpec("P")
 View = Callable[..., HttpResponse]
@@ -36,6 +37,11 @@ _FILES = 4  # rows, held-out rows, and a wrong choice of each
 
 def _decode(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _hub_clock() -> HubClock:
+    """The agent follows the hub's clock; this process reads what it has noted."""
+    return HubClock(site().home.clock_file)
 
 
 def ticket_claims(ticket: str) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
     if claims.get("worker_id") != enrolment.worker_id or claims.get("action") != "add":
         raise AppError("CL-1450", "The ticket is for another worker or another action.")
     expires = claims.get("exp")
-    if type(expires) is not int or not time.time() <= expires <= time.time() + _LONGEST_SECONDS:
+    if type(expires) is not int or not 0 <= expires - _hub_clock().now() <= _LONGEST_SECONDS:
         raise AppError("CL-1451")
     return claims
 
@@ -70,10 +76,11 @@ def redeem_ticket(request: HttpRequest, ticket: str) -> None:
             )
     except IntegrityError:
         raise AppError("CL-1452") from None
-    SpentTicket.objects.filter(expires_at__lt=datetime.now(UTC)).delete()
+    forgotten = datetime.fromtimestamp(_hub_clock().now() - _LONGEST_SECONDS, UTC)  # the hub's clock may be set back
+    SpentTicket.objects.filter(expires_at__lt=forgotten).delete()
     request.session.cycle_key()
     now = time.time()
-    request.session["start_until"] = min(float(claims["exp"]), now + _START_SECONDS)
+    request.session["start_until"] = now + min(claims["exp"] - _hub_clock().now(), _START_SECONDS)
     request.session["finish_until"] = now + _FINISH_SECONDS
     request.session["files_left"] = _FILES
     request.session["added_for"] = str(claims.get("name", ""))[:80]

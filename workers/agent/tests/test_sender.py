@@ -65,7 +65,7 @@ def test_an_exit_arrives_after_every_record(bench: Bench) -> None:
 @pytest.mark.parametrize("minutes", [10, -10])
 def test_records_are_dated_by_the_hub_s_clock_however_wrong_the_worker_s_is(bench: Bench, minutes: int) -> None:
     ahead = timedelta(minutes=minutes)
-    bench.sender._hub.signer.follow(datetime.now(UTC) + ahead)  # what each list of work tells
+    bench.sender._hub.signer.clock.follow(datetime.now(UTC) + ahead)  # what each list of work tells
     before = datetime.now(UTC)
     bench.write(3)
     bench.sender.send_all()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.console.tests.test_console import ROWS, check, upload
 from workers.data.store import DatasetStore
+from workers.hub_clock import HubClock
 from workers.tests.support import wait_for
 
 
@@ -41,6 +45,20 @@ def test_a_ticket_starts_nothing_after_its_ten_minutes(console: RunningConsole) 
     wait_for(lambda: begin(visitor, f"{time.monotonic_ns()}.jsonl")[1] == "CL-1451", what="the ticket's end")
     state = visitor.send("POST", "/uploads", json={"name": "notes.jsonl", "size": 10})
     assert state.status_code == 200, "what was started in time is found again and may be finished"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=20), timedelta(minutes=-20)], ids=["slow", "fast"])
+def test_a_ticket_is_timed_by_the_hub_s_clock(console: RunningConsole, ahead: timedelta) -> None:
+    hub_time = datetime.now(UTC) + ahead
+    HubClock(console.home.clock_file).follow(hub_time)
+    ticket = console.ticket(exp=int(hub_time.timestamp()) + 600)
+    visitor = console.browser()
+    assert visitor.send("POST", "/ticket", json={"ticket": ticket}).status_code == 200
+    assert begin(visitor) == (200, "")
+    again = console.browser().send("POST", "/ticket", json={"ticket": ticket})
+    assert again.json()["code"] == "CL-1452"
+    ended = console.ticket(exp=int(hub_time.timestamp()) - 5)
+    assert console.browser().send("POST", "/ticket", json={"ticket": ended}).json()["code"] == "CL-1451"
 
 
 def test_a_ticket_does_not_fill_the_disk_with_files(console: RunningConsole) -> None:
