@@ -129,12 +129,13 @@ def folder_replaced(staged: Path, aside: Path) -> Iterator[None]:
             for source, target in ((var_dir / part, aside / part), (staged / part, var_dir / part)):
                 if source.exists():
                     private_folder(target.parent)
+                    moved.append((source, target))  # first, so that an end between the two is put right too
                     source.rename(target)
-                    moved.append((source, target))
         yield
     except BaseException:
         for source, target in reversed(moved):
-            target.rename(source)
+            if not source.exists():
+                target.rename(source)
         raise
 
 

@@ -69,27 +69,22 @@ def database_replaced(path: Path) -> Iterator[None]:
 
 def check_no_restore_was_cut_off() -> None:
     """A hub does not start on a database that is half restored. Raises AppError CL-1921."""
-    if engine() == "sqlite":
-        left = _kept_file().exists()
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [KEPT])
-            left = cursor.fetchone() is not None
-    if left:
+    if _kept_file().exists() if engine() == "sqlite" else _kept_schema():
         raise AppError("CL-1921", _LEFT, _LEFT_REMEDY)
 
 
 @contextmanager
 def _replaced_file(path: Path) -> Iterator[None]:
     target, kept = _sqlite_file(), _kept_file()
-    _move(target, kept)
     try:
+        _move(target, kept)
         path.replace(target)
         yield
     except BaseException:
         connections.close_all()
-        for name in _of_sqlite(target):
-            name.unlink(missing_ok=True)
+        if kept.exists():  # else not all of it was moved, and what is at the target is what was there
+            for name in _of_sqlite(target):
+                name.unlink(missing_ok=True)
         _move(kept, target)
         raise
     for name in _of_sqlite(kept):
@@ -101,23 +96,31 @@ def _of_sqlite(path: Path) -> list[Path]:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move the database with what SQLite keeps beside it."""
-    for old, new in zip(_of_sqlite(source), _of_sqlite(target), strict=True):
+    """Move the database with what SQLite keeps beside it; the file itself goes last."""
+    for old, new in reversed(list(zip(_of_sqlite(source), _of_sqlite(target), strict=True))):
         if old.exists():
             old.replace(new)
 
 
 @contextmanager
 def _replaced_schema(path: Path) -> Iterator[None]:
-    _statements(f"ALTER SCHEMA public RENAME TO {KEPT}", "CREATE SCHEMA public")
     try:
+        _statements(f"ALTER SCHEMA public RENAME TO {KEPT}", "CREATE SCHEMA public")
         _tool("pg_restore", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
         yield
     except BaseException:
         connections.close_all()
-        _statements("DROP SCHEMA public CASCADE", f"ALTER SCHEMA {KEPT} RENAME TO public")
+        if _kept_schema():
+            _statements("DROP SCHEMA public CASCADE", f"ALTER SCHEMA {KEPT} RENAME TO public")
         raise
     _statements(f"DROP SCHEMA {KEPT} CASCADE")
+
+
+def _kept_schema() -> bool:
+    """Whether the schema that a restore sets aside is there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [KEPT])
+        return cursor.fetchone() is not None
 
 
 def _statements(*statements: str) -> None:

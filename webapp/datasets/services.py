@@ -15,7 +15,7 @@ from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.projects.selectors import takes_part
 from webapp.runs.models import Run
-from webapp.runs.services.parties import runs_take_back
+from webapp.runs.services.parties import runs_return_to_draft
 from workers.contracts import DatasetMetadata
 
 
@@ -67,7 +67,7 @@ def dataset_offer_withdraw(*, actor: User, dataset: Dataset, project: Project) -
     require(actor, Action.OFFER_DATASET, dataset.organisation)
     if not dataset.projects.filter(pk=project.pk).exists():
         return
-    runs_take_back(
+    runs_return_to_draft(
         actor=actor,
         runs=Run.objects.filter(project=project, participants__dataset_version__dataset=dataset),
         why=f"{dataset.organisation.name} no longer offers the dataset {dataset.name} to {project.name}.",
@@ -94,7 +94,7 @@ def _audit(*, actor: User, action: str, dataset: Dataset, project: Project) -> N
 def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     """Keep a version out of runs that have not started; its history stays."""
     require(actor, Action.OFFER_DATASET, version.dataset.organisation)
-    runs_take_back(
+    runs_return_to_draft(
         actor=actor,
         runs=Run.objects.filter(participants__dataset_version=version),
         why=f"{version.dataset.organisation.name} withdrew {version.dataset.name} v{version.number}.",

@@ -18,7 +18,7 @@ from webapp.orgs.permissions import Action, require
 from webapp.runs.lifecycle import runs_lock, worker_shut_out
 from webapp.runs.lifecycle.quarantine import runs_hold, runs_let_go
 from webapp.runs.models import Run
-from webapp.runs.services.parties import runs_take_back
+from webapp.runs.services.parties import runs_return_to_draft
 from workers.contracts import WAKE_COPY, ModelRegistration
 
 COPY_TOLD_EVERY = timedelta(hours=1)
@@ -47,9 +47,9 @@ def _audit(*, actor: User | Worker, action: str, worker: Worker, **details: str)
     )
 
 
-def _take_back_runs(actor: User | Worker, worker: Worker, what: str) -> None:
+def _return_runs_of(actor: User | Worker, worker: Worker, what: str) -> None:
     why = f"The worker {worker.name} of {worker.organisation.name} {what}."
-    runs_take_back(actor=actor, runs=Run.objects.filter(participants__worker=worker), why=why)
+    runs_return_to_draft(actor=actor, runs=Run.objects.filter(participants__worker=worker), why=why)
 
 
 @service
@@ -98,7 +98,7 @@ def worker_revoke(*, actor: User, worker: Worker) -> Worker:
     """Shut a worker out for good: from the commit on its calls are refused, and its socket is closed."""
     require(actor, Action.REVOKE_WORKER, worker.organisation)
     runs_lock(worker)
-    _take_back_runs(actor, worker, "was revoked")
+    _return_runs_of(actor, worker, "was revoked")
     row = _locked(worker)
     if row.state == WorkerState.REVOKED:
         return row
@@ -135,7 +135,7 @@ def worker_copied(*, worker: Worker) -> bool:
 def worker_leave(*, worker: Worker) -> Worker:
     """The worker ends its enrolment itself."""
     runs_lock(worker)
-    _take_back_runs(worker, worker, "has left the hub")
+    _return_runs_of(worker, worker, "has left the hub")
     row = _locked(worker)
     if row.state == WorkerState.LEFT:
         return row

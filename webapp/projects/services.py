@@ -10,7 +10,7 @@ from webapp.core.transactions import service
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Participation, Project
-from webapp.runs.services.parties import runs_take_back, runs_with_party
+from webapp.runs.services.parties import runs_return_to_draft, runs_with_party
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -71,7 +71,7 @@ def participation_end(*, actor: User, participation: Participation) -> Participa
     if participation.organisation_id == project.owner_id:
         raise AppError("CL-1609", "The organisation that owns the project cannot leave it.", "Archive the project.")
     require(actor, Action.INVITE_PARTNERS, _acting_for(actor, own, project.owner))
-    runs_take_back(
+    runs_return_to_draft(
         actor=actor, runs=runs_with_party(own, project), why=f"{own.name} no longer takes part in {project.name}."
     )
     participation = Participation.objects.select_for_update(no_key=True).get(pk=participation.pk)

@@ -24,9 +24,9 @@ from webapp.runs.lifecycle.failing import failure_of, run_fail
 from webapp.runs.lifecycle.participation import phase_set
 from webapp.runs.lifecycle.quarantine import run_hold_for
 from webapp.runs.lifecycle.turns import is_queued
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import gone
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import Phase

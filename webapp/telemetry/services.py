@@ -13,6 +13,7 @@ from splitcore.errors import AppError
 from webapp.core.live import notify_run
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
 from workers.contracts import (
@@ -42,7 +43,7 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
 
     Sending a batch again changes nothing. Records beyond a gap are left: the worker sends again from the reply's mark.
     """
-    run = Run.objects.select_for_update(of=("self",), no_key=True).get(pk=participant.run_id)
+    run = run_lock(participant.run_id)
     row = (
         Participant.objects.select_for_update(of=("self",), no_key=True)
         .select_related("organisation", "worker")
@@ -129,7 +130,7 @@ def event_record(
     *, run: Run, name: str, detail: str = "", error: ErrorInfo | None = None, participant: Participant | None = None
 ) -> Record:
     """Store an event of the hub's own on the run's timeline."""
-    row = Run.objects.select_for_update(of=("self",), no_key=True).get(pk=run.pk)
+    row = run_lock(run.pk)
     payload = EventPayload(name=name, detail=detail, error=error)
     row.record_count += 1
     record = Record.objects.create(

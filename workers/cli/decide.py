@@ -100,8 +100,7 @@ def approve(
     with ApprovalBook.changing(folder) as book:
         for text in hashes:
             out.print(Text(f"Approved at this site: {book.add(text, by='command')}"))
-    if SitePolicy.load(folder.policy_file).approve == "hub":
-        out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
+    _tell_who_approves(folder)
 
 
 def unapprove(
@@ -114,6 +113,10 @@ def unapprove(
     with ApprovalBook.changing(folder) as book:
         for text in hashes:
             out.print(Text(f"Not approved any more: {book.remove(text)}"))
+    _tell_who_approves(folder)
+
+
+def _tell_who_approves(folder: WorkerHome) -> None:
     if SitePolicy.load(folder.policy_file).approve == "hub":
         out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
 

@@ -18,8 +18,8 @@ from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.transactions import service
 from webapp.runs.lifecycle.failing import run_fail
+from webapp.runs.locking import run_lock
 from webapp.runs.models import ParticipantRole, Run, RunState
-from webapp.runs.services.locking import run_lock
 from webapp.runs.timeline import error_info, timeline_event
 
 

@@ -18,8 +18,8 @@ from webapp.adapters.services.checking import checks_open
 from webapp.adapters.services.segments import media_path
 from webapp.adapters.services.tokenizer import tokenizer_files
 from webapp.core.transactions import service
+from webapp.runs.locking import run_lock
 from webapp.runs.models import DesiredState, Run, RunState
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import run_move
 from webapp.runs.timeline import timeline_event
 from webapp.telemetry.exports import metrics_csv

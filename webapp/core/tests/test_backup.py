@@ -58,6 +58,23 @@ store.create()
 print(store.session_key)
 """
 
+# A restore that is told to end when the backup stands in the hub's place, and told again while it puts the hub back.
+TOLD_TO_END = """
+import os, signal, sys, threading, time
+from django.core.management import call_command
+from webapp.core.management.commands import restore
+def tell():
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+def midway(*_):
+    print("midway", flush=True)
+    threading.Thread(target=tell, daemon=True).start()
+    time.sleep(60)
+restore.after_restore = midway
+call_command("restore", {file!r}, "--replace")
+"""
+
 
 @dataclass
 class Hub:
@@ -157,6 +174,18 @@ def test_a_restore_that_fails_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path
     assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
     assert not (hub.folder / "replaced-bad").exists()
     assert "go on" in hub.manage("restore", str(file), "--replace"), "the failed one is in nobody's way"
+
+
+def test_a_restore_that_is_told_to_end_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "ended.backup"
+    hub.manage("backup", str(file))
+    hub.manage("shell", "--no-imports", "-c", LATER)
+    before = hub.look()
+    assert "midway" in hub.manage("shell", "--no-imports", "-c", TOLD_TO_END.format(file=str(file)), ok=False)
+    assert hub.look() == before
+    assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
+    assert not (hub.folder / "replaced-ended").exists()
+    assert not (hub.folder / ".restore").exists()
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from django.http import Http404
 
 from splitcore.errors import AppError
 from webapp.fleet.models import Worker
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import TRAINS
 
 ATTEMPT_JUMP = 10_000  # more than a hub loses between two backups

@@ -10,8 +10,8 @@ from django.utils import timezone
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.participation import phase_set
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, run_announce, run_move
 from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase

@@ -15,10 +15,10 @@ from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, pa
 from webapp.runs.lifecycle.failing import run_fail
 from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
+from webapp.runs.locking import run_lock
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
 from webapp.runs.services.control import stop_if_all_gone, wake_participants
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready

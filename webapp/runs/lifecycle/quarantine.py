@@ -6,9 +6,9 @@ from splitcore.errors import AppError
 from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.lifecycle.failing import failure_of
 from webapp.runs.lifecycle.participation import runs_lock
+from webapp.runs.locking import run_lock
 from webapp.runs.models import DesiredState, Participant, Run, RunState
 from webapp.runs.services.control import resume_locked, want
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import ErrorInfo

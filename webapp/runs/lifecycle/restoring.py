@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from webapp.core.transactions import service
 from webapp.runs.lifecycle.recovering import checkpoint_step
+from webapp.runs.locking import run_lock
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.services.control import wake_participants
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import LIVE, TRAINS, run_move
 from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase

@@ -15,9 +15,9 @@ from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.runs.contract import contract_build, contract_hash, contract_text
 from webapp.runs.estimate import layer_count, step_count
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Approval, ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.control import start_locked
-from webapp.runs.services.locking import run_lock
 from webapp.runs.services.parties import parties_check
 from webapp.runs.states import run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event

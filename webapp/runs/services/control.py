@@ -11,9 +11,9 @@ from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.transactions import service
 from webapp.orgs.permissions import Action, require
+from webapp.runs.locking import run_lock
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import require_stop
-from webapp.runs.services.locking import run_lock
 from webapp.runs.services.parties import parties_check
 from webapp.runs.states import ENDED, run_move
 from workers.contracts import Phase

@@ -15,10 +15,10 @@ from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
+from webapp.runs.locking import run_lock
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.choices import PartyChoice
 from webapp.runs.services.draft_versions import Basis, Draft, draft_note_edits, draft_settle
-from webapp.runs.services.locking import run_lock
 from webapp.runs.states import EDITABLE, run_announce, run_move
 
 
@@ -61,6 +61,11 @@ def _version(choice: PartyChoice, project: Project, worker: Worker) -> DatasetVe
     if version is None:
         raise AppError("CL-1003", f"The dataset chosen for {worker.name} is not offered to this project.")
     return version
+
+
+def _check_takes_part(organisation: Organisation, project: Project) -> None:
+    if not project.participations.filter(organisation=organisation, is_active=True).exists():
+        raise AppError("CL-1006", f"{organisation.name} does not take part in the project {project.name}.")
 
 
 def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
@@ -138,8 +143,7 @@ def run_draft_save(
     owner = run.organisation if run is not None else organisation
     require(actor, Action.CONFIGURE_RUN, owner)
     if run is None:
-        if not project.participations.filter(organisation=owner, is_active=True).exists():
-            raise AppError("CL-1003", f"{owner.name} is not a member of the project {project.name}.")
+        _check_takes_part(owner, project)
         run = Run(project=project, organisation=owner, created_by=actor)
         action = "run.created"
     else:
@@ -187,8 +191,7 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: 
     With `lower_rate` it learns at a tenth of the rate, as after values that were not finite.
     """
     require(actor, Action.CONFIGURE_RUN, organisation)
-    if not run.project.participations.filter(organisation=organisation, is_active=True).exists():
-        raise AppError("CL-1006", f"{organisation.name} does not take part in the project {run.project.name}.")
+    _check_takes_part(organisation, run.project)
     clone = Run.objects.create(
         project=run.project,
         organisation=organisation,

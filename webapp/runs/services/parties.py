@@ -10,9 +10,9 @@ from webapp.audit.services import audit_record
 from webapp.fleet.models import Worker, WorkerState
 from webapp.orgs.models import Organisation
 from webapp.projects.models import Project
+from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.drafts import approvals_void
-from webapp.runs.services.locking import run_lock
 
 WAITING = (RunState.AWAITING, RunState.APPROVED)
 
@@ -75,7 +75,7 @@ def _check_dataset(row: Participant, project: Project) -> None:
         raise AppError("CL-1006", f"The dataset {name} is no longer offered to the project {project.name}.")
 
 
-def runs_take_back(*, actor: User | Worker, runs: QuerySet[Run], why: str) -> None:
+def runs_return_to_draft(*, actor: User | Worker, runs: QuerySet[Run], why: str) -> None:
     """Take the waiting and approved ones of `runs` back to drafts, because of what `why` says.
 
     Called before the rows of what is withdrawn are locked: runs come first in the order of locks.

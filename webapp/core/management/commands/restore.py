@@ -47,7 +47,7 @@ class Command(BaseCommand):
         close_new_files()
         var_dir = private_folder(Path(settings.VAR_DIR))
         staged, aside = var_dir / ".restore", var_dir / f"replaced-{options['file'].stem}"
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, it still puts back what was there
+        signal.signal(signal.SIGTERM, _end)
         try:
             with only_one(var_dir), only_one(var_dir, "backup"):  # a backup now would be of a half-made hub
                 shutil.rmtree(staged, ignore_errors=True)
@@ -102,6 +102,13 @@ class Command(BaseCommand):
             " What was revoked after the backup (workers, tokens, members, invitations) is valid again:"
             " look through it before you start."
         )
+
+
+def _end(*_: Any) -> None:
+    """Told to end, put back what was there: not to be cut off by being told once more."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _drop_dump(aside: Path) -> None:
