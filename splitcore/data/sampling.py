@@ -1,11 +1,12 @@
-"""Which rows come in which step: a seeded order that depends on nothing else, and can be entered at any step."""
+"""Which rows come in which step, a seeded order that can be entered at any step; and which are never trained on."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -50,10 +51,24 @@ def cut(batch: Sequence[T], parts: int) -> list[list[T]]:
     return [list(batch[index * size : (index + 1) * size]) for index in range(parts)]
 
 
-def hold_out(rows: Sequence[T], fraction: float, seed: int) -> tuple[list[T], list[T]]:
-    """Rows to train on and rows to hold out, by a seeded draw; both in their old order. Neither is left empty."""
+def drawn(rows: Sequence[Any], count: int) -> set[int]:
+    """Places of `count` rows (or all), drawn by the hashes of what they hold.
+
+    No seed has a say in it, so that whoever writes a configuration does not choose rows. A smaller draw is part of a
+    larger one: what two measurements differ by are whole blocks of rows, however many are combined.
+    """
+    order = sorted(range(len(rows)), key=lambda place: (_hash(rows[place]), place))
+    return set(order[:count])
+
+
+def _hash(row: Any) -> str:
+    return hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def hold_out(rows: Sequence[T], fraction: float) -> tuple[list[T], list[T]]:
+    """Rows to train on and rows to hold out, both in their old order. Neither is left empty."""
     count = min(len(rows) - 1, round(len(rows) * fraction)) if fraction else 0
     if count < 1 and fraction and len(rows) > 1:
         count = 1
-    held = set(epoch_order(len(rows), seed=seed, party="held-out", epoch=0, shuffle=True)[:count])
+    held = drawn(rows, count)
     return [row for i, row in enumerate(rows) if i not in held], [row for i, row in enumerate(rows) if i in held]

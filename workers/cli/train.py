@@ -95,7 +95,7 @@ def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Pat
     if held_out is not None:
         measured = _rows("held-out", held_out, config)
     elif config.data.eval_fraction:
-        parts = {n: hold_out(rows, config.data.eval_fraction, config.training.seed) for n, rows in shards.items()}
+        parts = {n: hold_out(rows, config.data.eval_fraction) for n, rows in shards.items()}
         shards = {name: trained for name, (trained, _) in parts.items()}
         measured = {name: held for name, (_, held) in parts.items() if held}
     plain = config.data.model_copy(update={"columns": {}})  # the rows have their canonical columns by now

@@ -61,7 +61,7 @@ def rows_of(setting: JobSetting) -> tuple[list[dict[str, Any]], list[dict[str, A
     if not train:
         raise AppError("CL-1205")
     if not held and setting.config.data.eval_fraction:
-        train, held = hold_out(train, setting.config.data.eval_fraction, setting.config.training.seed)
+        train, held = hold_out(train, setting.config.data.eval_fraction)
     setting.reporter.log(rows_line(len(train), len(held)))
     return train, held
 

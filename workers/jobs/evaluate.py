@@ -27,6 +27,7 @@ from splitcore.bounds import plain
 from splitcore.config import RunConfig, canonical_json, exchange_of
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, check_row
+from splitcore.data.sampling import drawn
 from splitcore.data.tokenise import encode_row
 from splitcore.errors import AppError
 from splitcore.evaluate.answers import Question, count_exact
@@ -210,7 +211,9 @@ def _keys(model_folder: Path, adapter: Path, terms: Terms) -> Check:
 def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[EvaluationResult | None, list[Check]]:
     """Base and tuned model on this site's held-out rows."""
     config = setting.config.for_party(setting.own.party)
-    raw = held_out_rows(setting)[:ROWS]
+    held = held_out_rows(setting)
+    measured = drawn(held, ROWS)
+    raw = [row for place, row in enumerate(held) if place in measured]
     if not raw:
         return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
     if problem := _tells_of_single_rows(setting, raw):

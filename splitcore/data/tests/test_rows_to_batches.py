@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,19 @@ def test_the_sampler_depends_on_seed_and_party_alone_and_can_be_entered_anywhere
 
 
 def test_held_out_rows_are_neither_all_nor_trained_on() -> None:
-    train, held = hold_out(list(range(20)), 0.1, seed=3)
+    train, held = hold_out(list(range(20)), 0.1)
     assert (len(train), len(held)) == (18, 2)
     assert sorted(train + held) == list(range(20))
-    assert hold_out([1], 0.5, seed=3) == ([1], [])
+    assert hold_out([1], 0.5) == ([1], [])
+
+
+def test_a_smaller_part_that_is_held_out_is_within_a_larger_one_in_whatever_order_the_rows_come() -> None:
+    rows = [{"text": f"row {number}"} for number in range(200)]
+    parts = [{row["text"] for row in hold_out(rows, fraction)[1]} for fraction in (0.01, 0.05, 0.1, 0.25, 0.5)]
+    assert [len(part) for part in parts] == [2, 10, 20, 50, 100]
+    assert all(small < large for small, large in pairwise(parts))
+    assert {row["text"] for row in hold_out(rows[::-1], 0.1)[1]} == parts[2]
+    assert parts[2] != {row["text"] for row in rows[:20]}
 
 
 def test_micro_batches_are_padded_on_the_right(tokenizer: Any) -> None:
