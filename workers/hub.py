@@ -27,8 +27,7 @@ from workers.assigned import assignments_read
 from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
 from workers.hub_clock import HubClock
 from workers.ledger.book import Book
-from workers.ledger.budget import CODE as OVER_BUDGET
-from workers.ledger.budget import RequestBudget
+from workers.ledger.budget import RequestBudget, WithheldError
 from workers.ledger.requests import Take
 from workers.network import ANSWER_BYTES, ask_bounded, http_client, network_error
 from workers.settings import WorkerConfig, WorkerHome
@@ -212,9 +211,9 @@ class HubClient:
             return response
         except httpx.HTTPError as error:
             raise HubError(network_error(error, self.hub_url)) from None
+        except WithheldError:
+            raise
         except AppError as error:
-            if error.code == OVER_BUDGET:
-                raise  # not the hub's: nothing was sent
             raise HubError(error) from None  # too large an answer: what was to be said is kept, as with none
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from workers.agent.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAt
 from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
 from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
+from workers.ledger.budget import CODE as OVER_BUDGET
+from workers.ledger.budget import WithheldError
 
 log = logging.getLogger(__name__)
 BODY_BYTES = 700_000  # a batch stays below the hub's limit for one message
@@ -105,7 +107,7 @@ class Sender:
         except HubError as error:
             self._records_failed(pending, batch, error)
             return True
-        except AppError as error:
+        except WithheldError as error:
             self._withhold(pending, error)
             self._pauses.begin(("records", pending.participant_id))
             return False
@@ -120,13 +122,15 @@ class Sender:
         more = len(records) < len(pending.records) or len(pending.records) == BATCH
         return more and reply.stored_through >= records[-1].seq
 
-    def _withhold(self, of: Pending | OutboxItem, error: AppError) -> None:
-        """Nothing was sent: the site's budget for the run is spent, or its policy cannot be read."""
+    def _withhold(self, of: Pending | OutboxItem, error: WithheldError) -> None:
+        """End the half whose budget is spent. A policy or a disk may be mended soon: all waits, the run goes on."""
+        if error.code != OVER_BUDGET:
+            log.error("of %s nothing leaves now: %s", of.participant_id, error)
+            return
         if of.participant_id not in self._over:
             log.error("of %s no more leaves: %s", of.participant_id, error)
         self._over[of.participant_id] = error
-        if error.details:  # a policy that cannot be read now may be read soon: what runs goes on
-            self._over_budget(of.participant_id, of.attempt, error)
+        self._over_budget(of.participant_id, of.attempt, error)
 
     def _go_back(self, pending: Pending, through: int) -> None:
         """The hub has lost records that it had: it was restored from a backup. What it says is the truth."""
@@ -177,9 +181,9 @@ class Sender:
             self._deliver(item)
         except HubError as error:
             return self._message_failed(item, error)
-        except AppError as error:
+        except WithheldError as error:
             self._withhold(item, error)
-            if not error.details:
+            if error.code != OVER_BUDGET:
                 return False
             self._give_up(item, error.code, told=False)
         except OSError as error:
@@ -225,10 +229,15 @@ class Sender:
             self._hub.upload(f"{path}/{place}", contracts.SegmentUpload.model_validate_json(item.body), file)
             return
         body = BODIES[item.kind].model_validate_json(item.body)
-        if isinstance(body, contracts.Exit) and body.outcome == "done" and item.participant_id in self._over:
-            cause = error_info(self._over[item.participant_id])  # not all of it has left
-            body = body.model_copy(update={"outcome": "failed", "error": cause})
+        if isinstance(body, contracts.Exit) and body.outcome == "done" and (cause := self._not_all_left(item)):
+            body = body.model_copy(update={"outcome": "failed", "error": error_info(cause)})
         self._hub.post(f"{path}/{item.kind}", body)
+
+    def _not_all_left(self, item: OutboxItem) -> AppError | None:
+        """Why a part that did its work has not sent all of it: records that stay here, or a file that was given up."""
+        if self._spool.was_refused(item.participant_id, item.attempt, OVER_BUDGET):
+            return self._over.get(item.participant_id, AppError(OVER_BUDGET))
+        return self._over.get(item.participant_id)
 
 
 def _bare_exit(item: OutboxItem) -> contracts.Exit:

@@ -291,10 +291,10 @@ class Spool(Database):
                 "UPDATE outbox SET sent_at = ?, refused = ? WHERE id = ?", (time.time(), refused, item.id)
             )
 
-    def has_exit(self, participant_id: str, attempt: int) -> bool:
-        """Whether an exit of this attempt is queued or sent."""
-        query = "SELECT 1 FROM outbox WHERE participant_id = ? AND kind = 'exit' AND attempt >= ? LIMIT 1"
-        return bool(self._read(query, participant_id, attempt))
+    def was_refused(self, participant_id: str, attempt: int, code: str) -> bool:
+        """Whether a message of this attempt was given up with this code."""
+        query = "SELECT 1 FROM outbox WHERE participant_id = ? AND attempt = ? AND refused = ? LIMIT 1"
+        return bool(self._read(query, participant_id, attempt, code))
 
     # ── jobs ──
 

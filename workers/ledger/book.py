@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS writers (
 CREATE TABLE IF NOT EXISTS reserved (run_id TEXT PRIMARY KEY, nbytes INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+_SPENT = (
+    "SELECT max(coalesce((SELECT nbytes FROM reserved WHERE run_id = ?), 0), coalesce(sum(nbytes), 0)) "
+    "FROM leaves WHERE run_id = ?"
+)
+
 
 def chained(digest: bytes, header: bytes) -> bytes:
     """The chain's next link."""
@@ -119,9 +124,10 @@ class Book(Database):
         rows = self._read("SELECT * FROM writers WHERE ? IS NULL OR run_id = ? ORDER BY told_at", run_id, run_id)
         return [Writer(**{**dict(row), "ended": bool(row["ended"])}) for row in rows]
 
-    def bytes_of(self, run_id: str) -> int:
-        """Bytes that have left in a run, to all receivers."""
-        return int(self._read("SELECT coalesce(sum(nbytes), 0) AS total FROM leaves WHERE run_id = ?", run_id)[0][0])
+    def spent(self, run_id: str) -> int:
+        """Bytes of a run's budget that are taken or have left, to all receivers."""
+        rows = self._read(_SPENT, run_id, run_id)
+        return int(rows[0][0]) if rows else 0
 
     def reserve(self, run_id: str, nbytes: int, budget: int | None, *, more: int = 0) -> int:
         """Take bytes of a run's budget before they leave; returns how many were taken, up to `more` beyond `nbytes`.
@@ -130,8 +136,7 @@ class Book(Database):
         message or of the process. `budget` None: taken in any case. Raises BudgetError.
         """
         with self._write() as connection:
-            query = "SELECT max(coalesce((SELECT nbytes FROM reserved WHERE run_id = ?), 0), coalesce(sum(nbytes), 0))"
-            [spent] = connection.execute(f"{query} FROM leaves WHERE run_id = ?", (run_id, run_id)).fetchone()
+            [spent] = connection.execute(_SPENT, (run_id, run_id)).fetchone()
             taken = nbytes
             if budget is not None:
                 if spent + nbytes > budget:
@@ -151,13 +156,9 @@ class Book(Database):
         connection.executescript(_SCHEMA)
 
     def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        if not self._path.exists():
-            return self._empty(query)
+        if not self._path.exists():  # reading makes no file
+            return []
         return super()._read(query, *values)
-
-    @staticmethod
-    def _empty(query: str) -> list[Any]:
-        return [(0,)] if "sum(" in query else []
 
     @staticmethod
     def _line(connection: sqlite3.Connection, of: Line) -> Line:

@@ -17,6 +17,10 @@ CODE = "CL-1429"
 ALWAYS = frozenset({"claim", "verdict", "ready", "exit"})
 
 
+class WithheldError(AppError):
+    """Nothing was sent: the site's budget is spent (`CODE`), or policy or ledger cannot be used now."""
+
+
 def budget_of(home: WorkerHome) -> int | None:
     """Bytes that may leave in a run; None: any number. Raises AppError where the policy cannot be read."""
     return SitePolicy.load(home.policy_file).egress_bytes_per_run
@@ -29,25 +33,17 @@ class RequestBudget:
         self._home, self._book = home, book
 
     def take(self, run_id: str, kind: str, nbytes: int) -> None:
-        """Raises AppError CL-1429 where the budget does not allow the request."""
+        """Raises WithheldError where the request may not leave, with the code of what forbids it."""
         if not run_id:
             return
-        if kind in ALWAYS:
-            self._take_anyway(run_id, nbytes)
-        else:
-            try:
-                budget = budget_of(self._home)
-            except AppError as error:
-                raise AppError(CODE, "policy.yaml cannot be read, so nothing leaves that it may forbid.") from error
-            if budget is not None:
-                take(self._book, run_id, nbytes, budget)
-
-    def _take_anyway(self, run_id: str, nbytes: int) -> None:
+        always = kind in ALWAYS
         try:
-            if budget_of(self._home) is not None:
-                take(self._book, run_id, nbytes, None)
-        except AppError:  # neither a broken policy nor a full disk keeps a run from ending
-            return
+            budget = budget_of(self._home)
+            if budget is not None:
+                take(self._book, run_id, nbytes, None if always else budget)
+        except AppError as error:
+            if not always:  # neither a broken policy nor a full disk keeps a run from ending
+                raise WithheldError(error.code, error.message, error.remedy, details=error.details) from None
 
 
 def take(book: Book, run_id: str, nbytes: int, budget: int | None, *, more: int = 0) -> int:
@@ -65,9 +61,8 @@ def take(book: Book, run_id: str, nbytes: int, budget: int | None, *, more: int 
 def check_budget(home: WorkerHome, run_id: str, nbytes: int) -> None:
     """Whether so many bytes more could leave in a run now; nothing is taken. Raises AppError CL-1429."""
     budget = budget_of(home)
-    if budget is not None:
-        book = Book(home.ledger_file)
-        book.give_back(run_id, take(book, run_id, nbytes, budget))
+    if budget is not None and (spent := Book(home.ledger_file).spent(run_id)) + nbytes > budget:
+        raise beyond(budget, spent, nbytes)
 
 
 def beyond(budget: int, spent: int, nbytes: int) -> AppError:

@@ -98,13 +98,12 @@ class FrameLedger:
         writer = Writer(self._job_id, self._attempt, self._run_id, os.getpid(), now_text(), ended)
         try:
             self._book.advance([line for _, line in told if line.count], writer)
+            with self._lock:  # whatever fails after this, the book has them
+                for tally, line in told:
+                    tally.was_told(line)
             self._settle(ended=ended)
         except (OSError, sqlite3.Error) as error:
             log.error("the ledger cannot be written now: %s", type(error).__name__)
-            return
-        with self._lock:
-            for tally, line in told:
-                tally.was_told(line)
 
     def _opened(self, receiver: str, label: str) -> _Tally:
         """A new tally, which goes on with the hashes that the book has of an earlier attempt."""

@@ -30,20 +30,20 @@ def place_of(method: str, path: str) -> tuple[str, str]:
 
 
 class RequestCounter:
-    """A hook for httpx: it watches each request go out, and writes it into the book once it has."""
+    """A hook for httpx: it watches each request go out, and writes it into the book once it has.
+
+    When there is a connection and the first byte is about to leave, `take` is asked for all of them: it raises AppError
+    CL-1429 where the run's budget forbids the request. A hub that is away costs nothing of the budget.
+    """
 
     def __init__(self, book: Book, take: Take | None = None) -> None:
         self._book, self._take = book, take
 
     def __call__(self, request: httpx.Request) -> None:
-        """Watch a request that is about to be sent. Raises AppError CL-1429 where its run's budget forbids it."""
-        if self._take is not None:
-            run_id, kind = place_of(request.method, request.url.path)
-            body = int(request.headers.get("Content-Length", 0))
-            self._take(run_id, kind, len(head_of(request)) + body)
+        """Watch a request that is about to be sent."""
         counted = _Counted(request.stream)
         request.stream = counted
-        request.extensions = {**request.extensions, "trace": _Watch(request, counted, self._book)}
+        request.extensions = {**request.extensions, "trace": _Watch(request, counted, self._book, self._take)}
 
 
 class _Counted(httpx.SyncByteStream):
@@ -62,8 +62,10 @@ class _Counted(httpx.SyncByteStream):
 class _Watch:
     """What httpcore tells while it sends. A tunnel through a proxy is no message to the hub."""
 
-    def __init__(self, request: httpx.Request, body: _Counted, book: Book) -> None:
-        self._request, self._body, self._book = request, body, book
+    def __init__(self, request: httpx.Request, body: _Counted, book: Book, take: Take | None) -> None:
+        self._request, self._body, self._book, self._take = request, body, book, take
+        self._head = head_of(request)
+        self._run_id, self._kind = place_of(request.method, request.url.path)
         self._tunnel, self._head_is_out = False, False
 
     def __call__(self, name: str, info: dict[str, Any]) -> None:
@@ -71,15 +73,16 @@ class _Watch:
         event = name.rsplit(".", 2)[-2:]
         if event == ["send_request_headers", "started"]:
             self._tunnel = info["request"].method == b"CONNECT"
+            if not self._tunnel and self._take is not None:
+                body = int(self._request.headers.get("Content-Length", 0))
+                self._take(self._run_id, self._kind, len(self._head) + body)
         elif self._tunnel:
             return
         elif event == ["send_request_headers", "complete"]:
             self._head_is_out = True
         elif event[0] == "send_request_body" and event[1] != "started" and self._head_is_out:
             self._head_is_out = False
-            head = head_of(self._request)
-            run_id, kind = place_of(self._request.method, self._request.url.path)
-            self._book.add(kind, len(head) + self._body.nbytes, head, run_id=run_id)
+            self._book.add(self._kind, len(self._head) + self._body.nbytes, self._head, run_id=self._run_id)
 
 
 def head_of(request: httpx.Request) -> bytes:

@@ -155,7 +155,7 @@ def test_beyond_the_budget_a_message_is_not_sent_and_not_a_byte_of_it_leaves(boo
         near.abort("CL-1429")
         assert sum(b'"kind":"activations"' in frame for frame in arrived) == sent
     most_control = 60 * 100  # frames that bring no message are a prefix, and a code at most
-    assert size - most_control - 5_000 < book.bytes_of(RUN) <= size + most_control
+    assert size - most_control - 5_000 < book.spent(RUN) <= size + most_control
 
 
 def test_the_budget_is_of_the_run_and_an_earlier_attempt_counts(book: Book) -> None:

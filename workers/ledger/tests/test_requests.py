@@ -123,7 +123,7 @@ def test_each_try_counts_and_one_that_reached_nobody_does_not(recorder: Recorder
     hub.post("/runs/run_1/ready", ready(), patience=5.0)
     hub.close()
     assert book.lines()[0].count == 2
-    assert book.bytes_of("run_1") == recorder.total
+    assert book.spent("run_1") == recorder.total
     recorder.close()
     nobody = HubClient("http://127.0.0.1:9", Signer(create_identity("w"), "wrk_1"), book)
     with pytest.raises(HubError):
@@ -179,7 +179,7 @@ def test_the_records_that_wait_are_no_part_of_it(tmp_path: Path) -> None:
     spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
     spool.record(participant_id="prt_1", attempt=1, kind="log", payload=LogPayload(level="info", message="waits"))
     assert book.lines() == []
-    assert book.bytes_of("run_1") == 0
+    assert book.spent("run_1") == 0
 
 
 def test_a_line_starts_with_the_empty_chain() -> None:
@@ -204,4 +204,4 @@ def test_what_was_handed_on_of_a_file_is_counted_when_the_connection_breaks(tmp_
         hub.upload("/runs/run_1/segments/head", upload, file)
     hub.close()
     door.close()
-    assert book.bytes_of("run_1") > 1 << 16
+    assert book.spent("run_1") > 1 << 16
