@@ -62,7 +62,7 @@ PROMISES = {
     37: "Hostile uploads are refused, and nothing is written outside their folder",
     38: "Nobody's input makes the hub or a worker fetch an address",
     39: "The audit log is complete, and tampering shows",
-    40: "Secrets are stored as hashes only and appear in no log; packages are installed by hash",
+    40: "Secrets are stored as hashes, seeds of second factors encrypted, none is in a log; packages come by hash",
 }
 
 

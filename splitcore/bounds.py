@@ -26,7 +26,8 @@ JSON_CHARACTERS = 512 * 1024
 LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_PATH = re.compile(r"(?<![\w:/.\-])/(?:[^\s/,;:()'\"]+/)+([^\s/,;:()'\"]*)")  # absolute, and no part of an address
+# Absolute, and no part of an address. A folder's name may have spaces in it, but none at its ends.
+_PATH = re.compile(r"(?<![\w:/.\-])/(?:[^\s/,;:()'\"](?:[^/\n,;:()'\"]*[^\s/,;:()'\"])?/)+([^\s/,;:()'\"]*)")
 _NOT_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 

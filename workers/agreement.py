@@ -38,6 +38,7 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
         lines.append(("This site" if part.worker_id == worker_id else "Partner", ", ".join(words)))
     steps = config.training.steps
     lines.append(("Length", f"{steps} steps" if steps is not None else f"{config.training.epochs} epochs"))
+    lines += _steps(contract, config)
     lines += _terms(config)
     lines += [("Crosses", line) for line in _crossing(contract, config)]
     lines += [("Public prompt", prompt) for prompt in contract.public_prompts]
@@ -46,9 +47,19 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
 
 def _crossing(contract: ContractDocument, config: RunConfig) -> list[str]:
     """Worked out here from the configuration; the contract's own words for it are the hub's, and are not shown."""
-    clients = [part.organisation for part in contract.participants if part.role is Role.CLIENT]
+    clients = {part.party: part.organisation for part in contract.participants if part.role is Role.CLIENT}
     servers = [part.organisation for part in contract.participants if part.role is Role.SERVER]
     return crossing_sentences(config, clients, "".join(servers[:1]), prompts=bool(contract.public_prompts))
+
+
+def _steps(contract: ContractDocument, config: RunConfig) -> list[tuple[str, str]]:
+    """How many rows each step takes, of whom where the parties differ."""
+    clients = [part for part in contract.participants if part.role is Role.CLIENT]
+    sizes = {part.party: config.for_party(part.party).training.batch_size for part in clients}
+    words = {size: f"{size} rows of at most {config.training.max_length} tokens" for size in sizes.values()}
+    if len(words) < 2:
+        return [("Step", text) for text in words.values()]
+    return [("Step", f"{words[sizes[part.party]]} of {part.organisation} ({part.worker})") for part in clients]
 
 
 def _terms(config: RunConfig) -> list[tuple[str, str]]:
@@ -60,7 +71,6 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
     measured = f"measured every {training.eval_every} steps" if training.eval_every else "measured at both ends"
     return [
         ("Schedule", f"{schedule.mode}{relay}"),
-        ("Step", f"{training.batch_size} rows of at most {training.max_length} tokens"),
         ("Head", "is trained" if config.lora.train_head else "is not trained"),
         ("Compute site", kept),
         ("On the wire", f"activations as {wire.activations}{changes}, gradients as {wire.gradients}"),

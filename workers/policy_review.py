@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,8 +44,8 @@ DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
 class DatasetLookup(Protocol):
     """What the review asks of the dataset store."""
 
-    def __call__(self, digest: str) -> tuple[str, int] | None:
-        """Name and number of the version with this digest, as they are stored here."""
+    def __call__(self, digest: str) -> Collection[tuple[str, int]]:
+        """Name and number of each version with this digest, as they are stored here."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,9 @@ class Site:
     ) -> Site:
         """The site as its files are now. Raises AppError where one of them cannot be read."""
 
-        def dataset_of(digest: str) -> tuple[str, int] | None:
-            try:
-                found = DatasetStore(home.root).open(digest).metadata
-            except AppError:
-                return None
-            return found.name, found.version
+        def dataset_of(digest: str) -> list[tuple[str, int]]:
+            found = [stored.metadata for stored in DatasetStore(home.root).versions()]
+            return [(one.name, one.version) for one in found if one.digest == digest]
 
         return cls(
             worker_id=config.worker_id,
@@ -324,12 +321,12 @@ def _dataset(
         if own.dataset_version_id:
             yield _refusal("participants.dataset", "A compute worker takes no dataset.")
         return
-    found = site.dataset_of(own.dataset_digest) if own.dataset_version_id else None
-    if found is None:
+    found = site.dataset_of(own.dataset_digest) if own.dataset_version_id else ()
+    if not found:
         yield _refusal("participants.dataset", "This version of the dataset is not on this worker, or has changed.")
-    elif found != (own.dataset, own.dataset_version):
+    elif (own.dataset, own.dataset_version) not in found:
         message = "The contract gives this dataset another name or number than this site does."
-        yield _refusal("participants.dataset", message, f"{found[0]} v{found[1]}")
+        yield _refusal("participants.dataset", message, ", ".join(f"{name} v{number}" for name, number in found))
 
 
 def _peers(

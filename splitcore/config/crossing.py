@@ -5,21 +5,26 @@ The hub writes it into the contract, and a worker works it out for itself, for t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 from splitcore.config.exchange import exchange_of
 from splitcore.config.run import RunConfig
+from splitcore.config.sections import SplitSection
 
 
 def crossing_sentences(
-    config: RunConfig, clients: Sequence[str], server: str = "", *, prompts: bool = False
+    config: RunConfig, clients: Mapping[str, str], server: str = "", *, prompts: bool = False
 ) -> list[str]:
-    """What crosses between the data organisations `clients` and the compute organisation `server`."""
+    """What crosses between the data organisations of `clients` (by party) and the compute organisation `server`."""
     server = server or "the compute site"
-    names = " and ".join(dict.fromkeys(clients)) or "each data organisation"
-    wire, vanilla = config.wire, config.split.topology == "vanilla"
+    names = _names(clients.values())
+    first = next(iter(clients.values()), names)
+    wire, vanilla, cuts = config.wire, config.split.topology == "vanilla", _cuts(config, clients)
     lines = [
-        f"{names} → {server}: activations after the first {_layers(config.split.head_layers)}, as {wire.activations}.",
+        *(
+            f"{whose} → {server}: activations after the first {_layers(one.head_layers)}, as {wire.activations}."
+            for one, whose in cuts
+        ),
         f"{names} → {server}: with them which positions are filled, so the length of each row; the number of rows, and"
         " the number of target tokens in each step.",
         *_memory_sentences(config, names, server),
@@ -29,7 +34,7 @@ def crossing_sentences(
     if vanilla:
         lines.append(f"{names} → {server}: the labels, that is, the target tokens themselves.")
     else:
-        lines.append(f"{server} → {names}: activations for the last {_layers(config.split.tail_layers)}.")
+        lines += [f"{server} → {whose}: activations for the last {_layers(one.tail_layers)}." for one, whose in cuts]
         lines.append(f"{names} → {server}: gradients of those activations. Labels are not sent, but may be inferred.")
     lines += [f"{names} ⇄ {server}: {what}." for what in adapter_traffic(config, len(clients))]
     if not exchange_of(config.schedule, len(clients)).gradients:
@@ -44,12 +49,25 @@ def crossing_sentences(
     )
     if prompts:
         lines.append(
-            f"{clients[0] if clients else names} → hub and everyone in the run: the answers of the base and the tuned"
+            f"{first} → hub and everyone in the run: the answers of the base and the tuned"
             " model to the public prompts. A tuned model may repeat what it was trained on."
         )
     if clients and config.model.manifest:
-        lines.append(f"{clients[0]} → hub: the base model's tokenizer, for the adapter's archive.")
+        lines.append(f"{first} → hub: the base model's tokenizer, for the adapter's archive.")
     return lines
+
+
+def _names(organisations: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(organisations)) or "each data organisation"
+
+
+def _cuts(config: RunConfig, clients: Mapping[str, str]) -> list[tuple[SplitSection, str]]:
+    """Where the model is cut, and for whom: a party may have its own numbers of layers."""
+    cuts: dict[tuple[int, int], tuple[SplitSection, list[str]]] = {}
+    for party, organisation in clients.items():
+        split = config.for_party(party).split
+        cuts.setdefault((split.head_layers, split.tail_layers), (split, []))[1].append(organisation)
+    return [(split, _names(whose)) for split, whose in cuts.values()] or [(config.split, _names([]))]
 
 
 def _layers(count: int) -> str:

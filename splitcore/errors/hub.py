@@ -51,10 +51,17 @@ HELP: dict[str, ErrorHelp] = {
         "Take another backup. Nothing was changed.",
     ),
     "CL-1923": ErrorHelp(
-        "PostgreSQL's own programs failed",
-        "Backups of a hub on PostgreSQL are made by pg_dump and restored by pg_restore, which are missing or refused.",
-        "Install PostgreSQL's client programs, of the server's version or newer, on PATH; then try again. What was"
-        " there before is unchanged.",
+        "The database could not be copied or loaded",
+        "SQLite's file is damaged or its disk full; or PostgreSQL's programs pg_dump and pg_restore are missing or"
+        " refused.",
+        "SQLite: make room, or restore an older backup. PostgreSQL: install its client programs, of the server's"
+        " version or newer, on PATH. Then try again; what was there before is unchanged.",
+    ),
+    "CL-1924": ErrorHelp(
+        "The restore is done, but what it replaced could not be put away",
+        "The backup is in the hub's place. The replaced database is still beside it, and `serve` refuses to start.",
+        "Move the file `….cutlayer_replaced` elsewhere, or on PostgreSQL: DROP SCHEMA cutlayer_replaced CASCADE (its"
+        " dump is in `replaced-NAME/`). Then start the hub.",
     ),
     "CL-1999": ErrorHelp(
         "Something unexpected happened",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+import logging
+import secrets
+from base64 import b32encode, urlsafe_b64encode
 
 from allauth.mfa.adapter import DefaultMFAAdapter
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+logger = logging.getLogger(__name__)
 MARK = "encrypted:"  # seeds that an older version wrote in the clear have none
 
 
@@ -21,10 +24,14 @@ class MFAAdapter(DefaultMFAAdapter):
         return MARK + _cipher().encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        """The seed."""
+        """The seed. In the place of one that another secret key has encrypted: a random one, which fits no code."""
         if not encrypted_text.startswith(MARK):
             return encrypted_text
-        return _cipher().decrypt(encrypted_text.removeprefix(MARK).encode()).decode()
+        try:
+            return _cipher().decrypt(encrypted_text.removeprefix(MARK).encode()).decode()
+        except InvalidToken:
+            logger.error("a second factor was stored under another secret key: see CUTLAYER_SECRET_KEY_FALLBACKS")
+            return b32encode(secrets.token_bytes(20)).decode()
 
 
 def _cipher() -> MultiFernet:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 from django.db import OperationalError
 from redis.exceptions import RedisError
 
 from splitcore.errors import AppError
-from webapp.core.storage_errors import disk_error, is_disk_error
+from webapp.core.storage_errors import causes, disk_error, is_disk_error
 
 logger = logging.getLogger(__name__)
 BUSY_RETRY_SECONDS = 5
@@ -32,16 +31,10 @@ def outage(error: BaseException) -> AppError | None:
 
 def is_busy(error: BaseException) -> bool:
     """Whether the error, or what caused it, is a database whose locks others held for too long."""
-    return any(_is_lock_error(one) for one in _causes(error))
+    return any(_is_lock_error(one) for one in causes(error))
 
 
 def _is_lock_error(error: BaseException) -> bool:
     if not isinstance(error, OperationalError):
         return False
     return getattr(error.__cause__, "sqlstate", "") in _POSTGRES or any(words in str(error) for words in _SQLITE)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

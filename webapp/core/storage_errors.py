@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from collections.abc import Iterator
 
 from django.db import DatabaseError
 from prometheus_client import Counter
@@ -23,15 +24,21 @@ _last_at: list[float] = []
 
 def is_disk_error(error: BaseException | None) -> bool:
     """Whether the error, or what caused it, is a disk that is full or fails."""
+    return any(_takes_no_more(one) for one in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came from."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _NUMBERS:
-            return True
-        if isinstance(error, DatabaseError):
-            text = str(error).lower()
-            if any(words in text for words in _SQLITE) or getattr(error.__cause__, "sqlstate", "") == _POSTGRES:
-                return True
-        error = error.__cause__ or error.__context__
-    return False
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _takes_no_more(error: BaseException) -> bool:
+    if isinstance(error, DatabaseError):
+        text = str(error).lower()
+        return any(words in text for words in _SQLITE) or getattr(error.__cause__, "sqlstate", "") == _POSTGRES
+    return isinstance(error, OSError) and error.errno in _NUMBERS
 
 
 def disk_error(error: BaseException) -> AppError:

@@ -27,7 +27,7 @@ class Change:
 def traffic_sentences(config: RunConfig, participants: list[Participant], *, prompts: bool = False) -> list[str]:
     """What crosses between the organisations, from whom to whom, in words."""
     server = next((p.organisation.name for p in participants if p.role == ParticipantRole.SERVER), "")
-    clients = [p.organisation.name for p in participants if p.role == ParticipantRole.CLIENT]
+    clients = {p.party: p.organisation.name for p in participants if p.role == ParticipantRole.CLIENT}
     return crossing_sentences(config, clients, server, prompts=prompts)
 
 

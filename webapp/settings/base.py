@@ -25,6 +25,7 @@ def born_secret() -> str:
 
 
 SECRET_KEY = env.str("CUTLAYER_SECRET_KEY", default="")
+SECRET_KEY_FALLBACKS = env.list("CUTLAYER_SECRET_KEY_FALLBACKS", default=[])
 DEBUG = False
 ALLOWED_HOSTS = env.list("CUTLAYER_ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CUTLAYER_TRUSTED_ORIGINS", default=[])
@@ -42,6 +43,7 @@ INSTALLED_APPS = [
     "webapp.runs",
     "webapp.telemetry",
     "webapp.adapters",
+    "webapp.backups",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -74,7 +74,7 @@ class Duty:
         """
         with self._lock:
             state = [
-                _state_of(path)
+                state_of(path)
                 for path in (self._home.policy_file, TrustBook.path(self._home), ApprovalBook.path(self._home))
             ]
             if state == self._reviewed:
@@ -333,7 +333,7 @@ def _job_ids(wanted: Assignments) -> set[str]:
     return found
 
 
-def _state_of(path: Path) -> tuple[int, ...]:
+def state_of(path: Path) -> tuple[int, ...]:
     """What changes with a file's content; nothing where there is no file."""
     try:
         found = path.stat()

@@ -19,7 +19,7 @@ import uvicorn
 from processes.private_files import close_new_files, tighten
 from splitcore.errors import AppError
 from workers.agent.children import Children
-from workers.agent.duty import Duty
+from workers.agent.duty import Duty, state_of
 from workers.agent.presence import Presence
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
@@ -210,7 +210,7 @@ class Agent:
         """Refresh the doctor's results, which go to the hub with the next hello: now and then, and after a change."""
         examined_at, seen = -DOCTOR_SECONDS, None
         while True:
-            files = [path.stat().st_mtime for path in self._watched if path.exists()]
+            files = [state_of(path) for path in self._watched]
             if files != seen or self._examine.is_set() or time.monotonic() - examined_at > DOCTOR_SECONDS:
                 self._examine.clear()
                 examined_at, seen = time.monotonic(), files

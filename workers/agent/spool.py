@@ -1,6 +1,6 @@
 """What waits for the hub, on disk: numbered records, messages that must arrive, and which jobs are alive.
 
-One SQLite file (WAL) a worker. The halves and their supervisors write, the agent sends. A record gets its number in
+One SQLite file (WAL) for each worker. The halves and their supervisors write, the agent sends. A record gets its number in
 the transaction that stores it, per participant, from 1 without gaps across attempts; it survives the hub's, the
 agent's and the machine's restart. Only the newest attempt may write: the local end of the fence.
 """
@@ -25,7 +25,7 @@ from workers.database import Database
 BATCH = 500
 DAY = 86400.0
 WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
-KEPT = 2000  # records that the hub has are kept this long a participant, for the console's ledger
+KEPT = 2000  # records that the hub has are kept for each participant, for the console's ledger
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
 WaitingKind = Literal["certificate", "contract"]
 JobState = Literal["rung", "running", "exited"]
@@ -380,8 +380,8 @@ class Spool(Database):
             ]
             connection.executemany("DELETE FROM waiting WHERE kind = ? AND subject = ? AND run_id = ?", gone)
             connection.executemany(
-                "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject) DO UPDATE SET "
-                "run_id = excluded.run_id, title = excluded.title, detail = excluded.detail",
+                "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject, run_id) DO UPDATE SET "
+                "title = excluded.title, detail = excluded.detail",
                 [(one.kind, one.subject, run_id, one.title, one.detail, time.time()) for one in questions],
             )
             connection.execute(
@@ -392,13 +392,17 @@ class Spool(Database):
 
     def keep_asking(self, runs: set[str]) -> None:
         """The hub lists these runs: nobody has to decide on others any more."""
-        if gone := {row.run_id for row in self.waiting()} - runs:
+        if gone := {row["run_id"] for row in self._read("SELECT DISTINCT run_id FROM waiting")} - runs:
             with self._write() as connection:
                 connection.executemany("DELETE FROM waiting WHERE run_id = ?", [(run_id,) for run_id in gone])
 
     def waiting(self) -> list[WaitingRow]:
-        """What was asked, newest first."""
-        return [WaitingRow(**dict(row)) for row in self._read("SELECT * FROM waiting ORDER BY asked_at DESC")]
+        """What was asked, newest first. What several runs wait for is asked once, for the one that asked first."""
+        query = (
+            "SELECT kind, subject, title, detail, run_id, min(asked_at) AS asked_at FROM waiting "
+            "GROUP BY kind, subject ORDER BY asked_at DESC"
+        )
+        return [WaitingRow(**dict(row)) for row in self._read(query)]
 
     # ── evaluations ──
 
@@ -424,12 +428,13 @@ class Spool(Database):
     def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
         """Count a measurement of a dataset's rows, if the last 24 hours have room for it, whatever the contracts.
 
-        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused. The same
-        contract's adapter gives the same figures on the same rows, and is counted once.
+        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused, also where
+        they are of two versions of a dataset. The same contract's adapter gives the same figures on the same rows, and
+        is counted once.
         """
         now, rows = time.time(), set(selection.rows)
         with self._write() as connection:
-            kept = connection.execute("SELECT rows FROM selections WHERE dataset_digest = ?", (selection.dataset,))
+            kept = connection.execute("SELECT rows FROM selections")
             if any(0 < len(rows ^ set(one["rows"].split())) < least for one in kept):
                 return False
             known, count = connection.execute(

@@ -52,6 +52,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE selections ("
         " dataset_digest TEXT NOT NULL, rows TEXT NOT NULL, PRIMARY KEY (dataset_digest, rows))",
     ),
+    # Two runs may wait for the same certificate. What waits is asked again within seconds.
+    (
+        "DROP TABLE waiting",
+        "CREATE TABLE waiting ("
+        " kind TEXT NOT NULL, subject TEXT NOT NULL, run_id TEXT NOT NULL, title TEXT NOT NULL, detail TEXT NOT NULL,"
+        " asked_at REAL NOT NULL, PRIMARY KEY (kind, subject, run_id)) WITHOUT ROWID",
+    ),
 )
 
 

@@ -28,11 +28,14 @@ def check_pin(home: Path, pin: str) -> None:
     with _lock:
         wrong, until = _tried(home)
         now = time.time()
-        if now < min(until, now + WAIT_MOST):
+        if until > now + WAIT_MOST:  # the clock was ahead, and was set back
+            until = now + WAIT_MOST
+            _keep(home, wrong, until)
+        if now < until:
             raise AppError("CL-1455", f"Guessing is slowed down: the next try is in {until - now:.0f} s.")
         wrong += 1  # written first: a try that ends this process counts
         wait = min(WAIT_FIRST * 2.0 ** min(wrong - TRIES, 10), WAIT_MOST) if wrong >= TRIES else 0.0
-        replace_private(_file(home), json.dumps({"wrong": wrong, "until": now + wait}).encode())
+        _keep(home, wrong, now + wait)
         if not hmac.compare_digest(pin.strip().encode(), right.encode()):
             raise AppError("CL-1454")
         forget_tries(home)
@@ -45,6 +48,10 @@ def forget_tries(home: Path) -> None:
 
 def _file(home: Path) -> Path:
     return home / "keys" / "console.tries"
+
+
+def _keep(home: Path, wrong: int, until: float) -> None:
+    replace_private(_file(home), json.dumps({"wrong": wrong, "until": until}).encode())
 
 
 def _tried(home: Path) -> tuple[int, float]:

@@ -242,9 +242,8 @@ def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -
         return f"{len(rows)} held-out rows are too few: the figures would tell of single rows. {LEAST_ROWS} are needed."
     limit = SitePolicy.load(setting.home.policy_file).evaluations_per_day
     assignment = setting.spec.assignment
-    selection = Selection(
-        setting.own.dataset_digest, assignment.contract_hash, assignment.adapter_sha256, marks_of(rows)
-    )
+    marks = marks_of(rows, DatasetStore(setting.home.root).key)
+    selection = Selection(setting.own.dataset_digest, assignment.contract_hash, assignment.adapter_sha256, marks)
     if setting.spool.may_measure_rows(selection, limit=limit, least=LEAST_ROWS):
         return ""
     return (
@@ -253,13 +252,13 @@ def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -
     )
 
 
-def marks_of(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A short hash for each row; rows with the same text get different ones."""
+def marks_of(rows: Sequence[dict[str, Any]], key: bytes) -> list[str]:
+    """A short hash for each row, under the site's own key; rows with the same text get different ones."""
     seen: Counter[str] = Counter()
     marks = []
     for row in rows:
         text = canonical_json(row)
-        marks.append(hashlib.sha256(f"{seen[text]}\0{text}".encode()).hexdigest()[:16])
+        marks.append(hashlib.blake2b(f"{seen[text]}\0{text}".encode(), key=key, digest_size=8).hexdigest())
         seen[text] += 1
     return marks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from splitcore.config import canonical_json
 from workers.approvals import ApprovalBook
+from workers.data.store import DatasetStore
 from workers.models_registry import ModelRegistry, RegisteredModel
 from workers.policy import SitePolicy
 from workers.policy_review import Review, Site, review
@@ -42,7 +44,7 @@ def site_of(home: WorkerHome, policy: SitePolicy | None = None, trust: TrustBook
         trust=trust or TrustBook(compute=[PEER]),
         approvals=ApprovalBook(),
         models=ModelRegistry(home),
-        dataset_of=lambda digest: ("notes", 1) if digest == DIGEST else None,
+        dataset_of=lambda digest: [("notes", 1)] if digest == DIGEST else [],
     )
 
 
@@ -179,3 +181,17 @@ def test_a_stated_size_does_not_hide_what_the_configuration_lets_cross(home: Wor
     contract["config"]["training"].update(batch_size=4096, max_length=8192)
     [refusal] = review(assignment_for(contract), site_of(home)).refusals
     assert refusal.field == "message_bytes"
+
+
+def test_the_same_rows_may_be_stored_as_two_versions(home: WorkerHome, tmp_path: Path) -> None:
+    file, store = tmp_path / "rows.jsonl", DatasetStore(home.root)
+    file.write_text('{"prompt": "a", "completion": "b"}\n' * 2)
+    for _ in range(2):
+        staged = store.stage(file)
+        store.confirm(staged.staged_id, store.propose(staged.staged_id, "notes"))
+    digest = store.versions("notes")[0].metadata.digest
+    site = replace(site_of(home), dataset_of=Site.load(home, WorkerConfig.load(home)).dataset_of)
+    for number in (1, 2, 3):
+        contract = contract_for(home)
+        contract["participants"][0].update(dataset_digest=digest, dataset_version=number)
+        assert review(assignment_for(contract), site).accepted == (number < 3)

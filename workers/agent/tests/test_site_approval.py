@@ -109,6 +109,21 @@ def test_what_crosses_is_worked_out_here_and_not_taken_from_the_hub_s_words(care
     assert "0.0000% of the rows" in text
 
 
+def test_what_crosses_is_told_of_each_party_s_own_cut_and_batch(careful: Site) -> None:
+    contract = contract_for(careful.home)
+    contract["config"]["split"].update(head_layers=8)
+    contract["config"]["parties"] = {"hospital-a": {"head_layers": 1, "batch_size": 32}}
+    other = contract["participants"][0] | {"party": "hospital-b", "organisation": "Hospital B", "worker_id": "wrk_b"}
+    contract["participants"].append(other | {"worker": "worker-b"})
+    lines = contract_lines(assignment_for(contract).contract, worker_id="wrk_own")
+    crosses = [words for heading, words in lines if heading == "Crosses"]
+    assert any(words.startswith("Hospital A → GPU: activations after the first layer,") for words in crosses)
+    assert any(words.startswith("Hospital B → GPU: activations after the first 8 layers,") for words in crosses)
+    steps = [words for heading, words in lines if heading == "Step"]
+    assert [words.split()[0] for words in steps] == ["32", "4"]
+    assert "Hospital A" in steps[0]
+
+
 def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
     with TrustBook.changing(site.home) as book:
         book.remove(PEER)

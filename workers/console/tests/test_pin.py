@@ -8,7 +8,7 @@ import pytest
 
 from splitcore.errors import AppError
 from workers.console import pin
-from workers.console.pin import check_pin, forget_tries, read_or_create_pin
+from workers.console.pin import WAIT_MOST, check_pin, forget_tries, read_or_create_pin
 
 
 class Clock:
@@ -46,6 +46,17 @@ def test_each_wrong_pin_after_the_fifth_doubles_the_wait(tmp_path: Path, clock: 
     clock.now += 3601
     assert code_of(tmp_path, right) == ""
     assert code_of(tmp_path, "0") == "CL-1454"
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_the_longest_wait(tmp_path: Path, clock: Clock) -> None:
+    year = 365 * 86400.0
+    clock.now += year
+    for _ in range(5):
+        code_of(tmp_path, "wrong")
+    clock.now -= year
+    assert code_of(tmp_path, read_or_create_pin(tmp_path)) == "CL-1455"
+    clock.now += WAIT_MOST + 1
+    assert code_of(tmp_path, read_or_create_pin(tmp_path)) == ""
 
 
 def test_the_owner_of_the_folder_ends_the_wait(tmp_path: Path, clock: Clock) -> None:

@@ -24,7 +24,7 @@ from processes.private_files import close_new_files
 from processes.redis_server import RedisNotFoundError, RedisNotStartedError, RedisServer
 from processes.supervisor import NeverStaysError, Supervisor
 from splitcore.errors import AppError
-from webapp.core.databases import check_no_restore_was_cut_off
+from webapp.backups.replacing import check_no_restore_was_cut_off
 from webapp.core.folder import only_one, prepare
 from webapp.listening import add_address, address_check
 from webapp.settings.redis import run_folder

@@ -6,7 +6,7 @@ from django.contrib.sessions.models import Session
 
 from webapp.audit.services import audit_record
 from webapp.audit.witness import restoration_record
-from webapp.core.backups import Manifest
+from webapp.backups.archive import Manifest
 from webapp.core.transactions import service
 from webapp.runs.lifecycle.restoring import runs_after_restore
 from workers.contracts import ChainHead

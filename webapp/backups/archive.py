@@ -10,7 +10,6 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -20,13 +19,14 @@ from django.utils import timezone
 
 from processes.private_files import private_folder
 from splitcore.errors import AppError
-from webapp.core.databases import NAMES, database_dump, engine
+from webapp.backups.databases import NAMES, database_dump, engine
 from webapp.core.folder import only_one
+from webapp.core.storage_errors import disk_error, is_disk_error
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
-_PARTS = ("media", "keys", "secret_key")  # of the hub's folder; logs, mails and queues are not kept
+PARTS = ("media", "keys", "secret_key")  # of the hub's folder; logs, mails and queues are not kept
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _write(out: Path, var_dir: Path) -> Manifest:
 
 
 def backup_read(path: Path, folder: Path) -> Manifest:
-    """Unpack a backup into an empty folder and check every hash. Raises AppError CL-1922."""
+    """Unpack a backup into an empty folder and check every hash. Raises AppError CL-1904 (a full disk), CL-1922."""
     try:
         with tarfile.open(path, mode="r:") as archive:
             manifest = _manifest(archive)
@@ -97,6 +97,8 @@ def backup_read(path: Path, folder: Path) -> Manifest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
             _check_fits(path, manifest)
     except (tarfile.TarError, OSError, ValueError, LookupError, TypeError) as error:
+        if is_disk_error(error):  # the hub's own, which takes no more: the backup is not to blame
+            raise disk_error(error) from None
         raise AppError("CL-1922", f"{path.name} cannot be read as a backup ({type(error).__name__}).") from None
     return manifest
 
@@ -117,28 +119,6 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
-@contextmanager
-def folder_replaced(staged: Path, aside: Path) -> Iterator[None]:
-    """Put the unpacked media and keys into the hub's folder; what was there is moved aside, never deleted.
-
-    If the block fails, all of it goes back.
-    """
-    var_dir, moved = Path(settings.VAR_DIR), list[tuple[Path, Path]]()
-    try:
-        for part in _PARTS:
-            for source, target in ((var_dir / part, aside / part), (staged / part, var_dir / part)):
-                if source.exists():
-                    private_folder(target.parent)
-                    moved.append((source, target))  # first, so that an end between the two is put right too
-                    source.rename(target)
-        yield
-    except BaseException:
-        for source, target in reversed(moved):
-            if not source.exists():
-                target.rename(source)
-        raise
-
-
 def _manifest(archive: tarfile.TarFile) -> Manifest:
     member = archive.extractfile(MANIFEST)
     manifest = Manifest(**json.loads(member.read() if member else b""))
@@ -149,13 +129,13 @@ def _manifest(archive: tarfile.TarFile) -> Manifest:
 
 def _safe(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or path.parts[0] not in {*_PARTS, *NAMES.values()}:
+    if path.is_absolute() or ".." in path.parts or path.parts[0] not in {*PARTS, *NAMES.values()}:
         raise ValueError(name)
     return path
 
 
 def _files(var_dir: Path) -> Iterator[tuple[str, Path]]:
-    for part in _PARTS:
+    for part in PARTS:
         root = var_dir / part
         found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
         for path in [root] if root.is_file() else sorted(found):

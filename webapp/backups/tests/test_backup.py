@@ -6,21 +6,25 @@ import hashlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 
 from processes.postgres_server import find_tool, postgres_url, tool_environment
 from splitcore.errors import AppError
-from webapp.core import backups
-from webapp.core.backups import backup_read
-from webapp.core.databases import NAMES, engine
+from webapp.backups import archive as backups
+from webapp.backups.archive import backup_read
+from webapp.backups.databases import NAMES, engine
 from webapp.core.folder import only_one
 from workers.contracts import ChainHead
 
@@ -58,14 +62,15 @@ store.create()
 print(store.session_key)
 """
 
-# A restore that is told to end when the backup stands in the hub's place, and told again while it puts the hub back.
-TOLD_TO_END = """
-import os, signal, sys, threading, time
+# A restore that gets signals when the backup stands in the hub's place, and more while it puts the hub back.
+INTERRUPTED = """
+import os, threading, time
 from django.core.management import call_command
-from webapp.core.management.commands import restore
+from webapp.backups.management.commands import restore
 def tell():
     while True:
-        os.kill(os.getpid(), signal.SIGTERM)
+        for number in {signals}:
+            os.kill(os.getpid(), number)
         time.sleep(0.01)
 def midway(*_):
     print("midway", flush=True)
@@ -82,6 +87,7 @@ class Hub:
 
     folder: Path
     database: str = ""
+    most_file_bytes: int = resource.RLIM_INFINITY  # no file grows beyond it: a disk that is full
 
     def manage(self, *arguments: str, ok: bool = True) -> str:
         keep = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
@@ -89,7 +95,15 @@ class Hub:
         if self.database:
             environment["DATABASE_URL"] = self.database
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.BASE_DIR)
+        limits = (self.most_file_bytes, resource.RLIM_INFINITY)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=settings.BASE_DIR,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+        )
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -181,11 +195,59 @@ def test_a_restore_that_is_told_to_end_midway_leaves_the_hub_as_it_was(hub: Hub,
     hub.manage("backup", str(file))
     hub.manage("shell", "--no-imports", "-c", LATER)
     before = hub.look()
-    assert "midway" in hub.manage("shell", "--no-imports", "-c", TOLD_TO_END.format(file=str(file)), ok=False)
+    code = INTERRUPTED.format(file=str(file), signals=[15, 2, 1])
+    assert "midway" in hub.manage("shell", "--no-imports", "-c", code, ok=False)
     assert hub.look() == before
     assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
     assert not (hub.folder / "replaced-ended").exists()
     assert not (hub.folder / ".restore").exists()
+
+
+def test_a_restore_that_was_killed_is_undone_by_one_command(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "killed.backup"
+    hub.manage("backup", str(file))
+    (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").write_bytes(b"newer")
+    before = hub.look()
+    assert "nothing to put back" in hub.manage("restore", "--undo", ok=False)
+    code = INTERRUPTED.format(file=str(file), signals=[9])
+    assert "midway" in hub.manage("shell", "--no-imports", "-c", code, ok=False)
+    for command in (["serve"], ["migrate"], ["restore", str(file), "--replace"]):
+        assert "restore --undo" in hub.manage(*command, ok=False)
+    hub.manage("restore", "--undo")
+    assert hub.look() == before
+    joint = hub.folder / "media" / "adapters" / "run_1" / "joint.zip"
+    assert joint.read_bytes() == b"newer"
+    hub.manage("restore", str(file), "--replace")
+    assert joint.read_bytes() == b"adapter" * 1000
+
+
+@contextmanager
+def running(hub: Hub) -> Iterator[None]:
+    """What shows that the hub runs: its lock on SQLite; on PostgreSQL a session now and then, wherever it runs."""
+    if not hub.database:
+        with only_one(hub.folder):
+            yield
+        return
+    folder, _, database = hub.database.removeprefix("postgres://cutlayer@/").rpartition("/")
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.wait(2):
+            psycopg.connect(host=folder, user="cutlayer", dbname=database).close()
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+def test_a_running_hub_is_not_restored(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "running.backup"
+    hub.manage("backup", str(file))
+    with running(hub):
+        told = hub.manage("restore", str(file), "--replace", ok=False)
+    assert ("Other processes use" if hub.database else "CL-1902") in told
 
 
 @pytest.fixture(scope="module")
@@ -195,12 +257,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Path]:
     hub = filled(Hub(folder / "hub"))
     hub.manage("backup", str(folder / "good.backup"))
     return hub, folder / "good.backup"
-
-
-def test_a_running_hub_is_not_restored(small: tuple[Hub, Path]) -> None:
-    hub, file = small
-    with only_one(hub.folder):
-        assert "CL-1902" in hub.manage("restore", str(file), "--replace", ok=False)
 
 
 def test_a_new_folder_takes_a_backup_with_its_keys(small: tuple[Hub, Path], tmp_path: Path) -> None:
@@ -243,16 +299,30 @@ def test_a_backup_of_a_newer_version_is_refused(small: tuple[Hub, Path], tmp_pat
     assert (raised.value.code, "999.0.0" in raised.value.message) == ("CL-1922", True)
 
 
-def test_a_hub_does_not_start_on_a_half_restored_database(small: tuple[Hub, Path]) -> None:
-    hub, file = small
-    left = hub.folder / "hub.sqlite3.cutlayer_replaced"
-    left.write_bytes(b"the old rows")
-    try:
-        for command in (["serve"], ["restore", str(file), "--replace"]):
-            assert "A restore that was cut off" in hub.manage(*command, ok=False)
-        assert left.read_bytes() == b"the old rows"
-    finally:
-        left.unlink()
+@pytest.mark.parametrize("harm", ["no database", "a page"])
+def test_a_database_that_cannot_be_read_is_moved_aside_as_it_is(
+    small: tuple[Hub, Path], tmp_path: Path, harm: str
+) -> None:
+    other = Hub(tmp_path / "other")
+    other.manage("restore", str(small[1]))
+    rows = other.folder / "hub.sqlite3"
+    content = bytearray(rows.read_bytes())
+    content[: 100 if harm == "no database" else 0] = b"x" * (100 if harm == "no database" else 0)
+    if harm == "a page":
+        content[100:8192] = b"x" * 8092
+    rows.write_bytes(content)
+    assert "CL-1921" in other.manage("restore", str(small[1]), ok=False)
+    other.manage("restore", str(small[1]), "--replace")
+    assert other.look()["names"] == small[0].look()["names"]
+    assert (other.folder / "replaced-good-2" / "database.sqlite3").read_bytes() == content
+
+
+def test_a_full_disk_is_not_the_backups_fault(small: tuple[Hub, Path], tmp_path: Path) -> None:
+    other = Hub(tmp_path / "other", most_file_bytes=200_000)
+    assert "CL-1904" in other.manage("restore", str(small[1]), ok=False)
+    full = Hub(small[0].folder, most_file_bytes=200_000)
+    assert "CL-1923" in full.manage("backup", str(tmp_path / "new.backup"), ok=False)
+    assert not (tmp_path / "new.backup").exists()
 
 
 def test_two_backups_at_once_do_not_meet_nor_does_one_meet_a_restore(small: tuple[Hub, Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from processes.private_files import close_new_files
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
-from webapp.core.backups import backup_write
+from webapp.backups.archive import backup_write
 from webapp.fleet.hub_key import hub_public_key_pem
 
 
