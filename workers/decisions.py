@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from workers.agent.spool import Spool, WaitingRow
+from workers.agent.questions import Questions, WaitingRow
 from workers.agreement import printable
 from workers.approvals import ApprovalBook
 from workers.contracts import Role
@@ -39,7 +39,7 @@ def open_decisions(home: WorkerHome) -> list[WaitingRow]:
     wants_approval = SitePolicy.load(home.policy_file).approve == "local"
     return [
         replace(row, title=printable(row.title))
-        for row in Spool(home.spool_file).waiting()
+        for row in Questions(home.spool_file).waiting()
         if (row.kind == "certificate" and row.subject not in trusted[purpose_of_row(row)])
         or (row.kind == "contract" and row.subject not in approved and wants_approval)
     ]

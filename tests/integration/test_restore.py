@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -63,18 +64,23 @@ def numbers_of(stack: Stack, run: str) -> dict[str, list[int]]:
 
 
 def disputes_of(stack: Stack) -> list[str]:
-    """What workers have told of the audit chain."""
-    rows = ask(stack, "SELECT action FROM audit_auditentry WHERE action LIKE 'worker.chain_%' ORDER BY sequence")
-    return [str(row[0]) for row in rows]
+    """What the run's workers have told of the audit chain."""
+    rows = ask(
+        stack, "SELECT action, object_id FROM audit_auditentry WHERE action LIKE 'worker.chain_%' ORDER BY sequence"
+    )
+    return [str(action) for action, worker in rows if worker in {stack.stage.workers[key] for key in WORKERS}]
 
 
 @pytest.fixture(scope="module")
-def run(stack: Stack) -> str:
-    """A run in training."""
+def run(stack: Stack) -> Iterator[str]:
+    """A run in training; afterwards the hub has its own settings again."""
     made = launch(stack.stage, name="Drill: migrate, restore", trains=("clinic",), training=TRAINING, evaluate=False)
     approve_by_all(stack.stage, made)
     reach_step(stack.stage, made, 5)
-    return made
+    yield made
+    stop_hub(stack)
+    stack.groups.hub_options.pop("DJANGO_SETTINGS_MODULE", None)
+    stack.groups.start_hub()
 
 
 def test_a_migration_in_the_middle_of_a_run_costs_it_nothing(stack: Stack, run: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from splitcore.errors import AppError
-from workers.agent.spool import JobRow, Question, Spool
+from workers.agent.questions import Question, Questions
+from workers.agent.spool import JobRow, Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment, Assignments, ContractDocument, Desired, ErrorInfo, Exit, PolicyVerdict, Role
 from workers.hub import HubClient, HubError
@@ -44,6 +45,7 @@ class Duty:
         self._rung: dict[str, float] = {}  # job → when its bell was rung on the present queue
         self._told: dict[tuple[str, str], PolicyVerdict] = {}  # (participant, contract) → the verdict that the hub has
         self._reviewed: list[tuple[int, ...]] = []  # the site's files as they were when live jobs were reviewed last
+        self._questions = Questions(home.spool_file)
         self._lock = threading.Lock()
 
     def apply(self, wanted: Assignments) -> None:
@@ -60,7 +62,7 @@ class Duty:
         with self._lock:
             self._end_unwanted(_job_ids(wanted), spared=frozenset(wanted.unread))
         if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
-            self._spool.keep_asking({item.run_id for item in wanted.assignments})
+            self._questions.keep_asking({item.run_id for item in wanted.assignments})
         for run_id in wanted.settled:
             try:
                 forget_checkpoints(self._home, run_id)
@@ -177,7 +179,7 @@ class Duty:
             return other_participant(assignment)
         found = review(assignment, Site.load(self._home, self._config, trust=trust))
         if found.contract is not None:
-            self._spool.asked(assignment.run_id, _questions(found, found.contract))
+            self._questions.asked(assignment.run_id, _questions(found, found.contract))
         return found
 
     # ── jobs ──

@@ -1,6 +1,6 @@
 """What waits for the hub, on disk: numbered records, messages that must arrive, and which jobs are alive.
 
-One SQLite file (WAL) for each worker. The halves and their supervisors write, the agent sends. A record gets its number in
+One SQLite file for each worker. The halves and their supervisors write, the agent sends. A record gets its number in
 the transaction that stores it, per participant, from 1 without gaps across attempts; it survives the hub's, the
 agent's and the machine's restart. Only the newest attempt may write: the local end of the fence.
 """
@@ -10,24 +10,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from splitcore.errors import AppError
-from workers.agent.spool_schema import migrate
+from workers.agent.spool_file import SpoolFile
 from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
-from workers.database import Database
 
 BATCH = 500
-DAY = 86400.0
-WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
 KEPT = 2000  # records that the hub has are kept for each participant, for the console's ledger
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
-WaitingKind = Literal["certificate", "contract"]
 JobState = Literal["rung", "running", "exited"]
 
 
@@ -64,34 +59,6 @@ class JobRow:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A certificate (by its fingerprint) or a contract (by its hash) that a person of this site is to decide on."""
-
-    kind: WaitingKind
-    subject: str
-    title: str  # the hub's words: whose certificate, which run
-    detail: str  # of a contract: its text
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Held-out rows of a dataset, by their marks, on which a contract's adapter is to be measured."""
-
-    dataset: str  # its digest
-    contract: str  # its hash
-    adapter: str  # its SHA-256
-    rows: Sequence[str]
-
-
-@dataclass(frozen=True)
-class WaitingRow(Question):
-    """A question, the run that asks it, and since when it has been asked."""
-
-    run_id: str
-    asked_at: float
-
-
-@dataclass(frozen=True)
 class Pending:
     """Records of one participant that the hub does not have yet."""
 
@@ -109,26 +76,8 @@ class StaleAttemptError(AppError):
         super().__init__("CL-1503")
 
 
-class Spool(Database):
-    """The file. Safe for several processes at once; each call is one short transaction."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._connection()
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        migrate(connection)
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. Raises AppError CL-1820 when the disk takes no more."""
-        try:
-            with super()._write() as connection:
-                yield connection
-        except sqlite3.OperationalError as error:
-            if any(word in str(error) for word in ("full", "disk I/O")):
-                raise AppError("CL-1820") from None
-            raise
+class Spool(SpoolFile):
+    """Records, messages and jobs. Safe for several processes at once; each call is one short transaction."""
 
     # ── records ──
 
@@ -362,96 +311,6 @@ class Spool(Database):
     def _set(self, job_id: str, assignments: str, *values: Any) -> None:
         with self._write() as connection:
             connection.execute(f"UPDATE jobs SET {assignments} WHERE job_id = ?", (*values, job_id))  # noqa: S608
-
-    # ── what people decide ──
-
-    def asked(self, run_id: str, questions: Sequence[Question]) -> None:
-        """All that somebody at this site is to decide on for a run; what was asked for it before and isn't now, goes.
-
-        A question keeps the moment when it was asked first. Of too many, what was asked longest ago makes room.
-        """
-        known = self._read("SELECT kind, subject, title, detail FROM waiting WHERE run_id = ?", run_id)
-        if {tuple(row) for row in known} == {(one.kind, one.subject, one.title, one.detail) for one in questions}:
-            return
-        with self._write() as connection:
-            asked = {(one.kind, one.subject) for one in questions}
-            gone = [
-                (row["kind"], row["subject"], run_id) for row in known if (row["kind"], row["subject"]) not in asked
-            ]
-            connection.executemany("DELETE FROM waiting WHERE kind = ? AND subject = ? AND run_id = ?", gone)
-            connection.executemany(
-                "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject, run_id) DO UPDATE SET "
-                "title = excluded.title, detail = excluded.detail",
-                [(one.kind, one.subject, run_id, one.title, one.detail, time.time()) for one in questions],
-            )
-            connection.execute(
-                "DELETE FROM waiting WHERE asked_at <= (SELECT asked_at FROM waiting ORDER BY asked_at DESC "
-                "LIMIT 1 OFFSET ?)",
-                (WAITING_KEPT,),
-            )
-
-    def keep_asking(self, runs: set[str]) -> None:
-        """The hub lists these runs: nobody has to decide on others any more."""
-        if gone := {row["run_id"] for row in self._read("SELECT DISTINCT run_id FROM waiting")} - runs:
-            with self._write() as connection:
-                connection.executemany("DELETE FROM waiting WHERE run_id = ?", [(run_id,) for run_id in gone])
-
-    def waiting(self) -> list[WaitingRow]:
-        """What was asked, newest first. What several runs wait for is asked once, for the one that asked first."""
-        query = (
-            "SELECT kind, subject, title, detail, run_id, min(asked_at) AS asked_at FROM waiting "
-            "GROUP BY kind, subject ORDER BY asked_at DESC"
-        )
-        return [WaitingRow(**dict(row)) for row in self._read(query)]
-
-    # ── evaluations ──
-
-    def may_measure(self, *, contract_hash: str, party: str, adapter_sha256: str, limit: int) -> bool:
-        """Take one of the contract's places for an adapter that is measured on this site's rows, if one is left.
-
-        The same adapter takes its place once, however often its check is made again.
-        """
-        with self._write() as connection:
-            key = "contract_hash = ? AND party = ?"
-            rows = connection.execute(
-                f"SELECT adapter_sha256 FROM evaluations WHERE {key}",  # noqa: S608
-                (contract_hash, party),
-            ).fetchall()
-            known = {row[0] for row in rows}
-            if adapter_sha256 not in known and len(known) >= limit:
-                return False
-            connection.execute(
-                "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)", (contract_hash, party, adapter_sha256)
-            )
-            return True
-
-    def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
-        """Count a measurement of a dataset's rows, if the last 24 hours have room for it, whatever the contracts.
-
-        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused, also where
-        they are of two versions of a dataset. The same contract's adapter gives the same figures on the same rows, and
-        is counted once.
-        """
-        now, rows = time.time(), set(selection.rows)
-        with self._write() as connection:
-            kept = connection.execute("SELECT rows FROM selections")
-            if any(0 < len(rows ^ set(one["rows"].split())) < least for one in kept):
-                return False
-            known, count = connection.execute(
-                "SELECT coalesce(sum(contract_hash = ? AND adapter_sha256 = ?), 0), coalesce(sum(at > ?), 0) "
-                "FROM measured WHERE dataset_digest = ?",
-                (selection.contract, selection.adapter, now - DAY, selection.dataset),
-            ).fetchone()
-            if not known and count >= limit:
-                return False
-            connection.execute(
-                "INSERT OR IGNORE INTO measured VALUES (?, ?, ?, ?)",
-                (selection.dataset, selection.contract, selection.adapter, now),
-            )
-            connection.execute(
-                "INSERT OR IGNORE INTO selections VALUES (?, ?)", (selection.dataset, " ".join(sorted(rows)))
-            )
-            return True
 
     def last_evaluation(self, participant_id: str) -> float | None:
         """The loss of the participant's last evaluation, if it made one and it is available."""

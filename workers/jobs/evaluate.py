@@ -34,7 +34,7 @@ from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
 from splitcore.models.manifest import Manifest, verify_files, verify_folder
 from splitcore.training.loss import loss_sum
-from workers.agent.spool import Selection
+from workers.agent.measurements import Measurements, Selection
 from workers.contracts import Check, EvaluationResult, Phase, Role, VerifyReport
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
@@ -118,7 +118,7 @@ def _take_place(setting: JobSetting) -> None:
     if not setting.own.dataset_digest:
         return
     assignment = setting.spec.assignment
-    if not setting.spool.may_measure(
+    if not Measurements(setting.home.spool_file).may_measure(
         contract_hash=assignment.contract_hash,
         party=setting.own.party,
         adapter_sha256=assignment.adapter_sha256,
@@ -244,7 +244,7 @@ def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -
     assignment = setting.spec.assignment
     marks = marks_of(rows, DatasetStore(setting.home.root).key)
     selection = Selection(setting.own.dataset_digest, assignment.contract_hash, assignment.adapter_sha256, marks)
-    if setting.spool.may_measure_rows(selection, limit=limit, least=LEAST_ROWS):
+    if Measurements(setting.home.spool_file).may_measure_rows(selection, limit=limit, least=LEAST_ROWS):
         return ""
     return (
         f"This site measures {limit} adapters on one dataset in 24 hours, and no rows that differ by fewer than"

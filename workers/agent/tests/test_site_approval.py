@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from workers.agent.spool import Question
+from workers.agent.questions import Question, Questions, WaitingRow
 from workers.agent.tests.site import JOB, Site, listed
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
@@ -28,6 +28,11 @@ def careful(site: Site) -> Site:
 def approve(site: Site, contract_hash: str) -> None:
     with ApprovalBook.changing(site.home) as book:
         book.add(contract_hash, by="command")
+
+
+def waiting(site: Site) -> list[WaitingRow]:
+    """What its people are asked."""
+    return Questions(site.home.spool_file).waiting()
 
 
 def test_the_hub_is_told_that_it_waits_for_the_site_and_then_that_the_site_accepts(careful: Site) -> None:
@@ -147,34 +152,36 @@ def ask_of(site: Site, run: str, name: str = "test") -> Assignment:
 def test_what_the_hub_lists_no_more_waits_for_nobody(careful: Site) -> None:
     duty = careful.duty()
     duty.apply(listed(ask_of(careful, "run_1"), ask_of(careful, "run_2")))
-    assert {row.run_id for row in careful.spool.waiting()} == {"run_1", "run_2"}
+    assert {row.run_id for row in waiting(careful)} == {"run_1", "run_2"}
     duty.apply(listed(ask_of(careful, "run_2")))
-    assert {row.run_id for row in careful.spool.waiting()} == {"run_2"}
+    assert {row.run_id for row in waiting(careful)} == {"run_2"}
     duty.apply(listed())
-    assert careful.spool.waiting() == []
+    assert waiting(careful) == []
 
 
 def test_a_new_contract_of_a_run_takes_the_place_of_the_one_before(careful: Site) -> None:
     duty = careful.duty()
     duty.apply(listed(ask_of(careful, "run_1", "first")))
     duty.apply(listed(ask_of(careful, "run_1", "second")))
-    assert [row.title for row in careful.spool.waiting()] == ["second"]
+    assert [row.title for row in waiting(careful)] == ["second"]
 
 
 def test_a_question_keeps_the_moment_when_it_was_first_asked(careful: Site) -> None:
     duty = careful.duty()
     duty.apply(listed(ask_of(careful, "run_1")))
-    [before] = careful.spool.waiting()
+    [before] = waiting(careful)
     duty.apply(listed(ask_of(careful, "run_1")))
-    careful.spool.asked("run_1", [Question(before.kind, before.subject, "another name", before.detail)])
-    [after] = careful.spool.waiting()
+    Questions(careful.home.spool_file).asked(
+        "run_1", [Question(before.kind, before.subject, "another name", before.detail)]
+    )
+    [after] = waiting(careful)
     assert (after.title, after.asked_at) == ("another name", before.asked_at)
 
 
 def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
     careful.duty().apply(listed(*(ask_of(careful, f"run_{number}", f"run {number}") for number in range(130))))
-    assert len(careful.spool.waiting()) <= 100
-    assert careful.spool.waiting()[0].title == "run 129"
+    assert len(waiting(careful)) <= 100
+    assert waiting(careful)[0].title == "run 129"
 
 
 @contextmanager

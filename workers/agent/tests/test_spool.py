@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.spool import Question, Selection, Spool, StaleAttemptError
+from workers.agent.measurements import Measurements, Selection
+from workers.agent.questions import Question, Questions
+from workers.agent.spool import Spool, StaleAttemptError
 from workers.agent.spool_schema import MIGRATIONS
 from workers.contracts import Exit, LogPayload, Ready
 
@@ -123,18 +125,18 @@ def test_many_may_open_a_spool_at_once(tmp_path: Path) -> None:
 
 
 def test_two_runs_wait_for_the_same_certificate_until_both_have_it(tmp_path: Path) -> None:
-    spool, question = Spool(tmp_path / "spool.sqlite3"), Question("certificate", "ab" * 32, "gpu of GPU", "")
+    asked, question = Questions(tmp_path / "spool.sqlite3"), Question("certificate", "ab" * 32, "gpu of GPU", "")
     for run in ("run_1", "run_2", "run_1"):
-        spool.asked(run, [question])
-    assert [row.run_id for row in spool.waiting()] == ["run_1"]
-    spool.keep_asking({"run_2"})
-    assert [row.run_id for row in spool.waiting()] == ["run_2"]
-    spool.asked("run_2", [])
-    assert spool.waiting() == []
+        asked.asked(run, [question])
+    assert [row.run_id for row in asked.waiting()] == ["run_1"]
+    asked.keep_asking({"run_2"})
+    assert [row.run_id for row in asked.waiting()] == ["run_2"]
+    asked.asked("run_2", [])
+    assert asked.waiting() == []
 
 
 def test_rows_of_two_versions_that_differ_by_a_few_are_not_both_measured(tmp_path: Path) -> None:
-    spool, rows = Spool(tmp_path / "spool.sqlite3"), [f"{number:016x}" for number in range(40)]
-    assert spool.may_measure_rows(Selection("v1", "c1", "a1", rows[:20]), limit=9, least=8)
-    assert not spool.may_measure_rows(Selection("v2", "c2", "a1", rows[:22]), limit=9, least=8)
-    assert spool.may_measure_rows(Selection("v2", "c2", "a1", rows[:28]), limit=9, least=8)
+    measured, rows = Measurements(tmp_path / "spool.sqlite3"), [f"{number:016x}" for number in range(40)]
+    assert measured.may_measure_rows(Selection("v1", "c1", "a1", rows[:20]), limit=9, least=8)
+    assert not measured.may_measure_rows(Selection("v2", "c2", "a1", rows[:22]), limit=9, least=8)
+    assert measured.may_measure_rows(Selection("v2", "c2", "a1", rows[:28]), limit=9, least=8)

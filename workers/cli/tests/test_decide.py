@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.spool import Question, Spool
+from workers.agent.questions import Question, Questions
 from workers.approvals import ApprovalBook
 from workers.cli.tests.test_cli import run
 from workers.contracts import Assignment
@@ -24,9 +24,9 @@ def home(tmp_path: Path) -> WorkerHome:
 def ask(home: WorkerHome) -> Assignment:
     """A contract that waits and a certificate that is not trusted, as the agent notes them."""
     home.policy_file.write_text(SitePolicy(approve="local", peer_trust="listed").to_yaml())
-    assignment, spool = assignment_for(contract_for(home)), Spool(home.spool_file)
+    assignment, asked = assignment_for(contract_for(home)), Questions(home.spool_file)
     contract = Question("contract", assignment.contract_hash, "test", assignment.contract)
-    spool.asked("run_1", [Question("certificate", PEER, "gpu of GPU", "server"), contract])
+    asked.asked("run_1", [Question("certificate", PEER, "gpu of GPU", "server"), contract])
     return assignment
 
 
@@ -85,7 +85,7 @@ def test_labels_that_leave_stand_out_in_the_summary(home: WorkerHome) -> None:
     contract["config"]["split"] = {"topology": "vanilla", "head_layers": 1}
     assignment = assignment_for(contract)
     question = Question("contract", assignment.contract_hash, "test", assignment.contract)
-    Spool(home.spool_file).asked("run_1", [question])
+    Questions(home.spool_file).asked("run_1", [question])
     assert "SENDS ITS LABELS" in run("worker", "approve", "--home", str(home.root)).output
 
 

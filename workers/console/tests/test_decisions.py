@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.agent.spool import Question, Spool
+from workers.agent.questions import Question, Questions
 from workers.approvals import ApprovalBook
 from workers.console.tests.conftest import RunningConsole
 from workers.policy import SitePolicy
@@ -13,9 +13,9 @@ from workers.trust import TrustBook
 def ask(console: RunningConsole) -> str:
     """What the agent writes for a contract that waits and a certificate that is not trusted; the contract's hash."""
     console.home.policy_file.write_text(SitePolicy(approve="local", peer_trust="listed").to_yaml())
-    assignment, spool = assignment_for(contract_for(console.home)), Spool(console.home.spool_file)
+    assignment, asked = assignment_for(contract_for(console.home)), Questions(console.home.spool_file)
     contract = Question("contract", assignment.contract_hash, "test", assignment.contract)
-    spool.asked("run_1", [Question("certificate", PEER, "gpu of <b>GPU</b>", "server"), contract])
+    asked.asked("run_1", [Question("certificate", PEER, "gpu of <b>GPU</b>", "server"), contract])
     return assignment.contract_hash
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
-from workers.agent.spool import WaitingRow
+from workers.agent.questions import WaitingRow
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
 from workers.console import access

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from splitcore.config import RunConfig
+from workers.agent.measurements import Measurements
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant
 from workers.jobs import evaluate
@@ -66,8 +67,8 @@ def test_a_party_measures_the_contract_s_adapters(tmp_path: Path, options: dict[
 
 def test_places_for_adapters_are_kept_on_disk(tmp_path: Path) -> None:
     def take(adapter: str) -> bool:
-        spool = Spool(tmp_path / "spool.sqlite3")  # as after a restart
-        return spool.may_measure(contract_hash="h", party="p", adapter_sha256=adapter, limit=2)
+        measured = Measurements(tmp_path / "spool.sqlite3")  # as after a restart
+        return measured.may_measure(contract_hash="h", party="p", adapter_sha256=adapter, limit=2)
 
     assert [take(adapter) for adapter in ("a", "b", "a", "c", "b")] == [True, True, True, False, True]
 

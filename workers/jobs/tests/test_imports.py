@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from splitcore.adapters.tests.test_join import parts
+from splitcore.models.tests.tiny import save_model
 from workers.agent.spool import Spool
 from workers.jobs.tests.door import Door
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
@@ -25,12 +27,18 @@ import importlib, json, sys
 from pathlib import Path
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.peft_config import Terms
+from splitcore.config import ModelSection
 from splitcore.errors import AppError
+from splitcore.models.loading import load_whole, read_tokenizer
 from workers.jobs.run import main
 
 def take(kind, folder):
     if kind == "job":
         main([folder])
+        return
+    if kind == "model":
+        load_whole(Path(folder), ModelSection(name_or_path=folder))
+        assert len(read_tokenizer(Path(folder))("text")["input_ids"]) > 0
         return
     try:
         join_segments(sorted(Path(folder).iterdir()), Path(folder + "-out"), terms=Terms(4.0, 0.0, frozenset({2})))
@@ -76,8 +84,14 @@ ADAPTERS: list[dict[str, Any]] = [
 @pytest.mark.promise(14, figure="no module more than in a lawful run")
 def test_hostile_contracts_and_adapters_import_nothing_into_the_half_s_process(tmp_path: Path) -> None:
     (tmp_path / f"{EVIL}.py").write_text("")
-    benign = [("job", str(job(tmp_path / "lawful"))), ("adapter", str(adapter(tmp_path / "segments")))]
+    model = save_model(tmp_path / "model", "llama")
+    benign = [
+        ("model", str(model)),
+        ("job", str(job(tmp_path / "lawful"))),
+        ("adapter", str(adapter(tmp_path / "segments"))),
+    ]
     hostile = [("job", str(job(tmp_path / change.__name__, change))) for change in CONTRACTS]
+    hostile += [("model", str(model_with_code(model, tmp_path / "model-of-code")))]
     hostile += [("adapter", str(adapter(tmp_path / f"odd-{place}", odd))) for place, odd in enumerate(ADAPTERS)]
     done = subprocess.run(
         [sys.executable, "-c", MONITOR, json.dumps([benign, hostile]), EVIL],
@@ -99,6 +113,20 @@ def job(root: Path, change: Callable[[dict[str, Any]], None] | None = None) -> P
     if change is not None:
         change(contract)
     return Door(home, Spool(home.spool_file)).open(assignment_for(contract)).path
+
+
+def model_with_code(model: Path, folder: Path) -> Path:
+    """A base model whose files ask for code of its own, which lies beside them."""
+    shutil.copytree(model, folder)
+    (folder / f"{EVIL}.py").write_text("")
+    asked = {
+        "config.json": {"AutoConfig": f"{EVIL}.Config", "AutoModelForCausalLM": f"{EVIL}.Model"},
+        "tokenizer_config.json": {"AutoTokenizer": [f"{EVIL}.Tokenizer", f"{EVIL}.Tokenizer"]},
+    }
+    for name, auto_map in asked.items():
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | {"auto_map": auto_map}))
+    return folder
 
 
 def adapter(root: Path, changes: dict[str, Any] | None = None) -> Path:

@@ -1,0 +1,72 @@
+"""How much of this site's held-out rows was told: what was measured on which of them, for which contracts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workers.agent.spool_file import SpoolFile
+
+DAY = 86400.0  # seconds
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Held-out rows of a dataset, by their marks, on which a contract's adapter is to be measured."""
+
+    dataset: str  # its digest
+    contract: str  # its hash
+    adapter: str  # its SHA-256
+    rows: Sequence[str]
+
+
+class Measurements(SpoolFile):
+    """The tables of them."""
+
+    def may_measure(self, *, contract_hash: str, party: str, adapter_sha256: str, limit: int) -> bool:
+        """Take one of the contract's places for an adapter that is measured on this site's rows, if one is left.
+
+        The same adapter takes its place once, however often its check is made again.
+        """
+        with self._write() as connection:
+            key = "contract_hash = ? AND party = ?"
+            rows = connection.execute(
+                f"SELECT adapter_sha256 FROM evaluations WHERE {key}",  # noqa: S608
+                (contract_hash, party),
+            ).fetchall()
+            known = {row[0] for row in rows}
+            if adapter_sha256 not in known and len(known) >= limit:
+                return False
+            connection.execute(
+                "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?)", (contract_hash, party, adapter_sha256)
+            )
+            return True
+
+    def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
+        """Count a measurement of a dataset's rows, if the last 24 hours have room for it, whatever the contracts.
+
+        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused, also where
+        they are of two versions of a dataset. The same contract's adapter gives the same figures on the same rows, and
+        is counted once.
+        """
+        now, rows = time.time(), set(selection.rows)
+        with self._write() as connection:
+            kept = connection.execute("SELECT rows FROM selections")
+            if any(0 < len(rows ^ set(one["rows"].split())) < least for one in kept):
+                return False
+            known, count = connection.execute(
+                "SELECT coalesce(sum(contract_hash = ? AND adapter_sha256 = ?), 0), coalesce(sum(at > ?), 0) "
+                "FROM measured WHERE dataset_digest = ?",
+                (selection.contract, selection.adapter, now - DAY, selection.dataset),
+            ).fetchone()
+            if not known and count >= limit:
+                return False
+            connection.execute(
+                "INSERT OR IGNORE INTO measured VALUES (?, ?, ?, ?)",
+                (selection.dataset, selection.contract, selection.adapter, now),
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO selections VALUES (?, ?)", (selection.dataset, " ".join(sorted(rows)))
+            )
+            return True

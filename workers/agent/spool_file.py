@@ -1,0 +1,34 @@
+"""The worker's one file for what must survive: its tables, and what a full disk is called."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from splitcore.errors import AppError
+from workers.agent.spool_schema import migrate
+from workers.database import Database
+
+
+class SpoolFile(Database):
+    """The file. It is opened, and brought up to date, when it is made."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._connection()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        migrate(connection)
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. Raises AppError CL-1820 when the disk takes no more."""
+        try:
+            with super()._write() as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            if any(word in str(error) for word in ("full", "disk I/O")):
+                raise AppError("CL-1820") from None
+            raise
