@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workers.books import file_lock
+from processes.file_lock import file_lock
 
 BUSY_SECONDS = 20.0
 
