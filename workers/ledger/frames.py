@@ -35,7 +35,7 @@ class FrameLedger:
         self._budget, self._every = budget, 1 if full else SAMPLED_EVERY
         self._lines: dict[tuple[str, str], _Tally] = {}
         self._lock, self._ending = Lock(), Event()
-        # Of the run's budget, taken and not used yet; below zero: frames beside the messages that are still to be taken.
+        # Of the budget, taken and not used yet; below zero: for frames beside the messages, and to be taken still.
         self._taken = 0
         self._thread = Thread(target=self._tell_now_and_then, name="ledger", daemon=True)
 
