@@ -13,7 +13,7 @@ from processes.children import start_child
 from processes.postgres_server import PostgresNotFoundError, postgres_url
 
 ROOT = Path(__file__).parents[1]
-SUITE = ("webapp", "tests/concurrency")
+SUITE = ("tests/concurrency", "webapp")  # the longest group first
 SPREAD = ("-n", "auto", "--dist", "loadscope", "--no-loadscope-reorder")
 
 
