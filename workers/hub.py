@@ -104,11 +104,12 @@ class HubClient:
 
     def assignments(self) -> contracts.Assignments:
         """What the hub wants of this worker. The hub's time sets the signer's clock."""
+        asked_at = time.time()
         try:
             reply = assignments_read(self._answer("GET", "/assignments", None, 0.0))
         except ValidationError:
             raise _formless() from None
-        self.signer.clock.follow(reply.hub_time)
+        self.signer.clock.follow(reply.hub_time, asked_at=asked_at)
         return reply
 
     def post(self, path: str, body: contracts.Message, *, patience: float = 0.0) -> dict[str, Any]:
@@ -204,9 +205,10 @@ class HubClient:
     def _send(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         """Send once; when the hub says that the clock is wrong, follow the hub's and send once more."""
         try:
+            asked_at = time.time()
             response = send()
             if response.status_code >= 400 and (hub_time := _clock_of(response)):
-                self.signer.clock.follow(hub_time)
+                self.signer.clock.follow(hub_time, asked_at=asked_at)
                 response = send()
             return response
         except httpx.HTTPError as error:

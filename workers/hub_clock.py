@@ -9,7 +9,7 @@ from pathlib import Path
 
 from processes.private_files import replace_private
 
-_KEPT_CHANGE = 0.5  # seconds: a smaller one is the network's
+JITTER = 1.0  # seconds: a smaller difference would only mix up the order of records
 
 
 class HubClock:
@@ -17,20 +17,25 @@ class HubClock:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self.offset = self._kept = 0.0
+        self.offset = 0.0
         if path is not None:
             with contextlib.suppress(OSError, ValueError):
-                self.offset = self._kept = float(path.read_text())
+                self.offset = float(path.read_text())
 
     def now(self) -> float:
         """Seconds since the epoch, by the hub's clock."""
         return time.time() + self.offset
 
-    def follow(self, hub_time: datetime) -> None:
-        """Set the clock by the hub's. Where the file cannot be written now, the next answer brings another chance."""
-        self.offset = hub_time.timestamp() - time.time()
-        if self._path is None or abs(self.offset - self._kept) < _KEPT_CHANGE:
+    def follow(self, hub_time: datetime, *, asked_at: float | None = None) -> None:
+        """Set the clock by the hub's, which said this between `asked_at` (by this machine's clock) and now.
+
+        An answer that took half a minute says little: what it allows for stays as it is.
+        """
+        now = time.time()
+        least, most = hub_time.timestamp() - now, hub_time.timestamp() - (now if asked_at is None else asked_at)
+        if least - JITTER < self.offset < most + JITTER:
             return
-        with contextlib.suppress(OSError):
-            replace_private(self._path, f"{self.offset:.3f}".encode())
-            self._kept = self.offset
+        self.offset = (least + most) / 2
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # a full disk: tickets go by the older figure for a while
+                replace_private(self._path, f"{self.offset:.3f}".encode())
