@@ -28,12 +28,13 @@ def domain_rows(name: str, seed: int = SEED) -> tuple[list[Row], list[Row]]:
     return rows[:TRAIN_ROWS], rows[TRAIN_ROWS:]
 
 
-def write_datasets(folder: Path, seed: int = SEED) -> list[Path]:
+def write_datasets(folder: Path, seed: int = SEED, *, heldout_rows: int = HELDOUT_ROWS) -> list[Path]:
     """Write ``NAME_train.jsonl`` and ``NAME_heldout.jsonl`` of every domain and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in DOMAINS:
-        for part, rows in zip(("train", "heldout"), domain_rows(name, seed), strict=True):
+        train, heldout = domain_rows(name, seed)
+        for part, rows in (("train", train), ("heldout", heldout[:heldout_rows])):
             path = folder / f"{name}_{part}.jsonl"
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
             paths.append(path)

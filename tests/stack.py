@@ -18,11 +18,13 @@ from processes.children import end_child
 from processes.redis_server import free_port
 
 Found = TypeVar("Found")
+HELDOUT_ROWS = 12  # of each dataset: measuring the demo's 128 was most of what a run of a few steps cost
+LOOK_FIRST, LOOK_SLOWEST = 0.1, 0.4  # seconds between two looks: each one costs the hub what it looks at
 
 
 def wait_for(look: Callable[[], Found | None], *, seconds: float = 60, what: str = "the condition") -> Found:
     """Ask again and again until there is an answer; an exception of `look` counts as "not yet"."""
-    deadline, last = time.monotonic() + seconds, "nothing"
+    deadline, last, pause = time.monotonic() + seconds, "nothing", LOOK_FIRST
     while time.monotonic() < deadline:
         try:
             found = look()
@@ -30,7 +32,8 @@ def wait_for(look: Callable[[], Found | None], *, seconds: float = 60, what: str
             found, last = None, repr(error)[:500]
         if found:
             return found
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LOOK_SLOWEST)
     raise AssertionError(f"{what} did not come within {seconds:.0f} s; last: {last}")
 
 
@@ -97,4 +100,4 @@ def running_stack(root: Path) -> Iterator[Stack]:
     with demo_groups(port=free_port(), root=root) as groups:
         groups.hub_options["CUTLAYER_BEAT_SECONDS"] = "2"  # silence is noticed after three beats
         groups.start_hub()
-        yield Stack(groups, set_stage(groups))
+        yield Stack(groups, set_stage(groups, heldout_rows=HELDOUT_ROWS))

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.datasets import write_datasets
+from demo.datasets import HELDOUT_ROWS, write_datasets
 from demo.launch.groups import BASE_MODEL, MODEL_ID, REPO, WORKERS, DemoError, Groups
 from demo.launch.rest import Rest
 
@@ -120,10 +120,10 @@ def _offer(party: Party, project: str) -> str:
     return str(dataset["versions"][0]["id"])
 
 
-def set_stage(groups: Groups) -> Stage:
+def set_stage(groups: Groups, *, heldout_rows: int = HELDOUT_ROWS) -> Stage:
     """From running hub to ready workers."""
     files = groups.root / "rows"
-    write_datasets(files)
+    write_datasets(files, heldout_rows=heldout_rows)
     project, parties = seed(groups)
     with ThreadPoolExecutor(len(WORKERS)) as pool:
         ids = dict(zip(WORKERS, pool.map(lambda key: _enrol(groups, parties[key]), WORKERS), strict=True))
