@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 
 from webapp.audit.services import audit_record
 from webapp.audit.witness import restoration_record
 from webapp.backups.archive import Manifest
 from webapp.core.transactions import service
+from webapp.fleet.models import EnrolmentToken
 from webapp.runs.lifecycle.restoring import runs_after_restore
 from workers.contracts import ChainHead
 
 
 def after_restore(manifest: Manifest, lost: ChainHead | None) -> int:
-    """Note the restore where workers and auditors see it, end all sessions, wake the runs; how many of those are open.
+    """Note the restore where workers and auditors see it, end all sessions and enrolment tokens, wake the runs.
+
+    Returns how many runs are open. A token that was used after the backup would be good a second time.
 
     `lost` is where the replaced hub's chain ended, as far as it could still be read.
     """
@@ -24,6 +28,7 @@ def after_restore(manifest: Manifest, lost: ChainHead | None) -> int:
 @service
 def _note(manifest: Manifest, lost: ChainHead | None) -> None:
     Session.objects.all().delete()
+    EnrolmentToken.objects.filter(used_at=None, revoked_at=None).update(revoked_at=timezone.now())
     restoration_record(sequence=manifest.sequence, head=manifest.head)
     audit_record(
         actor=None,

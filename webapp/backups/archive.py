@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def backup_write(out: Path) -> Manifest:
 
 
 def _write(out: Path, var_dir: Path) -> Manifest:
-    draft = out.with_name(f".{out.name}.partial")
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")  # in a shared folder nobody has it ready
     shutil.rmtree(var_dir / ".backup", ignore_errors=True)  # of one that was killed
     work = private_folder(var_dir / ".backup")
     try:
@@ -64,7 +65,7 @@ def _write(out: Path, var_dir: Path) -> Manifest:
         head = database_dump(dump)  # first: files that a row names are there when the row is
         files: dict[str, str] = {}
         missing: list[str] = []
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
             for name, path in [(dump.name, dump), *_files(var_dir)]:
                 try:

@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from splitcore.errors import AppError
+from webapp.audit.models import Restoration
 from webapp.fleet.certificates import signature_holds
 from webapp.fleet.models import SpentNonce, Worker, WorkerState
 from webapp.fleet.protocol import reader_check
@@ -131,10 +132,22 @@ def signed_call_check(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Wo
 
 
 def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
-    """The worker that signed a call, once: a second time the same call is refused with CL-1409."""
+    """The worker that signed a call, once: a second time the same call is refused with CL-1409.
+
+    So is one that was signed before this hub was restored, which knows no longer what it took then.
+    """
     worker = signed_call_check(call=call, states=states)
+    restored = restored_at()
+    if restored is not None and _time_of(call.timestamp) < restored:
+        raise AppError("CL-1409")
     _nonce_spend(worker_id=worker.id, nonce=call.nonce)
     return worker
+
+
+@functools.cache
+def restored_at() -> datetime | None:
+    """When this hub was restored last, if ever; no process of the hub outlives a restore."""
+    return Restoration.objects.order_by("-number").values_list("at", flat=True).first()
 
 
 def _nonce_spend(*, worker_id: str, nonce: str) -> None:

@@ -325,6 +325,20 @@ def test_a_full_disk_is_not_the_backups_fault(small: tuple[Hub, Path], tmp_path:
     assert not (tmp_path / "new.backup").exists()
 
 
+def test_a_backup_in_a_shared_folder_goes_into_no_file_that_another_account_has_ready(
+    small: tuple[Hub, Path], tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o777)
+    ready = shared / ".hub.backup.partial"
+    ready.touch(mode=0o666)
+    small[0].manage("backup", str(shared / "hub.backup"))
+    assert ready.read_bytes() == b""
+    assert (shared / "hub.backup").stat().st_ino != ready.stat().st_ino
+    assert (shared / "hub.backup").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in shared.iterdir()} == {"hub.backup", ".hub.backup.partial"}
+
+
 def test_two_backups_at_once_do_not_meet_nor_does_one_meet_a_restore(small: tuple[Hub, Path], tmp_path: Path) -> None:
     hub, file = small
     with only_one(hub.folder, "backup"):

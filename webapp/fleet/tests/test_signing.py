@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from webapp.audit.witness import restoration_record
 from webapp.fleet.models import SpentNonce, Worker, WorkerModel, WorkerState
 from webapp.fleet.services import worker_quarantine, worker_release, worker_revoke
+from webapp.fleet.signing import restored_at
 from webapp.fleet.tests.factories import SigningWorker, make_certificate, make_worker
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from workers.contracts import HEADER_TIME, ModelRegistration, RotateRequest
@@ -42,6 +44,17 @@ def test_replayed_request_is_refused_and_changes_nothing(worker):
     assert answer.status_code == 409
     assert answer.json()["code"] == "CL-1409"
     assert not WorkerModel.objects.exists()
+
+
+def test_a_call_that_was_signed_before_the_hub_was_restored_is_not_taken_again(worker):
+    headers = worker.headers("POST", PATH, MODEL.model_dump_json().encode())
+    restored_at.cache_clear()
+    restoration_record(sequence=1, head="ab" * 32)
+    try:
+        assert worker.post("models", MODEL, headers=headers).json()["code"] == "CL-1409"
+        assert worker.post("models", MODEL, at=time.time() + 1).status_code == 200
+    finally:
+        restored_at.cache_clear()
 
 
 @pytest.mark.parametrize("offset", [-301, 301, -100_000])
