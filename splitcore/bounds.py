@@ -25,6 +25,11 @@ JSON_CHARACTERS = 512 * 1024
 # Everything but control characters. A text may have tabs and line ends, a line has none.
 LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+# A model's public id is `name` or `owner/name`: no path of a machine, no address, no way out of a folder.
+MODEL_ID = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._\-]{0,95})?$"
+# The same, or a folder of this machine; nothing that ends a quotation in a program or a page.
+MODEL_SOURCE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\"`<>\\]+$"
+REVISION = r"^([A-Za-z0-9][A-Za-z0-9._/+\-]{0,99})?$"  # a commit, a tag or a branch; "" for none
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Absolute, and no part of an address. A folder's name may have spaces in it, but none at its ends.
 _PATH = re.compile(r"(?<![\w:/.\-])/(?:[^\s/,;:()'\"](?:[^/\n,;:()'\"]*[^\s/,;:()'\"])?/)+([^\s/,;:()'\"]*)")

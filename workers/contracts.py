@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from splitcore.bounds import Count, Free, Measure, Moment, Seconds, Short, Small, Text
+from splitcore.bounds import MODEL_ID, REVISION, Count, Free, Measure, Moment, Seconds, Short, Small, Text
 
 PROTOCOL_VERSION = 3  # the newest that this code reads and writes; raised with each field that is added
 OLDEST_PROTOCOL = 2  # the oldest; a field that came later bears `Since` and is left out for an end that is older
@@ -489,8 +489,8 @@ class DatasetMetadata(Message):
 class ModelRegistration(Message):
     """`POST models`: a base model that this worker has mapped and verified."""
 
-    model_id: Annotated[Text, StringConstraints(max_length=400)]
-    revision: Annotated[Short, StringConstraints(max_length=100)] = ""
+    model_id: Annotated[str, StringConstraints(max_length=400, pattern=MODEL_ID)]
+    revision: Annotated[str, StringConstraints(max_length=100, pattern=REVISION)] = ""
     manifest_hash: Hex64
     config: Free  # config.json of the model, at most 64 KiB
     parameters: Count

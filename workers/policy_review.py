@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from splitcore import bounds
 from splitcore.bounds import json_read, plain, plain_line
 from splitcore.config import RunConfig, canonical_json
 from splitcore.errors import AppError
@@ -36,8 +37,7 @@ from workers.policy import HEX64, SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import Mode, Purpose, TrustBook
 
-# An id is `name` or `owner/name`: no path of this machine, no address, no way out of a folder.
-MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._\-]{0,95})?")
+MODEL_ID = re.compile(bounds.MODEL_ID)
 DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
 
 

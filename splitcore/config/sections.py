@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from splitcore.bounds import MODEL_SOURCE, REVISION
 from splitcore.config.base import Section, ui
 
 Topology = Literal["u_shape", "vanilla"]
@@ -21,12 +22,14 @@ class ModelSection(Section):
     name_or_path: str = Field(
         min_length=1,
         max_length=400,
+        pattern=MODEL_SOURCE,
         description="Public id of the base model. On the hub always an id; each worker maps it to its own folder.",
         json_schema_extra=ui(label="Base model"),
     )
     revision: str | None = Field(
         None,
         max_length=100,
+        pattern=REVISION,
         description="Commit of the model repository. Pinned, so that every party loads the same weights.",
         json_schema_extra=ui(level="advanced", label="Revision"),
     )

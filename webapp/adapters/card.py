@@ -7,6 +7,7 @@ import json
 import yaml
 
 from interface.formatting import human_bytes, human_duration, human_number
+from splitcore.bounds import plain_line
 from splitcore.config import RunConfig
 from webapp.adapters.models import Adapter
 from webapp.runs.contract import contract_read
@@ -15,12 +16,12 @@ from workers.contracts import ContractDocument, Role
 SNIPPET = """from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = "{base}"  # or the folder that holds this model
+base = {base}  # or the folder that holds this model
 tokenizer = AutoTokenizer.from_pretrained({tokenizer})
 model = AutoModelForCausalLM.from_pretrained(base{revision})
-model = PeftModel.from_pretrained(model, "{folder}").eval()
+model = PeftModel.from_pretrained(model, {folder}).eval()
 
-inputs = tokenizer("{prompt}", return_tensors="pt")
+inputs = tokenizer({prompt}, return_tensors="pt")
 output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
 print(tokenizer.decode(output[0], skip_special_tokens=True))
 """
@@ -32,16 +33,20 @@ def snippet(adapter: Adapter, folder: str = ".") -> str:
     The tokenizer comes from there too, where the archive holds one that loads without the base model.
     """
     config = RunConfig.parse(adapter.run.config)
-    revision = f', revision="{config.model.revision}"' if config.model.revision else ""
+    revision = f", revision={_literal(config.model.revision)}" if config.model.revision else ""
     prompts = adapter.run.public_prompts
-    prompt = json.dumps(prompts[0] if prompts else "Hello", ensure_ascii=False)[1:-1]
     return SNIPPET.format(
-        base=config.model.name_or_path,
+        base=_literal(config.model.name_or_path),
         revision=revision,
-        tokenizer=f'"{folder}"' if adapter.provenance.get("tokenizer_stands_alone") else f"base{revision}",
-        folder=folder,
-        prompt=prompt,
+        tokenizer=_literal(folder) if adapter.provenance.get("tokenizer_stands_alone") else f"base{revision}",
+        folder=_literal(folder),
+        prompt=_literal(prompts[0] if prompts else "Hello"),
     )
+
+
+def _literal(text: str) -> str:
+    """A text as a literal of Python: whoever wrote it, it stays a text in the program that people paste."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def tokenizer_sentence(adapter: Adapter) -> str:
@@ -71,8 +76,8 @@ def _parties(document: ContractDocument) -> str:
         " layers", Role.SERVER: "computed the layers in between", Role.EVALUATOR: "measured the result",
     }  # fmt: skip
     lines = [
-        f"- {p.organisation} {names[p.role]}"
-        + (f" (dataset {p.dataset}, version {p.dataset_version})" if p.dataset else "")
+        f"- {plain_line(p.organisation)} {names[p.role]}"
+        + (f" (dataset {plain_line(p.dataset)}, version {p.dataset_version})" if p.dataset else "")
         + "."
         for p in document.participants
     ]
@@ -85,7 +90,7 @@ def _evaluation(adapter: Adapter) -> str:
     head = "| organisation | rows | loss, base | loss, tuned | exact match, base | exact match, tuned |\n"
     head += "|---|---:|---:|---:|---:|---:|\n"
     document = contract_read(adapter.run.contract)
-    names = {p.party: p.organisation for p in document.participants} if document else {}
+    names = {p.party: plain_line(p.organisation).replace("|", " ") for p in document.participants} if document else {}
     rows = [
         f"| {names.get(party, party)} | {e['rows']} | {human_number(e['base_loss'], 4)} | {human_number(e['loss'], 4)}"
         f" | {e['base_exact_match']:.3f} | {e['exact_match']:.3f} |"
@@ -136,10 +141,10 @@ def model_card(adapter: Adapter) -> str:
     loss = [run.summary.get(name) for name in ("loss_before", "loss_after")]
     losses = f"Held-out loss {loss[0]:.4f} before and {loss[1]:.4f} after training." if None not in loss else ""
     return f"""{_front_matter(config)}
-# {run.name}{f" ({adapter.party})" if adapter.party else ""}
+# {plain_line(run.name)}{f" ({adapter.party})" if adapter.party else ""}
 
 A LoRA adapter for `{config.model.name_or_path}`{revision}, fine-tuned by split learning across organisations
-with Cutlayer. Project: {run.project.name}. Run: `{run.id}`. Contract: `{run.contract_hash}`.
+with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contract: `{run.contract_hash}`.
 {tokenizer_sentence(adapter)}
 
 ## Use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from django import forms
 
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
-from webapp.runs.configure.overrides import INHERITED, DataParty, Overrides
+from webapp.runs.configure.overrides import INHERITED, DataParty, Overrides, whole_number
 from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, grouped, value_at
 
 
@@ -106,12 +107,13 @@ def from_text(spec: FieldSpec, text: Any) -> Any:
     if not text:
         return None if spec.nullable or spec.required else spec.default if spec.kind in ("names", "mapping") else ""
     if spec.kind == "integer":
-        return int(text) if text.lstrip("-").isdigit() else text
+        return whole_number(text)
     if spec.kind == "number":
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
             return text
+        return number if math.isfinite(number) else text
     if spec.kind == "names":
         return text if text == "all-linear" else [part.strip() for part in text.split(",") if part.strip()]
     if spec.kind == "mapping":

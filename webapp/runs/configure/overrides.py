@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from splitcore.config import PartyOverride
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 INHERITED = {  # where an empty field takes its value from
     "rank": "lora.rank",
     "batch_size": "training.batch_size",
@@ -86,7 +88,9 @@ class Overrides:
 
     def typed(self) -> dict[str, dict[str, Any]]:
         """The values by party, empty ones left out; what is no number stays as typed and fails in RunConfig."""
-        found = {row.party: {item.name: _number(item.text) for item in row.fields if item.text} for row in self.rows}
+        found = {
+            row.party: {item.name: whole_number(item.text) for item in row.fields if item.text} for row in self.rows
+        }
         return {party: values for party, values in found.items() if values}
 
     def inherit(self, text_of: Mapping[str, str]) -> None:
@@ -161,5 +165,6 @@ def _row(party: DataParty, data: Mapping[str, Any] | None, stored: Any, *, known
     return row
 
 
-def _number(text: str) -> int | str:
-    return int(text) if text.lstrip("-").isdigit() else text
+def whole_number(text: str) -> int | str:
+    """The number that was typed; what is none, or has no size, stays as typed."""
+    return int(text) if _WHOLE.fullmatch(text) else text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils import timezone
 
 from splitcore.config import RunConfig, override_problems
@@ -41,10 +43,18 @@ def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunC
     if not common:
         raise AppError("CL-1005", f"The workers hold {name} with different manifests, so not the same weights.")
     model = rows[min(common)]
-    pinned = config.model.model_copy(
-        update={"manifest": model.manifest_hash, "revision": config.model.revision or model.revision or None}
-    )
+    revision = config.model.revision or _common_revision(model, held)
+    pinned = config.model.model_copy(update={"manifest": model.manifest_hash, "revision": revision})
     return config.model_copy(update={"model": pinned}), model
+
+
+def _common_revision(model: WorkerModel, workers: Iterable[str]) -> str | None:
+    """The revision under which all these workers hold the manifest: what one of them says alone binds nobody else."""
+    alike = WorkerModel.objects.filter(
+        worker_id__in=workers, model_id=model.model_id, manifest_hash=model.manifest_hash
+    )
+    named = set(alike.values_list("revision", flat=True))
+    return named.pop() or None if len(named) == 1 else None
 
 
 def check_cut(config: RunConfig, layers: int) -> None:

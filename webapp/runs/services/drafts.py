@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from splitcore.bounds import plain_line
 from splitcore.config import TrainingSection
 from splitcore.errors import AppError
 from webapp.accounts.models import User
@@ -155,7 +156,7 @@ def run_draft_save(
             raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")
     prompts = run.public_prompts if public_prompts is None else public_prompts
     draft = Draft(
-        name=name[:120] or "Untitled run",
+        name=plain_line(name).strip() or "Untitled run",
         note=note[:4000],
         start_when_approved=start_when_approved,
         public_prompts=[prompt[:600] for prompt in prompts if prompt.strip()][:8],
@@ -225,6 +226,10 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: 
 
 
 def _slower(config: dict[str, Any]) -> dict[str, Any]:
-    training = dict(config.get("training") or {})
-    rate = float(training.get("learning_rate") or TrainingSection.model_fields["learning_rate"].default)
+    training = config.get("training") or {}
+    rate = isinstance(training, dict) and (
+        training.get("learning_rate") or TrainingSection.model_fields["learning_rate"].default
+    )
+    if not isinstance(training, dict) or isinstance(rate, bool) or not isinstance(rate, int | float):
+        return config  # what is no number is corrected in the draft
     return {**config, "training": {**training, "learning_rate": float(f"{rate / 10:g}")}}

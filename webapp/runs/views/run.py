@@ -254,7 +254,7 @@ def clone(request: MemberRequest, run_id: str) -> HttpResponse:
     run = run_get_for(user=request.user, run_id=run_id)
     lower = "lower_rate" in request.POST
     new = run_clone(actor=request.user, run=run, organisation=request.organisation, lower_rate=lower)
-    if lower:
+    if lower and new.config != run.config:
         rate = new.config["training"]["learning_rate"]
         messages.success(request, f"This is a clone with a learning rate of {rate:g}, a tenth of its parent's.")
     else:
