@@ -1,10 +1,13 @@
-"""How sign-in behaves here: guesses are throttled with a 429, and an invitation is not lost on the way."""
+"""How sign-in behaves here: guesses are throttled with a 429, an invitation is not lost on the way, mails link home."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from webapp.accounts.devices import device_remember, known_device
@@ -18,7 +21,7 @@ PER_ACCOUNT = 30  # a minute, whatever the address: beyond it, known browsers al
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """allauth's behaviour with three differences."""
+    """allauth's behaviour with a few differences."""
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count the attempt; beyond the limit answer CL-1603 (429) instead of an error in the form."""
@@ -50,6 +53,21 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         """As after signing in."""
         return _waiting_invitation(request) or str(super().get_signup_redirect_url(request))
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """The link of the mail that resets a password; `UserTokenForm` takes it apart."""
+        return str(super().get_reset_password_from_key_url(key.removeprefix(f"{User.id_prefix}_")))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Mails lead to the hub's own address: what a request calls the hub is its sender's word."""
+        site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.BASE_URL).netloc)
+        links = {name: _at_home(value) for name, value in context.items() if name.endswith("_url")}
+        super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
+
+
+def _at_home(url: str) -> str:
+    """The same page below BASE_URL."""
+    return settings.BASE_URL.rstrip("/") + urlsplit(url)._replace(scheme="", netloc="").geturl()
 
 
 def _login_of(credentials: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.forms import UserTokenForm as AllauthUserTokenForm
 from django import forms
 from django.http import HttpRequest
 
@@ -24,6 +25,13 @@ class SignupForm(AllauthSignupForm):
         """Keep the name."""
         user.name = " ".join(self.cleaned_data["name"].split())
         user.save(update_fields=["name", "updated_at"])
+
+
+class UserTokenForm(AllauthUserTokenForm):
+    """The link that resets a password names the person without the prefix of ids: its route takes no underscore."""
+
+    def _get_user(self, uidb36: str) -> User | None:
+        return User.objects.filter(pk=f"{User.id_prefix}_{uidb36}").first()
 
 
 class ProfileForm(forms.Form):

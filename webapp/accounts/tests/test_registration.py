@@ -59,7 +59,7 @@ def test_the_mails_are_plain_text_with_the_link_on_a_line_of_its_own():
     sign_up(Client())
     message = mail.outbox[0]
     assert not message.alternatives
-    assert re.search(r"^\s*http://testserver/accounts/confirm-email/\S+$", message.body, re.M)
+    assert re.search(r"^\s*http://127\.0\.0\.1:8000/accounts/confirm-email/\S+$", message.body, re.M)
     assert "&" not in message.body
 
 
