@@ -17,7 +17,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1603": ErrorHelp(
         "Too many attempts",
-        "Several passwords, tokens or links in a row were wrong, or many requests of one kind came at once.",
+        "Several passwords, codes, tokens or links in a row were wrong, or many requests of one kind came at once.",
         "Wait as long as the message or the header `Retry-After` says, then try again.",
     ),
     "CL-1604": ErrorHelp(

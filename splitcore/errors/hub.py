@@ -7,7 +7,7 @@ from splitcore.errors.base import ErrorHelp
 HELP: dict[str, ErrorHelp] = {
     "CL-1901": ErrorHelp(
         "The hub's message store does not answer",
-        "Wrong passwords are counted in the hub's Redis. While it is away, nobody can sign in with one.",
+        "Wrong passwords and codes are counted in the hub's Redis. While it is away, nobody can sign in with one.",
         "Try again in a few seconds: the hub starts it again. Running jobs and API tokens are not affected.",
     ),
     "CL-1902": ErrorHelp(

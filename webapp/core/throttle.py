@@ -1,4 +1,4 @@
-"""Counting failed guesses per minute, so that secrets cannot be tried out.
+"""Counting failed guesses, per minute and per hour, so that secrets cannot be tried out.
 
 Who presents the right secret is never refused for the wrong ones of others: callers look a token up first and count
 only what fails. Passwords are counted before they are compared, so that a guess that happens to be right gains nothing.
@@ -20,7 +20,8 @@ from splitcore.errors import AppError
 
 logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
-_GUESSABLE = "password"  # its buckets refuse everybody while nothing can be counted
+_LONGER_WINDOWS = {"second-factor-hour": 3600}  # six digits are few: a minute's guesses add up over a day
+_GUESSABLE = ("password", "second-factor")  # their buckets refuse everybody while nothing can be counted
 # What a person reads, by bucket: message and remedy of CL-1603.
 _WORDS = {
     "api-token": (
@@ -47,6 +48,14 @@ _WORDS = {
         "Many wrong passwords were tried for this account, from several addresses.",
         "Use a browser in which you have signed in before, or wait a minute and try again.",
     ),
+    "second-factor": (
+        "Several codes in a row were wrong.",
+        "Wait a minute, then enter the code that your app shows now. Check that your phone's clock is right.",
+    ),
+    "second-factor-hour": (
+        "Many wrong codes were tried for this account within the hour.",
+        "Wait, then try again. If they were not yours, somebody has your password: change it.",
+    ),
 }
 
 
@@ -56,7 +65,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def throttle_check(bucket: str, key: str, limit: int) -> None:
-    """Refuse with CL-1603 once `limit` failures were counted within the minute."""
+    """Refuse with CL-1603 once `limit` failures were counted within the bucket's window."""
     with _store(bucket):
         if (cache.get(_cache_key(bucket, key)) or 0) >= limit:
             raise too_many(bucket, key)
@@ -64,21 +73,26 @@ def throttle_check(bucket: str, key: str, limit: int) -> None:
 
 def throttle_count(bucket: str, key: str) -> int:
     """Count one failure and return how many there are; the window starts with the first."""
-    cache_key = _cache_key(bucket, key)
+    cache_key, window = _cache_key(bucket, key), _window(bucket)
     with _store(bucket):
-        if not cache.add(cache_key, 1, WINDOW_SECONDS):
+        if not cache.add(cache_key, 1, window):
             try:
                 return int(cache.incr(cache_key))
             except ValueError:  # it ran out between the two calls
-                cache.set(cache_key, 1, WINDOW_SECONDS)
-        cache.set(_end_key(bucket, key), time.time() + WINDOW_SECONDS, WINDOW_SECONDS)
+                cache.set(cache_key, 1, window)
+        cache.set(_end_key(bucket, key), time.time() + window, window)
     return 1
 
 
-def throttle_take(bucket: str, key: str, limit: int) -> None:
-    """Count an attempt before it is made; CL-1603 beyond the limit. `throttle_return` takes a good one back."""
-    if throttle_count(bucket, key) > limit:
+def throttle_take(bucket: str, key: str, limit: int) -> int:
+    """Count an attempt before it is made, and return how many there are; CL-1603 beyond the limit.
+
+    `throttle_return` takes a good one back.
+    """
+    count = throttle_count(bucket, key)
+    if count > limit:
         raise too_many(bucket, key)
+    return count
 
 
 def throttle_return(bucket: str, key: str) -> None:
@@ -98,19 +112,24 @@ def throttle_clear(bucket: str, key: str) -> None:
 def too_many(bucket: str, key: str) -> AppError:
     """CL-1603 in the words of the bucket, with the seconds until its window ends."""
     ends_at = cache.get(_end_key(bucket, key))
-    seconds = math.ceil(ends_at - time.time()) if ends_at else WINDOW_SECONDS
-    return AppError("CL-1603", *_WORDS[bucket], details={"retry_after": max(1, min(seconds, WINDOW_SECONDS))})
+    window = _window(bucket)
+    seconds = math.ceil(ends_at - time.time()) if ends_at else window
+    return AppError("CL-1603", *_WORDS[bucket], details={"retry_after": max(1, min(seconds, window))})
 
 
 @contextlib.contextmanager
 def _store(bucket: str) -> Iterator[None]:
-    """Where the store of the counters is away: CL-1901 (503) for passwords; secrets of 256 bits need no counter."""
+    """Where the counters' store is away: CL-1901 (503) for what is guessable; secrets of 256 bits need no counter."""
     try:
         yield
     except RedisError as error:
         if bucket.startswith(_GUESSABLE):
             raise AppError("CL-1901") from error
         logger.warning("wrong guesses (%s) are not counted now: %s", bucket, type(error).__name__)
+
+
+def _window(bucket: str) -> int:
+    return _LONGER_WINDOWS.get(bucket, WINDOW_SECONDS)
 
 
 def _cache_key(bucket: str, key: str) -> str:

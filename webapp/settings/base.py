@@ -161,10 +161,18 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}  # webapp/accounts/adapter.py counts failed sign-ins
+# webapp/accounts/adapter.py counts failed sign-ins, factor_forms.py wrong codes of second factors.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.AccountAdapter"
-ACCOUNT_FORMS = {"signup": "webapp.accounts.forms.SignupForm"}
+ACCOUNT_FORMS = {
+    "signup": "webapp.accounts.forms.SignupForm",
+    "user_token": "webapp.accounts.forms.UserTokenForm",
+}
 MFA_ADAPTER = "webapp.accounts.second_factor.MFAAdapter"
+MFA_FORMS = {
+    "authenticate": "webapp.accounts.factor_forms.CountedAuthenticateForm",
+    "reauthenticate": "webapp.accounts.factor_forms.CountedReauthenticateForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = SITE_NAME
 
