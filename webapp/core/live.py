@@ -56,9 +56,9 @@ def wake_worker(worker_id: str, reason: str) -> None:
     _on_commit(worker_group(worker_id), {"type": "worker.wake", "reason": reason})
 
 
-def close_worker(worker_id: str) -> None:
-    """Close a worker's socket (revoked, quarantined)."""
-    _on_commit(worker_group(worker_id), {"type": "worker.close", "code": 4403})
+def close_worker(worker_id: str, *, spared: str = "") -> None:
+    """Close a worker's sockets (revoked, quarantined, a new key), but those that the key `spared` opened."""
+    _on_commit(worker_group(worker_id), {"type": "worker.close", "code": 4403, "spared": spared})
 
 
 def notify_org(organisation_id: str, what: str, object_id: str) -> None:

@@ -21,7 +21,13 @@ from webapp.accounts.sessions import socket_is_signed_in
 from webapp.core.errors import http_status
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisation_group, worker_group
 from webapp.fleet.models import Worker
-from webapp.fleet.presence import beat_record, hello_record, worker_connected, worker_disconnected
+from webapp.fleet.presence import (
+    beat_record,
+    hello_record,
+    presence_row,
+    worker_connected,
+    worker_disconnected,
+)
 from webapp.fleet.protocol import spoken_check
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
 from webapp.fleet.services import worker_copied
@@ -36,18 +42,21 @@ CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_BIG = 1009
 CLOSE_TRY_LATER = 1013
 OTHER_VERSION = "CL-1407"  # the worker is to look why, and to wait before it comes again
-# A worker opens a connection only when its last one is gone. What was sent on that one may still arrive; this many
-# beats on it, after the next one was opened, come from a second process with the same key.
-COPY_BEATS = 2
+# A worker opens a connection only when its last one is gone. What was sent on that one, a hello and a beat, may still
+# arrive; this many messages on it, after the next one was opened, come from a second process with the same key.
+COPY_MESSAGES = 3
 _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 
 class WorkerConsumer(AsyncWebsocketConsumer):
-    """The control connection that a worker keeps open: hello and beats come in, doorbells go out."""
+    """The control connection that a worker keeps open: hello and beats come in, doorbells go out.
+
+    It lasts as long as the key that opened it: `worker` has that key's fingerprint, whatever the row has by now.
+    """
 
     worker: Worker
     connection: datetime | None = None
-    overtaken = 0  # beats that came in after another connection of this worker was opened
+    overtaken = 0  # messages that came in after another connection of this worker was opened
 
     async def connect(self) -> None:
         """Accept a signed opening of an enrolled worker; tell all others why not."""
@@ -63,8 +72,8 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             await self.close(code=CLOSE_TRY_LATER)
             return
         await self.accept()
-        # A revocation between the check and the group's entry would otherwise be missed.
-        if not await database_sync_to_async(worker_may_connect)(self.worker.id):
+        # A revocation or a new key between the check and the group's entry would otherwise be missed.
+        if not await database_sync_to_async(worker_may_connect)(self.worker):
             await self.close(code=CLOSE_FORBIDDEN)
             return
         self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
@@ -97,28 +106,39 @@ class WorkerConsumer(AsyncWebsocketConsumer):
 
     async def _take(self, text: str) -> None:
         message = message_parse(text)
-        if isinstance(message, Hello):
-            await database_sync_to_async(hello_record)(worker=self.worker, hello=message)
-            return
-        row = await database_sync_to_async(beat_record)(worker=self.worker, beat=message)
-        # The doorbell that closes a revoked worker's socket may be lost; the beat looks itself.
-        if row is None or row.state not in ENROLLED:
+        # The doorbell that closes the socket of a revoked worker, or of an old key, may be lost: each message looks.
+        row = await database_sync_to_async(presence_row)(worker=self.worker)
+        if row is None:
             await self.close(code=CLOSE_FORBIDDEN)
-        elif row.connected_at is None:  # the later connection of a copy has closed, and this one goes on
+            return
+        if row.connected_at is None:  # the later connection of a copy has closed, and this one goes on
             self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
         elif row.connected_at != self.connection:
-            self.overtaken += 1
-            if self.overtaken >= COPY_BEATS:
-                self.overtaken = 0
-                await database_sync_to_async(worker_copied)(worker=self.worker)
+            await self._overtaken()
+            if isinstance(message, Hello):
+                return  # the newest connection's hello stands
+        if isinstance(message, Hello):
+            await database_sync_to_async(hello_record)(worker=self.worker, hello=message)
+        else:
+            await database_sync_to_async(beat_record)(worker=self.worker, beat=message, row=row)
+
+    async def _overtaken(self) -> None:
+        self.overtaken += 1
+        if self.overtaken >= COPY_MESSAGES:
+            self.overtaken = 0
+            await database_sync_to_async(worker_copied)(worker=self.worker)
 
     async def worker_wake(self, event: dict[str, Any]) -> None:
-        """Ring the worker's bell."""
+        """Ring the worker's bell, as long as the key that opened the connection is the worker's."""
+        if not await database_sync_to_async(worker_may_connect)(self.worker):
+            await self.close(code=CLOSE_FORBIDDEN)
+            return
         await self.send(text_data=Wake(reason=str(event.get("reason", ""))[:120]).model_dump_json())
 
     async def worker_close(self, event: dict[str, Any]) -> None:
-        """Revoked, quarantined or left."""
-        await self.close(code=int(event.get("code", CLOSE_FORBIDDEN)))
+        """Revoked, quarantined or left; or another key came into force than the one that opened this connection."""
+        if event.get("spared") != self.worker.fingerprint:
+            await self.close(code=int(event.get("code", CLOSE_FORBIDDEN)))
 
 
 def message_parse(text: str) -> Hello | Beat:

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from webapp.core.live import notify_org
 from webapp.fleet.models import Worker
+from webapp.fleet.signing import ENROLLED
 from webapp.runs import lifecycle
 from workers.contracts import Beat, Hello, WorkerFacts
 
@@ -59,10 +61,20 @@ def worker_disconnected(*, worker: Worker, connection: datetime) -> None:
             notify_org(worker.organisation_id, "worker", worker.id)
 
 
+def _admitted(worker: Worker) -> QuerySet[Worker]:
+    """The worker's row, as long as the hub lets it in and its key is the one that `worker` was loaded with."""
+    return Worker.objects.filter(pk=worker.pk, fingerprint=worker.fingerprint, state__in=ENROLLED)
+
+
+def presence_row(*, worker: Worker) -> Worker | None:
+    """What a message on a connection needs of the worker's row; None where the connection is to be closed."""
+    return _admitted(worker).only("fingerprint", "organisation_id", "connected_at", "lanes").first()
+
+
 def hello_record(*, worker: Worker, hello: Hello) -> None:
     """Keep the facts, the doctor's results and the policy's summary."""
     with transaction.atomic():
-        Worker.objects.filter(pk=worker.pk).update(
+        _admitted(worker).update(
             facts=facts_stored(hello.facts),
             checks=[check.model_dump(mode="json") for check in hello.checks],
             policy=hello.policy.model_dump(mode="json"),
@@ -74,14 +86,14 @@ def hello_record(*, worker: Worker, hello: Hello) -> None:
         notify_org(worker.organisation_id, "worker", worker.id)
 
 
-def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
-    """Note a beat and what each lane does; returns the worker's row as it is now, None when there is none.
+def beat_record(*, worker: Worker, beat: Beat, row: Worker | None = None) -> Worker | None:
+    """Note a beat and what each lane does; returns the worker's row as it was, None when it is not let in any more.
 
     One update for the worker; the lanes' rows are the runs' business, and come first: a run is locked before a worker.
     An organisation's browsers are told only when the set of lanes changes: they count the seconds since the last beat
     themselves.
     """
-    row = Worker.objects.filter(pk=worker.pk).only("state", "organisation_id", "connected_at", "lanes").first()
+    row = row or presence_row(worker=worker)
     if row is None:
         return None
     lanes = [lane.model_dump(mode="json", exclude_unset=True) for lane in beat.lanes]
@@ -89,7 +101,7 @@ def beat_record(*, worker: Worker, beat: Beat) -> Worker | None:
     if lanes:
         lifecycle.participant_beat(worker=row, lanes=lanes)
     with transaction.atomic():
-        Worker.objects.filter(pk=worker.pk).update(last_beat_at=timezone.now(), lanes=lanes)
+        _admitted(worker).update(last_beat_at=timezone.now(), lanes=lanes)
         if changed:
             notify_org(row.organisation_id, "worker", row.id)
     return row

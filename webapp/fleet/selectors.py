@@ -64,9 +64,9 @@ def enrolment_token_get_for(*, user: User, token_id: str) -> EnrolmentToken:
     return token
 
 
-def worker_may_connect(worker_id: str) -> bool:
-    """Whether a worker's control connection may stay open."""
-    return Worker.objects.filter(pk=worker_id, state__in=ENROLLED).exists()
+def worker_may_connect(worker: Worker) -> bool:
+    """Whether a control connection may stay open that was opened with this fingerprint of the worker."""
+    return Worker.objects.filter(pk=worker.pk, fingerprint=worker.fingerprint, state__in=ENROLLED).exists()
 
 
 def watched_organisation_id(*, user_id: str, chosen: str, fixed: bool) -> str | None:

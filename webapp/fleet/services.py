@@ -190,6 +190,7 @@ def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
     row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
     row.copied_at = None  # a copy has the old key, which opens nothing any more
     row.save(update_fields=["certificate_pem", "fingerprint", "copied_at", "updated_at"])
+    close_worker(row.id, spared=row.fingerprint)
     notify_org(row.organisation_id, "worker", row.id)
     return row
 

@@ -15,9 +15,9 @@ from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.access import part_lock
-from webapp.runs.lifecycle.assignments import checkers, pending_adapters
+from webapp.runs.lifecycle.assignments import checkers, may_report, pending_adapters
 from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.models import Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.states import run_announce
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import Check, EvaluationResult, VerifyReport
@@ -35,13 +35,12 @@ def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Ad
     """Store one worker's report. The first complete load makes the adapter ready; a failed check fails it."""
     run, participant = part_lock(worker, run_id, report.participant_id)
     adapter = run.adapters.select_for_update(no_key=True).filter(pk=report.adapter_id).first()
-    if adapter is None:
-        raise Http404("No such adapter.")
-    if adapter.party not in ("", participant.party) and participant.role == ParticipantRole.CLIENT:
-        raise Http404("Another party's adapter.")  # a party measures the contract's adapters and no other
+    if adapter is None or not may_report(participant, adapter):
+        raise Http404("No adapter that this part loads.")
     if report.adapter_sha256 != adapter.sha256:
         raise AppError("CL-1702", "The report is about another file than the joined adapter.")
-    if participant.id in adapter.reports or run.state != RunState.FINISHING:
+    waits = adapter.state in (AdapterState.JOINED, AdapterState.READY)
+    if participant.id in adapter.reports or run.state != RunState.FINISHING or not waits:
         return adapter
     checks = _checks_of(report)
     _store(adapter, participant, report.evaluation, [check.model_dump() for check in checks])

@@ -29,6 +29,7 @@ from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
 from webapp.runs.lifecycle import assignments_for
+from webapp.runs.lifecycle.assignments import AWAY
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
@@ -80,6 +81,25 @@ def test_the_joined_adapter_is_loaded_by_every_data_worker_before_it_is_offered(
     adapter_package(w.run.id)
     assert (w.fresh().state, w.part(1).phase) == (RunState.DONE, "done")
     assert w.run.summary["evaluation"]["beta-bank"]["exact_match"] == 0.6
+
+
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_a_worker_that_does_not_load_the_adapter_neither_verifies_nor_fails_it(status):
+    w, adapter = finished()
+    with pytest.raises(Http404):
+        report(w, 2, adapter, status=status)
+    adapter.refresh_from_db()
+    assert (adapter.state, adapter.reports) == (AdapterState.JOINED, {})
+    assert (w.fresh().state, w.run.failure) == (RunState.FINISHING, None)
+
+
+def test_a_checker_that_was_silent_may_still_report():
+    w, adapter = finished()
+    long_ago = timezone.now() - 2 * AWAY
+    w.run.participants.filter(worker=w.workers[1]).update(phase="dropped", phase_since=long_ago)
+    report(w, 1, adapter)
+    adapter.refresh_from_db()
+    assert list(adapter.reports) == [w.part(1).id]
 
 
 def test_a_failed_load_check_fails_the_run_and_closes_the_download():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -12,12 +13,12 @@ from django.conf import settings
 from splitcore.wire.certificates import create_identity
 from webapp.audit.models import AuditEntry
 from webapp.core.live import notify_org, wake_worker
-from webapp.fleet import consumers
+from webapp.fleet import consumers, services
 from webapp.fleet.facts import facts_of
 from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import is_online
 from webapp.fleet.services import worker_copied, worker_quarantine, worker_revoke, worker_rotate
-from webapp.fleet.tests.factories import FACTS, SigningWorker, make_worker
+from webapp.fleet.tests.factories import FACTS, SigningWorker, make_certificate, make_worker
 from webapp.fleet.tests.sockets import browser_socket, close_code, worker_socket
 from webapp.orgs.models import Membership
 from webapp.orgs.tests.factories import OrganisationFactory, member
@@ -236,6 +237,69 @@ async def test_a_new_key_ends_the_notice_of_a_copy(worker):
     certificate = create_identity("worker-next").certificate_pem
     await sync_to_async(worker_rotate)(worker=worker.row, certificate_pem=certificate)
     assert (await fresh(worker)).copied_at is None
+
+
+@pytest.mark.parametrize("bell_rings", [True, False])
+async def test_socket_of_an_old_key_is_closed_and_changes_nothing(worker, bell_rings, monkeypatch):
+    thief = worker_socket(worker)
+    await thief.connect()
+    key, pem = make_certificate()
+    if not bell_rings:
+        monkeypatch.setattr(services, "close_worker", lambda *_args, **_options: None)
+    await sync_to_async(worker_rotate)(worker=await fresh(worker), certificate_pem=pem)
+    renewed = SigningWorker(row=await fresh(worker), key=key)
+    socket = worker_socket(renewed)
+    await socket.connect()
+    if not bell_rings:
+        await thief.send_to(Hello(facts=FACTS, console_url="http://evil.example:8733").model_dump_json())
+    assert await close_code(thief) == 4403
+    assert (await fresh(worker)).console_url == ""
+    await sync_to_async(wake_worker)(worker.row.id, "assignment")
+    assert json.loads(await socket.receive_from())["reason"] == "assignment", "the new key's socket stays open"
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize("message", [Beat(), None])
+async def test_message_with_an_old_key_closes_without_being_counted(worker, message, monkeypatch):
+    thief = worker_socket(worker)
+    await thief.connect()
+    while (await fresh(worker)).connected_at is None:
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(services, "close_worker", lambda *_args, **_options: None)
+    await sync_to_async(worker_rotate)(worker=await fresh(worker), certificate_pem=make_certificate()[1])
+    await Worker.objects.filter(pk=worker.row.pk).aupdate(last_beat_at=None)
+    if message is None:  # a doorbell for the worker is none for the thief
+        await sync_to_async(wake_worker)(worker.row.id, "assignment")
+    else:
+        await thief.send_to(message.model_dump_json())
+    event = await thief.receive_output(3)
+    assert (event["type"], event["code"]) == ("websocket.close", 4403)
+    assert (await fresh(worker)).last_beat_at is None
+
+
+async def test_hello_of_a_revoked_worker_closes_even_when_the_doorbell_was_lost(worker):
+    socket = worker_socket(worker)
+    await socket.connect()
+    await Worker.objects.filter(pk=worker.row.pk).aupdate(state=WorkerState.REVOKED)
+    await socket.send_to(Hello(facts=FACTS, console_url="http://evil.example:1").model_dump_json())
+    assert await close_code(socket) == 4403
+    assert (await fresh(worker)).console_url == ""
+
+
+async def test_a_copy_that_sends_only_hellos_is_told_too_and_the_newest_connection_s_hello_stands(worker):
+    copy, socket = worker_socket(worker), worker_socket(worker)
+    await copy.connect()
+    await socket.connect()
+    await socket.send_to(Hello(facts=FACTS, console_url="http://127.0.0.1:8733").model_dump_json())
+    for _ in range(3):
+        await copy.send_to(Hello(facts=FACTS, console_url="http://evil.example:8733").model_dump_json())
+    for both in (copy, socket):
+        assert json.loads(await both.receive_from())["reason"] == "copy"
+    row = await fresh(worker)
+    assert row.copied_at is not None
+    assert row.console_url == "http://127.0.0.1:8733"
+    await copy.disconnect()
+    await socket.disconnect()
 
 
 async def settled_beat(socket) -> None:

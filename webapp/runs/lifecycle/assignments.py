@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 AWAY = timedelta(minutes=2)
 _SETTLED = 100
 _TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
+_JOINED = (AdapterState.JOINED, AdapterState.READY)
 _REVIEWED = (RunState.AWAITING, RunState.APPROVED)
 
 
@@ -164,6 +165,16 @@ def pending_adapters(row: Participant) -> Iterable[Adapter]:
     """The joined adapters that this participant has still to load, its own or the run's."""
     if row.id not in {p.id for p in checkers(row.run)}:
         return []
-    adapters = row.run.adapters.filter(state__in=[AdapterState.JOINED, AdapterState.READY]).order_by("party")
-    mine = [a for a in adapters if not a.party or a.party == row.party or row.role != ParticipantRole.CLIENT]
-    return [a for a in mine if row.id not in a.reports]
+    adapters = row.run.adapters.filter(state__in=_JOINED).order_by("party")
+    return [a for a in adapters if _is_for(row, a) and row.id not in a.reports]
+
+
+def _is_for(row: Participant, adapter: Adapter) -> bool:
+    """A data party loads the run's adapter or its own; evaluators and the compute worker load any."""
+    return not adapter.party or adapter.party == row.party or row.role != ParticipantRole.CLIENT
+
+
+def may_report(row: Participant, adapter: Adapter) -> bool:
+    """Whether a participant's word on an adapter counts: it is to load it, or was while it had not gone silent."""
+    has_rows = bool(row.dataset_version_id) and row.outcome in ("", "done")
+    return _is_for(row, adapter) and (has_rows or row.id in {part.id for part in checkers(row.run)})
