@@ -151,14 +151,16 @@ def prepare_for_training(model: nn.Module) -> None:
 
 @contextmanager
 def without_dropout(*models: nn.Module) -> Iterator[None]:
-    """Evaluate with the adapter's dropout switched off."""
-    for model in models:
-        model.eval()
+    """Evaluate with the adapter's dropout switched off. All else is in evaluation mode already."""
+    modules = (module for model in models for module in model.modules())
+    dropouts = [module.lora_dropout for module in modules if isinstance(module, LoraLayer)]
+    for dropout in dropouts:
+        dropout.eval()
     try:
         yield
     finally:
-        for model in models:
-            prepare_for_training(model)
+        for dropout in dropouts:
+            dropout.train()
 
 
 def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
