@@ -37,8 +37,8 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1607": ErrorHelp(
         "The organisation requires a second factor",
-        "Your account signs in with a password alone, and this organisation asks for a code as well.",
-        "Set up an authenticator app under Two-factor sign-in, then go on.",
+        "You have signed in with a password alone, and this organisation asks for a code as well.",
+        "Set up an authenticator app under Two-factor sign-in, or sign in again with its code, then go on.",
     ),
     "CL-1608": ErrorHelp(
         "The invitation is for another e-mail address",

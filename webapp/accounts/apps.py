@@ -8,3 +8,7 @@ class AccountsConfig(AppConfig):
 
     name = "webapp.accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen to what happens to accounts."""
+        from webapp.accounts import events  # noqa: F401

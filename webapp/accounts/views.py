@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -13,6 +14,7 @@ from splitcore.errors import AppError
 from webapp.accounts.forms import ProfileForm, TokenForm
 from webapp.accounts.selectors import token_get_for, tokens_visible_to
 from webapp.accounts.services import person_rename, token_create, token_revoke
+from webapp.accounts.sessions import signed_in_recently
 from webapp.core.errors import http_status
 from webapp.orgs.http import MemberRequest, answer_action, member_required, signed_in_required
 from webapp.orgs.navigation import organisation_tabs
@@ -23,11 +25,16 @@ from webapp.orgs.permissions import Action, why_not
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def tokens(request: MemberRequest) -> HttpResponse:
-    """The list of tokens, and a form that makes one; the secret is on the answer to that form alone."""
+    """The list of tokens, and a form that makes one; the secret is on the answer to that form alone.
+
+    A token outlives the session that made it, so whoever makes one proves anew who they are.
+    """
     form = TokenForm(request.POST or None)
     context: dict[str, object] = {}
     status = 200
     if request.method == "POST" and form.is_valid():
+        if not signed_in_recently(request):
+            raise ReauthenticationRequired
         try:
             token, secret = token_create(actor=request.user, organisation=request.organisation, **form.cleaned_data)
         except AppError as error:

@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from pydantic import ValidationError
 
 from splitcore.errors import AppError
-from webapp.accounts.sessions import socket_is_signed_in
+from webapp.accounts.sessions import by_password_alone, socket_is_signed_in
 from webapp.core.errors import http_status
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisation_group, worker_group
 from webapp.fleet.models import Worker
@@ -200,9 +200,12 @@ class FleetConsumer(AsyncWebsocketConsumer):
         return CLOSE_FORBIDDEN if await self._watched() is None else 0
 
     async def _watched(self) -> str | None:
-        chosen = self.organisation_id or (self.scope.get("session") or {}).get("organisation_id", "")
+        session = self.scope.get("session") or {}
         return await database_sync_to_async(watched_organisation_id)(
-            user_id=self.scope["user"].pk, chosen=chosen, fixed=self.organisation_id is not None
+            user_id=self.scope["user"].pk,
+            by_password=by_password_alone(session),
+            chosen=self.organisation_id or session.get("organisation_id", ""),
+            fixed=self.organisation_id is not None,
         )
 
     async def disconnect(self, code: int) -> None:

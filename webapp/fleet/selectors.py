@@ -9,6 +9,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.accounts.sessions import person_of_session
 from webapp.audit.models import AuditEntry
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
 from webapp.fleet.signing import ENROLLED
@@ -69,9 +70,9 @@ def worker_may_connect(worker: Worker) -> bool:
     return Worker.objects.filter(pk=worker.pk, fingerprint=worker.fingerprint, state__in=ENROLLED).exists()
 
 
-def watched_organisation_id(*, user_id: str, chosen: str, fixed: bool) -> str | None:
+def watched_organisation_id(*, user_id: str, by_password: bool, chosen: str, fixed: bool) -> str | None:
     """The organisation whose changes a person may follow: the chosen one; unless `fixed` else the first; or none."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = person_of_session(user_id=user_id, by_password=by_password)
     if user is None:
         return None
     ids = list(memberships_of(user).values_list("organisation_id", flat=True))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
+from webapp.accounts.sessions import by_password_alone
 from webapp.orgs.models import Membership, Organisation
 from webapp.orgs.permissions import second_factor_missing
-from webapp.orgs.selectors import memberships_held_by
+from webapp.orgs.selectors import has_second_factor, memberships_held_by
 
 
 class CurrentOrganisationMiddleware:
@@ -21,6 +24,8 @@ class CurrentOrganisationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Look the memberships up once."""
+        if request.user.is_authenticated:
+            request.user.by_password_alone = by_password_alone(request.session)  # type: ignore[attr-defined]
         held = list(memberships_held_by(request.user))
         memberships = [one for one in held if not barred(one)]
         chosen = request.session.get("organisation_id") if memberships else None
@@ -38,7 +43,7 @@ def barred(membership: Membership) -> bool:
 
 
 class SecondFactorMiddleware:
-    """Leads members of an organisation that requires a second factor to its set-up, before any other page.
+    """Leads members of an organisation that requires a second factor to it, or to its set-up, before any other page.
 
     The rule itself is in `memberships_of`; this is the friendly way to it. One such organisation is enough, so that
     nobody wonders where half of their projects went. An invitation can be read; answering it is a page like others.
@@ -50,7 +55,7 @@ class SecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Let through who has a second factor, or needs none."""
+        """Let through who has given a second factor, or needs none."""
         barred_from: list[Organisation] = request.barred_from  # type: ignore[attr-defined]
         if not barred_from or self._is_open(request):
             return self.get_response(request)
@@ -59,6 +64,10 @@ class SecondFactorMiddleware:
             from webapp.core.middleware import app_error_response
 
             return app_error_response(request, second_factor_missing(barred_from[0]))
+        if has_second_factor(request.user):  # type: ignore[arg-type]
+            messages.warning(request, f"{barred_from[0].name} requires a second factor: enter a code to go on.")
+            back = request.get_full_path() if request.method == "GET" else "/home"
+            return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': back})}")
         messages.warning(request, f"{barred_from[0].name} requires a second factor: set it up to go on.")
         return redirect("mfa_activate_totp")
 

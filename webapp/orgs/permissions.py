@@ -90,7 +90,7 @@ def require(user: User, action: Action, organisation: Organisation) -> Membershi
 
 def second_factor_missing(organisation: Organisation) -> AppError:
     """The refusal of a member who signs in with a password alone where the organisation demands more."""
-    return AppError("CL-1607", f"{organisation.name} requires a second factor, and your account has none.")
+    return AppError("CL-1607", f"{organisation.name} requires a second factor, and you have signed in without one.")
 
 
 def why_not(user: User, action: Action, organisation: Organisation) -> str:

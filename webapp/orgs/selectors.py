@@ -46,14 +46,23 @@ def memberships_of(user: User | AnonymousUser) -> QuerySet[Membership]:
 
 
 def _second_factor_rule(user: User | AnonymousUser) -> Q:
-    """The person has a second factor, or the organisation demands none."""
-    return ~Q(organisation__require_second_factor=True) | Q(
-        Exists(Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS))
-    )
+    """The person has a second factor and has given it in this session, or the organisation demands none.
+
+    A session of before the factor was set up may be somebody else's. API tokens and the hub's own tasks have none.
+    """
+    none_demanded = ~Q(organisation__require_second_factor=True)
+    if getattr(user, "by_password_alone", False):
+        return none_demanded
+    return none_demanded | Q(Exists(Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS)))
+
+
+def has_second_factor(user: User) -> bool:
+    """Whether the account has one; the session may have begun without it."""
+    return Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS).exists()
 
 
 def lacks_second_factor(user: User | AnonymousUser, organisation: Organisation | str) -> bool:
-    """Whether a person belongs to the organisation and may not act for it until they set a second factor up."""
+    """Whether a person belongs to the organisation and may not act for it without a second factor."""
     organisation_id = organisation if isinstance(organisation, str) else organisation.pk
     held = memberships_held_by(user).filter(organisation_id=organisation_id, organisation__require_second_factor=True)
     return held.exists() and membership_of(user, organisation) is None

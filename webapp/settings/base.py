@@ -161,6 +161,8 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # a session alone changes no address: it may be stolen
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 # webapp/accounts/adapter.py counts failed sign-ins, factor_forms.py wrong codes of second factors.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.AccountAdapter"

@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from splitcore.bounds import COUNT_MAX
-from webapp.accounts.sessions import socket_is_signed_in
+from webapp.accounts.sessions import by_password_alone, socket_is_signed_in
 from webapp.core.converters import is_public_id
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, run_group
 from webapp.telemetry.feed import delta_for, message_of
@@ -74,7 +74,11 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def _delta(self, *, since: int, limit: int = 500) -> dict[str, Any] | None:
         # Reads of many pages go side by side; they need not wait for one another in the one thread of the writes.
         return await database_sync_to_async(delta_for, thread_sensitive=False)(
-            user_id=self.user_id, run_id=self.run_id, since=since, limit=limit
+            user_id=self.user_id,
+            by_password=by_password_alone(self.scope.get("session")),
+            run_id=self.run_id,
+            since=since,
+            limit=limit,
         )
 
     async def _feed(self) -> None:

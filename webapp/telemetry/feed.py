@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from webapp.accounts.models import User
+from webapp.accounts.sessions import person_of_session
 from webapp.runs.models import RunState
 from webapp.runs.selectors import runs_visible_to
 from webapp.telemetry.selectors import PAGE, records_page
@@ -13,12 +13,12 @@ from webapp.telemetry.state import state_json
 _ENDED = (RunState.DONE, RunState.FAILED, RunState.STOPPED)
 
 
-def delta_for(*, user_id: str, run_id: str, since: int, limit: int = PAGE) -> dict[str, Any] | None:
+def delta_for(*, user_id: str, by_password: bool, run_id: str, since: int, limit: int = PAGE) -> dict[str, Any] | None:
     """The records after `since` and the state; None for a run that the person cannot see (any more).
 
     Visibility is asked anew with every step, so that a membership that ended ends the feed.
     """
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = person_of_session(user_id=user_id, by_password=by_password)
     run = runs_visible_to(user).filter(pk=run_id).first() if user else None
     if user is None or run is None:
         return None

@@ -6,6 +6,7 @@ from django.http import HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
 from splitcore.bounds import COUNT_MAX
+from webapp.accounts.sessions import by_password_alone
 from webapp.core.streaming import stream_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.selectors import run_get_for
@@ -39,7 +40,8 @@ def records(request: MemberRequest, run_id: str) -> HttpResponseBase:
     """The records after `since`, and the state."""
     run = run_get_for(user=request.user, run_id=run_id)
     since, limit = number_of(request.GET.get("since"), 0), number_of(request.GET.get("limit"), PAGE)
-    delta = delta_for(user_id=request.user.pk, run_id=run.pk, since=since, limit=limit)
+    by_password = by_password_alone(request.session)
+    delta = delta_for(user_id=request.user.pk, by_password=by_password, run_id=run.pk, since=since, limit=limit)
     return JsonResponse(message_of(delta) if delta else {})
 
 

@@ -17,7 +17,14 @@ from webapp.accounts.services import token_create
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Invitation, Organisation, Role
 from webapp.orgs.services import membership_deactivate
-from webapp.orgs.tests.factories import MembershipFactory, OrganisationFactory, ProjectFactory, api_token, member
+from webapp.orgs.tests.factories import (
+    PASSWORD,
+    MembershipFactory,
+    OrganisationFactory,
+    ProjectFactory,
+    api_token,
+    member,
+)
 from webapp.projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +60,7 @@ def test_me_says_who_the_token_acts_as(admin, organisation):
 @pytest.mark.promise(40, figure="0 in plain text")
 def test_a_token_is_shown_once_and_stored_as_a_hash(admin, organisation):
     client = Client()
-    client.force_login(admin)
+    client.post("/accounts/login/", {"login": admin.email, "password": PASSWORD})
     page = client.post("/org/tokens", {"name": "nightly", "scopes": ["read"], "days": "7"}).content.decode()
     token = ApiToken.objects.get()
     secret = page[page.index("clt_") : page.index("clt_") + 47]

@@ -193,9 +193,21 @@ def test_an_administrator_without_the_demanded_second_factor_commits_the_organis
     assert not organisation.participations.exists()
 
 
-def test_whoever_has_a_second_factor_passes():
+def test_whoever_has_given_a_second_factor_passes():
     organisation = OrganisationFactory(require_second_factor=True)
-    assert signed_in(with_second_factor(member(organisation))).get("/home").status_code == 200
+    client = signed_in(with_second_factor(member(organisation)))
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": 0}, {"method": "mfa", "at": 1}]
+    session.save()
+    assert client.get("/home").status_code == 200
+
+
+def test_a_session_that_began_without_the_second_factor_is_asked_for_it():
+    organisation = OrganisationFactory(require_second_factor=True)
+    client = signed_in(with_second_factor(member(organisation)))
+    assert client.get("/org/people?page=2").url == "/accounts/2fa/reauthenticate/?next=%2Forg%2Fpeople%3Fpage%3D2"
+    assert client.post("/org/tokens", {"name": "x", "scopes": ["read"], "days": 7}).url.endswith("?next=%2Fhome")
+    assert client.get("/api/v1/me").json()["code"] == "CL-1607"
 
 
 def test_acting_for_another_organisation_does_not_get_round_the_second_factor():
