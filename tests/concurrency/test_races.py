@@ -25,7 +25,7 @@ from webapp.runs.lifecycle import participant_exit
 from webapp.runs.models import ApprovalState, DesiredState, Participant, RunState
 from webapp.runs.services import approval_decide, run_stop
 from webapp.runs.sweeping import sweep
-from webapp.runs.tests.factories import World, approve, hub_watched, started, submit, world
+from webapp.runs.tests.factories import World, approve, hub_watched, long_config, started, submit, world
 from webapp.telemetry.models import Record
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric
@@ -78,7 +78,7 @@ def test_revocations_of_two_workers_in_the_same_runs(track: Track) -> None:
 
 
 def test_beat_and_telemetry(track: Track) -> None:
-    w = started()
+    w = started(run_config=long_config())
     rewind(w)
     for number in range(1, ROUNDS + 1):
         Participant.objects.filter(pk=w.part(0).pk).update(phase="dropped")

@@ -26,6 +26,7 @@ from workers.contracts import (
     TelemetryReply,
 )
 
+_COUNTED = frozenset({"metric", "eval", "sample", "event"})  # what figures and checkpoints come from
 _CLOCK = timedelta(days=1)  # how far a record's time may lie before its run
 
 
@@ -65,8 +66,9 @@ def records_store(*, participant: Participant, batch: TelemetryBatch) -> Telemet
 
 
 def _adopt(run: Run, participant: Participant, attempt: int) -> None:
-    from webapp.runs.lifecycle.access import attempt_adopt  # as below
+    from webapp.runs.lifecycle.access import attempt_adopt, started_check  # as below
 
+    started_check(run, participant, attempt)
     attempt_adopt(run, participant, attempt)
 
 
@@ -104,8 +106,16 @@ def _moment(run: Run, at: datetime) -> datetime:
     return at if run.created_at - _CLOCK <= at <= now else now
 
 
+def _step_check(run: Run, record: TelemetryRecord) -> None:
+    """Refuse (CL-1415) what counts for a step that the run does not have."""
+    if record.kind in _COUNTED and record.step is not None and 0 < run.total_steps < record.step:
+        raise AppError("CL-1415", f"A record names step {record.step} of a run of {run.total_steps}.")
+
+
 def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
     rows = []
+    for record in records:
+        _step_check(run, record)
     for number, record in enumerate(records, start=run.record_count + 1):
         rows.append(
             Record(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.http import Http404
 
 from splitcore.errors import AppError
+from webapp.audit.models import Restoration
 from webapp.fleet.models import Worker
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
-from webapp.runs.states import TRAINS
+from webapp.runs.states import EDITABLE, TRAINS
 
 ATTEMPT_JUMP = 10_000  # more than a hub loses between two backups
 ATTEMPTS = 1_000_000  # of one part; far below what a database's column and a message hold
@@ -24,13 +25,27 @@ def part_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Pa
     return run, participant
 
 
+def started_check(run: Run, participant: Participant, attempt: int) -> None:
+    """Raise CL-1504 before the run has started: no half can have done anything for it.
+
+    A worker that ran it in a time which a restore has lost is told the newest attempt, and waits for the next claim.
+    """
+    if run.state in EDITABLE:
+        raise AppError("CL-1504", details={"attempt": attempt, "newest": participant.attempt})
+
+
+def _was_restored(run: Run) -> bool:
+    """Whether the hub went back to a backup since the run was made."""
+    return Restoration.objects.filter(at__gte=run.created_at).exists()
+
+
 def attempt_adopt(run: Run, participant: Participant, attempt: int) -> None:
     """Take over an attempt that only a hub before its restore can have handed out, where none will be claimed anew.
 
     While the run trains, the restored hub wants new attempts of all parts, and each claim goes on above the highest.
-    Raises CL-1513.
+    A hub that was not restored has forgotten none. Raises CL-1513.
     """
-    if attempt > participant.attempt and run.state not in TRAINS:
+    if attempt > participant.attempt and run.state not in TRAINS and _was_restored(run):
         attempt_check(participant, attempt)
         participant.attempt = attempt
         participant.save(update_fields=["attempt", "updated_at"])

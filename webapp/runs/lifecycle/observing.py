@@ -12,12 +12,12 @@ from webapp.fleet.models import Worker
 from webapp.runs.lifecycle.participation import phase_set
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
-from webapp.runs.states import LIVE, run_announce, run_move
+from webapp.runs.states import ENDED, LIVE, run_announce, run_move
 from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase
 
 _SMOOTHING = 0.9  # of the running means of loss and step time
-_ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.STOPPED})
+_OVER = frozenset({Phase.DONE, Phase.FAILED, Phase.STOPPED})
 _LANE_FIELDS = ["metrics", "step", "phase", "phase_since", "last_beat_at", "updated_at"]
 
 
@@ -35,17 +35,21 @@ def metric_observed(*, participant: Participant, record: Observed) -> None:
 
 
 def records_observed(*, participant: Participant, records: Iterable[Observed]) -> None:
-    """Take a batch of new records, in order, with one write of each row. The caller holds the transaction."""
+    """Take a batch of new records, in order, with one write of each row. The caller holds the transaction.
+
+    The figures of a run that has ended stand, whatever arrives late.
+    """
     run = participant.run
-    moved = False
+    ended, moved = run.state in ENDED, False
     for record in records:
-        if record.kind == "metric":
+        if record.kind == "metric" and not ended:
             moved = _metric(run, participant, record) or moved
-        elif record.kind == "eval":
+        elif record.kind == "eval" and not ended:
             _evaluation(run, participant, record)
         elif record.kind == "event":
             _event(participant, record)
-            _skipped(run, record)
+            if not ended:
+                _skipped(run, record)
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
     participant.last_beat_at = timezone.now()
@@ -89,7 +93,10 @@ def _smooth(old: Any, new: float) -> float:
 
 
 def _metric(run: Run, participant: Participant, record: Observed) -> bool:
-    """Lane and totals of one step; clients count the bytes, since each byte has a client at one end."""
+    """Lane and totals of one step; clients count the bytes, since each byte has a client at one end.
+
+    Says whether it moves the run: an evaluator's word, or that of a part which nobody has taken up, does not.
+    """
     payload, lane = record.payload, dict(participant.metrics)
     seconds = float(payload.get("seconds") or 0.0)
     for name in ("loss", "learning_rate", "grad_norm"):
@@ -102,9 +109,10 @@ def _metric(run: Run, participant: Participant, record: Observed) -> bool:
     for name in ("bytes_up", "bytes_down", "tokens", "seen_tokens"):
         lane[name] = int(lane.get(name) or 0) + int(payload.get(name) or 0)
     participant.metrics = lane
+    trains = participant.role != ParticipantRole.EVALUATOR and participant.attempt > 0
     if record.step is not None:
         participant.step = max(participant.step, record.step)
-        run.step = max(run.step, record.step)
+        run.step = max(run.step, record.step) if trains else run.step
     if participant.role == ParticipantRole.CLIENT:
         summary = dict(run.summary)
         moved = dict(summary.get("bytes") or {"uplink": 0, "downlink": 0})
@@ -115,15 +123,18 @@ def _metric(run: Run, participant: Participant, record: Observed) -> bool:
             "bytes": moved,
             "tokens": int(summary.get("tokens") or 0) + int(payload.get("tokens") or 0),
         }
-    return True
+    return trains
 
 
 def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
-    """First and last evaluation of each party; the run's loss is their mean, weighted by tokens.
+    """First and last evaluation of each party with rows; the run's loss is their mean, weighted by tokens.
 
     A loss that is not available is null, and so is a mean that it belongs to.
     """
-    entry = {"step": record.step or 0, "loss": record.payload["loss"], "tokens": record.payload["tokens"]}
+    most = _most_tokens(run, participant)
+    if most is None:
+        return
+    entry = {"step": record.step or 0, "loss": record.payload["loss"], "tokens": min(record.payload["tokens"], most)}
     evals = dict(run.summary.get("evals") or {})
     mine = dict(evals.get(participant.party) or {"first": entry})
     mine["last"] = entry
@@ -135,6 +146,15 @@ def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
         "loss_before": _weighted([e["first"] for e in evals.values()]),
         "loss_after": _weighted([e["last"] for e in evals.values()]),
     }
+
+
+def _most_tokens(run: Run, participant: Participant) -> int | None:
+    """The target tokens that a party's registered rows can have, at most; None for a party without rows."""
+    version = participant.dataset_version
+    if version is None:
+        return None
+    longest = int((run.config.get("training") or {}).get("max_length") or 0)
+    return int(version.metadata.get("rows") or 0) * longest
 
 
 def _weighted(entries: list[dict[str, Any]]) -> float | None:
@@ -174,8 +194,8 @@ def _beat_in_run(worker: Worker, run_id: str, told: dict[str, dict[str, Any]]) -
 
 
 def _lane(row: Participant, lane: dict[str, Any]) -> None:
-    if not row.outcome and lane.get("phase") in set(Phase) - {Phase.DROPPED} - _ENDED:
+    if not row.outcome and lane.get("phase") in set(Phase) - {Phase.DROPPED} - _OVER:
         phase_set(row, Phase(lane["phase"]))
     step = lane.get("step")
-    if isinstance(step, int) and step > row.step:
+    if isinstance(step, int) and row.step < step <= (row.run.total_steps or step):
         row.step = step

@@ -11,7 +11,7 @@ from webapp.audit.services import audit_record
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, part_lock
+from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, part_lock, started_check
 from webapp.runs.lifecycle.failing import run_fail
 from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
@@ -133,6 +133,7 @@ def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
 def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
     """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
     run, participant = part_lock(worker, run_id, exit_.participant_id)
+    started_check(run, participant, exit_.attempt)
     attempt_adopt(run, participant, exit_.attempt)
     fence(participant, exit_.attempt)
     told_before = participant.awaits_claim and participant.stop_confirmed_at is not None

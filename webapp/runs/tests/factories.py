@@ -98,6 +98,11 @@ def config(**sections: dict[str, Any]) -> dict[str, Any]:
     return {"model": {"name_or_path": MODEL}, "training": {"steps": 4, "batch_size": 2, "max_length": 16}, **sections}
 
 
+def long_config() -> dict[str, Any]:
+    """The same with a thousand steps, for tests that tell of more than four."""
+    return config(training={"steps": 1000, "batch_size": 2, "max_length": 16})
+
+
 def world(*, run_config: dict[str, Any] | None = None, prefix: str = "") -> World:
     """A draft of two data organisations and a compute organisation."""
     kinds = [("Alpha clinic", PartyKind.DATA), ("Beta bank", PartyKind.DATA), ("Gamma compute", PartyKind.COMPUTE)]

@@ -208,7 +208,7 @@ def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code: str, ev
 
 
 def test_the_curve_shows_a_repeated_step_once_as_the_newer_attempt_made_it() -> None:
-    w = make.started()
+    w = make.started(run_config=make.long_config())
     part = w.part(0)
     records_store(participant=part, batch=batch(part, *[metric(n, loss=float(n)) for n in range(1, 7)]))
     part.refresh_from_db()
@@ -312,7 +312,7 @@ def not_finite(w: make.World, place: int, *steps: int, source: str) -> None:
 
 
 def test_a_failure_by_values_names_whose_they_were_and_asks_the_author_to_lower_the_rate(client) -> None:
-    w = make.started()
+    w = make.started(run_config=make.long_config())
     trained(w, 2, checkpoint=2)
     for place in (1, 2):
         not_finite(w, place, *range(3, 13), source=w.part(0).party)

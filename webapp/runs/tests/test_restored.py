@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitcore.errors import AppError
+from webapp.audit.witness import restoration_record
 from webapp.runs.lifecycle import participant_claim
 from webapp.runs.lifecycle.access import ATTEMPT_JUMP, ATTEMPTS
 from webapp.runs.lifecycle.restoring import ATTEMPT_GAP, runs_after_restore
@@ -54,6 +55,7 @@ def test_attempts_end_long_before_the_databases_column():
 
 def test_an_exit_and_a_record_cannot_carry_an_attempt_out_of_bounds():
     w = started()
+    restoration_record(sequence=0, head="")
     run_stop(actor=w.engineer, run=w.run)
     with pytest.raises(AppError) as raised:
         exit_part(w, 0, "stopped", attempt=2**31 - 2)
@@ -97,6 +99,7 @@ def test_a_run_that_was_not_started_can_be_taken_up_by_workers_that_ran_it_in_th
 def test_a_stop_is_confirmed_by_workers_whose_attempt_the_hub_forgot():
     w = started()
     run_stop(actor=w.engineer, run=w.run)
+    restoration_record(sequence=0, head="")
     runs_after_restore()
     for place in range(3):
         exit_part(w, place, "stopped", attempt=4)

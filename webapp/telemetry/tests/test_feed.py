@@ -15,7 +15,7 @@ from webapp.fleet.tests.sockets import Socket, browser_socket, close_code
 from webapp.orgs.models import Membership, Organisation
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from webapp.runs.models import Run
-from webapp.runs.tests.factories import World, started
+from webapp.runs.tests.factories import World, long_config, started
 from webapp.telemetry import consumers
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, log, metric
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 async def w() -> World:
-    return await sync_to_async(started)()
+    return await sync_to_async(lambda: started(run_config=long_config()))()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_strangers_run_does_not_exist(w):
 
 @pytest.mark.promise(2, figure="0 foreign messages")
 async def test_no_message_crosses_to_another_tenants_run(w):
-    other = await sync_to_async(lambda: started(prefix="Other "))()
+    other = await sync_to_async(lambda: started(prefix="Other ", run_config=long_config()))()
     mine, theirs = await opened(w, w.engineer), await opened(other, other.engineer)
     for number in range(1, 6):
         await sync_to_async(send)(w, metric(number, loss=111.0))

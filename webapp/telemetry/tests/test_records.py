@@ -17,7 +17,7 @@ from splitcore.errors import AppError
 from webapp.fleet.tests.factories import give_key, make_worker
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from webapp.runs.models import Run, RunState
-from webapp.runs.tests.factories import World, claim, started
+from webapp.runs.tests.factories import World, claim, long_config, started
 from webapp.telemetry.models import Record
 from webapp.telemetry.selectors import records_page, records_visible_to
 from webapp.telemetry.series import downsample
@@ -28,7 +28,7 @@ from workers.contracts import MetricPayload
 
 @pytest.fixture
 def w(db) -> World:
-    return started()
+    return started(run_config=long_config())
 
 
 def stored(w: World, place: int = 0) -> list[Record]:
@@ -127,7 +127,7 @@ def test_hub_events_and_records_share_one_gapless_numbering(w):
 
 @pytest.mark.django_db(transaction=True)
 def test_numbering_has_no_gap_when_parties_send_at_once():
-    w = started()
+    w = started(run_config=long_config())
     parts = [w.part(place) for place in range(3)]
 
     def send(place: int) -> None:
