@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from splitcore.errors import AppError
+from splitcore.plain_yaml import PlainYamlError, yaml_read
 from workers.contracts import PolicySummary
 from workers.settings import WorkerHome
 
@@ -71,10 +71,12 @@ class SitePolicy(BaseModel):
     def load(cls, path: Path) -> SitePolicy:
         """Read the file; the defaults where there is none. Raises AppError CL-1422."""
         try:
-            data = yaml.safe_load(path.read_text())
+            data = yaml_read(path.read_text())
         except FileNotFoundError:
             return cls()
-        except (OSError, yaml.YAMLError) as error:
+        except PlainYamlError as error:
+            raise AppError("CL-1422", f"{path} cannot be read: {error}.") from None
+        except (OSError, UnicodeError) as error:
             raise AppError("CL-1422", f"{path} cannot be read ({type(error).__name__}).") from None
         try:
             return cls.model_validate(data if data is not None else {})

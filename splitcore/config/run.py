@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from splitcore.bounds import json_check, plain
+from splitcore.bounds import json_check
 from splitcore.config.base import Section, ui
 from splitcore.config.sections import (
     DataSection,
@@ -22,6 +22,7 @@ from splitcore.config.sections import (
     WireSection,
 )
 from splitcore.errors import AppError
+from splitcore.plain_yaml import PlainYamlError, yaml_read
 
 
 class PartyOverride(Section):
@@ -111,11 +112,9 @@ class RunConfig(Section):
     def from_yaml(cls, text: str) -> RunConfig:
         """Read YAML. Raises AppError CL-1001 for bad YAML or a bad field."""
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise AppError("CL-1001", plain(f"This is not YAML: {error}.")) from None
-        except (ValueError, TypeError, RecursionError) as error:  # numbers and dates of no size, nesting without an end
-            raise AppError("CL-1001", f"This YAML cannot be read ({type(error).__name__}).") from None
+            data = yaml_read(text)
+        except PlainYamlError as error:
+            raise AppError("CL-1001", f"This YAML cannot be read: {error}.") from None
         return cls.parse(data if data is not None else {})
 
     def to_yaml(self) -> str:
