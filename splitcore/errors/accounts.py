@@ -12,7 +12,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1602": ErrorHelp(
         "The invitation cannot be used",
-        "It has expired, was withdrawn, was replaced by a newer link, or was already answered.",
+        "It has expired, was withdrawn, was replaced by a newer link, or was already answered; or its sender has left.",
         "Ask the organisation that invited you to send it again; only the newest link works.",
     ),
     "CL-1603": ErrorHelp(

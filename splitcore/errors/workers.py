@@ -27,7 +27,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1405": ErrorHelp(
         "The enrolment token was revoked",
-        "Somebody of the organisation withdrew the token before it was used.",
+        "Somebody of the organisation withdrew the token before it was used, or its maker may no longer enrol workers.",
         "Ask an administrator of the organisation for a new token.",
     ),
     "CL-1406": ErrorHelp(

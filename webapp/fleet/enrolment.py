@@ -22,7 +22,7 @@ from webapp.fleet.presence import console_url_stored, facts_stored
 from webapp.fleet.protocol import spoken_check
 from webapp.fleet.signing import clock_check
 from webapp.orgs.models import Organisation, PartyKind
-from webapp.orgs.permissions import Action, require
+from webapp.orgs.permissions import Action, require, still_may
 from workers.contracts import EnrolReply, EnrolRequest
 
 TOKEN_PREFIX = "clw"  # noqa: S105  (the prefix of a token, not a token)
@@ -77,10 +77,24 @@ def enrolment_token_revoke(*, actor: User, token: EnrolmentToken) -> EnrolmentTo
     if row.used_at is not None:
         raise AppError("CL-1417", "The token was used already; revoke the worker instead.")
     if row.revoked_at is None:
-        row.revoked_at = timezone.now()
-        row.save(update_fields=["revoked_at", "updated_at"])
-        audit_record(actor=actor, action="worker.token_revoked", organisation_id=row.organisation_id, object_id=row.id)
+        _revoke(actor, row)
     return row
+
+
+@service
+def enrolment_tokens_withdraw(*, actor: User, maker: User, organisation: Organisation) -> None:
+    """Withdraw the unused tokens of a person who may enrol workers no longer."""
+    if still_may(maker, Action.ENROL_WORKER, organisation):
+        return
+    known = EnrolmentToken.objects.select_for_update(of=("self",)).filter(organisation=organisation, created_by=maker)
+    for row in known.filter(used_at=None, revoked_at=None, expires_at__gt=timezone.now()).order_by("pk"):
+        _revoke(actor, row)
+
+
+def _revoke(actor: User, row: EnrolmentToken) -> None:
+    row.revoked_at = timezone.now()
+    row.save(update_fields=["revoked_at", "updated_at"])
+    audit_record(actor=actor, action="worker.token_revoked", organisation_id=row.organisation_id, object_id=row.id)
 
 
 def _same_again(*, token: EnrolmentToken, certificate: WorkerCertificate) -> Worker | None:
@@ -98,6 +112,11 @@ def _token_check(*, token: EnrolmentToken) -> None:
         raise AppError("CL-1403")
     if timezone.now() > token.expires_at:
         raise AppError("CL-1402", f"The enrolment token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.")
+
+
+def _maker_check(*, token: EnrolmentToken) -> None:
+    if not still_may(token.created_by, Action.ENROL_WORKER, token.organisation):
+        raise AppError("CL-1405", "Whoever made the enrolment token may no longer enrol workers.")
 
 
 def _worker_create(*, token: EnrolmentToken, certificate: WorkerCertificate, request: EnrolRequest) -> Worker:
@@ -159,6 +178,7 @@ def _redeem(request: EnrolRequest, certificate: WorkerCertificate) -> Worker:
     if worker is not None:
         return worker
     _token_check(token=token)
+    _maker_check(token=token)
     return _worker_create(token=token, certificate=certificate, request=request)
 
 

@@ -16,7 +16,7 @@ from webapp.core.ids import new_token, token_hash
 from webapp.core.transactions import service
 from webapp.orgs.mail import invitation_mail
 from webapp.orgs.models import Invitation, InvitationState, Membership, Organisation, PartyKind, Role
-from webapp.orgs.permissions import Action, require
+from webapp.orgs.permissions import Action, require, still_may
 from webapp.orgs.selectors import is_addressed_to
 from webapp.projects.models import Participation
 
@@ -93,6 +93,15 @@ def invitation_revoke(*, actor: User, invitation: Invitation) -> Invitation:
     return _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked")
 
 
+@service
+def invitations_withdraw(*, actor: User, sender: User, organisation: Organisation) -> None:
+    """Withdraw the open invitations of a person who may send such ones no longer."""
+    known = Invitation.objects.select_for_update(no_key=True).filter(organisation=organisation, created_by=sender)
+    for invitation in known.filter(state=InvitationState.PENDING).order_by("pk"):
+        if not still_may(sender, _action(invitation), organisation):
+            _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked")
+
+
 def invitation_opened(invitation: Invitation) -> None:
     """Note the first time that the link was opened."""
     if invitation.opened_at is None:
@@ -104,6 +113,7 @@ def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membersh
     """Become a member with the invited role; only the invited, verified address may."""
     invitation = _open_locked(invitation)
     _addressed_check(invitation, actor)
+    _sender_check(invitation)
     membership, made = Membership.objects.get_or_create(
         user=actor, organisation=invitation.organisation, defaults={"role": invitation.role}
     )
@@ -111,6 +121,9 @@ def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membersh
         # A deactivated member comes back with the invited role; an active one never changes role by a link.
         if membership.is_active:
             raise AppError("CL-1609", f"You are a member of {invitation.organisation.name} already.")
+        # Nothing writes to a membership that has ended: it has stood as it is since then.
+        if invitation.created_at <= membership.updated_at:
+            raise AppError("CL-1602", "The invitation was sent before your membership ended.")
         membership.role, membership.is_active = invitation.role, True
         membership.save()
     _decide(invitation, actor, InvitationState.ACCEPTED, "invitation.accepted")
@@ -132,6 +145,7 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
     if project.is_archived:
         raise AppError("CL-1609", f"The project {project.name} is archived.", "Ask its owner whether it goes on.")
     _addressed_check(invitation, actor)
+    _sender_check(invitation)
     require(actor, Action.INVITE_PARTNERS, organisation)
     participation, made = Participation.objects.get_or_create(
         project=project, organisation=organisation, defaults={"kind": invitation.party_kind, "accepted_by": actor}
@@ -232,6 +246,11 @@ def _open_locked(invitation: Invitation) -> Invitation:
     if not invitation.is_open:
         raise AppError("CL-1602", f"The invitation is {invitation.shown_state}.")
     return invitation
+
+
+def _sender_check(invitation: Invitation) -> None:
+    if not still_may(invitation.created_by, _action(invitation), invitation.organisation):
+        raise AppError("CL-1602", "Whoever sent the invitation may no longer invite.")
 
 
 def _decide(

@@ -78,6 +78,13 @@ def can(user: User, action: Action, organisation: Organisation) -> bool:
     return membership is not None and Role(membership.role) in roles_for(action, organisation)
 
 
+def still_may(user: User, action: Action, organisation: Organisation) -> bool:
+    """Whether what the person has prepared may be used by others now: an active member whose role allows it."""
+    roles = [role.value for role in roles_for(action, organisation)]
+    held = organisation.memberships.filter(user_id=user.pk, user__is_active=True, is_active=True, role__in=roles)
+    return held.exists()
+
+
 def require(user: User, action: Action, organisation: Organisation) -> Membership:
     """The membership that allows the action, else CL-1601 naming the missing role and who can grant it, or CL-1607."""
     membership = membership_of(user, organisation)

@@ -13,6 +13,7 @@ from webapp.audit.services import audit_record
 from webapp.core.ids import new_id
 from webapp.core.live import notify_org
 from webapp.core.transactions import service
+from webapp.orgs.invitations import invitations_withdraw
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
 from webapp.orgs.permissions import Action, require
 
@@ -108,6 +109,7 @@ def membership_role_change(*, actor: User, membership: Membership, role: str) ->
     before, membership.role = membership.role, new
     membership.save()
     _recorded(actor, membership, "member.role_changed", {"from": before, "to": new.value})
+    _prepared_withdraw(actor, membership)
     return membership
 
 
@@ -123,6 +125,7 @@ def membership_deactivate(*, actor: User, membership: Membership) -> Membership:
     membership.is_active = False
     membership.save()
     _recorded(actor, membership, "member.deactivated", {})
+    _prepared_withdraw(actor, membership)
     return membership
 
 
@@ -153,6 +156,15 @@ def _keep_an_admin(membership: Membership, *, stays_admin: bool) -> None:
     ).exclude(pk=membership.pk)
     if not others.exists():
         raise AppError("CL-1606", f"{membership.user} is the only administrator of {membership.organisation.name}.")
+
+
+def _prepared_withdraw(actor: User, membership: Membership) -> None:
+    """What the member has prepared and may prepare no longer is worth nothing: links may lie anywhere."""
+    from webapp.fleet.enrolment import enrolment_tokens_withdraw
+
+    user, organisation = membership.user, membership.organisation
+    invitations_withdraw(actor=actor, sender=user, organisation=organisation)
+    enrolment_tokens_withdraw(actor=actor, maker=user, organisation=organisation)
 
 
 def _recorded(actor: User, membership: Membership, action: str, details: dict[str, str]) -> None:
