@@ -75,6 +75,11 @@ HELP: dict[str, ErrorHelp] = {
         "A run has one contract. In a time that the hub lost with a restore, this run had another one and started.",
         "Clone the run and submit the clone: it has an id of its own.",
     ),
+    "CL-1515": ErrorHelp(
+        "Another organisation holds the run",
+        "It paused or stopped the run, so none of its rows are trained on until it lets the run go on itself.",
+        "Ask somebody of that organisation to resume the run, or clone it: a clone asks for every approval anew.",
+    ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
         "Something at the worker's site ended the process of this half (signal 9, or its supervisor died).",

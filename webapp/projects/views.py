@@ -191,7 +191,9 @@ def _adapters(request: MemberRequest, project: Project) -> dict[str, Any]:
 
 
 def _activity(request: MemberRequest, project: Project) -> dict[str, Any]:
-    return {"page_obj": Paginator(entries_of_project(project.pk), 40).get_page(request.GET.get("page"))}
+    hidden = project.runs.exclude(pk__in=runs_visible_to(request.user).values("pk"))  # the drafts of others
+    entries = entries_of_project(project.pk).exclude(object_id__in=hidden.values("pk"))
+    return {"page_obj": Paginator(entries, 40).get_page(request.GET.get("page"))}
 
 
 _TAB_CONTENT = {

@@ -26,7 +26,7 @@ from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.models import Run
 from webapp.runs.offers import PartiesOut
 from webapp.runs.schemas import DecisionIn, EstimateIn, PartyIn, ReasonIn, RunChange, RunDetail, RunIn, RunOut, RunPage
-from webapp.runs.selectors import run_get_for, runs_visible_to
+from webapp.runs.selectors import run_get_for, runs_visible_to, visible_parents
 from webapp.runs.services import (
     Basis,
     PartyChoice,
@@ -88,8 +88,9 @@ def list_runs(
         runs = runs.filter(project_id=project)
     if state:
         runs = runs.filter(state=state)
-    page = runs[offset : offset + limit]
-    return RunPage(items=[RunOut(**RunOut.fields_of(run)) for run in page], count=runs.count())
+    page = list(runs[offset : offset + limit])
+    parents = visible_parents(_caller(request).user, page)
+    return RunPage(items=[RunOut(**RunOut.fields_of(run, parents)) for run in page], count=runs.count())
 
 
 @router.post("", auth=WRITE, response={201: RunDetail})
@@ -100,7 +101,7 @@ def create_run(request: HttpRequest, payload: RunIn) -> tuple[int, RunDetail]:
     project = project_get_for(user=caller.user, project_id=payload.project)
     config = _config(payload.config, payload.config_yaml)
     RunConfig.parse(config)
-    return 201, RunDetail.of(_draft_and_submit(caller, project, config, payload))
+    return 201, RunDetail.of(_draft_and_submit(caller, project, config, payload), caller.user)
 
 
 @service
@@ -135,7 +136,7 @@ def list_parties(request: HttpRequest, project: Word) -> PartiesOut:
 @router.get("/{pub:run_id}", auth=READ_AUTH, response=RunDetail)
 def get_run(request: HttpRequest, run_id: str) -> RunDetail:
     """One run with its configuration, contract, parties and approvals."""
-    return RunDetail.of(_run(request, run_id))
+    return RunDetail.of(_run(request, run_id), _caller(request).user)
 
 
 @router.patch("/{pub:run_id}", auth=WRITE, response=RunDetail)
@@ -161,14 +162,15 @@ def change_run(request: HttpRequest, run_id: str, payload: RunChange) -> RunDeta
         else payload.start_when_approved,
         basis=Basis(version=version),
     )
-    return RunDetail.of(changed)
+    return RunDetail.of(changed, _caller(request).user)
 
 
 @router.post("/{pub:run_id}/submit", auth=WRITE, response=RunDetail)
 @idempotent
 def submit_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Freeze the contract and ask every organisation for its approval."""
-    return RunDetail.of(run_submit(actor=_caller(request).user, run=_run(request, run_id)))
+    user = _caller(request).user
+    return RunDetail.of(run_submit(actor=user, run=_run(request, run_id)), user)
 
 
 def _decide(request: HttpRequest, run_id: str, payload: DecisionIn, approve: bool) -> RunDetail:
@@ -181,7 +183,7 @@ def _decide(request: HttpRequest, run_id: str, payload: DecisionIn, approve: boo
         contract_hash=payload.contract_hash,
         reason=payload.reason,
     )
-    return RunDetail.of(_run(request, run_id))
+    return RunDetail.of(_run(request, run_id), _caller(request).user)
 
 
 @router.post("/{pub:run_id}/approve", auth=CONTROL, response=RunDetail)
@@ -199,7 +201,8 @@ def decline_run(request: HttpRequest, run_id: str, payload: DecisionIn) -> RunDe
 
 
 def _control(request: HttpRequest, run_id: str, service: Callable[..., Run], **more: Any) -> RunDetail:
-    return RunDetail.of(service(actor=_caller(request).user, run=_run(request, run_id), **more))
+    user = _caller(request).user
+    return RunDetail.of(service(actor=user, run=_run(request, run_id), **more), user)
 
 
 @router.post("/{pub:run_id}/start", auth=CONTROL, response=RunDetail)
@@ -242,7 +245,8 @@ def archive_run(request: HttpRequest, run_id: str) -> RunDetail:
 def clone_run(request: HttpRequest, run_id: str) -> tuple[int, RunDetail]:
     """A new draft with the same configuration and parties."""
     caller = _caller(request)
-    return 201, RunDetail.of(run_clone(actor=caller.user, run=_run(request, run_id), organisation=caller.organisation))
+    new = run_clone(actor=caller.user, run=_run(request, run_id), organisation=caller.organisation)
+    return 201, RunDetail.of(new, caller.user)
 
 
 @router.get("/{pub:run_id}/adapter", auth=TokenAuth(Scope.ADAPTERS_DOWNLOAD))

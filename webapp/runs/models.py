@@ -48,6 +48,7 @@ class Run(PublicModel):
     name = models.CharField(max_length=120)
     note = models.TextField(blank=True, max_length=4000)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
+    parent_config = models.JSONField(null=True, blank=True)  # the parent's as it was cloned: it may change unseen
     config = models.JSONField(default=dict)  # RunConfig as JSON; of a draft, whatever was typed
     public_prompts = models.JSONField(default=list)  # fixed prompts for samples: public text, never rows
     start_when_approved = models.BooleanField(default=True)
@@ -57,6 +58,7 @@ class Run(PublicModel):
     state = models.CharField(max_length=20, choices=RunState.choices, default=RunState.DRAFT)
     state_since = models.DateTimeField(auto_now_add=True)
     desired = models.CharField(max_length=10, choices=DesiredState.choices, default=DesiredState.NONE)
+    held_by = models.JSONField(default=list)  # ids of the organisations that paused or stopped it since it last went on
     step = models.PositiveIntegerField(default=0)
     total_steps = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)

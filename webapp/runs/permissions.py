@@ -31,6 +31,32 @@ def can_stop_run(user: User, run: Run) -> bool:
     )
 
 
+def held_by_of(run: Run) -> list[Organisation]:
+    """The organisations that paused or stopped the run since it last went on, by name."""
+    return list(Organisation.objects.filter(id__in=run.held_by).order_by("name"))
+
+
+def stops_for(user: User, run: Run) -> list[Organisation]:
+    """The organisations for which a person may pause and stop the run, and let it go on after that."""
+    found = [o for o in participating_organisations(run) if can(user, Action.STOP_RUN, o) and o != run.organisation]
+    return [run.organisation, *found] if can_start_run(user, run) else found
+
+
+def resume_why_not(user: User, run: Run) -> str:
+    """Why a person may not let a run go on that others hold; empty where nobody does, or the person may for one."""
+    held = held_by_of(run)
+    if not held or set(held) & set(stops_for(user, run)):
+        return ""
+    names = " and ".join(one.name for one in held)
+    return f"{names} paused or stopped this run, and somebody of {names} has to resume it."
+
+
+def can_resume_run(user: User, run: Run) -> bool:
+    """Whether a person may let the run go on, or take back what the own organisation holds of it."""
+    held = held_by_of(run)
+    return bool(set(held) & set(stops_for(user, run))) if held else can_start_run(user, run)
+
+
 def require_stop(user: User, run: Run) -> None:
     """Raise CL-1601 unless the person may stop the run."""
     if not can_stop_run(user, run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,9 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from splitcore.bounds import Short, Small, Text, Word
+from webapp.accounts.models import User
 from webapp.runs.models import Approval, Participant, Run
+from webapp.runs.selectors import visible_parents
 
 
 class Strict(Schema):
@@ -172,15 +175,16 @@ class RunOut(Schema):
     url: str
 
     @staticmethod
-    def fields_of(run: Run) -> dict[str, Any]:
-        """The fields of a run, by name."""
+    def fields_of(run: Run, parents: Container[str]) -> dict[str, Any]:
+        """The fields of a run, by name; its parent's id where that is one of `parents`, which the caller may see."""
         names = (
             "id", "name", "note", "state", "state_since", "desired", "step", "total_steps", "created_at",
             "started_at", "ended_at", "contract_hash", "failure", "summary", "is_archived",
         )  # fmt: skip
         values = {name: getattr(run, name) for name in names}
         links: dict[str, Any] = {"version": run.draft_version}
-        links |= {"project": run.project_id, "organisation": run.organisation_id, "parent": run.parent_id}
+        links |= {"project": run.project_id, "organisation": run.organisation_id}
+        links["parent"] = run.parent_id if run.parent_id in parents else None
         return {**values, **links, "url": f"/runs/{run.id}"}
 
 
@@ -196,12 +200,12 @@ class RunDetail(RunOut):
     adapters: list[str]
 
     @classmethod
-    def of(cls, run: Run) -> RunDetail:
-        """From a row."""
+    def of(cls, run: Run, user: User) -> RunDetail:
+        """From a row, as the person may see it."""
         parts = run.participants.select_related("organisation", "worker")
         approvals = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
         return cls(
-            **cls.fields_of(run),
+            **cls.fields_of(run, visible_parents(user, [run])),
             config=run.config,
             contract=run.contract,
             public_prompts=run.public_prompts,

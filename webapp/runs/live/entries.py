@@ -23,6 +23,7 @@ _LOOKS = {
     "run.failed": ("danger", "circle-x", "Failed"),
     "run.stopping": ("attention", "player-stop", "Stop requested"),
     "run.stopped": ("neutral", "square", "Stopped"),
+    "run.released": ("info", "player-play", "Let go by one organisation"),
     "run.note": ("attention", "note", "Note"),
     "approval.approved": ("success", "user-check", "Approved"),
     "approval.declined": ("danger", "user-x", "Declined"),

@@ -10,6 +10,7 @@ from webapp.runs.lifecycle.failing import mender_of
 from webapp.runs.lifecycle.recovering import can_continue, checkpoint_step, kept_until
 from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.permissions import held_by_of
 from webapp.runs.services.control import gone
 from webapp.runs.states import TRAINS
 from webapp.runs.words import listed
@@ -152,6 +153,9 @@ def _paused(run: Run, parts: list[Participant]) -> Status:
         if run.failure["code"] == "CL-1512":  # the worker's own people alone can release it
             acts = f"an administrator or compute operator of {run.failure['organisation']}"
         return Status(f"{cause}. Nothing is lost.", acts, run.state_since, "danger")
+    if held := held_by_of(run):
+        names = " and ".join(one.name for one in held)
+        return Status(f"Paused by {names}. Nothing is lost.", f"somebody of {names}", run.state_since, "attention")
     return Status("Paused. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "attention")
 
 
@@ -194,7 +198,9 @@ def _stopped(run: Run, parts: list[Participant]) -> Status:
     text = "Stopped. Every worker has confirmed that its process is gone."
     until = kept_until(run)
     if until is not None and can_continue(run):
-        text += f" It can be resumed from step {checkpoint_step(run)} until {until:%d %B %Y}."
+        held = " and ".join(one.name for one in held_by_of(run))
+        text += f" It can be resumed from step {checkpoint_step(run)} until {until:%d %B %Y}"
+        text += f", by {held}." if held else "."
     return Status(text, "", run.state_since, "neutral")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.models import Q, QuerySet
 from django.http import Http404
 
@@ -18,6 +20,11 @@ def runs_visible_to(user: User) -> QuerySet[Run]:
     parts = Participant.objects.filter(organisation__in=mine).values("run_id")
     shared = (Q(project__in=projects) | Q(id__in=parts)) & ~Q(state=RunState.DRAFT)
     return Run.objects.filter(Q(organisation__in=mine) | shared).select_related("project", "organisation", "created_by")
+
+
+def visible_parents(user: User, runs: Iterable[Run]) -> dict[str, Run]:
+    """The runs that these were cloned from, as far as the person may see them, by id."""
+    return runs_visible_to(user).in_bulk({run.parent_id for run in runs if run.parent_id})
 
 
 def run_get_for(*, user: User, run_id: str) -> Run:

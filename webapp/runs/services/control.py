@@ -13,9 +13,17 @@ from webapp.core.transactions import service
 from webapp.orgs.permissions import Action, require
 from webapp.runs.locking import run_lock
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
-from webapp.runs.permissions import require_stop
+from webapp.runs.permissions import (
+    can_resume_run,
+    can_start_run,
+    held_by_of,
+    require_stop,
+    resume_why_not,
+    stops_for,
+)
 from webapp.runs.services.parties import parties_check
-from webapp.runs.states import ENDED, run_move
+from webapp.runs.states import ENDED, run_announce, run_move
+from webapp.runs.timeline import timeline_event
 from workers.contracts import Phase
 
 
@@ -68,6 +76,7 @@ def run_pause(*, actor: User, run: Run) -> Run:
     require_stop(actor, run)
     run = run_lock(run.id)
     run_move(run, RunState.PAUSED, detail=f"Paused by {actor}.")
+    _hold(run, actor)
     want(run, DesiredState.PAUSED)
     _audit(actor, run, "run.paused")
     return run
@@ -75,11 +84,20 @@ def run_pause(*, actor: User, run: Run) -> Run:
 
 @service
 def run_resume(*, actor: User, run: Run) -> Run:
-    """Let a paused run go on, or one that failed or was stopped from its checkpoints."""
-    require(actor, Action.CONTROL_RUN, run.organisation)
+    """Let a paused run go on, or one that failed or was stopped from its checkpoints.
+
+    Who paused or stopped it has to agree: where several organisations did, it goes on with the last one's word. Raises
+    CL-1515 where the person speaks for none of them.
+    """
     run = run_lock(run.id)
+    if not can_resume_run(actor, run):
+        if why := can_start_run(actor, run) and resume_why_not(actor, run):
+            raise AppError("CL-1515", why)
+        require(actor, Action.CONTROL_RUN, run.organisation)
     if run.state not in (RunState.FAILED, RunState.STOPPED, RunState.PAUSED):
         raise AppError("CL-1501", "Only a paused, stopped or failed run can be resumed.")
+    if not _release(run, actor):
+        return run
     if run.state != RunState.PAUSED:
         from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
 
@@ -88,6 +106,28 @@ def run_resume(*, actor: User, run: Run) -> Run:
         resume_locked(run, f"Resumed by {actor}.")
     _audit(actor, run, "run.resumed")
     return run
+
+
+def _hold(run: Run, actor: User) -> None:
+    """Remember for which organisation a person pauses or stops a locked run: nobody else takes that back."""
+    own = stops_for(actor, run)[0].id
+    if own not in run.held_by:
+        run.held_by = [*run.held_by, own]
+        run.save(update_fields=["held_by", "updated_at"])
+
+
+def _release(run: Run, actor: User) -> bool:
+    """Take back what the actor's organisations hold of a locked run; whether it may go on."""
+    own = {organisation.id for organisation in stops_for(actor, run)}
+    run.held_by = [one for one in run.held_by if one not in own]
+    run.save(update_fields=["held_by", "updated_at"])
+    if not run.held_by:
+        return True
+    others = " and ".join(organisation.name for organisation in held_by_of(run))
+    timeline_event(run, "run.released", f"Resumed by {actor}. The run still waits for {others}, who stopped it too.")
+    _audit(actor, run, "run.released")
+    run_announce(run)
+    return False
 
 
 def resume_locked(run: Run, detail: str) -> None:
@@ -136,6 +176,7 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     """Stop a run: at once where nothing runs yet, else when each worker has confirmed it."""
     require_stop(actor, run)
     run = run_lock(run.id)
+    _hold(run, actor)
     why = f"Stopped by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
     if run.state in (RunState.AWAITING, RunState.APPROVED):
         run.desired = DesiredState.STOPPED

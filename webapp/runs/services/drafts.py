@@ -200,6 +200,7 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: 
         name=f"{run.name[:105]} (clone)",
         note=run.note,
         parent=run,
+        parent_config=run.config,
         config=_slower(run.config) if lower_rate else run.config,
         public_prompts=run.public_prompts,
         start_when_approved=run.start_when_approved,

@@ -7,7 +7,7 @@ from secrets import token_urlsafe
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -29,7 +29,7 @@ from webapp.runs.configure.schema import changed_paths
 from webapp.runs.contract import diff
 from webapp.runs.estimate import layer_count
 from webapp.runs.models import ApprovalState, Run, RunState
-from webapp.runs.selectors import run_get_for
+from webapp.runs.selectors import run_get_for, visible_parents
 from webapp.runs.services import Basis, run_draft_save, run_submit
 from webapp.runs.states import EDITABLE
 
@@ -159,10 +159,10 @@ def _store(
     )
 
 
-def _page(request: HttpRequest, state: Setup, status: int = 200) -> HttpResponse:
+def _page(request: MemberRequest, state: Setup, status: int = 200) -> HttpResponse:
     preview = state.preview()
     run = state.run
-    parent = run.parent if run is not None else None
+    cloned = run.parent_config if run is not None else None
     context = {
         "setup": state,
         "run": run,
@@ -172,8 +172,9 @@ def _page(request: HttpRequest, state: Setup, status: int = 200) -> HttpResponse
         "preview": preview,
         "presets": PRESETS,
         "yaml": state.yaml_text or yaml_of(state.form.typed()),
-        "parent": parent,
-        "parent_diff": diff(parent.config, state.config.model_dump(mode="json")) if parent and state.config else [],
+        "is_clone": cloned is not None,
+        "parent": visible_parents(request.user, [run]).get(run.parent_id or "") if run is not None else None,
+        "parent_diff": diff(cloned, state.config.model_dump(mode="json")) if cloned and state.config else [],
         "voids": run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.APPROVED).count()
         if run is not None and run.state != RunState.DRAFT
         else 0,

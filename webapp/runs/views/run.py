@@ -30,8 +30,15 @@ from webapp.runs.lifecycle.quarantine import quarantined_part
 from webapp.runs.lifecycle.recovering import can_continue
 from webapp.runs.live.page import live_page
 from webapp.runs.models import Run, RunState
-from webapp.runs.permissions import can_edit_run, can_start_run, can_stop_run
-from webapp.runs.selectors import domain_table, run_get_for
+from webapp.runs.permissions import (
+    can_edit_run,
+    can_resume_run,
+    can_start_run,
+    can_stop_run,
+    held_by_of,
+    resume_why_not,
+)
+from webapp.runs.selectors import domain_table, run_get_for, visible_parents
 from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, run_start, run_stop
 from webapp.runs.states import EDITABLE, ENDED, LIVE
 from webapp.runs.views.tabs import run_tabs
@@ -42,16 +49,18 @@ from workers.contracts import LogPayload
 def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
     """What every tab of a run shows: header, tabs, and which buttons the person has."""
     user = request.user
+    resumable = run.state == RunState.PAUSED or (can_continue(run) and not meets_again(run))
+    resumable = resumable and quarantined_part(run) is None
     return {
         "run": run,
+        "parent": visible_parents(user, [run]).get(run.parent_id or ""),
         "tabs": run_tabs(run, tab),
         "can_edit": run.state in EDITABLE and can_edit_run(user, run),
         "can_start": run.state == RunState.APPROVED and can_start_run(user, run),
         "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
         "can_pause": run.state in (RunState.TRAINING, RunState.RECOVERING) and can_stop_run(user, run),
-        "can_resume": (run.state == RunState.PAUSED or (can_continue(run) and not meets_again(run)))
-        and can_start_run(user, run)
-        and quarantined_part(run) is None,
+        "can_resume": resumable and can_resume_run(user, run),
+        "resume_why_not": resume_why_not(user, run) if resumable and can_start_run(user, run) else "",
         "lower_rate": meets_again(run),
         "mender": mender_of(run),
         "can_restore": run.is_archived and can_edit_run(user, run),
@@ -153,7 +162,7 @@ def config(request: MemberRequest, run_id: str) -> HttpResponse:
         **run_context(request, run, "config"),
         "yaml": yaml_of(run.config),
         "parts": parts,
-        "parent_diff": diff(run.parent.config, run.config) if run.parent else [],
+        "parent_diff": diff(run.parent_config, run.config) if run.parent_config is not None else [],
         "curl": curl_of(run, list(parts)),
     }
     return render(request, "runs/config.html", context)
@@ -229,7 +238,10 @@ def _perform(user: User, run: Run, action: str, reason: str) -> str:
     if action == "stop":
         service(actor=user, run=run, reason=reason)
     else:
-        service(actor=user, run=run)
+        run = service(actor=user, run=run)
+    if action == "resume" and run.held_by:
+        names = " and ".join(one.name for one in held_by_of(run))
+        return f"Your organisation no longer holds the run. It goes on when {names} resumes it too."
     return done
 
 
