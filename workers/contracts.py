@@ -415,6 +415,15 @@ class EventPayload(Message):
     error: ErrorInfo | None = None
 
 
+_CHECKPOINTS = frozenset({"checkpoint.saved", "checkpoint.resumed", "checkpoint.ignored"})
+# What a half may put on the timeline, by its role. Every other name is the hub's own, and refused from a worker.
+EVENTS: dict[Role, frozenset[str]] = {
+    Role.CLIENT: _CHECKPOINTS | {"values.not_finite"},
+    Role.SERVER: _CHECKPOINTS | {"values.not_finite", "party.late"},
+    Role.EVALUATOR: frozenset(),
+}
+
+
 class LogPayload(Message):
     """A typed log line: a known message of ours with numbers, never a raw line or an exception's text."""
 

@@ -17,10 +17,12 @@ from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
 from workers.contracts import (
+    EVENTS,
     PAYLOADS,
     Desired,
     ErrorInfo,
     EventPayload,
+    Role,
     TelemetryBatch,
     TelemetryRecord,
     TelemetryReply,
@@ -112,10 +114,17 @@ def _step_check(run: Run, record: TelemetryRecord) -> None:
         raise AppError("CL-1415", f"A record names step {record.step} of a run of {run.total_steps}.")
 
 
+def _event_check(participant: Participant, record: TelemetryRecord) -> None:
+    """Refuse (CL-1415) an event that is the hub's to tell, or another role's."""
+    if record.kind == "event" and record.payload.get("name") not in EVENTS[Role(participant.role)]:
+        raise AppError("CL-1415", f"An event of this name is none of a {participant.role}'s.")
+
+
 def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
     rows = []
     for record in records:
         _step_check(run, record)
+        _event_check(participant, record)
     for number, record in enumerate(records, start=run.record_count + 1):
         rows.append(
             Record(

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
+from webapp.runs.lifecycle.failing import is_named, source_agrees
 from webapp.runs.lifecycle.participation import phase_set
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
@@ -48,8 +49,9 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
             _evaluation(run, participant, record)
         elif record.kind == "event":
             _event(participant, record)
+            _source(participant, record)
             if not ended:
-                _skipped(run, record)
+                _skipped(run, participant, record)
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
     participant.last_beat_at = timezone.now()
@@ -74,18 +76,26 @@ def _event(participant: Participant, record: Observed) -> None:
         participant.metrics = {**participant.metrics, "checkpoint_step": record.step or 0}
 
 
-def _skipped(run: Run, record: Observed) -> None:
-    """Count the steps that were applied nowhere, since a value was not finite; each half tells of each of them."""
+def _source(participant: Participant, record: Observed) -> None:
+    detail = str(record.payload.get("detail") or "")
+    source_agrees(participant.run, participant, event=record.payload["name"], detail=detail, step=record.step)
+
+
+def _skipped(run: Run, participant: Participant, record: Observed) -> None:
+    """Count the steps that were applied nowhere, since a value was not finite; each half tells of each of them.
+
+    Whose value it was is shown by the word of that half alone.
+    """
     detail = str(record.payload.get("detail") or "")
     if record.payload.get("name") != "values.not_finite" or "in an evaluation" in detail or record.step is None:
         return
     known = run.summary.get("skipped") or {"steps": 0, "step": 0}
+    party = participant.party if is_named(participant, detail) else ""
     if record.step > known["step"]:
-        party = detail.partition(":")[0]
-        run.summary = {
-            **run.summary,
-            "skipped": {"steps": known["steps"] + 1, "step": record.step, "party": party},
-        }
+        known = {"steps": known["steps"] + 1, "step": record.step, "party": party}
+    elif record.step == known["step"] and party:
+        known = {**known, "party": party}
+    run.summary = {**run.summary, "skipped": known}
 
 
 def _smooth(old: Any, new: float) -> float:

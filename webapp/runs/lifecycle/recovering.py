@@ -20,10 +20,10 @@ from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Phase
 
 # What a new attempt may well not meet again: a killed or vanished process, a worker that was shut down, a lost link.
 RECOVERABLE = CONSEQUENCES | {"CL-1520", "CL-1522", "CL-1523"}
-# Every half has saved its state and waits for people: the event that names the party, before its detail's colon.
-HELD = {"CL-1532": "values.not_finite", "CL-1534": "party.late"}
+# Every half has saved its state and waits for people.
+HELD = frozenset({"CL-1532", "CL-1534"})
 # What a process that was to end anyway may say without ending the run.
-EXPECTED = RECOVERABLE | set(HELD) | {"CL-1306", "CL-1503"}
+EXPECTED = RECOVERABLE | HELD | {"CL-1306", "CL-1503"}
 MOST_IN_VAIN = 3  # recoveries with no new step between them
 
 
@@ -59,12 +59,12 @@ def run_recover(run: Run, error: ErrorInfo, *, participant: Participant) -> None
 
 def run_hold(run: Run, error: ErrorInfo, *, participant: Participant) -> None:
     """Pause a locked run for values that were not finite, or a late part, and say whose. Resuming starts all again."""
-    source = source_of(run, HELD[error.code]) or participant
-    run.failure = failure_of(error, source, "training")
+    source = source_of(run, error.code, participant)
+    run.failure = {**failure_of(error, source.participant, "training"), "told": source.told}
     run.save(update_fields=["failure", "updated_at"])
     parts_renew(run)
     if run.state != RunState.PAUSED:
-        run_move(run, RunState.PAUSED, detail=error.message, participant=source, error=error)
+        run_move(run, RunState.PAUSED, detail=error.message, participant=source.participant, error=error)
     want(run, DesiredState.PAUSED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from interface.statuses import status_look
 from webapp.runs.lifecycle.failing import mender_of
@@ -125,7 +126,8 @@ def _training(run: Run, parts: list[Participant]) -> Status:
         names = {part.party: part.organisation.name for part in parts} | {"server": server}
         count = skipped["steps"]
         what = f"{count} step{'s were' if count > 1 else ' was'} skipped, since a value was not finite"
-        text = f"{who} are training. {what}: last in step {skipped['step']}, {names.get(skipped['party'], '')}."
+        whose = names.get(skipped["party"], "")
+        text = f"{who} are training. {what}: last in step {skipped['step']}{f', {whose}' if whose else ''}."
         return Status(text, f"an engineer of {run.organisation.name}", run.training_at or run.state_since, "attention")
     return Status(
         f"{who} {'are' if ' and ' in who else 'is'} training.",
@@ -148,7 +150,7 @@ def _recovering(run: Run, parts: list[Participant]) -> Status:
 
 def _paused(run: Run, parts: list[Participant]) -> Status:
     if run.failure:
-        cause = f"Paused at {run.failure['organisation']}: {run.failure['message']}".rstrip(".")
+        cause = f"Paused at {_told(run.failure)}: {run.failure['message']}".rstrip(".")
         acts = f"an engineer of {run.organisation.name}"
         if run.failure["code"] == "CL-1512":  # the worker's own people alone can release it
             acts = f"an administrator or compute operator of {run.failure['organisation']}"
@@ -183,12 +185,18 @@ def _done(run: Run, parts: list[Participant]) -> Status:
     return Status(text, "", run.state_since, "success" if ready else "attention")
 
 
+def _told(failure: dict[str, Any], worker: str = "") -> str:
+    """Whose failure it is; another party that was named but has not said so itself is the sender's word."""
+    owner = f"{failure.get('organisation') or ''}{worker}"
+    told = failure.get("told")
+    return f"{owner}, by whose word it is of {told['organisation']}" if told else owner
+
+
 def _failed(run: Run, parts: list[Participant]) -> Status:
     failure = run.failure or {}
-    owner = str(failure.get("organisation") or "")
-    whose = "Failed with a value of" if failure.get("code") == "CL-1531" else "Failed at"
+    whose = "Failed with a value of" if failure.get("code") == "CL-1531" and not failure.get("told") else "Failed at"
     worker = f" ({failure['worker']})" if failure.get("worker") else ""
-    text = f"{whose} {owner}{worker}: {failure.get('message', '')}".rstrip(".") + "."
+    text = f"{whose} {_told(failure, worker)}: {failure.get('message', '')}".rstrip(".") + "."
     return Status(text, mender_of(run), run.state_since, "danger")
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.audit.witness import restoration_record
+from webapp.runs.live.status import status_of
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.tests import factories as make
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
+from workers.contracts import ErrorInfo
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +102,62 @@ def test_a_partys_loss_weighs_no_more_than_its_rows_allow():
         part = w.part(place)
         records_store(participant=part, batch=batch(part, record(1, "eval", loss=loss, tokens=tokens)))
     assert w.fresh().summary["loss_after"] == pytest.approx(2.0), "two equal datasets, and a server without rows"
+
+
+HUBS_OWN = ("run.approved", "adapter.verified", "run.done", "policy.accepted", "hub.restored", "stop.unconfirmed", "x")
+
+
+@pytest.mark.parametrize("name", HUBS_OWN)
+@pytest.mark.parametrize("place", range(3))
+def test_a_worker_cannot_tell_what_is_the_hubs_to_tell(place, name):
+    w = make.started()
+    part, before = w.part(place), w.fresh().record_count
+    with pytest.raises(AppError, match="CL-1415"):
+        records_store(participant=part, batch=batch(part, record(1, "event", name=name, detail="It is done.")))
+    assert w.fresh().record_count == before
+
+
+@pytest.mark.parametrize(("role", "name"), [("client", "party.late"), ("evaluator", "checkpoint.saved")])
+def test_an_event_of_another_role_is_refused(role, name):
+    w = make.started()
+    w.run.participants.filter(pk=w.part(0).pk).update(role=role)
+    with pytest.raises(AppError, match="CL-1415"):
+        records_store(participant=w.part(0), batch=batch(w.part(0), record(1, "event", name=name)))
+
+
+NAN = ErrorInfo(code="CL-1531", message="Ten values in a row were not finite.")
+
+
+def told_of(w, place, party):
+    part = w.part(place)
+    told = record(part.last_seq + 1, "event", name="values.not_finite", detail=f"{party}: loss")
+    records_store(participant=part, batch=batch(part, told))
+
+
+def test_a_failure_is_not_put_on_another_party_by_one_partys_word():
+    w = make.started()
+    told_of(w, 0, w.part(1).party)
+    make.exit_part(w, 0, "failed", NAN)
+    assert (w.fresh().failure["organisation"], w.run.failure["party"]) == ("Alpha clinic", w.part(0).party)
+    Run.objects.filter(pk=w.run.pk).update(state=RunState.FAILED)
+    text = status_of(w.fresh(), list(w.run.participants.all())).text
+    assert text.startswith("Failed at Alpha clinic")
+    assert "by whose word it is of Beta bank" in text
+
+
+def test_a_failure_is_the_named_partys_once_its_own_record_agrees():
+    w = make.started()
+    told_of(w, 0, w.part(1).party)
+    make.exit_part(w, 0, "failed", NAN)
+    told_of(w, 2, w.part(1).party)
+    assert w.fresh().failure["organisation"] == "Alpha clinic", "a second accuser is not the party itself"
+    told_of(w, 1, w.part(1).party)
+    assert (w.fresh().failure["organisation"], w.run.failure["told"]) == ("Beta bank", None)
+
+
+def test_a_skipped_step_is_put_on_a_party_by_its_own_word_alone():
+    w = make.started()
+    told_of(w, 0, "server")
+    assert (w.fresh().summary["skipped"]["steps"], w.run.summary["skipped"]["party"]) == (1, "")
+    told_of(w, 2, "server")
+    assert (w.fresh().summary["skipped"]["steps"], w.run.summary["skipped"]["party"]) == (1, w.part(2).party)

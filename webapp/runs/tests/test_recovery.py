@@ -188,20 +188,28 @@ def test_a_half_lost_during_a_pause_is_taken_up_again_when_the_run_is_resumed() 
     assert [(a.kind, a.wanted_attempt) for a in assignments_for(w.workers[0])] == [("train", 2)]
 
 
-@pytest.mark.parametrize(("code", "event"), [("CL-1532", "values.not_finite"), ("CL-1534", "party.late")])
-def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code: str, event: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "event", "told_by", "owner"),
+    [
+        ("CL-1532", "values.not_finite", (2, 1), "Beta bank"),
+        ("CL-1532", "values.not_finite", (2,), "Gamma compute"),
+        ("CL-1534", "party.late", (2,), "Gamma compute"),
+    ],
+)
+def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code, event, told_by, owner) -> None:
     w = make.started()
-    trained(w, 5)
-    detail = f"{w.part(1).party}: loss"
-    told = record(1, "event", name=event, detail=detail)
-    records_store(participant=w.part(2), batch=batch(w.part(2), told))
+    trained(w, 3)
+    for place in told_by:
+        told = record(w.part(place).last_seq + 1, "event", name=event, detail=f"{w.part(1).party}: loss")
+        records_store(participant=w.part(place), batch=batch(w.part(place), told))
     error = ErrorInfo(code=code, message="The run paused.")
-    for place in range(3):
+    for place in (2, 0, 1):
         make.exit_part(w, place, "failed", error)
     run = w.fresh()
     assert (run.state, run.desired) == (RunState.PAUSED, "paused")
-    assert (run.failure["code"], run.failure["organisation"]) == (code, "Beta bank")
+    assert (run.failure["code"], run.failure["organisation"]) == (code, owner)
     assert "Beta bank" in sentence(w)
+    assert ("by whose word" in sentence(w)) == (owner != "Beta bank"), "the word of one party is shown as such"
     run_resume(actor=w.engineer, run=run)
     assert (w.fresh().state, w.run.failure) == (RunState.RECOVERING, None)
     assert attempts(w) == [(1, 2)] * 3
@@ -314,7 +322,7 @@ def not_finite(w: make.World, place: int, *steps: int, source: str) -> None:
 def test_a_failure_by_values_names_whose_they_were_and_asks_the_author_to_lower_the_rate(client) -> None:
     w = make.started(run_config=make.long_config())
     trained(w, 2, checkpoint=2)
-    for place in (1, 2):
+    for place in range(3):
         not_finite(w, place, *range(3, 13), source=w.part(0).party)
     for place in (1, 0, 2):
         make.exit_part(w, place, "failed", NAN)
