@@ -6,13 +6,13 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.local")
 http = get_asgi_application()
 
+from webapp.core.origins import OwnOrigins  # noqa: E402
 from webapp.fleet.body_limit import BodyLimit  # noqa: E402
 from webapp.fleet.consumers import FleetConsumer, WorkerConsumer  # noqa: E402
 from webapp.telemetry.consumers import RunConsumer  # noqa: E402
@@ -36,9 +36,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self.worker = URLRouter(worker_routes)
-        self.browser = AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([*browser_routes, path("<path:rest>", refuse)]))
-        )
+        self.browser = OwnOrigins(AuthMiddlewareStack(URLRouter([*browser_routes, path("<path:rest>", refuse)])))
 
     async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
         """Choose by the path."""

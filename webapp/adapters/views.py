@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
@@ -77,6 +77,11 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
 @member_required
 @require_safe
 def download(request: MemberRequest, adapter_id: str) -> HttpResponseBase:
-    """The verified archive, for a recipient; each download is in the audit log."""
+    """The verified archive, for a recipient; each download is in the audit log.
+
+    Another site's page that leads here would leave an entry in the reader's name: the adapter's page answers it.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return redirect("adapters:detail", adapter_id)
     adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
     return archive_response(adapter_download(actor=request.user, adapter=adapter), file_name(adapter))

@@ -41,9 +41,9 @@ def verify(request: MemberRequest) -> HttpResponse:
 
 
 @member_required
-@require_safe
+@require_POST
 def export(request: MemberRequest, form: str) -> HttpResponse:
-    """The filtered entries as a file that the hub has signed."""
+    """The filtered entries as a file that the hub has signed; it leaves an entry, so no foreign page can ask for it."""
     require(request.user, Action.VIEW_AUDIT, request.organisation)
     if form not in _TYPES:
         raise Http404

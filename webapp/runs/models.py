@@ -111,7 +111,9 @@ class Participant(PublicModel):
     address = models.CharField(max_length=120, blank=True)  # of a server half: host:port
     last_beat_at = models.DateTimeField(null=True, blank=True)
     last_seq = models.BigIntegerField(default=0)  # the worker's own sequence, acknowledged so far
-    policy_verdict = models.JSONField(null=True, blank=True)  # {accepted, waiting, refusals: [{field, message}], at}
+    policy_verdict = models.JSONField(
+        null=True, blank=True
+    )  # {accepted, waiting, refusals: [{field, message}], at, told}
     outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped, once its process is gone
     error = models.JSONField(null=True, blank=True)
     stop_confirmed_at = models.DateTimeField(null=True, blank=True)

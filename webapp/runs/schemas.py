@@ -123,7 +123,7 @@ class ParticipantOut(Schema):
             outcome=part.outcome,
             last_beat_at=part.last_beat_at,
             stop_confirmed_at=part.stop_confirmed_at,
-            policy_verdict=part.policy_verdict,
+            policy_verdict=part.policy_verdict and {k: v for k, v in part.policy_verdict.items() if k != "told"},
         )
 
 

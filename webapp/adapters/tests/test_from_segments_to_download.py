@@ -203,6 +203,16 @@ def test_the_download_is_an_attachment_that_no_browser_interprets(client):
     assert client.get(f"/adapters/{adapter.id}").status_code == 200
 
 
+def test_a_link_of_another_site_downloads_nothing_in_the_readers_name(client):
+    w, adapter = _ready()
+    client.force_login(w.approvers[0])
+    answer = client.get(f"/adapters/{adapter.id}/download", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, answer.url) == (302, f"/adapters/{adapter.id}")
+    assert not AuditEntry.objects.filter(action="adapter.downloaded").exists()
+    assert client.get(f"/adapters/{adapter.id}/download", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert AuditEntry.objects.filter(action="adapter.downloaded").exists()
+
+
 def test_a_worker_that_is_gone_for_good_is_not_waited_for():
     w, adapter = finished()
     report(w, 0, adapter)

@@ -10,7 +10,7 @@ API_READERS = expect(401, 200, 403, 403, 200)
 ROWS = [
     Row("audit:log", {"GET": READERS}),
     Row("audit:verify", {"GET": expect(302, 405, 405, 405, 405), "POST": READERS}),
-    Row("audit:export", {"GET": READERS}, {"form": "=csv"}),
+    Row("audit:export", {"POST": READERS}, {"form": "=csv"}),
     Row("audit:hub_key", {"GET": READERS}),
     Row("GET /api/v1/audit", {"GET": API_READERS}, kind="api"),
     Row("GET /api/v1/audit/verify", {"GET": API_READERS}, kind="api"),

@@ -7,6 +7,7 @@ import io
 import json
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from webapp.audit.exports import csv_safe
@@ -49,7 +50,7 @@ def test_no_cell_of_the_csv_acts_as_a_formula(client, organisation, start):
     evil = MembershipFactory(organisation=organisation).user
     evil.name = f"{start}cmd|' /C calc'!A0"
     audit_record(actor=evil, action="member.deactivated", organisation_id=organisation.pk, object_id=f"{start}1+1")
-    text = client.get("/audit/export/csv").content.decode()
+    text = client.post("/audit/export/csv").content.decode()
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
     assert any(cell.startswith(f"'{start}") for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -61,7 +62,7 @@ def test_an_ordinary_cell_is_left_alone():
 
 def test_exports_are_downloads_and_hold_what_the_hash_covers(client, organisation):
     entry = record(organisation, details={"n": 1})
-    answer = client.get("/audit/export/json")
+    answer = client.post("/audit/export/json")
     assert answer["Content-Disposition"].startswith("attachment")
     assert answer["X-Content-Type-Options"] == "nosniff"
     line = json.loads(answer.content.decode().splitlines()[0])
@@ -69,10 +70,23 @@ def test_exports_are_downloads_and_hold_what_the_hash_covers(client, organisatio
     assert AuditEntry.objects.filter(action="audit.exported").exists()
 
 
+def test_no_page_of_others_makes_an_export_in_a_readers_name(organisation):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(MembershipFactory(organisation=organisation, role=Role.AUDITOR).user)
+    assert browser.get("/audit/export/csv").status_code == 405
+    assert browser.post("/audit/export/csv").status_code == 403
+    assert not AuditEntry.objects.filter(action="audit.exported").exists()
+    page = browser.get("/audit?action=run").content.decode()
+    assert 'action="/audit/export/csv?action=run"' in page
+    token = browser.cookies[settings.CSRF_COOKIE_NAME].value
+    assert browser.post("/audit/export/csv?action=run", {"csrfmiddlewaretoken": token}).status_code == 200
+    assert AuditEntry.objects.filter(action="audit.exported").count() == 1
+
+
 def test_an_export_holds_the_own_organisations_entries_alone(client, organisation):
     record(OrganisationFactory(), object_id="run_foreign")
     record(organisation, object_id="run_own")
-    text = client.get("/audit/export/json").content.decode()
+    text = client.post("/audit/export/json").content.decode()
     assert "run_own" in text
     assert "run_foreign" not in text
 

@@ -132,11 +132,11 @@ def test_the_page_gives_the_signed_file_and_the_key(organisation, entries, form)
     client.force_login(member(organisation, Role.AUDITOR))
     pem = client.get("/audit/hub-key").content.decode()
     assert pem == hub_public_key_pem()
-    data = client.get(f"/audit/export/{form}?action=run").content
+    data = client.post(f"/audit/export/{form}?action=run").content
     told = export_check(data, pem).statement
     assert (told.organisation_id, told.filter, told.entries) == (organisation.pk, "action=run", 3)
     assert key_fingerprint(pem) in client.get("/audit").content.decode()
-    nothing = export_check(client.get(f"/audit/export/{form}?action=none").content, pem)
+    nothing = export_check(client.post(f"/audit/export/{form}?action=none").content, pem)
     assert nothing.statement.entries == 0
 
 

@@ -56,7 +56,7 @@ def test_an_address_that_has_not_the_form_of_an_id_names_nothing(w, path):
         assert answer.json()["code"] in ("CL-1404", "CL-1611")
 
 
-@pytest.mark.parametrize("path", ["/runs?q=%00", "/runs?project=%00", "/audit?q=a%1Fb", "/audit/export/csv?action=%00"])
+@pytest.mark.parametrize("path", ["/runs?q=%00", "/runs?project=%00", "/audit?q=a%1Fb"])
 def test_control_characters_in_a_query_are_refused_with_their_code(w, path):
     answer = _page(w).get(path)
     assert answer.status_code == 422
@@ -67,8 +67,9 @@ def test_control_characters_in_a_query_are_refused_with_their_code(w, path):
 def test_the_audit_log_can_be_asked_for_any_day_of_the_calendar(w, day):
     client = Client()
     client.force_login(member(w.organisations[0]))
-    for path in ("/audit", "/audit/export/csv"):
-        assert client.get(path, {"end": day, "start": day}).status_code == 200
+    days = f"?end={day}&start={day}"
+    assert client.get(f"/audit{days}").status_code == 200
+    assert client.post(f"/audit/export/csv{days}").status_code == 200
 
 
 @pytest.mark.parametrize(

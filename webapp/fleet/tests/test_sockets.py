@@ -13,6 +13,7 @@ from django.conf import settings
 from splitcore.wire.certificates import create_identity
 from webapp.audit.models import AuditEntry
 from webapp.core.live import notify_org, wake_worker
+from webapp.core.origins import is_own
 from webapp.fleet import consumers, services
 from webapp.fleet.facts import facts_of
 from webapp.fleet.models import Worker, WorkerState
@@ -161,8 +162,57 @@ async def test_fleet_feed_wants_a_session_and_the_own_origin():
     await socket.connect()
     assert await close_code(socket) == 4401
     user = await sync_to_async(lambda: member(OrganisationFactory()))()
-    foreign = await browser_socket("/ws/fleet/", user, origin=(b"origin", b"https://evil.example"))
-    assert not await foreign.connect()
+    own = await browser_socket("/ws/fleet/", user)
+    assert await own.connect()
+    await own.disconnect()
+
+
+FOREIGN = [
+    b"https://evil.example",
+    b"http://testserver:9999",
+    b"https://testserver",
+    b"http://testserver:443",
+    b"http://evil.example:80@testserver",
+    b"http://testserver.evil.example",
+    b"http://testserver/path",
+    b"http://testserver:port",
+    b"http://[testserver",
+    b"null",
+    b"",
+    b"file://",
+    None,
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN, ids=range(len(FOREIGN)))
+async def test_a_socket_from_another_origin_is_refused(origin):
+    user = await sync_to_async(lambda: member(OrganisationFactory()))()
+    socket = await browser_socket("/ws/fleet/", user, origin=None if origin is None else (b"origin", origin))
+    assert not await socket.connect()
+
+
+def _is_own(origin, *headers, scheme="ws", host=b"testserver"):
+    return is_own({"scheme": scheme, "headers": [(b"host", host), (b"origin", origin), *headers]})
+
+
+def test_an_origin_is_compared_by_scheme_host_and_port(settings):
+    settings.BASE_URL, settings.CSRF_TRUSTED_ORIGINS = "https://hub.example", ["https://pages.example:8443"]
+    assert _is_own(b"http://testserver:80")
+    assert _is_own(b"http://127.0.0.1:8000", host=b"127.0.0.1:8000")
+    assert not _is_own(b"http://127.0.0.1:8733", host=b"127.0.0.1:8000")
+    assert _is_own(b"https://hub.example")
+    assert _is_own(b"https://pages.example:8443")
+    assert not _is_own(b"https://pages.example")
+    assert not _is_own(b"http://rebound.example", host=b"rebound.example")
+    assert not _is_own(b"http://testserver", (b"origin", b"https://evil.example"))
+    assert not _is_own(b"http://testserver", (b"host", b"evil.example"))
+
+
+def test_behind_a_proxy_the_scheme_is_the_one_that_it_names(settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert _is_own(b"https://testserver", (b"x-forwarded-proto", b"https"))
+    assert not _is_own(b"http://testserver", (b"x-forwarded-proto", b"https"))
+    assert _is_own(b"https://testserver", scheme="wss")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
 from webapp.runs.timeline import error_info, timeline_event
 from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
 
+TOLD_VERDICTS = 5  # of one kind, for one part and contract: a worker that changes its mind for ever fills no log
 _CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
 _EXITED = ["outcome", "error", "stop_confirmed_at", "metrics", "phase", "phase_since", "updated_at"]
 
@@ -43,29 +44,42 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
         raise AppError("CL-1502")
     before = participant.policy_verdict
     waits = bool(verdict.refusals) and all(refusal.field == SITE_APPROVAL for refusal in verdict.refusals)
+    told = dict((before or {}).get("told", {}))
     participant.policy_verdict = {
         "accepted": verdict.accepted,
         "waiting": waits and not verdict.accepted,
         "refusals": [refusal.model_dump() for refusal in verdict.refusals],
         "at": timezone.now().isoformat(),
+        "told": told,
     }
-    participant.save(update_fields=["policy_verdict", "updated_at"])
     word = _outcome(participant.policy_verdict)
-    if before and _outcome(before) == word:
-        run_announce(run)  # the reasons may differ
+    changed = not before or _outcome(before) != word  # else the reasons may differ
+    is_told = changed and told.get(word, 0) < TOLD_VERDICTS
+    told[word] = told.get(word, 0) + is_told
+    participant.save(update_fields=["policy_verdict", "updated_at"])
+    if is_told:
+        _tell_verdict(run, participant, word)
+        audit_record(
+            actor=worker,
+            action=f"policy.{word}",
+            organisation_id=worker.organisation_id,
+            project_id=run.project_id,
+            object_id=run.id,
+            details={"contract_hash": verdict.contract_hash, **_refusals_in_short(verdict)},
+        )
+    if not changed:
+        run_announce(run)
         return participant
-    _tell_verdict(run, participant, word)
-    audit_record(
-        actor=worker,
-        action=f"policy.{word}",
-        organisation_id=worker.organisation_id,
-        project_id=run.project_id,
-        object_id=run.id,
-        details={"contract_hash": verdict.contract_hash, "refusals": [r.model_dump() for r in verdict.refusals]},
-    )
     if not approve_if_complete(run):
         run_announce(run)
     return participant
+
+
+def _refusals_in_short(verdict: PolicyVerdict) -> dict[str, Any]:
+    """A verdict's refusals as its entry has them: the log keeps everything for ever, so a worker fills no page."""
+    short = [{"field": one.field, "message": one.message[:200]} for one in verdict.refusals[:10]]
+    more = len(verdict.refusals) - len(short)
+    return {"refusals": short, **({"more": more} if more else {})}
 
 
 def _outcome(verdict: dict[str, Any]) -> Literal["accepted", "waiting", "refused"]:
@@ -76,7 +90,7 @@ def _outcome(verdict: dict[str, Any]) -> Literal["accepted", "waiting", "refused
 
 def _tell_verdict(run: Run, participant: Participant, word: Literal["accepted", "waiting", "refused"]) -> None:
     name = participant.worker.name
-    reasons = " ".join(refusal["message"] for refusal in (participant.policy_verdict or {})["refusals"])
+    reasons = " ".join(refusal["message"] for refusal in (participant.policy_verdict or {})["refusals"])[:500]
     sentence = {
         "accepted": f"The policy of {name} accepts the contract.",
         "waiting": f"{name} waits for the approval of its own site.",

@@ -262,7 +262,6 @@ def _pages(w: World) -> list[str]:
         "/workers",
         "/datasets",
         "/audit",
-        "/audit/export/csv",
         "/org/workers",
     )
     return [
