@@ -70,4 +70,9 @@ HELP: dict[str, ErrorHelp] = {
         "A field or the address holds a control character, such as a zero byte.",
         "Type the text again instead of pasting it; a program must send plain text.",
     ),
+    "CL-1621": ErrorHelp(
+        "The request cannot be read",
+        "Its session cookie holds a control character, or it is written in an encoding that is none of plain text.",
+        "Delete the site's cookies and try again; a program must send UTF-8.",
+    ),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 
@@ -13,6 +15,8 @@ from splitcore.errors import AppError
 from webapp.core.errors import headers_set, http_status
 from webapp.core.outages import outage
 from webapp.core.registry import requests_answered
+
+_CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252")  # as Python names them; pages are in UTF-8
 
 
 class AppErrorMiddleware:
@@ -31,6 +35,28 @@ class AppErrorMiddleware:
         """Answer an AppError, or an outage of what the hub stands on; leave every other exception to Django."""
         found = error if isinstance(error, AppError) else outage(error)
         return app_error_response(request, found) if found is not None else None
+
+
+class ReadableMiddleware:
+    """Refuses what no browser sends, before it becomes a fault of the hub that any stranger can cause."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """CL-1621 for a session cookie that no database can look up, and for a form in no encoding of text."""
+        if not is_plain(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")) or not _is_readable(request):
+            return app_error_response(request, AppError("CL-1621"))
+        return self.get_response(request)
+
+
+def _is_readable(request: HttpRequest) -> bool:
+    """Whether the fields can be decoded. Django takes every codec of Python's for a charset, such as rot13."""
+    try:
+        charset = codecs.lookup((request.content_params or {}).get("charset", "utf-8")).name
+    except (LookupError, ValueError):
+        return False
+    return charset in _CHARSETS
 
 
 class PlainTextMiddleware:
