@@ -120,6 +120,20 @@ def test_a_taken_port_is_named_at_once_with_who_is_there(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [], "it is refused before Django is loaded"
 
 
+def test_a_process_of_this_machine_cannot_make_up_where_a_request_comes_from(hub) -> None:
+    """Guesses are counted by address: with one of its own for each, they would never be too many."""
+    _, port, _ = hub
+    answers = [
+        httpx.get(
+            f"http://127.0.0.1:{port}/api/v1/me",
+            headers={"Authorization": f"Bearer wrong{n}", "X-Forwarded-For": f"203.0.113.{n}"},
+            timeout=10,
+        ).status_code
+        for n in range(11)
+    ]
+    assert answers == [401] * 10 + [429]
+
+
 def test_whatever_dies_is_started_again_on_the_same_address(hub) -> None:
     folder, port, process = hub
     queue = redis.Redis.from_url(child(process, "uvicorn").environ()["REDIS_URL"])

@@ -30,6 +30,8 @@ DEBUG = False
 ALLOWED_HOSTS = env.list("CUTLAYER_ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CUTLAYER_TRUSTED_ORIGINS", default=[])
 BASE_URL = env.str("CUTLAYER_BASE_URL", default="http://127.0.0.1:8000")
+# Whose word `serve` takes on the address of a request (X-Forwarded-For); uvicorn's own name for it counts too.
+PROXY_ADDRESSES = env.list("CUTLAYER_PROXY_ADDRESSES", default=env.list("FORWARDED_ALLOW_IPS", default=[]))
 SITE_NAME = env.str("CUTLAYER_SITE_NAME", default="Cutlayer")
 
 INSTALLED_APPS = [
@@ -65,6 +67,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "webapp.core.middleware.ReadableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

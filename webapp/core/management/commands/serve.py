@@ -107,6 +107,9 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
     # The beat keeps its times in memory: its periods are minutes at most, and a full disk would end one with a file.
     celery += ["--scheduler", "celery.beat.Scheduler"]
     web = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--host", host, "--port", str(port)]
+    # By itself uvicorn believes every process of this machine whom it speaks for; the throttles count by address.
+    proxy = settings.PROXY_ADDRESSES
+    web += ["--proxy-headers", "--forwarded-allow-ips", ",".join(proxy)] if proxy else ["--no-proxy-headers"]
     return {
         "celery": [*celery, "--loglevel=WARNING", "--without-gossip", "--without-mingle", "-Q", "celery"],
         # An upgrade with "deflate" is a way to make a small frame large, so it is not negotiated.
