@@ -142,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     try:
         return _demo(options, ending)
+    except DemoError as error:  # before anything was started
+        out.print(f"[red]{error}[/]", highlight=False)
+        return 1
     except KeyboardInterrupt:
         out.print("\nEnded.")
         return 0 if not options.once else 130

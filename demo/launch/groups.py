@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from processes.children import end_child, start_child
+from processes.file_lock import HeldError, sole_holder
 from processes.redis_server import free_port
 
 REPO = Path(__file__).resolve().parents[2]
@@ -175,8 +177,24 @@ class Groups:
 
 @contextmanager
 def demo_groups(*, port: int = 8000, root: Path | None = None) -> Iterator[Groups]:
-    """A fresh folder and free addresses; whatever was started is ended at the end of the block."""
+    """A fresh folder and free addresses; whatever was started is ended at the end of the block.
+
+    Raises DemoError where another demo lives in the folder.
+    """
     root = root or REPO / "var" / "demo"
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(sole_holder(root.with_name(f".{root.name}.lock")))
+        except HeldError as error:
+            raise DemoError(
+                f"A demo runs in {root} already{error.by}. End it with Ctrl-C, or give this one a folder of its own:\n"
+                '  make demo ARGS="--folder var/second --port 8100"'
+            ) from None
+        yield from _groups(port, root)
+
+
+def _groups(port: int, root: Path) -> Iterator[Groups]:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True, mode=0o700)
     hosts = {key: _loopback(number) for number, key in enumerate(WORKERS, start=2)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from demo.launch.groups import WORKERS, demo_groups
+from demo.launch.groups import WORKERS, DemoError, demo_groups
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without set-up")
@@ -18,3 +19,16 @@ def test_no_console_shares_its_address_with_the_hub_or_another_console(tmp_path:
         assert set(hosts) == set(WORKERS)
         assert len(set(hosts.values())) == len(WORKERS)
         assert not any(f"//{host}:" in groups.hub_url for host in hosts.values())
+
+
+def test_a_second_demo_in_the_folder_of_one_that_runs_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    with demo_groups(port=0, root=tmp_path / "demo") as groups:
+        (groups.root / "kept").touch()
+        with (
+            pytest.raises(DemoError, match=rf"(?s)process {os.getpid()}.*--folder"),
+            demo_groups(port=0, root=tmp_path / "demo"),
+        ):
+            pass
+        assert (groups.root / "kept").exists()
+    with demo_groups(port=0, root=tmp_path / "demo"):
+        pass

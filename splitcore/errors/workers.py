@@ -223,7 +223,8 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1443": ErrorHelp(
         "The port of the worker's console is taken",
         "Another program listens on the console's address.",
-        "Stop that program, or join again with --console-port.",
+        "Stop that program (`ss -ltnp` names it), or choose another port, which is kept:"
+        " `cutlayer worker start --console-port 8734`.",
     ),
     "CL-1444": ErrorHelp(
         "A command needs a token of the hub",

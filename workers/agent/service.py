@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import importlib.util
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from processes.file_lock import HeldError, sole_holder
 from processes.private_files import close_new_files, tighten
 from splitcore.errors import AppError
 from workers.agent.children import Children
@@ -272,16 +272,11 @@ def _whole_gigabytes(count: int) -> int:
 @contextlib.contextmanager
 def only_one(home: WorkerHome) -> Iterator[None]:
     """Hold the worker's folder. Raises AppError CL-1440 where another process has it."""
-    descriptor = os.open(home.run / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise AppError("CL-1440", f"A worker is running in {home.root} already.") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        with sole_holder(home.run / "agent.lock"):
+            yield
+    except HeldError as error:
+        raise AppError("CL-1440", f"A worker is running in {home.root} already{error.by}.") from None
 
 
 class ConsoleServer(uvicorn.Server):
@@ -313,10 +308,11 @@ def _listen(config: WorkerConfig) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((config.console_host, config.console_port))
+        listener.listen(128)  # here: of two that start at once both may bind, and one may listen
     except OSError as error:
         listener.close()
         where = f"{config.console_host}:{config.console_port}"
-        raise AppError("CL-1443", f"The console cannot listen on {where} ({type(error).__name__}).") from None
+        raise AppError("CL-1443", f"The console cannot listen on {where}: {error.strerror}.") from None
     return listener
 
 

@@ -87,6 +87,10 @@ def join_command(
 def start_command(
     home: HomeOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Not enrolled yet: wait for `join` instead of ending.")] = False,
+    console_host: Annotated[str, typer.Option(help="Another address for the worker's own page; it is kept.")] = "",
+    console_port: Annotated[
+        int, typer.Option(help="Another port for the worker's own page; it is kept.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """Run the worker in the foreground: agent, own page, local queue and jobs. Ctrl-C ends it all."""
     folder = WorkerHome.find(home)
@@ -94,6 +98,9 @@ def start_command(
         out.print(Text("Waiting for: cutlayer worker join HUB --token … (the hub's page Enrol a worker shows it)"))
         while not folder.config_file.exists():
             time.sleep(2)
+    chosen = {name: value for name, value in (("console_host", console_host), ("console_port", console_port)) if value}
+    if chosen:
+        WorkerConfig.load(folder).model_copy(update=chosen).save(folder)
     run(folder)
 
 
