@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 
 from webapp.core.models import PublicModel
+from webapp.fleet.model_config import model_config_problem
 from webapp.orgs.models import PartyKind
 
 
@@ -97,6 +98,11 @@ class WorkerModel(PublicModel):
 
     def __str__(self) -> str:
         return self.model_id
+
+    @property
+    def planned_config(self) -> dict[str, Any]:
+        """The configuration, as far as it can be planned with: an empty one where an older hub took any."""
+        return {} if model_config_problem(self.config) else self.config
 
 
 class SpentNonce(models.Model):

@@ -8,8 +8,10 @@ from typing import Any
 
 from splitcore.config import RunConfig, exchange_of
 from splitcore.config.exchange import total_steps
+from splitcore.errors import AppError
 from webapp.fleet.models import WorkerModel
 from webapp.runs.models import Participant, ParticipantRole
+from workers.contracts import MESSAGE_BYTES_MAX
 
 _MARGIN = 1.25
 _BASE_BYTES = 1 << 20
@@ -66,7 +68,7 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
     The larger of one micro-batch of hidden states in fp32 and the adapters of head and tail in fp32.
     """
     model = model_of(config, [p.worker_id for p in participants])
-    shape = model.config if model else {}
+    shape = model.planned_config if model else {}
     width = hidden_size(shape) or 1024
     inner = config_number(shape, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
     parties = [config, *(config.for_party(name) for name in config.parties)]
@@ -78,4 +80,11 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
     clients = sum(p.role == ParticipantRole.CLIENT for p in participants)
     if exchange_of(config.schedule, clients).relays and config.training.optimiser == "adamw":
         adapters *= 3  # with the optimiser's two moments of each weight
-    return ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES
+    limit = ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES
+    if limit > MESSAGE_BYTES_MAX:
+        raise AppError(
+            "CL-1001",
+            "training.batch_size: a message of this run would be larger than a contract allows.",
+            details={"fields": [{"field": "training.batch_size", "message": "Lower it, or raise micro_batches."}]},
+        )
+    return limit

@@ -44,6 +44,6 @@ def segment_limits(run: Run, participant: Participant) -> SegmentLimits:
 def _shape(run: Run, config: RunConfig) -> ModelShape | None:
     model = model_of(config, run.participants.values_list("worker_id", flat=True))
     try:
-        return ModelShape.from_config(model.config) if model else None
+        return ModelShape.from_config(model.planned_config) if model else None
     except AppError:
         return None

@@ -11,6 +11,7 @@ from webapp.audit.disputes import witness_report
 from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.datasets.services import dataset_register
 from webapp.fleet.enrolment import enrol_reply, worker_enrol
+from webapp.fleet.model_config import model_config_check
 from webapp.fleet.services import worker_leave, worker_model_register, worker_rotate
 from webapp.fleet.signing import ENROLLED, WorkerRequest, body_read, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_read, size_check
@@ -77,6 +78,7 @@ def models(request: WorkerRequest) -> HttpResponse:
     """Register a base model that the worker has mapped and verified."""
     registration = message_read(ModelRegistration, request.signed_body, reads=request.reads)
     size_check(registration.config, limit=_MODEL_CONFIG_MAX_BYTES, field="config")
+    model_config_check(registration.config)
     worker_model_register(worker=request.worker, registration=registration)
     return answer(request)
 

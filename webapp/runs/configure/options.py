@@ -269,7 +269,7 @@ def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOpti
                 missing if chosen else (),
                 min(set.intersection(*manifests), default=""),
                 tuple(sorted({row.worker_id for row in rows})),
-                rows[0].config,
+                rows[0].planned_config,
             )
         )
     return sorted(options, key=lambda option: (not option.fits, option.model_id))

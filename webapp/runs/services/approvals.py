@@ -79,7 +79,7 @@ def run_check(run: Run) -> RunConfig:
         first = problems[0]
         raise AppError("CL-1001", f"{first['field']}: {first['message']}", details={"fields": problems})
     config, model = _pin_model(config, participants)
-    check_cut(config, layer_count(model.config))
+    check_cut(config, layer_count(model.planned_config))
     return config
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.audit.witness import restoration_record
+from webapp.fleet.models import WorkerModel
+from webapp.fleet.tests.factories import give_key
+from webapp.orgs.tests.factories import api_token
 from webapp.runs.live.status import status_of
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.tests import factories as make
 from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
-from workers.contracts import ErrorInfo
+from workers.contracts import ErrorInfo, ModelRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -161,3 +167,52 @@ def test_a_skipped_step_is_put_on_a_party_by_its_own_word_alone():
     assert (w.fresh().summary["skipped"]["steps"], w.run.summary["skipped"]["party"]) == (1, "")
     told_of(w, 2, "server")
     assert (w.fresh().summary["skipped"]["steps"], w.run.summary["skipped"]["party"]) == (1, w.part(2).party)
+
+
+BIG = 2**60
+POISON = (
+    {"text_config": [1]},
+    {"text_config": "x"},
+    {**make.CONFIG, "text_config": [1]},
+    {**make.CONFIG, "num_attention_heads": 10**4},
+    {**make.CONFIG, "num_hidden_layers": BIG},
+    {**make.CONFIG, "num_hidden_layers": -1},
+    {**make.CONFIG, "hidden_size": BIG, "vocab_size": BIG},
+    {**make.CONFIG, "num_experts": BIG},
+    {**make.CONFIG, "text_config": {"num_hidden_layers": BIG, "hidden_size": BIG}},
+    {**make.CONFIG, "head_dim": BIG},
+)
+
+
+def registration(config):
+    return ModelRegistration(
+        model_id=make.MODEL, revision="", manifest_hash=make.MANIFEST, config=config, parameters=1, bytes=1
+    )
+
+
+@pytest.mark.parametrize("config", POISON)
+def test_a_model_configuration_that_nobody_can_plan_with_is_refused_and_breaks_no_page(config, client):
+    w = make.world()
+    answer = give_key(w.workers[2]).post("models", registration(config))
+    assert (answer.status_code, answer.json()["code"]) == (422, "CL-1415")
+    assert WorkerModel.objects.get(worker=w.workers[2]).config == make.CONFIG
+    # what an older hub has stored is first in every query
+    long_ago = timezone.now() - timedelta(days=9)
+    WorkerModel.objects.filter(worker=w.workers[2]).update(config=config, created_at=long_ago)
+    WorkerModel.objects.exclude(worker=w.workers[2]).update(config=config)
+    client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(f"/runs/new?project={w.project.id}").status_code == 200
+    assert client.get(f"/runs/{w.run.id}/edit").status_code == 200
+    assert client.post(f"/runs/{w.run.id}/edit", {"action": "preset:privacy", "name": "x"}).status_code < 500
+    headers = {"Authorization": f"Bearer {api_token(w.engineer, w.organisations[0])}"}
+    assert client.post(f"/api/v1/runs/{w.run.id}/submit", headers=headers).status_code < 500
+
+
+@pytest.mark.parametrize(
+    "config",
+    [make.CONFIG, {}, {"model_type": "of tomorrow", "intermediate_size": [1, 2], "num_attention_heads": None}],
+)
+def test_a_model_configuration_of_another_kind_is_registered(config):
+    w = make.world()
+    assert give_key(w.workers[2]).post("models", registration(config)).status_code == 200
+    assert WorkerModel.objects.get(worker=w.workers[2]).planned_config == config
