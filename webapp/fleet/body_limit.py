@@ -1,24 +1,29 @@
 """Refuses large bodies before they are read: Django would write them to disk first and look at them afterwards.
 
 Everything that the hub takes is small, but for adapter segments and tokenizers of its own workers. Those are let in by
-their signature alone, which is checked here without spending the nonce, and again by the view.
+a signature that was not used before, for a part of the worker's own that waits for them, up to the size that the
+contract leaves room for. The view checks again what may have changed while the body came.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs
+from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.http import Http404, QueryDict
 
 from interface.bodies import App, CountedBody, Receive, Scope, Send, announces_more, refuse
 from splitcore.errors import AppError
+from webapp.adapters.services import segment_limit, tokenizer_limit
 from webapp.core.errors import http_status
-from webapp.fleet.signing import call_of, signed_call_check
-from workers.contracts import API_PREFIX
+from webapp.fleet.signing import SPENT, call_of, call_spend, signed_call_check
+from webapp.fleet.worker_api.bodies import message_from
+from workers.contracts import API_PREFIX, SegmentUpload
 
-_FILE = re.compile(re.escape(API_PREFIX) + r"/runs/[^/]+/(segments|tokenizer)/[^/]+")
+_FILE = re.compile(re.escape(API_PREFIX) + r"/runs/([^/]+)/(segments|tokenizer)/([^/]+)")
+_LIMITS: dict[str, Callable[..., int]] = {"segments": segment_limit, "tokenizer": tokenizer_limit}
 
 
 class BodyLimit:
@@ -46,9 +51,24 @@ async def _limit_of(scope: Scope) -> int:
     kind = _FILE.fullmatch(scope["path"])
     if scope["method"] != "PUT" or kind is None:
         return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    announced = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("sha256", [""])[0]
-    await sync_to_async(signed_call_check)(call=call_of(scope, method="PUT", body_sha256=announced))
-    return int(settings.ARTEFACT_MAX_BYTES if kind[1] == "segments" else settings.TOKENIZER_MAX_BYTES)
+    return await sync_to_async(_admit)(scope, *kind.groups())
+
+
+def _admit(scope: Scope, run_id: str, kind: str, name: str) -> int:
+    """The limit of a worker's file, once all is checked that can be before its body; spends the nonce."""
+    query = QueryDict(scope.get("query_string", b""))
+    call = call_of(scope, method="PUT", body_sha256=query.get("sha256", ""))
+    worker = signed_call_check(call=call)
+    upload = message_from(SegmentUpload, {key: query[key] for key in query})
+    try:
+        limit = _LIMITS[kind](worker=worker, run_id=run_id, name=name, upload=upload)
+    except Http404 as error:
+        raise AppError("CL-1404") from error
+    if announces_more(scope, limit):
+        raise _too_large(limit)
+    call_spend(worker=worker, call=call)
+    scope[SPENT] = call.nonce
+    return limit
 
 
 def _too_large(limit: int) -> AppError:

@@ -44,6 +44,7 @@ _STATE_CODES = {
     WorkerState.QUARANTINED: "CL-1413",
     WorkerState.PENDING: "CL-1414",
 }
+SPENT = "cutlayer.nonce"  # the key of an ASGI scope for the nonce that was spent before the body was read
 ACTIVE = (WorkerState.ACTIVE,)
 ENROLLED = (WorkerState.ACTIVE, WorkerState.PENDING)
 
@@ -132,16 +133,21 @@ def signed_call_check(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Wo
 
 
 def signed_call_verify(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
-    """The worker that signed a call, once: a second time the same call is refused with CL-1409.
+    """The worker that signed a call, once: a second time the same call is refused with CL-1409."""
+    worker = signed_call_check(call=call, states=states)
+    call_spend(worker=worker, call=call)
+    return worker
+
+
+def call_spend(*, worker: Worker, call: SignedCall) -> None:
+    """Use a verified call up: the same once more is refused with CL-1409.
 
     So is one that was signed before this hub was restored, which knows no longer what it took then.
     """
-    worker = signed_call_check(call=call, states=states)
     restored = restored_at()
     if restored is not None and _time_of(call.timestamp) < restored:
         raise AppError("CL-1409")
     _nonce_spend(worker_id=worker.id, nonce=call.nonce)
-    return worker
 
 
 @functools.cache
@@ -201,7 +207,8 @@ def signed_by_worker(*, states: Iterable[str] = ACTIVE, announced: bool = False)
                 nonce=request.headers.get(HEADER_NONCE, ""),
                 signature=request.headers.get(HEADER_SIGNATURE, ""),
             )
-            request.worker = signed_call_verify(call=call, states=states)
+            spent = getattr(request, "scope", {}).get(SPENT) == call.nonce  # by BodyLimit, before the file came
+            request.worker = (signed_call_check if spent else signed_call_verify)(call=call, states=states)
             request.reads = request.headers.get(HEADER_PROTOCOL)
             reader_check(request.reads)
             try:

@@ -12,12 +12,12 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from splitcore.bounds import json_read
+from splitcore.bounds import is_plain, json_read
 from splitcore.errors import AppError
 from webapp.adapters.models import Segment
 from webapp.adapters.services.segment_limits import segment_limits
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import fence, part_lock
+from webapp.runs.lifecycle.access import fence, sender_lock
 from webapp.runs.models import ParticipantRole, RunState
 from webapp.runs.states import TRAINS
 from webapp.runs.timeline import timeline_event
@@ -72,6 +72,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 def read_header(path: Path, *, most_tensors: int) -> dict[str, dict[str, Any]]:
     """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
     header, data_bytes = _header(path)
+    _texts(header)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if len(tensors) > most_tensors:
         raise AppError(
@@ -82,9 +83,18 @@ def read_header(path: Path, *, most_tensors: int) -> dict[str, dict[str, Any]]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts in a safetensors file's header."""
-    found = _header(path)[0].get("__metadata__")
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    """The texts in a safetensors file's header. Raises CL-1702."""
+    return _texts(_header(path)[0])
+
+
+def _texts(header: dict[str, Any]) -> dict[str, str]:
+    """The metadata of a header, where all of it and the tensors' names can be written to a file. Raises CL-1702."""
+    found = header.get("__metadata__") or {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise AppError("CL-1702", "The metadata in the file's safetensors header is not texts.")
+    if not all(is_plain(text) for text in (*header, *found, *found.values())):
+        raise AppError("CL-1702", "A text in the file's safetensors header has control characters or half characters.")
+    return found
 
 
 def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
@@ -142,8 +152,14 @@ def segment_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUplo
     return segment
 
 
+def segment_limit(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> int:
+    """The most bytes of an upload that a worker announces. Raises what `segment_store` would, before anything came."""
+    with transaction.atomic():
+        return segment_limits(*_check_sender(worker, run_id, name, upload)).bytes
+
+
 def _check_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> tuple[Any, Any]:
-    run, participant = part_lock(worker, run_id, upload.participant_id)
+    run, participant = sender_lock(worker, run_id, upload.participant_id)
     fence(participant, upload.attempt)
     if name not in _NAMES.get(ParticipantRole(participant.role), ()):
         raise AppError("CL-1702", f"'{name}' is no segment of the {participant.get_role_display().lower()}.")

@@ -19,7 +19,7 @@ from splitcore.models.manifest import MANIFEST_FILE, TOKENIZER_FILES, Manifest
 from webapp.adapters.services.segments import media_path, receive
 from webapp.fleet.models import Worker
 from webapp.runs.contract import contract_read
-from webapp.runs.lifecycle.access import fence, part_lock
+from webapp.runs.lifecycle.access import fence, sender_lock
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.states import TRAINS
 from workers.contracts import SegmentUpload
@@ -69,8 +69,15 @@ def _folder(run_id: str) -> Path:
     return media_path("tokenizers") / run_id
 
 
+def tokenizer_limit(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> int:
+    """The most bytes of a file that a worker announces. Raises what `tokenizer_store` would, before anything came."""
+    with transaction.atomic():
+        _check_sender(worker, run_id, name, upload)
+    return int(settings.TOKENIZER_MAX_BYTES)
+
+
 def _check_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> Run:
-    run, participant = part_lock(worker, run_id, upload.participant_id)
+    run, participant = sender_lock(worker, run_id, upload.participant_id)
     fence(participant, upload.attempt)
     if name != MANIFEST_FILE and name not in TOKENIZER_FILES:
         raise Http404("No such file.")

@@ -11,7 +11,10 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.adapters.services.segment_limits import segment_limits
-from webapp.adapters.services.segments import read_header, segment_store
+from webapp.adapters.services.segments import read_header, read_metadata, segment_store
+from webapp.fleet.services import worker_quarantine, worker_revoke
+from webapp.orgs.tests.factories import member
+from webapp.runs.tests import factories as make
 from webapp.runs.tests.factories import started
 from workers.contracts import SegmentUpload
 
@@ -79,3 +82,41 @@ def test_an_upload_ends_at_what_the_contract_leaves_room_for(settings, tmp_path:
     with pytest.raises(AppError, match="CL-1801"):
         segment_store(worker=w.workers[0], run_id=w.run.id, name="head", upload=upload, stream=stream())
     assert taken <= limits.bytes + (2 << 20)
+
+
+@pytest.mark.parametrize("metadata", [{"a": "\ud800"}, {"\udfff": "a"}, {"a": "\x00"}, {"a": 1}, ["a"], "a"])
+def test_metadata_that_no_file_can_hold_is_refused(tmp_path: Path, metadata: object) -> None:
+    path = _file(tmp_path, {**_tensor([1, 1]), "__metadata__": metadata}, b"1234")
+    for read in (read_metadata, lambda path: read_header(path, most_tensors=100)):
+        with pytest.raises(AppError, match="CL-1702"):
+            read(path)
+
+
+def test_a_tensors_name_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    tensor = {f"{NAME}\ud800": _tensor([1, 1])[NAME]}
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(_file(tmp_path, tensor, b"1234"), most_tensors=100)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("act", [worker_quarantine, worker_revoke, "rotate"])
+def test_a_segment_is_not_stored_when_its_worker_is_shut_out_while_it_comes(settings, tmp_path: Path, act) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    w = started()
+    part, admin = w.part(0), member(w.organisations[0])
+    body = make.segment_bytes(w, "head", part.party, range(2))
+
+    def stream():
+        yield body[:100]
+        if act == "rotate":
+            type(part.worker).objects.filter(pk=part.worker_id).update(fingerprint="f" * 64)
+        else:
+            act(actor=admin, worker=w.workers[0])
+        yield body[100:]
+
+    upload = SegmentUpload(participant_id=part.id, attempt=1, sha256=hashlib.sha256(body).hexdigest())
+    with pytest.raises(AppError) as raised:
+        segment_store(worker=w.workers[0], run_id=w.run.id, name="head", upload=upload, stream=stream())
+    assert raised.value.code in ("CL-1411", "CL-1412", "CL-1413")
+    assert not w.run.segments.exists()
+    assert list(tmp_path.rglob("*.safetensors")) == []

@@ -7,6 +7,7 @@ from django.http import Http404
 from splitcore.errors import AppError
 from webapp.audit.models import Restoration
 from webapp.fleet.models import Worker
+from webapp.fleet.signing import state_check
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
 from webapp.runs.states import EDITABLE, TRAINS
@@ -22,6 +23,18 @@ def part_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Pa
         raise Http404("No such part.")
     run = run_lock(run_id)
     participant = run.participants.select_related("worker", "organisation").get(pk=participant_id)
+    return run, participant
+
+
+def sender_lock(worker: Worker, run_id: str, participant_id: str) -> tuple[Run, Participant]:
+    """The same for a message that takes long to arrive: the worker is let in still, with the key that signed it.
+
+    Raises CL-1411 to CL-1414. A quarantine locks the runs before the worker, so it comes before this or after.
+    """
+    run, participant = part_lock(worker, run_id, participant_id)
+    state_check(worker=participant.worker)
+    if participant.worker.fingerprint != worker.fingerprint:
+        raise AppError("CL-1411")
     return run, participant
 
 
