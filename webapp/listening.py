@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 
 from processes.ports import PortTakenError, check_port
@@ -14,7 +14,13 @@ HOST, PORT = "127.0.0.1", 8000
 def add_address(parser: ArgumentParser) -> None:
     """The options that say where to listen."""
     parser.add_argument("--host", default=HOST)
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--port", type=_port, default=PORT)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16):
+        raise ArgumentTypeError(f"{text[:20]} is no port: a number from 1 to 65535 is")
+    return int(text)
 
 
 def address_check(host: str, port: int) -> None:

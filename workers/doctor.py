@@ -45,32 +45,31 @@ def run_checks(home: WorkerHome) -> list[Check]:
     except AppError as error:
         return [_failed("Enrolment", error)]
     checks = [_ok("Enrolment", f"{config.enrolment.worker_name} of {config.enrolment.organisation_name}")]
-    steps: list[Callable[[WorkerHome, WorkerConfig], Check]] = [
-        _key,
-        _copies,
-        _folder,
-        _hub,
-        _confirmed,
-        _audit_log,
-        _versions,
-        _storage,
-        _memory,
-        _gpu,
-        _speed,
-        _queue,
-        _policy,
-        _models,
-        _ports,
-    ]
-    for step in steps:
+    steps: dict[str, Callable[[WorkerHome, WorkerConfig], Check]] = {
+        "Key and certificate": _key,
+        "Only one": _copies,
+        "Folder": _folder,
+        "Hub and clock": _hub,
+        "Signature": _confirmed,
+        "Hub's audit log": _audit_log,
+        "Versions": _versions,
+        "Disk": _storage,
+        "Memory": _memory,
+        "GPU": _gpu,
+        "Speed": _speed,
+        "Local queue": _queue,
+        "Site policy": _policy,
+        "Base models": _models,
+        "Tensor ports": _ports,
+    }
+    for name, step in steps.items():
         try:
             checks.append(step(home, config))
         except AppError as error:
-            checks.append(_failed(step.__name__.strip("_").capitalize(), error))
+            checks.append(_failed(name, error))
         except Exception as error:  # one check's fault hides none of the others
-            log.exception("the check %s failed", step.__name__)
-            fault = AppError("CL-1999", f"The check ended with {type(error).__name__}.")
-            checks.append(_failed(step.__name__.strip("_").capitalize(), fault))
+            log.exception("the check %s failed", name)
+            checks.append(_failed(name, AppError("CL-1999", f"The check ended with {type(error).__name__}.")))
     return checks
 
 

@@ -274,7 +274,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1453": ErrorHelp(
         "This needs the worker's PIN",
         "Seeing or deleting rows and reading raw logs is for people at this site only.",
-        "Enter the PIN that the worker printed when it started (cutlayer worker pin shows it again).",
+        "Enter the PIN: `cutlayer worker pin` shows it, on the worker's machine.",
     ),
     "CL-1454": ErrorHelp(
         "The PIN is wrong",

@@ -90,6 +90,14 @@ def test_every_link_carries_the_port_at_which_the_hub_listens(hub) -> None:
         assert child(process, word).environ()["CUTLAYER_BASE_URL"] == f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
+def test_a_number_that_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
+    command = [sys.executable, "manage.py", "serve", f"--port={port}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "is no port: a number from 1 to 65535 is" in done.stderr
+
+
 def test_a_second_hub_in_one_folder_is_refused_before_it_does_anything(hub) -> None:
     folder, _, process = hub
     before = set(folder.rglob("*.log"))

@@ -97,6 +97,8 @@ def backup_read(path: Path, folder: Path) -> Manifest:
                 if source is None or _unpack(source, folder / _safe(name)) != digest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
             _check_fits(path, manifest)
+    except FileNotFoundError:
+        raise AppError("CL-1922", f"There is no file {path}.", "Name the file that `backup` has written.") from None
     except (tarfile.TarError, OSError, ValueError, LookupError, TypeError) as error:
         if is_disk_error(error):  # the hub's own, which takes no more: the backup is not to blame
             raise disk_error(error) from None

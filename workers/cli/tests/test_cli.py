@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from processes.redis_server import free_port
 from splitcore.errors import AppError
 from splitcore.models.tests.model_hub import MODEL, serve_models
 from splitcore.models.tests.tiny import save_model
+from workers.agent import service
 from workers.cli import app, main
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
@@ -167,7 +170,7 @@ def test_the_doctor_tells_what_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
     result = run("worker", "doctor", "--json", "--home", str(home.root))
     assert result.exit_code == 1
     checks = {check["name"]: check for check in json.loads(result.output)}
-    assert checks["Hub"]["code"] == "CL-1430"
+    assert checks["Hub and clock"]["code"] == "CL-1430"
     assert checks["Key and certificate"]["status"] == "ok"
     assert checks["Folder"]["status"] == "warning"
     assert all(check["remedy"] for check in checks.values() if check["status"] == "failed")
@@ -276,3 +279,20 @@ def test_a_worker_that_no_terminal_started_prints_no_pin(tmp_path: Path, monkeyp
     assert pin not in said
     assert "cutlayer worker pin" in said
     assert run("worker", "pin", "--home", str(home.root)).output.strip() == pin
+
+
+def test_another_port_for_the_own_page_is_kept_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = enrolled_home(tmp_path, "http://127.0.0.1:9")
+    monkeypatch.setattr("workers.cli.worker.run", lambda folder: None)
+    assert run("worker", "start", "--home", str(home.root), "--console-port", "8734").exit_code == 0
+    assert WorkerConfig.load(home).console_port == 8734
+
+
+def test_of_two_workers_that_begin_on_one_port_the_second_is_told_what_to_do(tmp_path: Path) -> None:
+    config = WorkerConfig.load(enrolled_home(tmp_path, "http://127.0.0.1:9"))
+    config = config.model_copy(update={"console_port": free_port()})
+    with closing(service._listen(config)):  # bound, and no page served yet
+        with pytest.raises(AppError) as caught:
+            service._listen(config)
+        assert caught.value.code == "CL-1443"
+        assert "--console-port" in caught.value.remedy

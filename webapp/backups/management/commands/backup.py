@@ -34,7 +34,8 @@ class Command(BaseCommand):
         except AppError as error:
             raise CommandError(str(error)) from None
         except OSError as error:  # a full disk, or a folder that is not there
-            raise CommandError(f"The backup was not written: {error}") from None
+            why = f"there is no folder {options['file'].parent}" if isinstance(error, FileNotFoundError) else str(error)
+            raise CommandError(f"The backup was not written: {why}. Choose another place for it.") from None
         size = options["file"].stat().st_size
         self.stdout.write(
             f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {manifest.sequence}."

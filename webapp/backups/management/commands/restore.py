@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import shutil
 import signal
 import sys
@@ -48,6 +49,7 @@ class Command(BaseCommand):
         if (options["file"] is None) != options["undo"]:
             raise CommandError("Name a backup, or --undo alone.")
         close_new_files()
+        logging.getLogger("webapp.core.live").setLevel(logging.ERROR)  # no worker hears a bell now, nor need it
         var_dir = private_folder(Path(settings.VAR_DIR))
         for number in _SIGNALS:
             signal.signal(number, _end)
@@ -95,7 +97,7 @@ class Command(BaseCommand):
         )
         if lost is not None:
             self.stdout.write(f"Lost: the entries up to {lost.sequence}.")
-        if aside.exists():
+        if (aside / NAMES[engine()]).exists():
             self.stdout.write(f"What was here before is in {aside}.")
         self.stdout.write(
             f"{runs} runs that were under way go on once the hub is started. Everybody signs in again."
