@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from splitcore.errors import AppError
@@ -205,16 +205,13 @@ def _send(
     """Store a new invitation, supersede the open ones to the same target, mail on commit."""
     _organisation_lock(wanted["organisation"])
     now = timezone.now()
-    recent = Invitation.objects.filter(organisation=wanted["organisation"], created_at__gt=now - timedelta(hours=1))
-    if recent.count() >= MAX_PER_HOUR:
-        first = recent.order_by("created_at").values_list("created_at", flat=True)[0]
-        seconds = max(1, int((first + timedelta(hours=1) - now).total_seconds()))
-        raise AppError(
-            "CL-1603",
-            f"Your organisation sent {MAX_PER_HOUR} invitations within the hour.",
-            f"Wait {seconds // 60 + 1} minutes, then go on.",
-            details={"retry_after": seconds},
-        )
+    sent = Invitation.objects.filter(organisation=wanted["organisation"])
+    _limit_check(
+        sent, MAX_PER_HOUR, timedelta(hours=1), f"Your organisation sent {MAX_PER_HOUR} invitations in an hour."
+    )
+    most = settings.INVITATIONS_PER_DAY  # whoever makes organisations at will sends no more mail for it
+    sent = Invitation.objects.filter(created_by=actor)
+    _limit_check(sent, most, timedelta(days=1), f"You sent {most} invitations within a day, in all your organisations.")
     earlier_ones = Invitation.objects.select_for_update(no_key=True).filter(**wanted, state=InvitationState.PENDING)
     for earlier in earlier_ones.order_by("pk"):
         earlier.state, earlier.decided_at = InvitationState.SUPERSEDED, now
@@ -233,6 +230,18 @@ def _send(
     _recorded(invitation, actor, action, {"role": role, "party_kind": party_kind})
     transaction.on_commit(lambda: invitation_mail(invitation, token))
     return invitation, token
+
+
+def _limit_check(sent: QuerySet[Invitation], most: int, window: timedelta, why: str) -> None:
+    """Raise CL-1603, with the time until the next one may be sent, where `most` were sent within the window."""
+    now = timezone.now()
+    recent = sent.filter(created_at__gt=now - window).order_by("-created_at")
+    oldest = recent.values_list("created_at", flat=True)[most - 1 : most].first() if most > 0 else now
+    if oldest is None:
+        return
+    seconds = max(1, int((oldest + window - now).total_seconds()))
+    wait = f"{seconds // 60 + 1} minutes" if seconds < 3600 else f"{seconds // 3600 + 1} hours"
+    raise AppError("CL-1603", why, f"Wait {wait}, then go on.", details={"retry_after": seconds})
 
 
 def _organisation_lock(organisation: Organisation) -> None:

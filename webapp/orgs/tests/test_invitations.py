@@ -23,6 +23,7 @@ from webapp.orgs.invitations import (
     invite_person,
 )
 from webapp.orgs.models import Invitation, Membership, Organisation, Role
+from webapp.orgs.services import organisation_create
 from webapp.orgs.tests.factories import (
     MembershipFactory,
     OrganisationFactory,
@@ -405,3 +406,22 @@ def test_accepting_locks_the_participation_before_the_invitation(admin, project)
     read = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
     places = [next(at for at, sql in enumerate(read) if f'FROM "{table}"' in sql) for table in TABLES]
     assert places == sorted(places)
+
+
+def test_a_person_is_no_mail_relay_however_many_organisations_they_make(settings):
+    settings.INVITATIONS_PER_DAY = 5
+    person = UserFactory()
+    organisations = [organisation_create(actor=person, name=f"Relay {n}", kind="data") for n in range(3)]
+    for number in range(5):
+        invite_person(
+            actor=person, organisation=organisations[number % 3], email=f"p{number}@example.org", role="viewer"
+        )
+    for organisation in organisations:
+        with pytest.raises(AppError) as refused:
+            invite_person(actor=person, organisation=organisation, email="more@example.org", role="viewer")
+        assert refused.value.code == "CL-1603"
+        assert 23 * 3600 < refused.value.details["retry_after"] <= 24 * 3600
+    colleague = member(organisations[0])
+    invite_person(actor=colleague, organisation=organisations[0], email="more@example.org", role="viewer")
+    Invitation.objects.filter(created_by=person).update(created_at=timezone.now() - timedelta(hours=25))
+    invite_person(actor=person, organisation=organisations[0], email="again@example.org", role="viewer")
