@@ -30,7 +30,8 @@ document.addEventListener("submit", (event) => {
 });
 
 // data-submit-on-change: filters of a list apply at once, and still work by their button without a script.
+// A form that changes something is sent by its button alone: a slip in a list must not be an act.
 document.addEventListener("change", (event) => {
   const form = event.target instanceof Element ? event.target.closest("form[data-submit-on-change]") : null;
-  if (form) form.requestSubmit();
+  if (form?.method === "get") form.requestSubmit();
 });

@@ -115,7 +115,7 @@ def test_answer_and_revoke(track: Track) -> None:
         guest, client = guests[number % 2], clients[number % 2]
         Participation.objects.filter(organisation__memberships__user=guest).delete()
         invitation, _ = invite_partner(actor=admin, project=w.project, email=guest.email, party_kind=PartyKind.DATA)
-        form = {"organisation": "", "name": f"New organisation {number}", "understood": "on"}
+        form = {"organisation": "new", "name": f"New organisation {number}", "understood": "on"}
         answers = track.race(
             lambda c=client, i=invitation, f=form: c.post(f"/invite/{i.pk}/accept", f).status_code,
             lambda i=invitation: invitation_revoke(actor=admin, invitation=i),

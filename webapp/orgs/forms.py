@@ -83,22 +83,45 @@ class DeclineForm(forms.Form):
     reason = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
 
 
-class JoinForm(forms.Form):
-    """Which organisation joins a project: one of the person's own, or a new one."""
+NEW_ORGANISATION = "new"
 
-    organisation = forms.ChoiceField(required=False, label="Organisation that joins")
-    name = forms.CharField(required=False, max_length=120, min_length=2, label="Name of the new organisation")
+
+class JoinForm(forms.Form):
+    """Which organisation joins a project: one of the person's own, or a new one, which then needs a name."""
+
+    use_required_attribute = False  # the name is hidden, and not asked for, while an organisation is chosen
+    organisation = forms.ChoiceField(
+        label="Organisation that joins", error_messages={"required": "Choose the organisation that joins."}
+    )
+    name = forms.CharField(
+        max_length=120,
+        min_length=2,
+        label="Name of the new organisation",
+        error_messages={"required": "Name the organisation that joins."},
+        widget=forms.TextInput(attrs={"aria-required": "true"}),
+    )
     understood = forms.BooleanField(label="I have read what will and will not leave our site.")
 
     def __init__(self, *args: Any, organisations: list[Organisation], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["organisation"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [*((one.pk, one.name) for one in organisations), ("", "A new organisation")]
+        own = [(one.pk, one.name) for one in organisations]
+        if not own:
+            del self.fields["organisation"]
+        elif len(own) == 1:
+            field.choices = [*own, (NEW_ORGANISATION, "A new organisation")]
+        else:
+            field.choices = [("", "Choose"), *own, (NEW_ORGANISATION, "A new organisation")]
+
+    @property
+    def joins_new(self) -> bool:
+        """Whether the person registers an organisation with the answer."""
+        return bool(self.cleaned_data.get("organisation", NEW_ORGANISATION) == NEW_ORGANISATION)
 
     def clean(self) -> dict[str, Any]:
-        """A new organisation needs a name."""
+        """What stands in the name counts for a new organisation only."""
         data = super().clean() or {}
-        if not data.get("organisation") and not data.get("name"):
-            self.add_error("name", "Name the organisation that joins.")
+        if "organisation" in self.fields and data.get("organisation") != NEW_ORGANISATION:
+            self.errors.pop("name", None)
         return data

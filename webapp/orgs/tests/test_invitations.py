@@ -182,6 +182,44 @@ def test_a_partner_joins_with_an_organisation_that_the_person_administers(admin,
     assert Participation.objects.filter(project=project, organisation=membership.organisation).exists()
 
 
+def join_page(user, token: str) -> str:
+    return signed_in(user).get(f"/invite/{token}", follow=True).content.decode()
+
+
+def test_the_only_own_organisation_is_chosen_and_a_name_is_asked_of_a_new_one_alone(admin, project):
+    own = MembershipFactory()
+    _, token = invite_partner(actor=admin, project=project, email=own.user.email, party_kind="data")
+    page = join_page(own.user, token)
+    options = re.findall(r'<option value="([^"]*)"', page[page.index('name="organisation"') :])
+    assert options == [own.organisation_id, "new"]  # the browser chooses the first
+    assert "optional" not in page[page.index('name="organisation"') : page.index('name="understood"')]
+    unnamed = accept_as(own.user, token, {"organisation": "new", "name": "", "understood": "on"})
+    assert (unnamed.status_code, "Name the organisation that joins." in unnamed.content.decode()) == (422, True)
+    assert (
+        accept_as(own.user, token, {"organisation": "new", "name": "Second House", "understood": "on"}).url == "/home"
+    )
+    assert Participation.objects.filter(project=project, organisation__name="Second House").exists()
+
+
+def test_among_several_own_organisations_the_person_chooses(admin, project):
+    user = UserFactory()
+    ours = [MembershipFactory(user=user).organisation for _ in range(2)]
+    _, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="data")
+    options = re.findall(r'<option value="([^"]*)"', join_page(user, token).partition('name="organisation"')[2])
+    assert (options[0], set(options)) == ("", {"", "new", *(one.pk for one in ours)})
+    unchosen = accept_as(user, token, {"organisation": "", "name": "", "understood": "on"})
+    assert "Choose the organisation that joins." in unchosen.content.decode()
+    assert "Name the organisation" not in unchosen.content.decode()
+
+
+def test_who_has_no_organisation_only_names_the_new_one(admin, project):
+    user = UserFactory()
+    _, token = invite_partner(actor=admin, project=project, email=user.email, party_kind="data")
+    page = join_page(user, token)
+    assert 'name="organisation"' not in page[page.index('action="/invite/') :]
+    assert re.search(r'name="name"[^>]*aria-required="true"', page)
+
+
 def test_nobody_commits_an_organisation_that_they_do_not_administer(admin, project):
     stranger, target = UserFactory(), OrganisationFactory()
     engineer = MembershipFactory(organisation=target, role=Role.ENGINEER).user

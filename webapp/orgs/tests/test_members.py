@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
@@ -107,6 +109,21 @@ def test_the_last_admin_guard_is_told_on_the_page():
     membership = MembershipFactory()
     page = signed_in(membership.user).post(f"/org/people/{membership.pk}/role", {"role": "viewer"}, follow=True)
     assert "CL-1606" in page.content.decode()
+
+
+def test_a_role_is_changed_by_its_button_alone_and_taken_from_an_administrator_after_a_question():
+    membership = MembershipFactory()
+    colleagues = {
+        role: MembershipFactory(organisation=membership.organisation, role=role) for role in (Role.ADMIN, Role.ENGINEER)
+    }
+    page = signed_in(membership.user).get("/org/people").content.decode()
+    assert "data-submit-on-change" not in page
+    forms = dict(re.findall(r'<form[^>]*action="/org/people/([^/"]+)/role"[^>]*>(.*?)</form>', page, re.DOTALL))
+    assert set(forms) == {membership.pk, *(one.pk for one in colleagues.values())}
+    dialogs = {pk for pk in forms if f'<dialog class="cl-dialog"\n        id="role-of-{pk}"' in page}
+    assert dialogs == {membership.pk, colleagues[Role.ADMIN].pk}
+    assert all(page.count(f'data-dialog-open="role-of-{pk}"') == 1 for pk in dialogs)
+    assert all('value="admin"' not in forms[pk] for pk in dialogs)  # the question is about another role
 
 
 def test_an_organisations_name_is_unique_whatever_its_case():

@@ -123,11 +123,11 @@ def _accept(request: HttpRequest, found: Invitation, form: JoinForm | None) -> O
     assert request.user.is_authenticated
     if form is None:
         return invitation_accept_person(actor=request.user, invitation=found).organisation
-    chosen, name = form.cleaned_data["organisation"], form.cleaned_data["name"]
-    if chosen:
-        organisation = organisation_get_for(user=request.user, organisation_id=chosen)
-    else:
+    if form.joins_new:
+        name = form.cleaned_data["name"]
         organisation = organisation_create(actor=request.user, name=name, kind=found.party_kind)
+    else:
+        organisation = organisation_get_for(user=request.user, organisation_id=form.cleaned_data["organisation"])
     invitation_accept_partner(actor=request.user, invitation=found, organisation=organisation)
     return organisation
 
