@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from webapp.core.file_mail import mail_kept_in
+
 _NAV = (
     ("Home", "/home", "home"),
     ("Inbox", "/inbox", "inbox"),
@@ -29,8 +31,12 @@ def _active(path: str, url: str) -> bool:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Context of base.html. Nothing here for anonymous visitors but the version."""
-    context: dict[str, Any] = {"cutlayer_version": settings.CUTLAYER_VERSION, "site_name": settings.SITE_NAME}
+    """Context of base.html. Anonymous visitors read here what the hub is, and where its mails lie if none goes out."""
+    context: dict[str, Any] = {
+        "cutlayer_version": settings.CUTLAYER_VERSION,
+        "site_name": settings.SITE_NAME,
+        "mail_kept_in": mail_kept_in(),
+    }
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return context
