@@ -199,6 +199,8 @@ class RotateRequest(Message):
     """`POST rotate`, signed with the current key: the next certificate, in force from the reply (an EnrolReply) on."""
 
     certificate_pem: Pem
+    # by the next key, over `rotation_input`: base64, as in the header of a request
+    proof: Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9+/=]*$"), Since(3)] = ""
 
 
 class Lane(Message):
@@ -588,3 +590,8 @@ def signing_input(method: str, path_and_query: str, timestamp: str, nonce: str, 
     For the socket the method is GET and the body is empty. A segment upload signs the file's SHA-256 as announced.
     """
     return "\n".join(["cutlayer-v1", method.upper(), path_and_query, timestamp, nonce, body_sha256]).encode()
+
+
+def rotation_input(worker_id: str, present: str, next_: str) -> bytes:
+    """The bytes that the holder of a worker's next key signs with it: fingerprints of the present one and the next."""
+    return "\n".join(["cutlayer-rotate-v1", worker_id, present, next_]).encode()

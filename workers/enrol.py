@@ -24,6 +24,7 @@ from workers.contracts import (
     EnrolRequest,
     Message,
     RotateRequest,
+    rotation_input,
 )
 from workers.copies import copy_forget
 from workers.facts import gather_facts
@@ -101,8 +102,11 @@ def rotate_key(home: WorkerHome) -> WorkerConfig:
     fresh, staged = create_identity(config.worker_id), home.keys / "next"
     fresh.save(staged)
     client = HubClient.of(home, config)
+    present = load_identity(home.keys).fingerprint
+    proof = Signer(fresh, config.worker_id).signature(rotation_input(config.worker_id, present, fresh.fingerprint))
+    request = RotateRequest(certificate_pem=fresh.certificate_pem, proof=proof)
     try:
-        reply = client.call("POST", "/rotate", RotateRequest(certificate_pem=fresh.certificate_pem), reply=EnrolReply)
+        reply = client.call("POST", "/rotate", request, reply=EnrolReply)
     finally:
         client.close()
     if reply.fingerprint != fresh.fingerprint:

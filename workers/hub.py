@@ -64,17 +64,20 @@ class Signer:
         self._key, self._worker_id = key, worker_id
         self.clock = clock or HubClock()
 
+    def signature(self, message: bytes) -> str:
+        """A message signed with the key, in base64."""
+        return base64.b64encode(self._key.sign(message, ec.ECDSA(hashes.SHA256()))).decode()
+
     def headers(self, method: str, path_and_query: str, body_sha256: str = EMPTY_SHA256) -> dict[str, str]:
         """Fresh headers: each call has its own nonce."""
         timestamp, nonce = f"{self.clock.now():.3f}", secrets.token_hex(16)
         message = contracts.signing_input(method, path_and_query, timestamp, nonce, body_sha256)
-        signature = self._key.sign(message, ec.ECDSA(hashes.SHA256()))
         return {
             contracts.HEADER_PROTOCOL: str(contracts.PROTOCOL_VERSION),
             contracts.HEADER_WORKER: self._worker_id,
             contracts.HEADER_TIME: timestamp,
             contracts.HEADER_NONCE: nonce,
-            contracts.HEADER_SIGNATURE: base64.b64encode(signature).decode(),
+            contracts.HEADER_SIGNATURE: self.signature(message),
         }
 
 

@@ -27,9 +27,9 @@ from workers import contracts, enrol, hub, versions
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
 from workers.contracts import HEADER_PROTOCOL, Assignments, Claim, ClaimReply, Exit, LogPayload, Short, Since
-from workers.enrol import JoinOptions, join
+from workers.enrol import JoinOptions, join, rotate_key
 from workers.hub import HubClient, HubError, Signer
-from workers.settings import WorkerHome
+from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
 
 pytestmark = pytest.mark.django_db
@@ -247,3 +247,17 @@ def test_newer_fields_are_left_out_at_every_depth(monkeypatch: pytest.MonkeyPatc
     batch = contracts.TelemetryBatch(participant_id="p", attempt=1, records=[record])
     assert versions.message_form(batch, NOW)["records"][0]["payload"] == {"level": "info", "message": "m"}
     assert versions.message_form(batch, NOW + 1)["records"][0]["payload"]["colour"] == "blue"
+
+
+def test_the_worker_changes_its_key_with_the_new_keys_own_word(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, row = WorkerHome(tmp_path), site.w.workers[0]
+    config = WorkerConfig.load(home)
+    enrolment = config.enrolment.model_copy(update={"worker_id": row.id, "organisation_id": row.organisation_id})
+    config.model_copy(update={"enrolment": enrolment}).save(home)
+    monkeypatch.setattr(HubClient, "of", lambda *_told: site.client)
+    before = load_identity(home.keys).fingerprint
+    config = rotate_key(home)
+    row.refresh_from_db()
+    assert row.fingerprint == load_identity(home.keys).fingerprint == config.enrolment.fingerprint != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,6 +63,15 @@ def signature_holds(*, pem: str, signature: bytes, message: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def proof_holds(*, pem: str, proof: str, message: bytes) -> bool:
+    """The same for a signature in base64, and a certificate that was only just presented."""
+    try:
+        signature = base64.b64decode(proof, validate=True)
+    except ValueError:
+        return False
+    return signature_holds(pem=pem, signature=signature, message=message)
 
 
 def fingerprint_words(fingerprint: str) -> str:

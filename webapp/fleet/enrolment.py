@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.accounts.models import User
+from webapp.audit.models import AuditEntry
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
 from webapp.core.live import notify_org
@@ -119,9 +120,18 @@ def _maker_check(*, token: EnrolmentToken) -> None:
         raise AppError("CL-1405", "Whoever made the enrolment token may no longer enrol workers.")
 
 
+def fingerprint_is_used(fingerprint: str) -> bool:
+    """Whether a worker has the certificate, or had it: the audit log keeps each one that came into force."""
+    came = AuditEntry.objects.filter(action__in=("worker.enrolled", "worker.key_rotated"))
+    return (
+        Worker.objects.filter(fingerprint=fingerprint).exists()
+        or came.filter(details__fingerprint=fingerprint).exists()
+    )
+
+
 def _worker_create(*, token: EnrolmentToken, certificate: WorkerCertificate, request: EnrolRequest) -> Worker:
-    if Worker.objects.filter(fingerprint=certificate.fingerprint).exists():
-        raise AppError("CL-1408", "A worker with this certificate is enrolled already.")
+    if fingerprint_is_used(certificate.fingerprint):
+        raise AppError("CL-1408", "A worker has this certificate, or had it.")
     if _name_is_taken(organisation=token.organisation, name=token.worker_name):
         raise AppError("CL-1416", f"A worker named {token.worker_name} exists already.")
     worker = Worker.objects.create(

@@ -12,14 +12,15 @@ from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import close_worker, notify_org, wake_worker
 from webapp.core.transactions import service
-from webapp.fleet.certificates import WorkerCertificate, certificate_parse
+from webapp.fleet.certificates import WorkerCertificate, certificate_parse, proof_holds
+from webapp.fleet.enrolment import fingerprint_is_used
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.permissions import Action, require
 from webapp.runs.lifecycle import runs_lock, worker_shut_out
 from webapp.runs.lifecycle.quarantine import runs_hold, runs_let_go
 from webapp.runs.models import Run
 from webapp.runs.services.parties import runs_return_to_draft
-from workers.contracts import WAKE_COPY, ModelRegistration
+from workers.contracts import WAKE_COPY, ModelRegistration, RotateRequest, rotation_input
 
 COPY_TOLD_EVERY = timedelta(hours=1)
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
@@ -169,6 +170,22 @@ def _rename(actor: User, worker: Worker, name: str, labels: list[str]) -> Worker
     return row
 
 
+def worker_key_change(*, worker: Worker, request: RotateRequest) -> Worker:
+    """Replace a worker's certificate as it asks, once the new key has signed that it is this worker's next.
+
+    Raises CL-1408: also for a worker of an older version, which sends no such proof.
+    """
+    certificate = certificate_parse(request.certificate_pem)
+    message = rotation_input(worker.id, worker.fingerprint, certificate.fingerprint)
+    if not proof_holds(pem=certificate.pem, proof=request.proof, message=message):
+        raise AppError(
+            "CL-1408",
+            "The request is not signed by the new certificate's key.",
+            "Install the hub's version on the worker, then run `cutlayer worker rotate-key` again.",
+        )
+    return worker_rotate(worker=worker, certificate_pem=certificate.pem)
+
+
 def worker_rotate(*, worker: Worker, certificate_pem: str) -> Worker:
     """Replace the certificate. The request was signed with the current key, so the state stays as it is.
 
@@ -186,6 +203,8 @@ def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
     row = _locked(worker)
     if row.fingerprint == certificate.fingerprint:
         return row
+    if fingerprint_is_used(certificate.fingerprint):
+        raise AppError("CL-1408", "A worker has this certificate, or had it.")
     _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
     row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
     row.copied_at = None  # a copy has the old key, which opens nothing any more

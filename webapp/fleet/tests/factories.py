@@ -28,7 +28,9 @@ from workers.contracts import (
     HEADER_SIGNATURE,
     HEADER_TIME,
     HEADER_WORKER,
+    RotateRequest,
     WorkerFacts,
+    rotation_input,
     signing_input,
 )
 
@@ -51,6 +53,16 @@ def make_certificate(*, key: ec.EllipticCurvePrivateKey | None = None, days: int
         .sign(key, hashes.SHA256())
     )
     return key, certificate.public_bytes(Encoding.PEM).decode()
+
+
+def rotation(
+    worker: SigningWorker, certificate_pem: str, key: ec.EllipticCurvePrivateKey, *, of: str = ""
+) -> RotateRequest:
+    """A request for the next certificate of a worker (or of the one named), signed with this key."""
+    present = Worker.objects.get(pk=worker.row.pk).fingerprint
+    message = rotation_input(of or worker.row.pk, present, fingerprint_of(certificate_pem))
+    proof = base64.b64encode(key.sign(message, ec.ECDSA(hashes.SHA256()))).decode()
+    return RotateRequest(certificate_pem=certificate_pem, proof=proof)
 
 
 def fingerprint_of(pem: str) -> str:

@@ -13,7 +13,7 @@ from webapp.audit.witness import restoration_record
 from webapp.fleet.models import SpentNonce, Worker, WorkerModel, WorkerState
 from webapp.fleet.services import worker_quarantine, worker_release, worker_revoke
 from webapp.fleet.signing import restored_at
-from webapp.fleet.tests.factories import SigningWorker, make_certificate, make_worker
+from webapp.fleet.tests.factories import SigningWorker, make_certificate, make_worker, rotation
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from workers.contracts import HEADER_TIME, ModelRegistration, RotateRequest
 
@@ -134,9 +134,35 @@ def test_unconfirmed_worker_is_connected_but_gets_no_assignment():
 
 def test_rotated_key_is_in_force_at_once(worker):
     key, pem = make_certificate()
-    assert worker.post("rotate", RotateRequest(certificate_pem=pem)).status_code == 200
+    assert worker.post("rotate", rotation(worker, pem, key)).status_code == 200
     assert worker.post("models", MODEL).json()["code"] == "CL-1411"
     assert SigningWorker(row=worker.row, key=key).post("models", MODEL).status_code == 200
+
+
+def test_a_certificate_whose_key_the_worker_does_not_hold_is_refused(worker):
+    fingerprint, other = worker.row.fingerprint, make_worker(OrganisationFactory())
+    key, pem = make_certificate()
+    for request in (
+        RotateRequest(certificate_pem=pem),
+        RotateRequest(certificate_pem=pem, proof="AAAA"),
+        rotation(worker, pem, worker.key),
+        rotation(worker, pem, key, of=other.row.pk),  # the proof of another worker's rotation
+    ):
+        answer = worker.post("rotate", request)
+        assert (answer.status_code, answer.json()["code"]) == (400, "CL-1408")
+    worker.row.refresh_from_db()
+    assert worker.row.fingerprint == fingerprint
+
+
+def test_a_certificate_that_a_worker_had_is_refused_even_with_its_key(worker):
+    key, pem = make_certificate()
+    assert worker.post("rotate", rotation(worker, pem, key)).status_code == 200
+    renewed = SigningWorker(row=worker.row, key=key)
+    next_key, next_pem = make_certificate()
+    assert renewed.post("rotate", rotation(renewed, next_pem, next_key)).status_code == 200
+    other = make_worker(OrganisationFactory())
+    for certificate, its_key in ((pem, key), (next_pem, next_key)):
+        assert other.post("rotate", rotation(other, certificate, its_key)).json()["code"] == "CL-1408"
 
 
 def test_worker_that_leaves_is_shut_out(worker):

@@ -12,7 +12,7 @@ from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.datasets.services import dataset_register
 from webapp.fleet.enrolment import enrol_reply, worker_enrol
 from webapp.fleet.model_config import model_config_check
-from webapp.fleet.services import worker_leave, worker_model_register, worker_rotate
+from webapp.fleet.services import worker_key_change, worker_leave, worker_model_register
 from webapp.fleet.signing import ENROLLED, WorkerRequest, body_read, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_read, size_check
 from workers.contracts import (
@@ -49,9 +49,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
 def rotate(request: WorkerRequest) -> HttpResponse:
     """Put the worker's next certificate in force."""
     message = message_read(RotateRequest, request.signed_body, reads=request.reads)
-    return answer(
-        request, enrol_reply(worker=worker_rotate(worker=request.worker, certificate_pem=message.certificate_pem))
-    )
+    return answer(request, enrol_reply(worker=worker_key_change(worker=request.worker, request=message)))
 
 
 @signed_by_worker(states=(*ENROLLED, "quarantined"))

@@ -28,7 +28,7 @@ from webapp.fleet.consumers import message_parse
 from webapp.fleet.enrolment import enrolment_token_create
 from webapp.fleet.models import Worker
 from webapp.fleet.presence import beat_record, hello_record
-from webapp.fleet.tests.factories import SigningWorker, give_key, make_certificate
+from webapp.fleet.tests.factories import SigningWorker, give_key, make_certificate, rotation
 from webapp.fleet.worker_api.bodies import message_read
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import api_token, member
@@ -141,6 +141,11 @@ def _enrol(at: Stage) -> Body:
     }  # fmt: skip
 
 
+def _rotate(at: Stage) -> Body:
+    key, pem = make_certificate()
+    return rotation(at.signer, pem, key).model_dump(mode="json")
+
+
 def _dataset(at: Stage) -> Body:
     return {
         "name": "rows", "version": DatasetVersion.objects.count() + 1, "format": "text", "source": "csv", "rows": 3,
@@ -192,7 +197,7 @@ DOORS: dict[str, Door] = {
     "verified": Door(VerifyReport, _verified, "runs/{run}/verified", begin=finished),
     "datasets": Door(DatasetMetadata, _dataset, "datasets"),
     "models": Door(ModelRegistration, _model, "models"),
-    "rotate": Door(RotateRequest, lambda at: {"certificate_pem": make_certificate()[1]}, "rotate"),
+    "rotate": Door(RotateRequest, _rotate, "rotate"),
     "enrol": Door(EnrolRequest, _enrol, "enrol"),
     "witness": Door(WitnessReport, _witness, "witness"),
     **SOCKET,
