@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
@@ -33,6 +34,11 @@ REVISION = r"^([A-Za-z0-9][A-Za-z0-9._/+\-]{0,99})?$"  # a commit, a tag or a br
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Absolute, and no part of an address. A folder's name may have spaces in it, but none at its ends.
 _PATH = re.compile(r"(?<![\w:/.\-])/(?:[^\s/,;:()'\"](?:[^/\n,;:()'\"]*[^\s/,;:()'\"])?/)+([^\s/,;:()'\"]*)")
+# Controls, formats (such as U+202E), halves, private ones and those that are none; and letters that show nothing.
+_INVISIBLE_KINDS = ("Cc", "Cf", "Cs", "Co", "Cn")
+_INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _NOT_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -79,6 +85,19 @@ def plain(text: str, limit: int = 600) -> str:
 def plain_line(text: str, limit: int = 120) -> str:
     """A text as one line without control characters, cut to `limit`: fit for a `Short`."""
     return _NOT_LINE.sub(" ", text)[:limit]
+
+
+def visible_line(text: str, limit: int = 120) -> str:
+    """A name as people see it: one line without characters that show nothing or turn the text round, cut to `limit`.
+
+    Two names that look the same would be two otherwise. Look-alike letters of two scripts are left as they are.
+    """
+    shown = (letter for letter in unicodedata.normalize("NFC", text) if letter.isspace() or not _is_invisible(letter))
+    return " ".join("".join(shown).split())[:limit].strip()
+
+
+def _is_invisible(letter: str) -> bool:
+    return unicodedata.category(letter) in _INVISIBLE_KINDS or _INVISIBLE.match(letter) is not None
 
 
 def without_folders(text: str) -> str:

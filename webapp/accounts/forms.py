@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from webapp.accounts.models import User
 from webapp.accounts.scopes import Scope
+from webapp.core.name_field import NameField
 
 EXPIRY_CHOICES = ((7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "1 year"))
 
@@ -18,12 +19,12 @@ EXPIRY_CHOICES = ((7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "1 year
 class SignupForm(AllauthSignupForm):
     """Sign-up by e-mail, with the person's name."""
 
-    name = forms.CharField(max_length=120, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    name = NameField(max_length=120, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"}))
     field_order = ["name", "email", "password1", "password2"]
 
     def custom_signup(self, request: HttpRequest, user: User) -> None:
         """Keep the name."""
-        user.name = " ".join(self.cleaned_data["name"].split())
+        user.name = self.cleaned_data["name"]
         user.save(update_fields=["name", "updated_at"])
 
 
@@ -37,13 +38,13 @@ class UserTokenForm(AllauthUserTokenForm):
 class ProfileForm(forms.Form):
     """What a person says of themselves."""
 
-    name = forms.CharField(max_length=120, label="Your name")
+    name = NameField(max_length=120, label="Your name")
 
 
 class TokenForm(forms.Form):
     """A new API token."""
 
-    name = forms.CharField(max_length=80, help_text="What it is for, such as: nightly runs.")
+    name = NameField(max_length=80, help_text="What it is for, such as: nightly runs.")
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, scope.help) for scope in Scope],
         widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from splitcore.bounds import visible_line
 from splitcore.errors import AppError
 from webapp.accounts.models import ApiToken, User
+from webapp.accounts.record import account_record
 from webapp.accounts.scopes import Scope
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
@@ -34,7 +36,7 @@ def token_create(
     token = ApiToken.objects.create(
         user=actor,
         organisation=organisation,
-        name=" ".join(name.split())[:80],
+        name=visible_line(name, 80),
         token_hash=token_hash(secret),
         hint=secret[-4:],
         scopes=list(scopes),
@@ -60,8 +62,12 @@ def token_revoke(*, actor: User, token: ApiToken) -> ApiToken:
 @service
 def person_rename(*, actor: User, name: str) -> User:
     """Change one's own name."""
-    actor.name = " ".join(name.split())[:120]
+    before, name = actor.name, visible_line(name)
+    if name == before:
+        return actor
+    actor.name = name
     actor.save(update_fields=["name", "updated_at"])
+    account_record(actor=actor, user=actor, action="account.name_changed", details={"from": before, "to": name})
     return actor
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from webapp.core.name_field import NameField
 from webapp.orgs.models import Organisation, PartyKind, Role
 
 KIND_HELP = "Data: has text to train on. Compute: has the GPU. It can be changed later."
@@ -14,16 +15,14 @@ KIND_HELP = "Data: has text to train on. Compute: has the GPU. It can be changed
 class OrganisationForm(forms.Form):
     """A new organisation."""
 
-    name = forms.CharField(
-        max_length=120, min_length=2, help_text="As partners know it. It must be unique on this hub."
-    )
+    name = NameField(max_length=120, min_length=2, help_text="As partners know it. It must be unique on this hub.")
     kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
 
 
 class ProfileForm(forms.Form):
     """The profile of an organisation."""
 
-    name = forms.CharField(max_length=120, min_length=2)
+    name = NameField(max_length=120, min_length=2)
     kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
     contact_email = forms.EmailField(
         required=False, label="Operator on call", help_text="Partners see it where your worker is away or has failed."
@@ -93,7 +92,7 @@ class JoinForm(forms.Form):
     organisation = forms.ChoiceField(
         label="Organisation that joins", error_messages={"required": "Choose the organisation that joins."}
     )
-    name = forms.CharField(
+    name = NameField(
         max_length=120,
         min_length=2,
         label="Name of the new organisation",

@@ -8,6 +8,7 @@ from allauth.mfa.utils import is_mfa_enabled
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
+from splitcore.bounds import visible_line
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_id
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @service
 def organisation_create(*, actor: User, name: str, kind: str, contact_email: str = "") -> Organisation:
     """A new organisation with its maker as its administrator."""
-    name = " ".join(name.split())
+    name = visible_line(name)
     if Organisation.objects.filter(name__iexact=name).exists():
         raise AppError(
             "CL-1605",
@@ -64,7 +65,7 @@ def organisation_update(
     """Change the profile. The slug stays: contracts and charts call the organisation by it."""
     require(actor, Action.MANAGE_ORGANISATION, organisation)
     organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
-    name = " ".join(name.split())
+    name = visible_line(name)
     if Organisation.objects.filter(name__iexact=name).exclude(pk=organisation.pk).exists():
         raise AppError("CL-1605", f"An organisation named {name} exists already.", "Choose another name.")
     if require_second_factor and not organisation.require_second_factor and not is_mfa_enabled(actor):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django import forms
 
+from webapp.core.name_field import NameField
+
 
 class ProjectForm(forms.Form):
     """What a project says about itself: partners read it before they join."""
 
-    name = forms.CharField(max_length=120, min_length=2)
+    name = NameField(max_length=120, min_length=2)
     goal = forms.CharField(
         required=False,
         max_length=4000,

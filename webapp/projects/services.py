@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from splitcore.bounds import visible_line
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.transactions import service
@@ -25,7 +26,7 @@ def project_create(
     """A new project; the organisation owns it and takes part in it."""
     require(actor, Action.CREATE_PROJECT, organisation)
     project = Project.objects.create(
-        name=" ".join(name.split()),
+        name=visible_line(name),
         goal=goal.strip(),
         lawful_basis=lawful_basis.strip(),
         owner=organisation,
@@ -41,7 +42,7 @@ def project_update(*, actor: User, project: Project, name: str, goal: str, lawfu
     """Change what the project says about itself."""
     require(actor, Action.CREATE_PROJECT, project.owner)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-    wanted = {"name": " ".join(name.split()), "goal": goal.strip(), "lawful_basis": lawful_basis.strip()}
+    wanted = {"name": visible_line(name), "goal": goal.strip(), "lawful_basis": lawful_basis.strip()}
     changes = {field: value for field, value in wanted.items() if getattr(project, field) != value}
     for field, value in changes.items():
         setattr(project, field, value)

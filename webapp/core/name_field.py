@@ -1,0 +1,18 @@
+"""The field of a form for a name that others read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from splitcore.bounds import visible_line
+
+
+class NameField(forms.CharField):
+    """Takes the characters out that show nothing before it is asked whether a name is left."""
+
+    def to_python(self, value: Any) -> str:
+        """The name as it is shown; too long a one is left whole, for the form to say so."""
+        text = super().to_python(value) or ""
+        return visible_line(text, len(text))
