@@ -9,6 +9,7 @@ from splitcore.config.run import (
     RunConfig,
     canonical_json,
     config_hash,
+    config_text,
 )
 from splitcore.config.sections import (
     DataSection,
@@ -35,6 +36,7 @@ __all__ = [
     "WireSection",
     "canonical_json",
     "config_hash",
+    "config_text",
     "exchange_of",
     "idle_fields",
     "override_problems",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ from splitcore.config.sections import (
     WireSection,
 )
 from splitcore.errors import AppError
-from splitcore.plain_yaml import PlainYamlError, yaml_read
+from splitcore.plain_yaml import YAML_CHARACTERS, PlainYamlError, yaml_read
 
 
 class PartyOverride(Section):
@@ -132,6 +133,15 @@ class RunConfig(Section):
         lora = self.lora.model_copy(update={"rank": override.rank} if override.rank else {})
         training = self.training.model_copy(update={"batch_size": override.batch_size} if override.batch_size else {})
         return self.model_copy(update={"split": split, "lora": lora, "training": training})
+
+
+def config_text(path: Path) -> str:
+    """A configuration's file as text, no more of it than `from_yaml` takes. Raises AppError CL-1001."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4 * YAML_CHARACTERS + 4).decode("utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise AppError("CL-1001", f"{path.name} cannot be read as UTF-8 text ({type(error).__name__}).") from None
 
 
 def canonical_json(data: Any) -> str:

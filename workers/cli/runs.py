@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, config_text
 from workers.cli.choosing import dataset_party, worker_id
 from workers.cli.console import out, show_json, show_table
 from workers.cli.watching import EXIT_CODES, watch_run
@@ -104,7 +104,7 @@ def launch(
     as_json: JsonOption = False,
 ) -> None:
     """Configure a run and ask every organisation to approve it; it starts when all have."""
-    text = config.read_text(encoding="utf-8")
+    text = config_text(config)
     RunConfig.from_yaml(text)  # a mistake is told here, before anything is sent
     client = RestClient.from_environment()
     known = client.get("/datasets", project=project)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, config_text
 from splitcore.config.exchange import total_steps
 from splitcore.data.sampling import hold_out
 from splitcore.errors import CATALOGUE, AppError
@@ -84,7 +84,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Path) -> Job:
     """Read the configuration and every file. Raises AppError CL-10xx, CL-12xx."""
-    config = _local_model(RunConfig.from_yaml(path.read_text(encoding="utf-8")), path)
+    config = _local_model(RunConfig.from_yaml(config_text(path)), path)
     shards: dict[str, Rows] = {}
     for item in data:
         name, separator, file = item.partition("=")

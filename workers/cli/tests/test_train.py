@@ -98,6 +98,14 @@ def test_what_cannot_be_trained_is_refused_with_its_code(site: Path, change: lis
     assert result.exception.code == code
 
 
+@pytest.mark.parametrize("content", ["model: é".encode("latin-1"), b"a: " + b"x" * 10_000_000, b"[" * 9000])
+def test_a_configuration_that_is_no_plain_text_is_refused_with_its_code(site: Path, content: bytes) -> None:
+    (site / "run.yaml").write_bytes(content)
+    result = run(site)
+    assert isinstance(result.exception, AppError), result.output
+    assert result.exception.code == "CL-1001"
+
+
 def test_every_wrong_field_of_the_configuration_is_named(site: Path) -> None:
     (site / "run.yaml").write_text("model: {name_or_path: x}\nlora: {rank: 0}\ntraining: {batch_size: many}\n")
     done = subprocess.run([*COMMAND, *arguments(site)], capture_output=True, text=True, check=False)
