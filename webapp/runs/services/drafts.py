@@ -24,9 +24,9 @@ from webapp.runs.states import EDITABLE, run_announce, run_move
 
 
 def _party_name(organisation: Organisation, role: str, taken: set[str]) -> str:
-    """The organisation's slug; with its role, then a number, where that is taken."""
-    names = [organisation.slug, f"{organisation.slug[:48]}-{role}"]
-    names += [f"{organisation.slug[:48]}-{number}" for number in range(2, 65)]
+    """The organisation's slug; with its role, then a number, where that is taken. A contract's names have no "_"."""
+    slug = organisation.slug.replace("_", "-").strip("-") or "organisation"
+    names = [slug, f"{slug[:48]}-{role}", *(f"{slug[:48]}-{number}" for number in range(2, 65))]
     return next(name for name in names if name not in taken)
 
 

@@ -166,3 +166,9 @@ def test_other_runs_stay_as_they_are():
     make.submit(other)
     _withdraw_version(w)
     assert other.fresh().state == RunState.AWAITING
+
+
+def test_an_organisation_with_an_underscore_in_its_name_can_take_part():
+    w = make.world(prefix="Data_lab _")
+    assert make.submit(w).state == "awaiting_approval"
+    assert w.part(0).party.startswith("data-lab")
