@@ -22,7 +22,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1105": ErrorHelp(
         "The adapter cannot be placed",
-        "None of the target modules exists in the model, or one is of a kind that LoRA segments do not support.",
+        "A target module does not exist in the model, or is of a kind that LoRA segments do not support.",
         "Choose all-linear, or name linear modules of the model's decoder layers.",
     ),
     "CL-1106": ErrorHelp(

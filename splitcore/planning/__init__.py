@@ -10,7 +10,17 @@ Every figure is a `Range` with its reason: what it was computed from, and what m
 from splitcore.planning.estimate import Plan, estimate
 from splitcore.planning.prior import SpeedBounds, prior_speeds
 from splitcore.planning.ranges import Range
-from splitcore.planning.shape import ModelShape
+from splitcore.planning.shape import ModelShape, missing_targets
 from splitcore.planning.timing import Link, Speeds
 
-__all__ = ["Link", "ModelShape", "Plan", "Range", "SpeedBounds", "Speeds", "estimate", "prior_speeds"]
+__all__ = [
+    "Link",
+    "ModelShape",
+    "Plan",
+    "Range",
+    "SpeedBounds",
+    "Speeds",
+    "estimate",
+    "missing_targets",
+    "prior_speeds",
+]

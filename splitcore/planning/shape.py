@@ -28,6 +28,7 @@ PLAIN_MLP = {  # families whose feed-forward part has no gate
     "starcoder2": ("c_fc", "c_proj"),
 }
 OUTPUT_NAMES = {"opt": "out_proj", "phi": "dense"}
+OUTPUT_HEADS = frozenset({"lm_head", "embed_out"})  # which may have an adapter too, where weights are not shared
 LEARNED_POSITIONS = {"gpt2", "gpt_bigcode", "opt"}
 TIED_BY_DEFAULT = {"gpt2", "gpt_bigcode", "opt", "bloom", "gemma", "gemma2", "gemma3", "gemma3_text", "starcoder2"}
 GATED = {
@@ -151,6 +152,21 @@ class ModelShape:
             return list(self.linears)
         names = {target.rsplit(".", 1)[-1] for target in targets}
         return [linear for linear in self.linears if linear.name in names]
+
+
+def missing_targets(config: Mapping[str, Any], targets: Sequence[str] | Literal["all-linear"]) -> str:
+    """What is wrong with target modules that a model of a known layout does not have; empty where nothing is known."""
+    try:
+        shape = ModelShape.from_config(config)
+    except AppError:
+        return ""
+    if targets == "all-linear" or not shape.known or shape.experts:  # shared experts have modules of their own
+        return ""
+    names = [linear.name for linear in shape.linears]
+    missing = [target for target in targets if target.rsplit(".", 1)[-1] not in {*names, *OUTPUT_HEADS}]
+    if not missing:
+        return ""
+    return f"The base model has no {' and no '.join(missing[:5])}. Its layers have {', '.join(names)}."
 
 
 def _attention(family: str, hidden: int, query: int, key: int) -> tuple[Linear, ...]:

@@ -11,13 +11,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from splitcore.planning import Link, ModelShape, Speeds, estimate, prior_speeds
+from splitcore.planning import Link, ModelShape, Speeds, estimate, missing_targets, prior_speeds
 from splitcore.planning.memory import SAVED_FACTOR, saved_values
 from splitcore.planning.pipeline import Hop, pipeline_time
 from splitcore.planning.segments import segments_of
+from splitcore.planning.shape import GATED
 from splitcore.planning.traffic import Traffic, step_traffic
 from splitcore.wire.codecs import encode
 from splitcore.wire.formats import payload_bytes
@@ -128,6 +130,29 @@ def test_parameters_and_adapter_are_those_of_the_real_model(family: str) -> None
     plan = estimate(config_of(lora={"rank": 4}), shape)
     assert plan.adapter_parameters == adapter
     assert plan.adapter_bytes.expected == adapter * 4
+
+
+KNOWN = ["bloom", "falcon", "gpt_bigcode", "gpt_neox", "phi", "starcoder2", *sorted(GATED), *MODELS]
+
+
+@pytest.mark.parametrize("family", dict.fromkeys(KNOWN))
+def test_no_module_that_a_model_of_a_known_layout_has_is_called_missing(family: str) -> None:
+    config = AutoConfig.for_model(family, **MODELS.get(family, {}))
+    config = getattr(config, "text_config", config)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    linear = {name for name, one in model.named_modules() if isinstance(one, (torch.nn.Linear, Conv1D))}
+    assert linear
+    described = json.loads(json.dumps(config.to_dict(), default=str))
+    assert missing_targets(described, sorted(linear)) == ""
+    assert missing_targets(described, "all-linear") == ""
+
+
+def test_a_module_that_the_model_does_not_have_is_named_beside_those_that_it_has() -> None:
+    config = {"model_type": "llama", **MODELS["llama"]}
+    wrong = missing_targets(config, ["q_proj", "foo", "model.layers.0.mlp.bar"])
+    assert wrong.startswith("The base model has no foo and no model.layers.0.mlp.bar. Its layers have q_proj, k_proj")
+    assert missing_targets({**config, "model_type": "never_seen"}, ["foo"]) == ""
 
 
 def test_named_targets_are_counted_alone() -> None:

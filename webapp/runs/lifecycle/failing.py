@@ -20,7 +20,7 @@ CONSEQUENCES = frozenset(
 )
 
 # What the configuration causes, wherever it shows: its remedy is with the run's own engineers.
-CONFIGURED = frozenset({"CL-1002", "CL-1004", "CL-1005", "CL-1521", "CL-1531", "CL-1532"})
+CONFIGURED = frozenset({"CL-1002", "CL-1004", "CL-1005", "CL-1105", "CL-1521", "CL-1531", "CL-1532"})
 # A value that was not finite shows at whichever half looked first, and so does a late part; the event that names whose
 # it was. Every half tells of a value, the one that it came from too; of a late part the compute worker alone.
 SHOWN_ELSEWHERE = {"CL-1531": "values.not_finite", "CL-1532": "values.not_finite", "CL-1534": "party.late"}

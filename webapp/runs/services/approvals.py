@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.utils import timezone
 
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
+from splitcore.planning import missing_targets
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
@@ -70,6 +72,12 @@ def check_cut(config: RunConfig, layers: int) -> None:
             )
 
 
+def check_targets(config: RunConfig, model: dict[str, Any]) -> None:
+    """Raise CL-1105 where the adapter is to go on modules that the base model does not have."""
+    if wrong := missing_targets(model, config.lora.target_modules):
+        raise AppError("CL-1105", wrong, details={"fields": [{"field": "lora.target_modules", "message": wrong}]})
+
+
 def run_check(run: Run) -> RunConfig:
     """Everything that submission demands of a draft. Returns the configuration with its model pinned."""
     config = RunConfig.parse(run.config)
@@ -80,6 +88,7 @@ def run_check(run: Run) -> RunConfig:
         raise AppError("CL-1001", f"{first['field']}: {first['message']}", details={"fields": problems})
     config, model = _pin_model(config, participants)
     check_cut(config, layer_count(model.planned_config))
+    check_targets(config, model.planned_config)
     return config
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
 from splitcore.config import RunConfig
 from splitcore.config.crossing import adapter_traffic
+from splitcore.errors import AppError
 from webapp.runs.configure.forms import ConfigForm, to_text
 from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
@@ -14,7 +17,7 @@ from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import changed_paths, field_specs, value_at
 from webapp.runs.models import Run, RunState
-from webapp.runs.services import run_draft_save
+from webapp.runs.services import run_draft_save, run_submit
 from webapp.runs.tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +83,49 @@ def test_a_wrong_value_stands_in_the_form_as_typed_with_a_sentence_beside_it():
     assert form.problems["lora.rank"] == "Give a whole number."
     assert form["lora.rank"].value() == "eight"
     assert form.typed()["lora"]["rank"] == "eight"
+
+
+def test_every_problem_is_listed_on_top_by_its_label_with_a_link_to_its_field(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    wrong = {"lora.rank": "eight", "training.batch_size": "0", "training.learning_rate": "fast"}
+    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="submit", **wrong))
+    top = response.content.decode().partition("data-focus-first")[2].partition("</ul>")[0]
+    assert response.status_code == 422
+    assert "3 problems to correct" in top
+    assert "Input should" not in response.content.decode()
+    listed = dict(re.findall(r'href="#(f-[^"]+)"[^>]*>([^<]+)</a>', top))
+    assert listed == {
+        "f-lora-rank": "Rank: Give a whole number.",
+        "f-training-batch_size": "Batch size: This should be greater than or equal to 1.",
+        "f-training-learning_rate": "Learning rate: Give a number.",
+    }
+
+
+def test_pasted_yaml_is_answered_with_every_problem(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    text = "model: {name_or_path: acme/tiny}\nlora: {rank: eight}\ntraining: {batch_size: 0}"
+    page = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    error = page.content.decode().partition('id="yaml-text-error"')[2].partition("</p>")[0]
+    assert "lora.rank: Give a whole number." in error
+    assert "training.batch_size: This should be" in error
+
+
+def test_modules_that_the_base_model_lacks_are_refused_while_typing_and_at_submission(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    data = _post(client, w, **{"lora.target_modules": "q_proj, foo"})
+    preview = client.post(reverse("runs:preview"), data).content.decode()
+    assert "Target modules: The base model has no foo. Its layers have q_proj" in preview
+    data |= {"version": w.fresh().draft_version, "action": "submit"}
+    page = client.post(reverse("runs:edit", args=[w.run.id]), data)
+    assert (page.status_code, "CL-1105" in page.content.decode()) == (422, True)
+    assert w.fresh().state == RunState.DRAFT
+    w.run.config = make.config(lora={"target_modules": ["foo"]})
+    w.run.save()
+    with pytest.raises(AppError, match="CL-1105"):  # by the interface for machines too
+        run_submit(actor=w.engineer, run=w.fresh())
 
 
 def test_both_steps_and_epochs_is_a_problem_at_the_steps():

@@ -14,6 +14,7 @@ from webapp.fleet.services import worker_revoke
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for, participant_beat, server_ready
+from webapp.runs.lifecycle.failing import mender_of
 from webapp.runs.lifecycle.observing import records_observed
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.services import run_start, run_stop
@@ -161,6 +162,12 @@ def test_the_first_cause_of_a_failure_is_kept_with_its_owner():
     assert run.state == RunState.FAILED
     assert (run.failure["code"], run.failure["organisation"]) == ("CL-1820", "Alpha clinic")
     assert run.failure["remedy"] == "Free some."
+
+
+def test_who_configured_the_run_can_mend_what_the_configuration_causes():
+    w = make.started()
+    make.exit_part(w, 2, "failed", ErrorInfo(code="CL-1105", message="A module is missing.", remedy="Choose others."))
+    assert mender_of(w.fresh()) == f"an engineer of {w.run.organisation.name}"
 
 
 def test_the_consequence_at_the_other_site_gives_way_to_the_cause():

@@ -15,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
+from splitcore.planning import missing_targets
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for, projects_visible_to
 from webapp.runs.configure.conflicts import FieldConflict, conflicts_read
-from webapp.runs.configure.forms import ConfigForm, yaml_of
+from webapp.runs.configure.forms import ConfigForm, readable, yaml_of
 from webapp.runs.configure.options import ModelOption, PartyOptions, model_options, party_options
 from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.presets import PRESETS, preset_apply
@@ -60,6 +61,11 @@ class Setup:
         return preview_build(
             self.project, self.config, self.options, self.form.listed(), prompts=bool(self.prompts.strip())
         )
+
+    @property
+    def names_fields(self) -> bool:
+        """Whether what went wrong stands beside the fields, and the list of all of them says more than the error."""
+        return self.error is not None and bool(self.error.details.get("fields")) and bool(self.form.problems)
 
     @property
     def changed(self) -> int:
@@ -104,7 +110,10 @@ def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm
     options.check_formats()
     if config is None:
         return
-    manifest = next((model.manifest for model in models if model.model_id == config.model.name_or_path), "")
+    model = next((model for model in models if model.model_id == config.model.name_or_path), None)
+    if model is not None and (wrong := missing_targets(model.config, config.lora.target_modules)):
+        form.take_problems([{"field": "lora.target_modules", "message": wrong}])
+    manifest = model.manifest if model is not None else ""
     for conflict in policy_conflicts(config, options.sites, manifest):
         if conflict.path == "server":
             options.server_error = conflict.message
@@ -170,6 +179,7 @@ def _page(request: MemberRequest, state: Setup, status: int = 200) -> HttpRespon
         "form": state.form,
         "sections": list(state.form.sections()),
         "preview": preview,
+        "problems_title": f"{len(preview.problems)} problem{'s' if len(preview.problems) != 1 else ''} to correct",
         "presets": PRESETS,
         "yaml": state.yaml_text or yaml_of(state.form.typed()),
         "is_clone": cloned is not None,
@@ -260,7 +270,8 @@ def _import(request: MemberRequest, state: Setup) -> HttpResponse:
     try:
         config = RunConfig.from_yaml(state.yaml_text)
     except AppError as error:
-        state.yaml_error = f"{error.message} {error.remedy}"
+        fields = [f"{item['field']}: {readable(item['message'])}" for item in error.details.get("fields", [])]
+        state.yaml_error = " ".join([*(fields or [error.message]), error.remedy])
         return _page(request, state, status=422)
     run = _save(request, state, config.model_dump(mode="json", exclude_defaults=True))
     messages.success(request, "The YAML is taken over into the form.")
