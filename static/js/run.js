@@ -118,6 +118,7 @@ class RunPage {
       replace(target, part);
     }
     refreshTimes(this.root);
+    dropOutlived(document.querySelector("#live-status")?.dataset.state ?? "");
     const now = document.querySelector(".cl-run-sentence")?.textContent;
     if (now && now !== sentence) announce(now);
   }
@@ -135,6 +136,13 @@ class RunPage {
 
 function points(list) {
   return (list ?? []).map(([step, value, time]) => ({ step, value, time }));
+}
+
+/** Take away the notices that were true of an earlier state of the run alone. */
+function dropOutlived(state) {
+  for (const notice of document.querySelectorAll("#messages [data-true-in]")) {
+    if (!notice.dataset.trueIn.split(" ").includes(state)) notice.remove();
+  }
 }
 
 /** Put a fetched part in place of the old one; opened details stay open, and what has the focus keeps it. */

@@ -90,6 +90,32 @@ def test_the_page_shows_each_confirmation_of_a_stop(client):
     assert "process gone, confirmed" in page
 
 
+@pytest.mark.parametrize(
+    ("action", "notice", "state"),
+    [("pause", "The run is paused", RunState.PAUSED), ("stop", "The stop was sent", RunState.STOPPING)],
+)
+def test_the_notice_of_an_act_stays_only_while_it_is_true(client, action, notice, state):
+    w = make.started()
+    client.force_login(w.engineer)
+    url = reverse("runs:control", args=[w.run.id, action])
+    page = client.post(url, follow=True).content.decode()
+    assert notice in page
+    assert f'data-true-in="{state}"' in page  # by which the page's script takes it away
+    other = make.started(prefix="Other ")
+    client.force_login(other.engineer)
+    client.post(reverse("runs:control", args=[other.run.id, action]))
+    Run.objects.filter(pk=other.run.id).update(state=RunState.STOPPED)
+    assert notice not in client.get(reverse("runs:detail", args=[other.run.id])).content.decode()
+
+
+def test_a_steward_of_the_runs_own_organisation_stops_it(client):
+    w = make.started()
+    client.force_login(w.approvers[0])
+    page = client.post(reverse("runs:control", args=[w.run.id, "stop"]), follow=True)
+    assert page.status_code == 200
+    assert (w.fresh().state, w.fresh().held_by) == (RunState.STOPPING, [w.run.organisation_id])
+
+
 def test_the_contract_page_shows_verdicts_with_their_reasons_and_the_buttons_of_the_approver_alone(client):
     w = make.world()
     make.submit(w)

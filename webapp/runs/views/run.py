@@ -223,10 +223,17 @@ def artefacts(request: MemberRequest, run_id: str) -> HttpResponse:
     return render(request, "runs/artefacts.html", context)
 
 
+# The states in which the notice of an action is still true; the run's page takes it away with them.
+_TRUE_IN: dict[str, tuple[RunState, ...]] = {
+    "start": (RunState.STARTING,),
+    "stop": (RunState.STOPPING,),
+    "pause": (RunState.PAUSED,),
+    "resume": (RunState.PAUSED, RunState.RECOVERING, RunState.TRAINING),
+}
 _ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
     "start": (run_start, "The run is starting."),
     "stop": (run_stop, "The stop was sent. The run is stopped when every worker has confirmed it."),
-    "pause": (run_pause, "The run pauses after the current step."),
+    "pause": (run_pause, "The run is paused; each worker ends its current step first."),
     "resume": (run_resume, "The run goes on."),
     "archive": (run_archive, "The run is archived. Nothing was deleted."),
     "restore": (partial(run_archive, archived=False), "The run is in the lists again."),
@@ -251,7 +258,8 @@ def control(request: MemberRequest, run_id: str, action: str) -> HttpResponse:
     """Start, stop, pause, resume, archive, restore."""
     run = run_get_for(user=request.user, run_id=run_id)
     try:
-        messages.success(request, _perform(request.user, run, action, request.POST.get("reason", "")))
+        done = _perform(request.user, run, action, request.POST.get("reason", ""))
+        messages.success(request, done, extra_tags=" ".join(_TRUE_IN.get(action, ())))
     except AppError as error:
         if error.code == "CL-1601":
             raise
