@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -100,6 +101,20 @@ def test_every_problem_is_listed_on_top_by_its_label_with_a_link_to_its_field(cl
         "f-training-batch_size": "Batch size: This should be greater than or equal to 1.",
         "f-training-learning_rate": "Learning rate: Give a number.",
     }
+
+
+def test_prompts_with_line_breaks_and_backslashes_survive_the_form(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    prompts = ["Summarise:\nPatient A", "A path C:\\new, an end.", "Plain"]
+    w.run.public_prompts = prompts
+    w.run.save()
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    shown = html.unescape(page.partition('name="public_prompts"')[2].partition(">")[2].partition("</textarea>")[0])
+    assert shown.splitlines()[0] == r"Summarise:\nPatient A"
+    sent = shown.replace("\n", "\r\n")  # as browsers send a text area
+    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, public_prompts=sent))
+    assert w.fresh().public_prompts == prompts
 
 
 def test_pasted_yaml_is_answered_with_every_problem(client):

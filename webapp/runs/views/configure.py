@@ -26,6 +26,7 @@ from webapp.runs.configure.options import ModelOption, PartyOptions, model_optio
 from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import Preview, preview_build
+from webapp.runs.configure.prompts import prompts_from_text, prompts_to_text
 from webapp.runs.configure.schema import changed_paths
 from webapp.runs.contract import diff
 from webapp.runs.estimate import layer_count
@@ -96,7 +97,9 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
         config=config,
         name=source.get("name", "") if data is not None else (run.name if run else _auto_name(project)),
         note=source.get("note", "") if data is not None else (run.note if run else ""),
-        prompts=source.get("public_prompts", "") if data is not None else "\n".join(run.public_prompts if run else []),
+        prompts=source.get("public_prompts", "")
+        if data is not None
+        else prompts_to_text(run.public_prompts if run else []),
         start_when_approved="start_when_approved" in source
         if data is not None
         else (run.start_when_approved if run else True),
@@ -161,7 +164,7 @@ def _store(
         config=state.form.typed() if config is None else config,
         parties=state.options.choices(),
         run=state.run,
-        public_prompts=state.prompts.splitlines(),
+        public_prompts=prompts_from_text(state.prompts),
         start_when_approved=state.start_when_approved,
         while_typing=while_typing,
         basis=basis,
