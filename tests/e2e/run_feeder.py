@@ -2,7 +2,6 @@
 
 `world NAME` makes a run that three workers have taken up, `crowd COUNT` many, with people's sessions;
 `steps RUN FIRST LAST` reports those steps of every worker;
-`pair NAME` makes two measured runs with names of the full length;
 `draft NAME` makes a draft, its engineer, and a site whose policy wants two tail layers;
 `finish RUN` ends the run with an evaluation of each data organisation;
 `fail RUN` ends the run by a full disk at the second data organisation.
@@ -27,7 +26,6 @@ from webapp.orgs.models import Role  # noqa: E402
 from webapp.orgs.tests.factories import PASSWORD, member  # noqa: E402
 from webapp.runs.lifecycle import participant_beat, participant_exit  # noqa: E402
 from webapp.runs.models import Participant, Run, RunState  # noqa: E402
-from webapp.runs.services import run_clone  # noqa: E402
 from webapp.runs.tests import factories as make  # noqa: E402
 from webapp.telemetry.services import records_store  # noqa: E402
 from workers.contracts import ErrorInfo, Exit, TelemetryBatch, TelemetryRecord  # noqa: E402
@@ -47,17 +45,6 @@ def draft(name: str) -> dict[str, str]:
     w.workers[1].save()
     user = member(w.organisations[0], Role.ENGINEER, email=f"engineer@{name}.example")
     return {"run": w.run.id, "email": user.email, "password": PASSWORD}
-
-
-def pair(name: str) -> dict[str, str]:
-    """Two runs to compare, whose names have no place to break, and a person who sees both."""
-    w = make.started(prefix=f"{name} ")
-    other = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0], lower_rate=True)
-    for letter, run in (("A", w.run), ("B", other)):
-        Run.objects.filter(pk=run.pk).update(name=letter * 120)
-        finish(run.pk)
-    user = member(w.organisations[0], Role.STEWARD, email=f"watcher@{name}.example")
-    return {"run": w.run.id, "other": other.id, "email": user.email, "password": PASSWORD}
 
 
 def finish(run_id: str) -> dict[str, str]:
@@ -136,15 +123,7 @@ def fail(run_id: str) -> dict[str, str]:
     return {"state": Run.objects.get(pk=run_id).state}
 
 
-COMMANDS = {
-    "world": world,
-    "draft": draft,
-    "pair": pair,
-    "crowd": crowd,
-    "steps": steps,
-    "finish": finish,
-    "fail": fail,
-}
+COMMANDS = {"world": world, "draft": draft, "crowd": crowd, "steps": steps, "finish": finish, "fail": fail}
 
 if __name__ == "__main__":
     for line in sys.stdin:

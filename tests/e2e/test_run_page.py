@@ -70,26 +70,3 @@ def test_a_failure_shows_its_first_cause_owner_and_remedy_without_a_reload(hub: 
     expect(panel).to_contain_text("Beta bank")
     expect(panel).to_contain_text("Free some space")
     expect(page.locator("#live-chip")).to_contain_text("Failed")
-
-
-def test_a_notice_goes_when_the_state_that_it_announced_has_come(hub: Hub, browser: Browser) -> None:
-    seeded = hub.feed("world", "third")
-    page = watch(hub, browser, seeded)
-    hub.feed("steps", seeded["run"], "1", "5")
-    page.locator("[data-dialog-open='stop-run']").first.click()
-    page.locator("#stop-run [data-dialog-confirm]").click()
-    notice = page.locator("#messages").get_by_text("The stop was sent")
-    expect(notice).to_be_visible()
-    hub.feed("fail", seeded["run"])
-    expect(page.locator("#live-chip")).not_to_contain_text("Stopping", timeout=20_000)
-    expect(notice).to_have_count(0)
-
-
-def test_tables_of_results_fit_a_window_of_1280_whatever_the_names_of_the_runs(hub: Hub, browser: Browser) -> None:
-    seeded = hub.feed("pair", "fifth")
-    page = enter(hub, browser, seeded)
-    page.goto(f"/runs/compare?run={seeded['run']}&run={seeded['other']}")
-    for label in ("Results", "Results by organisation", "Differences"):
-        region = page.get_by_role("region", name=label, exact=True)
-        wide, seen = region.evaluate("one => [one.scrollWidth, one.clientWidth]")
-        assert wide <= seen, f"{label}: {wide} px in {seen}"
