@@ -46,7 +46,7 @@ ENTRIES = {
     "runs/services/approvals.py:approval_decide": "run.*",
     "runs/services/control.py:run_start": "run.started",
     "runs/services/control.py:run_pause": "run.paused",
-    "runs/services/control.py:run_resume": "run.resumed",
+    "runs/services/control.py:run_resume": "run.released run.resumed",
     "runs/services/control.py:run_stop": "run.stopped",
     "runs/services/control.py:run_archive": "run.archived run.unarchived",
     "runs/services/drafts.py:run_draft_save": "run.changed run.created",

@@ -50,8 +50,10 @@ async def test_hello_and_beats_are_kept(worker):
     await socket.send_to(hello.model_dump_json())
     beat = Beat(lanes=[{"run_id": "run_x", "participant_id": "prt_x", "attempt": 1, "phase": "training", "step": 3}])
     await socket.send_to(beat.model_dump_json())
-    assert await socket.receive_nothing(0.2)
-    row = await fresh(worker)
+    deadline = time.monotonic() + 20
+    while not (row := await fresh(worker)).lanes and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    assert await socket.receive_nothing(0.05)
     assert row.checks[0]["name"] == "clock"
     assert row.console_url == "http://127.0.0.1:8733"
     assert row.lanes[0]["step"] == 3
