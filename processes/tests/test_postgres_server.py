@@ -73,7 +73,7 @@ def test_programs_in_a_folder_that_the_account_may_not_enter_are_copied(
     package = find_tool("postgres").parents[2]
     closed = tmp_path / "closed"
     for part in (package, package.with_name(f"{package.name}.libs")):
-        shutil.copytree(part, closed / part.name, symlinks=True)
+        shutil.copytree(part, closed / part.name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     closed.chmod(0o700)
     monkeypatch.setattr(postgres_server, "find_tool", lambda name: closed / package.name / "pginstall" / "bin" / name)
     with postgres_url() as url:
