@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from processes.file_lock import file_lock
 BUSY_SECONDS = 20.0
 
 
-class Database:
-    """The file; each thread has a connection of its own, opened when it is first needed: a fork must not share one.
+class Database(ABC):
+    """The file; each thread has a connection of its own, opened when it is first needed.
 
     It stays open: closing the last one makes SQLite empty its log to disk.
     """
@@ -23,9 +24,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path, self._local = path, threading.local()
 
+    @abstractmethod
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the tables. Other processes may be at it at the same time."""
-        raise NotImplementedError
 
     def _connection(self) -> sqlite3.Connection:
         if getattr(self._local, "connection", None) is None:

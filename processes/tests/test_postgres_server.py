@@ -62,7 +62,8 @@ def test_the_server_ends_with_a_parent_that_was_killed() -> None:
 def test_the_tools_find_their_libraries() -> None:
     for name in ("pg_dump", "pg_restore"):
         tool = find_tool(name)
-        subprocess.run([tool, "--version"], env=tool_environment(tool), check=True, capture_output=True)
+        done = subprocess.run([tool, "--version"], env=tool_environment(tool), capture_output=True, text=True)
+        assert done.stdout.startswith(f"{name} (PostgreSQL) "), done.stderr
 
 
 def test_programs_in_a_folder_that_the_account_may_not_enter_are_copied(
