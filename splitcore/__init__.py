@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from splitcore.config import RunConfig
 
 if TYPE_CHECKING:
-    from splitcore.training.api import RunResult, fine_tune, fine_tune_unsplit
+    from splitcore.launch.api import RunResult, fine_tune, fine_tune_unsplit
 
 __all__ = ["RunConfig", "RunResult", "fine_tune", "fine_tune_unsplit"]
 
@@ -20,7 +20,7 @@ _LAZY = {"RunResult", "fine_tune", "fine_tune_unsplit"}
 def __getattr__(name: str) -> Any:
     """Import the torch-bound half of the public face when it is first asked for."""
     if name in _LAZY:
-        from splitcore.training import api
+        from splitcore.launch import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -90,7 +90,7 @@ def plain_line(text: str, limit: int = 120) -> str:
 def visible_line(text: str, limit: int = 120) -> str:
     """A name as people see it: one line without characters that show nothing or turn the text round, cut to `limit`.
 
-    Two names that look the same would be two otherwise. Look-alike letters of two scripts are left as they are.
+    Two names that look the same would be two otherwise. Look-alike letters are the hub's matter (webapp/core/names.py).
     """
     shown = (letter for letter in unicodedata.normalize("NFC", text) if letter.isspace() or not _is_invisible(letter))
     return " ".join("".join(shown).split())[:limit].strip()

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from splitcore.models.twin import quiet_library
 # PEFT refuses this module in these types: their kernels read its weight and pass its forward by
 FUSED_OUTPUTS = frozenset({"out_proj"})
 FUSED_TYPES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+LAYOUTS_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,29 @@ class AdapterLayout:
         return [name for name in self.shapes if name in names]
 
 
+_layouts: dict[tuple[type[PreTrainedConfig], str, str, int], AdapterLayout] = {}
+_laying_out = Lock()
+
+
 def adapter_layout(config: PreTrainedConfig, lora: LoraSection, frozen: int = 0) -> AdapterLayout:
     """Place the adapter on the whole model on the meta device, where it takes no memory. Raises AppError CL-1105.
 
     frozen: so many first layers get none.
 
     all-linear means the linear modules of the decoder layers: what stands outside them belongs to no one segment.
+    The newest ones are kept: both halves and the unsplit run in one process ask for the same.
     """
+    key = (type(config), config.to_json_string(use_diff=False), lora.model_dump_json(), frozen)
+    with _laying_out:
+        if key not in _layouts:
+            made = _lay_out(config, lora, frozen)
+            if len(_layouts) >= LAYOUTS_KEPT:
+                del _layouts[next(iter(_layouts))]
+            _layouts[key] = made
+        return _layouts[key]
+
+
+def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> AdapterLayout:
     with quiet_library(), torch.device("meta"):
         model = stock_class(config)(config)
     layers, _ = find_layers(model, layer_count(config))

@@ -7,17 +7,11 @@ from splitcore.config.run import RunConfig
 
 def idle_fields(config: RunConfig) -> list[dict[str, str]]:
     """Each field that differs from its default without effect: field (dotted) and why."""
-    schedule, wire = config.schedule, config.wire
-    fine = ("fp32", "bf16")
-    cached = bool(wire.changes) or config.training.cache_activations
+    schedule, cached = config.schedule, bool(config.caches)
+    waits = schedule.lateness()[0] == "wait"
     reasons = {
         "split.tail_layers": config.split.topology == "vanilla" and "in the topology vanilla there is no tail",
-        "schedule.aggregate_every": schedule.mode in ("sequential", "personalised") and f"the mode is {schedule.mode}",
-        "schedule.turn_steps": schedule.mode != "sequential" and f"the mode is {schedule.mode}",
-        "schedule.relay": schedule.mode != "sequential" and f"the mode is {schedule.mode}",
-        "schedule.group_clients": schedule.mode == "sequential" and "the mode is sequential",
-        "schedule.deadline_factor": schedule.straggler == "wait" and "a late organisation is waited for",
-        "wire.gradient_rounding": wire.gradients in fine and f"gradients are sent as {wire.gradients}",
+        f"schedule.{schedule.name}.deadline_factor": waits and "a late organisation is waited for",
         "wire.cache_mb": not cached and "nothing is kept in a cache",
         "wire.cache_on": not cached and "nothing is kept in a cache",
     }
@@ -25,6 +19,7 @@ def idle_fields(config: RunConfig) -> list[dict[str, str]]:
 
 
 def _is_set(config: RunConfig, path: str) -> bool:
-    section, _, name = path.partition(".")
+    section, *_, name = path.split(".")
     part = getattr(config, section)
-    return bool(getattr(part, name) != type(part).model_fields[name].default)
+    field = type(part).model_fields.get(name)
+    return field is not None and bool(getattr(part, name) != field.default)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from splitcore.config.exchange import exchange_of
 from splitcore.config.run import RunConfig
 
-SAME_CUT = "Every organisation of a run needs the same cut. Leave it empty, or change it for all under Split."
-SAME_RANK = (
-    "Adapters that are kept together need the same rank. Leave it empty, or let each organisation keep its own "
-    "head and tail (mode personalised)."
-)
+SAME_CUT = "All organisations in a run need the same cut. Leave it empty, or change it for all under Split."
+SAME_RANK = "Shared adapters need the same rank. Leave it empty, or let each organisation keep its own head and tail."
 
 
 def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[str, str]]:
     """What is wrong with `config.parties` for these data parties: field (dotted) and message; empty if nothing is."""
-    kept_together = len(parties) > 1 and not exchange_of(config.schedule, len(parties)).own_ends
+    kept_together = len(parties) > 1 and not config.schedule.exchange(len(parties)).own_ends
     found = []
     for name, override in config.parties.items():
         own = config.for_party(name)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from splitcore.bounds import json_check
-from splitcore.config.base import Section, ui
+from splitcore.boundary.choice import CutStrategy
+from splitcore.bounds import LINE, json_check
+from splitcore.caches.choice import CacheChoice
+from splitcore.caches.registry import CACHES, caches_of
+from splitcore.config.older import schedule_read
 from splitcore.config.sections import (
     DataSection,
     LoraSection,
     ModelSection,
     PrivacySection,
-    ScheduleSection,
     SplitSection,
     TrainingSection,
     WireSection,
 )
 from splitcore.errors import AppError
+from splitcore.fields import OneOf, Section, SomeOf, ui
+from splitcore.methods.registry import METHODS
 from splitcore.plain_yaml import YAML_CHARACTERS, PlainYamlError, yaml_read
+from splitcore.schedules.interface import Schedule
+from splitcore.schedules.parallel.config import Parallel
+from splitcore.schedules.registry import SCHEDULES
+from splitcore.wire.protocol.messages import Phase
+
+PartyName = Annotated[str, StringConstraints(max_length=60, pattern=LINE)]
 
 
 class PartyOverride(Section):
@@ -33,14 +42,14 @@ class PartyOverride(Section):
         None,
         ge=0,
         le=512,
-        description="Head layers of this party.",
+        description="This party's head layers.",
         json_schema_extra=ui(unit="layers", level="advanced", label="Head layers"),
     )
     tail_layers: int | None = Field(
         None,
         ge=0,
         le=512,
-        description="Tail layers of this party.",
+        description="This party's tail layers.",
         json_schema_extra=ui(unit="layers", level="advanced", label="Tail layers"),
     )
     rank: int | None = Field(
@@ -54,7 +63,7 @@ class PartyOverride(Section):
         None,
         ge=1,
         le=65_536,
-        description="Rows of this party in one step.",
+        description="This party's rows per step.",
         json_schema_extra=ui(unit="rows", level="advanced", label="Batch size"),
     )
 
@@ -66,25 +75,60 @@ class RunConfig(Section):
     split: SplitSection = SplitSection()
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
-    schedule: ScheduleSection = ScheduleSection()
+    schedule: Annotated[Schedule, OneOf(SCHEDULES, kind="schedule", older=schedule_read)] = Field(
+        Parallel(),
+        description="How several organisations train together.",
+        json_schema_extra=ui(level="advanced", label="Schedule"),
+    )
     data: DataSection = DataSection()
     wire: WireSection = WireSection()
+    methods: Annotated[list[CutStrategy], SomeOf(METHODS, kind="method")] = Field(
+        [],
+        description="What each data organisation trains in addition to the split model.",
+        json_schema_extra=ui(level="advanced", label="Methods"),
+    )
     privacy: PrivacySection = PrivacySection()
-    parties: dict[str, PartyOverride] = Field(default_factory=dict, description="Overrides by party name.")
+    parties: dict[PartyName, PartyOverride] = Field(
+        default_factory=dict, max_length=64, description="Overrides by party name."
+    )
 
     @model_validator(mode="after")
-    def only_constant_activations_are_kept(self) -> RunConfig:
-        """What a trained head gives is another thing in every step."""
-        if self.training.cache_activations and self.lora.train_head:
-            raise ValueError("training.cache_activations needs an untrained head: set lora.train_head to false.")
+    def caches_fit(self) -> RunConfig:
+        """Each knows what it does not go with."""
+        for cache in self.caches:
+            if why := cache.refuses(self):
+                raise ValueError(why)
         return self
 
     @model_validator(mode="after")
     def what_both_ends_remember_is_never_dropped(self) -> RunConfig:
         """A late contribution is dropped at one end alone, which would then remember other rows than the other."""
-        if self.schedule.straggler == "continue" and (self.wire.changes or self.training.cache_activations):
-            raise ValueError("schedule.straggler continue excludes wire.changes and training.cache_activations.")
+        if self.schedule.lateness()[0] == "continue" and self.caches:
+            raise ValueError(f"schedule.straggler continue excludes {' and '.join(cache.field for cache in CACHES)}.")
         return self
+
+    @model_validator(mode="after")
+    def methods_and_defences_fit(self) -> RunConfig:
+        """Each knows what it does not go with."""
+        for strategy in self.cut_strategies:
+            if why := strategy.refuses(self):
+                raise ValueError(why)
+        return self
+
+    @property
+    def cut_strategies(self) -> list[CutStrategy]:
+        """Methods and defences at a data party's side of the cut, in the order in which they act."""
+        return [*self.methods, *self.privacy.defences]
+
+    @property
+    def caches(self) -> list[CacheChoice]:
+        """What spares what has crossed of a row before."""
+        return caches_of(self)
+
+    @property
+    def caches_by_phase(self) -> dict[Phase, CacheChoice]:
+        """The same, by the phase that each codes."""
+        return {phase: cache for cache in self.caches for phase in cache.phases}
 
     @classmethod
     def parse(cls, data: Any) -> RunConfig:
@@ -147,8 +191,3 @@ def config_text(path: Path) -> str:
 def canonical_json(data: Any) -> str:
     """JSON with sorted keys and no spaces: the bytes that a hash is taken of."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def config_hash(config: RunConfig) -> str:
-    """SHA-256 of the canonical JSON of a configuration."""
-    return hashlib.sha256(canonical_json(config.model_dump(mode="json")).encode()).hexdigest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from splitcore.config import DataSection
 from splitcore.data.rows import Row, RowError, check_row
 from splitcore.errors import AppError
+
+if TYPE_CHECKING:
+    from splitcore.config import DataSection
 
 IGNORED = -100  # the label of a token that does not count in the loss
 

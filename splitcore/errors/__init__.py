@@ -10,12 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from splitcore.errors import accounts, artefacts, configuration, data, hub, models, resources, runs, wire, workers
-from splitcore.errors.base import ErrorHelp
+from splitcore.errors.base import ErrorHelp, ErrorRole
 
-__all__ = ["CATALOGUE", "AppError", "ErrorHelp"]
+__all__ = ["CATALOGUE", "AppError", "ErrorHelp", "ErrorRole", "role_of"]
 
 _PARTS = (configuration, models, data, wire, workers, runs, accounts, artefacts, resources, hub)
 CATALOGUE: dict[str, ErrorHelp] = {code: help_ for part in _PARTS for code, help_ in part.HELP.items()}
+
+
+def role_of(code: str) -> ErrorRole:
+    """What the code means for a run. One that this version does not have, as of a newer worker, is a cause."""
+    help_ = CATALOGUE.get(code)
+    return help_.role if help_ is not None else ErrorRole.CAUSE
 
 
 def _stop(sentence: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from splitcore.config import RunConfig, exchange_of
+from splitcore.config import RunConfig
 from splitcore.planning.memory import RoleMemory, client_memory, server_memory
 from splitcore.planning.prior import SpeedBounds, bounded
 from splitcore.planning.ranges import Range
-from splitcore.planning.segments import ADAPTER_BYTES, segments_of
+from splitcore.planning.segments import ADAPTER_BYTES, Segments, segments_of
 from splitcore.planning.shape import ModelShape
 from splitcore.planning.timing import Speeds, StepTime, step_time
 from splitcore.planning.traffic import Traffic, step_traffic
@@ -36,7 +36,6 @@ class Plan:
     run_time: Range | None
     adapter_bytes: Range
     adapter_parameters: int
-    base_parameters: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; bytes and seconds throughout."""
@@ -66,7 +65,6 @@ class Plan:
                 "time": None if self.run_time is None else self.run_time.to_dict(),
             },
             "adapter": {**self.adapter_bytes.to_dict(), "parameters": self.adapter_parameters},
-            "base_parameters": self.base_parameters,
         }
 
 
@@ -94,59 +92,94 @@ def estimate(
     AppError
         CL-1002 where a cut leaves no body.
     """
-    names = [f"client {number}" for number in range(1, clients + 1)] if isinstance(clients, int) else list(clients)
-    names = names or ["client 1"]  # a form in which nobody has been invited yet
-    configs = {name: config.for_party(name) for name in names}
-    cuts = {name: segments_of(configs[name], shape) for name in names}
-    span = _lengths(config.training.max_length, lengths)
-    parties = {
-        name: PartyPlan(
-            client_memory(configs[name], shape, cuts[name], span),
-            step_traffic(configs[name], shape, cuts[name], clients=len(names), lengths=span),
-        )
-        for name in names
-    }
-    widest = max(names, key=lambda name: cuts[name].body_layers)
-    exchange = exchange_of(config.schedule, len(names))
-    in_turn, own_body = exchange.in_turn, exchange.own_body
-    sizes = [one.training.batch_size for one in configs.values()]
-    rows = max(sizes) if in_turn else sum(sizes)
-    slowest = max(names, key=lambda name: parties[name].traffic.uplink.expected)
-
-    def time_at(known: Speeds | None) -> StepTime:
-        return step_time(
-            configs[slowest],
-            shape,
-            cuts[slowest],
-            clients=1 if in_turn else len(names),
-            length=span[1],
-            # of a party whose turn it is, not the mean over the turns of all
-            uplink_bytes=parties[slowest].traffic.uplink.expected * (len(names) if in_turn else 1),
-            downlink_bytes=parties[slowest].traffic.downlink.expected * (len(names) if in_turn else 1),
-            speeds=known,
-        )
-
-    if isinstance(speeds, SpeedBounds):
-        best, likely, worst = speeds.cases
-        time = bounded((time_at(best), time_at(likely), time_at(worst)), speeds.basis)
-    else:
-        time = time_at(speeds)
+    cast = _Cast.of(config, shape, clients, lengths)
+    parties = cast.parties()
     incoming = _sum([party.traffic.uplink for party in parties.values()], "All clients together, in one step.")
     outgoing = _sum([party.traffic.downlink for party in parties.values()], "All clients together, in one step.")
-    parameters = shape.layers * cuts[widest].adapter_per_layer
-    steps = config.training.steps
     both = _sum([incoming, outgoing], "Training alone; evaluations come on top.")
+    if isinstance(speeds, SpeedBounds):
+        best, likely, worst = (cast.step_time(parties, case) for case in speeds.cases)
+        time = bounded((best, likely, worst), speeds.basis)
+    else:
+        time = cast.step_time(parties, speeds)
+    parameters = shape.layers * cast.cuts[cast.widest].adapter_per_layer
+    steps = config.training.steps
     return Plan(
         parties,
-        server_memory(configs[widest], shape, cuts[widest], span, rows, len(names) if own_body else 1),
+        cast.server_memory(),
         (incoming, outgoing),
         _times(both, steps),
         time,
         None if time.total is None else _times(time.total, steps),
         Range.exact(parameters * ADAPTER_BYTES, "B", f"Rank {config.lora.rank} on {shape.layers} layers, in fp32."),
         parameters,
-        shape.parameters,
     )
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """Who takes part: each client's own configuration and cut, and what follows for the server."""
+
+    config: RunConfig
+    shape: ModelShape
+    configs: dict[str, RunConfig]
+    cuts: dict[str, Segments]
+    lengths: tuple[int, int, int]  # low, expected and high tokens of a padded row
+
+    @classmethod
+    def of(
+        cls, config: RunConfig, shape: ModelShape, clients: int | Sequence[str], lengths: tuple[int, int] | None
+    ) -> _Cast:
+        """Raises AppError CL-1002 where a cut leaves no body."""
+        numbered = [f"client {number}" for number in range(1, clients + 1)] if isinstance(clients, int) else clients
+        names = list(numbered) or ["client 1"]  # a form in which nobody has been invited yet
+        configs = {name: config.for_party(name) for name in names}
+        cuts = {name: segments_of(one, shape) for name, one in configs.items()}
+        return cls(config, shape, configs, cuts, _lengths(config.training.max_length, lengths))
+
+    @property
+    def widest(self) -> str:
+        """The client whose cut leaves the server the most layers."""
+        return max(self.cuts, key=lambda name: self.cuts[name].body_layers)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether one client after the other has the server."""
+        return self.config.schedule.in_turn and len(self.configs) > 1
+
+    def parties(self) -> dict[str, PartyPlan]:
+        """Each client's share."""
+        count = len(self.configs)
+        return {
+            name: PartyPlan(
+                client_memory(config, self.shape, self.cuts[name], self.lengths),
+                step_traffic(config, self.shape, self.cuts[name], clients=count, lengths=self.lengths),
+            )
+            for name, config in self.configs.items()
+        }
+
+    def server_memory(self) -> RoleMemory:
+        """Memory of the compute party's half."""
+        sizes = [one.training.batch_size for one in self.configs.values()]
+        bodies = len(self.configs) if self.config.schedule.exchange(len(self.configs)).own_body else 1
+        rows = max(sizes) if self.in_turn else sum(sizes)
+        return server_memory(self.configs[self.widest], self.shape, self.cuts[self.widest], self.lengths, rows, bodies)
+
+    def step_time(self, parties: dict[str, PartyPlan], speeds: Speeds | None) -> StepTime:
+        """The time of a step, which the client with the most traffic determines."""
+        slowest = max(parties, key=lambda name: parties[name].traffic.uplink.expected)
+        traffic = parties[slowest].traffic
+        turns = len(parties) if self.in_turn else 1  # of a party whose turn it is, not the mean over the turns of all
+        return step_time(
+            self.configs[slowest],
+            self.shape,
+            self.cuts[slowest],
+            clients=1 if self.in_turn else len(parties),
+            length=self.lengths[1],
+            uplink_bytes=traffic.uplink.expected * turns,
+            downlink_bytes=traffic.downlink.expected * turns,
+            speeds=speeds,
+        )
 
 
 def _lengths(most: int, known: tuple[int, int] | None) -> tuple[int, int, int]:

@@ -30,6 +30,7 @@ class RoleMemory:
 def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: tuple[int, int, int]) -> RoleMemory:
     """Memory of one data party's half."""
     rows = config.training.batch_size
+    costs = [one.cost(width=shape.hidden, vocabulary=shape.vocabulary) for one in config.cut_strategies]
     return _role(
         config,
         shape,
@@ -39,6 +40,7 @@ def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: 
         rows=(rows, rows, rows),
         logits=cut.u_shape,
         lengths=lengths,
+        own=(sum(cost.parameters for cost in costs), sum(cost.memory for cost in costs)),
         words=f"{cut.head_layers} head and {cut.tail_layers} tail layers" if cut.u_shape else "the head's layers",
     )
 
@@ -72,16 +74,19 @@ def _role(
     logits: bool,
     lengths: tuple[int, int, int],
     words: str,
+    own: tuple[int, float] = (0, 0.0),
 ) -> RoleMemory:
+    """`own`: trained numbers of methods and defences, and the bytes that they hold for each token in flight."""
     width = compute_width(config, shape)
     micro = config.training.batch_size // config.training.micro_batches
     # a quantised layer is dequantised one matrix at a time
     quantised = config.model.quantisation != "none"
     base = weights + (max(linear.inputs * linear.outputs for linear in shape.linears) * 4 if quantised else 0)
-    states = adapter * ADAPTER_BYTES * STATES[config.training.optimiser]
+    states = (adapter + own[0]) * ADAPTER_BYTES * STATES[config.training.optimiser]
     saved = [
         _saved(config, shape, layers, rows_, length) * width * factor
         + _saved_scores(config, shape, layers, rows_, length) * width * (place == 2)
+        + own[1] * rows_ * length
         for place, (rows_, length, factor) in enumerate(zip(rows, lengths, SAVED_FACTOR, strict=True))
     ]
     output = [

@@ -1,7 +1,7 @@
 """The micro-batches of one step on their way through client, uplink, server and downlink, played through in time.
 
 Each place works on one thing at a time, in the order of arrival; the client answers what has arrived before it starts
-the next head forward, as `training/client_step.py` does. A link holds what has left it back for its latency. The bound
+the next head forward, as `step/pipeline.py` does. A link holds what has left it back for its latency. The bound
 T ≈ Σ t_i + (M − 1)·max t_i follows where one place is always the slowest; this also sees the two passes through each.
 """
 

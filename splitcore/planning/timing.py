@@ -61,7 +61,7 @@ def step_time(
     again = config.training.gradient_checkpointing
     client, server = step_operations(shape, cut, tokens, length, recompute=again)
     stages: dict[Stage, float] = {
-        "client": client / speeds.client,
+        "client": client / speeds.client + own_seconds(config, shape, tokens, speeds.client),
         "uplink": uplink_bytes / speeds.link.uplink,
         "server": clients * server / speeds.server,
         "downlink": downlink_bytes / speeds.link.downlink,
@@ -87,6 +87,12 @@ def step_time(
         bottleneck,
         reason,
     )
+
+
+def own_seconds(config: RunConfig, shape: ModelShape, tokens: int, speed: float) -> float:
+    """Seconds of a step at a client for its methods and defences."""
+    costs = [one.cost(width=shape.hidden, vocabulary=shape.vocabulary) for one in config.cut_strategies]
+    return tokens * sum(cost.operations / speed + cost.seconds for cost in costs)
 
 
 # The same work on the same machine does not always take the same time.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
-from splitcore.config import RunConfig, exchange_of
+from splitcore.codecs.registry import payload_bytes
+from splitcore.config import RunConfig
 from splitcore.planning.memory import STATES
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import ADAPTER_BYTES, Segments
 from splitcore.planning.shape import ModelShape
-from splitcore.wire.formats import payload_bytes
+from splitcore.wire.protocol.frames import PREFIX
+from splitcore.wire.protocol.messages import Phase
+from splitcore.wire.protocol.parts import PART, in_parts
 
-FRAME_BYTES = 34  # the prefix of a frame; each message is answered by a bare one
+FRAME_BYTES = PREFIX.size  # of each frame; each message is answered by a bare one
 HEADER_BYTES = 190  # a message's header, some tens of bytes more or less with the names in it
 ENTRY_BYTES = 40  # a tensor's entry in the header, its name aside
 ADAPTER_NAME_BYTES = 75  # a typical name of an adapter tensor
@@ -44,7 +48,7 @@ def step_traffic(
 
     Of a sequential run, the mean over the steps of all clients, since only one of them sends in each.
     """
-    turn = 1 / clients if exchange_of(config.schedule, clients).in_turn else 1.0
+    turn = 1 / clients if config.schedule.in_turn else 1.0
     ups: list[float] = []
     downs: list[float] = []
     parts: list[dict[str, float]] = []
@@ -86,47 +90,55 @@ def _crossings(config: RunConfig, shape: ModelShape, length: int, part: float | 
     hidden = (config.training.batch_size, length, shape.hidden)
     epochs = config.training.epochs
     first = part if part is not None else min(1.0, 1 / epochs) if epochs else 1.0
-    full = payload_bytes(config.wire.activations, hidden)
-    later = full if config.wire.changes is None else payload_bytes(config.wire.changes, hidden)
-    gradients = payload_bytes(config.wire.gradients, hidden)
-    mean = first * full + (1 - first) * later
+    full = _framed(config, config.wire.activations.name, hidden)
+    gradients = _framed(config, config.wire.gradients.name, hidden)
+
+    def mean(phase: Phase) -> float:
+        cache = config.caches_by_phase.get(phase)
+        later = full if cache is None else cache.later(full, lambda codec: _framed(config, codec, hidden))
+        return first * full + (1 - first) * later
+
     return _Crossings(
-        activations_up=first * full if config.training.cache_activations else mean,
-        activations_down=mean,
+        activations_up=mean(Phase.HEAD_UP),
+        activations_down=mean(Phase.BODY_DOWN),
         gradients_up=gradients,
         gradients_down=gradients if config.lora.train_head else 0.0,
     )
 
 
+def _framed(config: RunConfig, codec: str, shape: tuple[int, int, int]) -> float:
+    """Bytes of a batch's tensor, with the prefixes of the parts in which a large one follows its message."""
+    nbytes, micro = payload_bytes(codec, shape), config.training.micro_batches
+    each = nbytes // micro
+    return nbytes + (micro * ceil(each / PART) * FRAME_BYTES if in_parts(codec, each) else 0)
+
+
 def _exchange(config: RunConfig, cut: Segments, clients: int) -> tuple[float, float]:
     """Bytes, one way and per step on average, of head and tail adapters, and of their norms."""
-    exchange, schedule = exchange_of(config.schedule, clients), config.schedule
+    exchange = config.schedule.exchange(clients)
     norms = 4.0 * cut.client_matrices
     adapter = float(cut.client_adapter * ADAPTER_BYTES)
     if exchange.gradients:
         return adapter, 0.0
     if exchange.relays:  # weights and the optimiser's moments, once a turn
-        return adapter * (STATES[config.training.optimiser] - 1) / (schedule.turn_steps * clients), norms / clients
-    if exchange.in_turn:
+        return adapter * (STATES[config.training.optimiser] - 1) / (exchange.relayed_every * clients), norms / clients
+    if config.schedule.in_turn:
         return 0.0, norms / clients
-    return adapter / exchange.average_every if exchange.average_every else 0.0, norms
+    return adapter / exchange.ends_averaged_every if exchange.ends_averaged_every else 0.0, norms
 
 
 def _memory_words(config: RunConfig) -> str:
     """What a second visit of a row saves."""
-    if config.training.cache_activations:
-        return " Each row's hidden states go up once; the low figure is that of later epochs."
-    if config.wire.changes is not None:
-        return f" From a row's second visit on, activations go as {config.wire.changes} changes: the low figure."
-    return ""
+    cache = config.caches_by_phase.get(Phase.HEAD_UP)
+    return f" {cache.saving()}" if cache else ""
 
 
 def _aggregation_words(config: RunConfig, clients: int) -> str:
-    exchange = exchange_of(config.schedule, clients)
+    exchange = config.schedule.exchange(clients)
     if exchange.gradients:
         return "; the gradients of head and tail adapters in every step"
     if exchange.relays:
         return "; the head and tail adapters handed on after each turn; a mean over the clients, who train in turn"
-    if exchange.average_every:
-        return f"; the head and tail adapters every {exchange.average_every} steps"
-    return "; a mean over the clients, who train in turn" if exchange.in_turn else ""
+    if exchange.ends_averaged_every:
+        return f"; the head and tail adapters every {exchange.ends_averaged_every} steps"
+    return "; a mean over the clients, who train in turn" if config.schedule.in_turn and clients > 1 else ""

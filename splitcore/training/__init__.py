@@ -1,4 +1,4 @@
-"""Split fine-tuning: the client half, the server half, and running both; `api` is the public face.
+"""The client half and the server half, each from its start to its end, and the same training unsplit.
 
 events loads no torch; the others do.
 """

@@ -11,26 +11,28 @@ from typing import Any
 from torch.nn import Parameter
 
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.config.exchange import evaluates_at, total_steps
+from splitcore.checkpoints.checkpointer import Checkpointer, fingerprint, held_json, parts_of
+from splitcore.config.length import evaluates_at, total_steps
+from splitcore.control.clock import Clock
+from splitcore.control.controller import Controller, StoppedError
+from splitcore.control.events import SERVER, StepFinished
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
-from splitcore.errors import AppError
+from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import read_tokenizer
-from splitcore.training.client_evaluation import ClientEvaluation
-from splitcore.training.client_step import ClientStep, StepOutcome, TooLateError
-from splitcore.training.clock import Clock
-from splitcore.training.events import SERVER, StepFinished
-from splitcore.training.finite import PAUSED, Skips
+from splitcore.optimise.optimiser import Optimiser
+from splitcore.run.plan import run_plan
+from splitcore.run.settings import HalfResult, HalfSettings
+from splitcore.step.client import ClientStep, StepOutcome
+from splitcore.step.evaluate import ClientEvaluation
+from splitcore.step.faults import Skips
+from splitcore.step.inbox import TooLateError
+from splitcore.step.link import Link, LostError, number, out_of_turn, text
 from splitcore.training.halves import (
-    HalfResult,
-    HalfSettings,
-    StoppedError,
-    Watch,
     admit_model,
-    blueprint,
     hello_body,
     in_flight,
     load_with_adapter,
@@ -39,12 +41,9 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
-from splitcore.training.keeper import Keeper, fingerprint, held_json, parts_of
-from splitcore.training.link import Link, LostError, number, out_of_turn, text
-from splitcore.training.optim import Optimiser
-from splitcore.wire.channel import Channel
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.messages import Kind
+from splitcore.wire.protocol.channel import Channel
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.messages import Kind
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -69,13 +68,16 @@ class ClientHalf:
         self._config = settings.config.for_party(party)
         self._rows, self._eval_rows, self._connect = rows, eval_rows, connect
         self._prompts, self._sample_tokens = list(sample_prompts), sample_tokens
-        self._watch, self._clock = Watch(settings, party), Clock(lambda name: settings.observe(name, self._step))
+        self._controller, self._clock = (
+            Controller(settings.emit, settings.control, party),
+            Clock(lambda name: settings.observe(name, self._step)),
+        )
         self._step = 0
-        self._skips = Skips(self._watch, settings.config)
+        self._skips = Skips(self._controller, settings.config)
 
     def run(self) -> HalfResult:
         """Train. Raises AppError; a stop is no error but a result whose status is "stopped"."""
-        self._watch.phase("starting")
+        self._controller.phase("starting")
         try:
             self._prepare()
         except StoppedError:
@@ -85,8 +87,8 @@ class ClientHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
-            if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
-                self._keeper.save_if_possible(self._step)
+            if isinstance(error, LostError) or role_of(getattr(error, "code", "")) is ErrorRole.HOLD:
+                self._checkpointer.save_if_possible(self._step)
             self._link.channel.abort(code_of(error))
             raise
         return self._finish()
@@ -96,27 +98,27 @@ class ClientHalf:
     def _prepare(self) -> None:
         """Model, adapter, rows, then the connection."""
         with self._clock.stage("load"):
-            self._plan = blueprint(self._settings)
-            self._watch.phase("admission")
+            self._plan = run_plan(self._settings)
+            self._controller.phase("admission")
             admit_model(self._plan)
-            self._watch.phase("loading_data")
+            self._controller.phase("loading_data")
             self._read_rows()
-            self._watch.gate()
-            self._watch.phase("loading_model")
+            self._controller.gate()
+            self._controller.phase("loading_model")
             self._load()
-        self._watch.gate()
-        self._keeper = Keeper(
+        self._controller.gate()
+        self._checkpointer = Checkpointer(
             self._settings,
             self._party,
-            self._watch,
+            self._controller,
             self._clock,
             attempt=self._attempt,
             data=fingerprint([*self._encoded, *self._held_out]),
         )
-        self._watch.phase("connecting")
+        self._controller.phase("connecting")
         body = set(self._layout.shapes) - set(self._parameters)
         limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
-        self._link = Link(self._connect(limits), self._watch, self._clock, peer=SERVER)
+        self._link = Link(self._connect(limits), self._controller, self._clock, peer=SERVER)
 
     def _read_rows(self) -> None:
         """Rows to tokens. Raises AppError CL-12xx."""
@@ -147,7 +149,7 @@ class ClientHalf:
 
     def _converse(self) -> None:
         """From hello to bye."""
-        hello = {"rows": len(self._encoded), "held": held_json(self._keeper.held())}
+        hello = {"rows": len(self._encoded), "held": held_json(self._checkpointer.held())}
         self._link.send(Kind.HELLO, body={**hello_body(self._plan), **hello})
         welcome = self._link.receive()
         if welcome.kind is not Kind.WELCOME:
@@ -160,18 +162,18 @@ class ClientHalf:
             self._announce(self._step)
         while self._step < self._total and self._skips.ending is None:
             try:
-                with self._stepper.within(self._step):
+                with self._stepper.inbox.within(self._step):
                     self._evaluate_when_due()
             except TooLateError as late:
                 self._leave(late)
                 continue
-            self._watch.phase("training")
+            self._controller.phase("training")
             self._train_step()
         if self._skips.ending is None:
             self._evaluate_when_due()
         self._link.send(Kind.BYE, step=self._step)
         if self._skips.ending is not None:
-            self._keeper.save(self._step)
+            self._checkpointer.save(self._step)
             self._link.channel.close(timeout=10.0)
             raise self._skips.ending
 
@@ -190,13 +192,13 @@ class ClientHalf:
 
     def _begin(self, step: int, branch: str) -> None:
         """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""
-        self._keeper.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper, self._skips))
-        self._step = self._first = self._watch.step = step
-        self._watch.on_pause = lambda: self._keeper.save(self._step)
+        self._checkpointer.begin(step, branch, parts_of(self._parameters, self._optimiser, self._stepper, self._skips))
+        self._step = self._first = self._controller.step = step
+        self._controller.on_pause = lambda: self._checkpointer.save(self._step)
 
     def _optimising(self, point: str) -> None:
         """The optimiser is about to change the weights, or has."""
-        self._keeper.updating()
+        self._checkpointer.updating()
         self._clock.point(point)
 
     def _build_stages(self) -> None:
@@ -211,10 +213,11 @@ class ClientHalf:
             parameters=self._parameters,
             optimiser=self._optimiser,
             window=in_flight(self._settings.config, self._party, width),
+            total=self._total,
         )
         self._evaluation = ClientEvaluation(
             stepper=self._stepper,
-            watch=self._watch,
+            controller=self._controller,
             tokenizer=self._tokenizer,
             batches=self._evaluation_batches(),
             prompts=self._prompts,
@@ -282,10 +285,10 @@ class ClientHalf:
         sent, received = self._link.channel.sent, self._link.channel.received
         self._step += 1
         self._skips.note(self._step, outcome.fault)
-        self._watch.step = self._step
+        self._controller.step = self._step
         seconds = self._clock.take_step()
         apart = ("send", "wait")
-        self._watch.emit(
+        self._controller.emit(
             StepFinished(
                 self._party,
                 self._step,
@@ -303,7 +306,7 @@ class ClientHalf:
             )
         )
         # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
-        self._keeper.complete(self._step, self._total)
+        self._checkpointer.complete(self._step, self._total)
 
     def _evaluate_when_due(self) -> None:
         """At the start, every `eval_every` steps, and at the end."""
@@ -334,18 +337,19 @@ class ClientHalf:
         ]
 
     def _finish(self) -> HalfResult:
-        self._watch.phase("finishing")
+        self._controller.phase("finishing")
         segments = self._write("segments", self._step)
         self._evaluation.save_canary(self._settings.out / "canary.safetensors")
         self._link.channel.close(timeout=10.0)
-        self._watch.phase("done")
+        self._controller.phase("done")
         return self._result("done", segments=segments)
 
     def _stopped(self) -> HalfResult:
         """Save what is complete; the unfinished step's gradients are dropped."""
+        self._controller.phase("stopping")
         self._link.tell_stop()
-        folder = self._keeper.save(self._step)
-        self._watch.phase("stopped")
+        folder = self._checkpointer.save(self._step)
+        self._controller.phase("stopped")
         return self._result("stopped", checkpoint=folder)
 
     def _result(self, status: Any, **more: Any) -> HalfResult:

@@ -11,34 +11,32 @@ from time import monotonic
 from typing import Any
 
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.config.exchange import total_steps
-from splitcore.errors import AppError
+from splitcore.checkpoints.checkpointer import Checkpointer, held_from_json, parts_of
+from splitcore.checkpoints.files import newest_common
+from splitcore.config.length import total_steps
+from splitcore.control.clock import Clock
+from splitcore.control.controller import SLICE, Controller, StoppedError
+from splitcore.control.events import SERVER, PartyLate, StepFinished
+from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
-from splitcore.training.checkpoint import newest_common
-from splitcore.training.clock import Clock
-from splitcore.training.events import SERVER, PartyLate, StepFinished
-from splitcore.training.finite import PAUSED, Skips
+from splitcore.optimise.optimiser import Optimiser
+from splitcore.run.plan import run_plan
+from splitcore.run.settings import HalfResult, HalfSettings
+from splitcore.runtime.one_device import OneDevice
+from splitcore.step.faults import Skips
+from splitcore.step.link import Link, LostError, number, out_of_turn
+from splitcore.step.server import ServerStep
 from splitcore.training.halves import (
-    SLICE,
-    HalfResult,
-    HalfSettings,
-    StoppedError,
-    Watch,
     admit_model,
-    blueprint,
     hello_body,
     load_with_adapter,
     named_adapter,
     wire_limits,
     write_segment,
 )
-from splitcore.training.keeper import Keeper, held_from_json, parts_of
-from splitcore.training.link import Link, LostError, number, out_of_turn
-from splitcore.training.optim import Optimiser
-from splitcore.training.server_step import ServerStep
-from splitcore.wire.channel import Channel, Listener, wait_any
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.messages import ChannelError, Kind, Message
+from splitcore.wire.protocol.channel import Channel, Listener, wait_any
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.messages import ChannelError, Kind, Message
 
 
 class ServerHalf:
@@ -62,16 +60,19 @@ class ServerHalf:
         self._settings, self._config = settings, settings.config
         self._listen, self._attempts, self._ready = listen, dict(attempts or {}), ready
         self._wait_for_clients = wait_for_clients
-        self._watch, self._clock = Watch(settings, SERVER), Clock(lambda name: settings.observe(name, self._step))
+        self._controller, self._clock = (
+            Controller(settings.emit, settings.control, SERVER),
+            Clock(lambda name: settings.observe(name, self._step)),
+        )
         self._links: dict[str, Link] = {}
         self._listener: Listener | None = None
         self._step = 0
-        self._skips = Skips(self._watch, settings.config)
+        self._skips = Skips(self._controller, settings.config)
         self._branch = secrets.token_hex(8)  # marks the checkpoints of this attempt, see `newest_common`
 
     def run(self) -> HalfResult:
         """Serve one run. Raises AppError; a stop is no error but a result whose status is "stopped"."""
-        self._watch.phase("starting")
+        self._controller.phase("starting")
         try:
             self._prepare()
             self._meet_clients()
@@ -80,8 +81,8 @@ class ServerHalf:
         except StoppedError:
             return self._stopped()
         except BaseException as error:
-            if isinstance(error, LostError) or getattr(error, "code", "") in PAUSED:
-                self._keeper.save_if_possible(self._step)
+            if isinstance(error, LostError) or role_of(getattr(error, "code", "")) is ErrorRole.HOLD:
+                self._checkpointer.save_if_possible(self._step)
             for link in self._links.values():
                 link.channel.abort(code_of(error))
             raise
@@ -96,14 +97,16 @@ class ServerHalf:
     def _prepare(self) -> None:
         """The door, then the body and its adapter."""
         with self._clock.stage("load"):
-            self._plan = blueprint(self._settings)
-            self._watch.phase("admission")
+            self._plan = run_plan(self._settings)
+            self._controller.phase("admission")
             admit_model(self._plan)
             self._layout: AdapterLayout = self._plan.layout(self._config.lora)
             self._open()
-            self._watch.gate()
-            self._keeper = Keeper(self._settings, SERVER, self._watch, self._clock, attempt=self._attempt)
-            self._watch.phase("loading_model")
+            self._controller.gate()
+            self._checkpointer = Checkpointer(
+                self._settings, SERVER, self._controller, self._clock, attempt=self._attempt
+            )
+            self._controller.phase("loading_model")
             self._body = load_with_adapter(self._plan, "body", self._layout, self._config.lora)
             own = named_adapter(self._body)
             self._parameters = {name: own[name] for name in self._layout.order(set(own))}
@@ -129,14 +132,14 @@ class ServerHalf:
 
     def _meet_clients(self) -> None:
         """Wait for every party's hello, check that all mean the same run, and welcome them."""
-        self._watch.phase("connecting")
+        self._controller.phase("connecting")
         if self._listener is None:
             raise RuntimeError("not listening")
         deadline = monotonic() + self._wait_for_clients
         rows: dict[str, int] = {}
-        held = {SERVER: self._keeper.held()}
+        held = {SERVER: self._checkpointer.held()}
         while len(rows) < len(self._settings.parties):
-            self._watch.gate()
+            self._controller.gate()
             try:
                 channel = self._listener.accept(timeout=SLICE)
             except ChannelError as error:
@@ -152,14 +155,14 @@ class ServerHalf:
             held[party] = held_from_json(hello.body.get("held"))
         sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
         self._total = total_steps(self._config, [rows[party] for party in self._settings.parties], sizes)
-        self._step = self._watch.step = newest_common(list(held.values()))
+        self._step = self._controller.step = newest_common(list(held.values()))
         for link in self._ordered():
             link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})
 
     def _greet(self, channel: Channel) -> tuple[str, Link, Message]:
         """Read a client's hello. Raises AppError CL-1505 when it means another run or model."""
         party = channel.session.participant
-        link = Link(channel, self._watch, self._clock, peer=party)
+        link = Link(channel, self._controller, self._clock, peer=party)
         hello = link.receive(timeout=60.0)
         if hello.kind is not Kind.HELLO:
             raise out_of_turn(hello)
@@ -179,27 +182,33 @@ class ServerHalf:
 
     def _serve(self) -> None:
         """Answer messages as they come until every client has said goodbye."""
-        self._watch.phase("training")
+        self._controller.phase("training")
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._stepper = ServerStep(
             plan=self._plan,
             links={party: self._links[party] for party in self._settings.parties},
             layouts=self._layouts,
             clock=self._clock,
-            body=self._body,
-            parameters=self._parameters,
-            optimiser=self._optimiser,
+            runtime=OneDevice(
+                self._body,
+                self._parameters,
+                self._optimiser,
+                self._settings.parties,
+                own=self._plan.exchange.own_body,
+                config=self._config,
+            ),
+            names=self._parameters,
             first=self._step,
             total=self._total,
         )
         parts = parts_of(self._parameters, self._optimiser, self._stepper, self._skips)
-        self._keeper.begin(self._step, self._branch, parts)
-        self._watch.on_pause = lambda: self._keeper.save(self._step)
+        self._checkpointer.begin(self._step, self._branch, parts)
+        self._controller.on_pause = lambda: self._checkpointer.save(self._step)
         gone: set[str] = set()
         before = self._traffic()
-        while len(gone | self._stepper.roster.gone) < len(self._links):
+        while len(gone | self._stepper.membership.gone) < len(self._links):
             self._gate()
-            gone |= self._stepper.roster.gone
+            gone |= self._stepper.membership.gone
             for party in self._wait({name: link for name, link in self._links.items() if name not in gone}):
                 message = self._taken(party)
                 if message is None:
@@ -212,14 +221,14 @@ class ServerHalf:
             if self._stepper.complete():
                 before = self._end_step(before)
         if self._skips.ending is not None:
-            self._keeper.save(self._step)
+            self._checkpointer.save(self._step)
             raise self._skips.ending
 
     def _gate(self) -> None:
         """Go on, or wait while a pause is wanted, which is nobody's lateness."""
         before = monotonic()
-        self._watch.gate()
-        self._stepper.roster.paused(monotonic() - before)
+        self._controller.gate()
+        self._stepper.membership.paused(monotonic() - before)
 
     def _taken(self, party: str) -> Message | None:
         """What a party has sent, if its connection stands."""
@@ -234,16 +243,16 @@ class ServerHalf:
         late = self._stepper.look()
         if not late:
             return
-        pauses = self._config.schedule.straggler == "pause"
-        self._watch.emit(PartyLate(SERVER, self._step + 1, late, "pause" if pauses else "continue"))
+        pauses = self._stepper.membership.policy == "pause"
+        self._controller.emit(PartyLate(SERVER, self._step + 1, late, "pause" if pauses else "continue"))
         if pauses:
-            self._keeper.save(self._step)
+            self._checkpointer.save(self._step)
             sentence = f"'{late[0]}' has not brought its part of step {self._step + 1} in time."
             raise AppError("CL-1534", sentence, details={"parties": list(late), "step": self._step + 1})
 
     def _optimising(self, point: str) -> None:
         """The optimiser is about to change the weights, or has."""
-        self._keeper.updating()
+        self._checkpointer.updating()
         self._clock.point(point)
 
     def _wait(self, links: Mapping[str, Link]) -> list[str]:
@@ -264,10 +273,10 @@ class ServerHalf:
         outcome = self._stepper.finish()
         self._step += 1
         self._skips.note(self._step, outcome.fault)
-        self._watch.step = self._step
+        self._controller.step = self._step
         now = self._traffic()
         seconds = self._clock.take_step()
-        self._watch.emit(
+        self._controller.emit(
             StepFinished(
                 SERVER,
                 self._step,
@@ -286,7 +295,7 @@ class ServerHalf:
             )
         )
         # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
-        self._keeper.complete(self._step, self._total)
+        self._checkpointer.complete(self._step, self._total)
         return now
 
     def _traffic(self) -> tuple[int, int]:
@@ -301,19 +310,20 @@ class ServerHalf:
         return [write_segment(self._plan, self._body, self._layout, lora, party=SERVER, step=step, folder=target)]
 
     def _finish(self) -> HalfResult:
-        self._watch.phase("finishing")
+        self._controller.phase("finishing")
         segments = self._write("segments", self._step)
         for link in self._ordered():
             link.channel.close(timeout=10.0)
-        self._watch.phase("done")
+        self._controller.phase("done")
         return self._result("done", segments=segments)
 
     def _stopped(self) -> HalfResult:
         """Save what is complete; the unfinished step's gradients are dropped."""
+        self._controller.phase("stopping")
         for link in self._links.values():
             link.tell_stop()
-        folder = self._keeper.save(self._step) if hasattr(self, "_keeper") else None
-        self._watch.phase("stopped")
+        folder = self._checkpointer.save(self._step) if hasattr(self, "_checkpointer") else None
+        self._controller.phase("stopped")
         return self._result("stopped", checkpoint=folder)
 
     def _result(self, status: Any, **more: Any) -> HalfResult:

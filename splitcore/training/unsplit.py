@@ -24,7 +24,7 @@ from splitcore.adapters.lora import (
 )
 from splitcore.adapters.segments import CONFIG, WEIGHTS, json_bytes, write_folder
 from splitcore.config import RunConfig
-from splitcore.config.exchange import evaluates_at, exchange_of, own_steps, total_steps, whose_turn
+from splitcore.config.length import evaluates_at, total_steps
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
@@ -32,9 +32,12 @@ from splitcore.errors import AppError
 from splitcore.models.carve import find_layers, layer_count
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
 from splitcore.models.recompute import recompute_layers
-from splitcore.training.halves import check_parties, frozen_layers, micro_rows, public_name
-from splitcore.training.loss import loss_sum
-from splitcore.training.optim import Optimiser
+from splitcore.optimise.loss import loss_sum
+from splitcore.optimise.norms import norms_vector, total_norm
+from splitcore.optimise.optimiser import Optimiser
+from splitcore.optimise.update import update
+from splitcore.run.plan import check_parties, frozen_layers
+from splitcore.training.halves import micro_rows, public_name
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -104,18 +107,17 @@ class UnsplitRun:
         for party, share in batches.items():
             summed = sum(self._backward(batch, tokens) for batch in share)
             self.train_losses[party].append(summed / sum(batch.targets for batch in share))
-        if self._config.training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.training.clip_norm)
-        optimiser.step(step)
+        gradients = {name: parameter.grad for name, parameter in self._parameters.items()}
+        norm, clip_norm = total_norm(norms_vector(gradients, gradients)), self._config.training.clip_norm
+        update(self._parameters, gradients, norm, optimiser=optimiser, step=step, clip_norm=clip_norm)
 
     def _taking_part(self, step: int) -> list[str]:
         """The parties of one step: all, or the one whose turn it is."""
-        schedule, count = self._config.schedule, len(self._parties)
-        in_turn = exchange_of(schedule, count).in_turn
-        return [self._parties[whose_turn(schedule, count, step)]] if in_turn else self._parties
+        turn = self._config.schedule.turn(len(self._parties), step)
+        return self._parties if turn is None else [self._parties[turn]]
 
     def _rows_of(self, party: str, sampler: Sampler, step: int) -> list[Encoded]:
-        own = own_steps(self._config.schedule, len(self._parties), self._parties.index(party), step)
+        own = self._config.schedule.own_steps(len(self._parties), self._parties.index(party), step)
         return [self._encoded[party][index] for index in sampler.batch(own)]
 
     def _forward(self, batch: Batch) -> torch.Tensor:

@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_joining_and_the_public_face_load_no_torch() -> None:
     code = (
         "import sys, splitcore, splitcore.adapters.join, splitcore.models.manifest, splitcore.data.sampling, "
-        "splitcore.data.tokenise, splitcore.training.events; splitcore.RunConfig; "
+        "splitcore.data.tokenise, splitcore.control.events; splitcore.RunConfig; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'peft')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

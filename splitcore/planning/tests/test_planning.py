@@ -13,19 +13,21 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from splitcore.codecs.registry import payload_bytes
+from splitcore.codecs.tensors import encode
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
+from splitcore.flows import anyone, carried_to, flows_of
 from splitcore.planning import Link, ModelShape, Speeds, estimate, missing_targets, prior_speeds
 from splitcore.planning.memory import SAVED_FACTOR, saved_values
 from splitcore.planning.pipeline import Hop, pipeline_time
 from splitcore.planning.segments import segments_of
 from splitcore.planning.shape import GATED
 from splitcore.planning.traffic import Traffic, step_traffic
-from splitcore.wire.codecs import encode
-from splitcore.wire.formats import payload_bytes
-from splitcore.wire.limits import session_limits
-from splitcore.wire.memory import memory_pair
-from splitcore.wire.messages import Kind, Message, Phase, SessionIds
+from splitcore.wire.protocol.frames import PREFIX
+from splitcore.wire.protocol.limits import Sizes, session_limits
+from splitcore.wire.protocol.messages import Kind, Message, Phase, SessionIds
+from splitcore.wire.transport.memory import memory_pair
 
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {
@@ -160,14 +162,37 @@ def test_named_targets_are_counted_alone() -> None:
     assert plan.adapter_parameters == 6 * 4 * ((512 + 512) + (512 + 128))
 
 
+def pass_on(source: Any, target: Any, kind: Kind, tensors: Any = None, **fields: Any) -> None:
+    """Carry one message of a step from end to end."""
+    source.send(Message(kind, step=10, tensors=tensors or {}, **fields))
+    target.receive(timeout=1)
+
+
+def exchange_activations(client: Any, server: Any, config: RunConfig, *, length: int) -> None:
+    """Every micro-batch of a step: activations up and down, gradients back; labels go along in vanilla alone."""
+    wire, training = config.wire, config.training
+    rows, vanilla = training.batch_size // training.micro_batches, config.split.topology == "vanilla"
+    hidden, mask = torch.randn(rows, length, 512), torch.ones(rows, length, dtype=torch.uint8)
+    activations = {"hidden": encode(hidden, wire.activations.name)}
+    gradients = {"hidden": encode(hidden, wire.gradients.name)}
+    labels = {"labels": encode(torch.zeros(rows, length, dtype=torch.int64), "i64")} if vanilla else {}
+    for micro in range(training.micro_batches):
+        up = {**activations, "mask": encode(mask, "u8"), **labels}
+        pass_on(client, server, Kind.ACTIVATIONS, up, micro=micro, phase=Phase.HEAD_UP)
+        if not vanilla:
+            pass_on(server, client, Kind.ACTIVATIONS, activations, micro=micro, phase=Phase.BODY_DOWN)
+            pass_on(client, server, Kind.GRADIENTS, gradients, micro=micro, phase=Phase.TAIL_UP)
+        pass_on(server, client, Kind.GRADIENTS, gradients, micro=micro, phase=Phase.BODY_GRAD_DOWN)
+
+
 @pytest.mark.parametrize("topology", ["u_shape", "vanilla"])
 @pytest.mark.parametrize(("activations", "gradients"), [("fp32", "fp32"), ("bf16", "bf16"), ("int8", "bf16")])
 @pytest.mark.parametrize("clients", [1, 2])
 def test_traffic_is_what_the_channels_count(topology: str, activations: str, gradients: str, clients: int) -> None:
-    shape, length, rows, micro = shape_of("llama"), 40, 8, 2
+    shape, length, rows = shape_of("llama"), 40, 8
     config = config_of(
         split={"topology": topology, "head_layers": 1, "tail_layers": 1},
-        training={"batch_size": rows, "micro_batches": micro, "max_length": length},
+        training={"batch_size": rows, "micro_batches": 2, "max_length": length},
         wire={"activations": activations, "gradients": gradients},
     )
     cut = segments_of(config, shape)
@@ -178,68 +203,34 @@ def test_traffic_is_what_the_channels_count(topology: str, activations: str, gra
         for part, size in (("A", (8, linear.inputs)), ("B", (linear.outputs, 8)))
     }
     ids = SessionIds("run", "Clinic A", 1)
-    vanilla = topology == "vanilla"
-    ends = [
-        session_limits(
-            ids,
-            side,
-            rows=rows,
-            length=length,
-            width=512,
-            vocabulary=4000,
-            adapters=adapters,
-            activations=activations,
-            gradients=gradients,
-            labels=vanilla,
-        )
-        for side in ("client", "server")
-    ]
-    client, server = memory_pair(*ends)
+    carried = carried_to(flows_of(config, anyone(clients)))
+    sizes = Sizes(rows, length, width=512, vocabulary=4000, adapters=adapters)
+    client, server = memory_pair(*(session_limits(ids, side, carried, sizes) for side in ("client", "server")))
 
-    def pass_on(source: Any, target: Any, kind: Kind, tensors: Any = None, **fields: Any) -> None:
-        source.send(Message(kind, step=10, tensors=tensors or {}, **fields))
-        target.receive(timeout=1)
-
-    hidden, mask = torch.randn(rows // micro, length, 512), torch.ones(rows // micro, length, dtype=torch.uint8)
     pass_on(client, server, Kind.STEP_BEGIN, body={"tokens": 300})
     pass_on(server, client, Kind.STEP_TOTAL, body={"tokens": 600})
-    for number in range(micro):
-        up = {"hidden": encode(hidden, activations), "mask": encode(mask, "u8")}
-        if vanilla:
-            up["labels"] = encode(torch.zeros(rows // micro, length, dtype=torch.int64), "i64")
-        pass_on(client, server, Kind.ACTIVATIONS, up, micro=number, phase=Phase.HEAD_UP)
-        if not vanilla:
-            pass_on(
-                server,
-                client,
-                Kind.ACTIVATIONS,
-                {"hidden": encode(hidden, activations)},
-                micro=number,
-                phase=Phase.BODY_DOWN,
-            )
-            pass_on(
-                client, server, Kind.GRADIENTS, {"hidden": encode(hidden, gradients)}, micro=number, phase=Phase.TAIL_UP
-            )
-        pass_on(
-            server,
-            client,
-            Kind.GRADIENTS,
-            {"hidden": encode(hidden, gradients)},
-            micro=number,
-            phase=Phase.BODY_GRAD_DOWN,
-        )
+    exchange_activations(client, server, config, length=length)
     if clients > 1:
         tensors = {name: encode(torch.zeros(size), "fp32") for name, size in adapters.items()}
         pass_on(client, server, Kind.ADAPTER_GRADIENTS, tensors)
-        pass_on(server, client, Kind.AGGREGATE, tensors, body={"coefficient": 0.5})
+        pass_on(server, client, Kind.AGGREGATE, tensors, body={"norm": 0.5})
     else:
         pass_on(client, server, Kind.NORMS, {"norms": encode(torch.zeros(len(adapters)), "fp32")})
-        pass_on(server, client, Kind.NORMS, {"norms": encode(torch.zeros(1), "fp32")})
+        pass_on(server, client, Kind.AGGREGATE, body={"norm": 0.5})
 
     traffic = estimate(config, shape, clients).clients["client 1"].traffic
     assert abs(traffic.uplink.expected / client.sent.bytes - 1) < 0.01
     assert abs(traffic.downlink.expected / client.received.bytes - 1) < 0.01
     assert traffic.uplink.low <= client.sent.bytes <= traffic.uplink.high * 1.01
+
+
+def test_the_prefixes_of_a_large_tensors_parts_are_counted() -> None:
+    shape = shape_of("llama")  # 512 wide
+    for length, parts in ((512, 0), (513, 2)):  # fp32: 512 tokens are 1 MiB, which goes with its message
+        training = {"batch_size": 1, "micro_batches": 1, "max_length": length}
+        config = config_of(training=training, wire={"activations": "fp32", "gradients": "fp32"})
+        traffic = estimate(config, shape, 1, lengths=(length, length)).clients["client 1"].traffic
+        assert traffic.parts["activations"] == 2 * (length * 512 * 4 + parts * PREFIX.size)
 
 
 def test_averaging_every_tenth_step_costs_a_tenth_and_never_costs_nothing() -> None:

@@ -9,18 +9,18 @@ from threading import Event as Flag
 from threading import Thread
 
 from splitcore.config import RunConfig
+from splitcore.control.events import Event, StepFinished
 from splitcore.models.tests.tiny import rows
+from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.client import ClientHalf
-from splitcore.training.events import Event, StepFinished
-from splitcore.training.halves import HalfResult, HalfSettings
 from splitcore.training.server import ServerHalf
-from splitcore.wire.certificates import create_identity
-from splitcore.wire.channel import Channel, Listener
-from splitcore.wire.egress import Egress
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.grpc_listener import serve
-from splitcore.wire.limits import FrameLimits
+from splitcore.wire.protocol.channel import Channel, Listener
+from splitcore.wire.protocol.egress import Egress
+from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.tests.relay import Relay
+from splitcore.wire.transport.certificates import create_identity
+from splitcore.wire.transport.grpc_channel import dial
+from splitcore.wire.transport.grpc_listener import serve
 
 Adapter = list[bytes]
 SERVER, CLIENT = create_identity("server"), create_identity("client")

@@ -10,23 +10,23 @@ from time import monotonic
 
 import pytest
 
+from splitcore.checkpoints.files import checkpoint_steps
+from splitcore.codecs.payload import Buffer
 from splitcore.config import RunConfig
+from splitcore.control.events import StepFinished
 from splitcore.errors import AppError
+from splitcore.launch import threads as local
 from splitcore.models.tests.tiny import rows
-from splitcore.training import local
-from splitcore.training.checkpoint import checkpoint_steps
-from splitcore.training.events import StepFinished
-from splitcore.training.halves import HalfSettings
-from splitcore.training.link import LostError
+from splitcore.run.settings import HalfSettings
+from splitcore.step.link import LostError
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.grpc_halves import Adapter, Halves, adapter
-from splitcore.wire import grpc_channel
-from splitcore.wire.faults import FaultRates, FaultyWire
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.memory import memory_pair
-from splitcore.wire.messages import Buffer
-from splitcore.wire.session import Session
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.session import Session
 from splitcore.wire.tests.relay import Relay
+from splitcore.wire.transport import grpc_channel
+from splitcore.wire.transport.faults import FaultRates, FaultyWire
+from splitcore.wire.transport.memory import memory_pair
 
 Model = Callable[[str], Path]
 FAULTS = {name: FaultRates(**{name: 0.2}) for name in ("drop", "duplicate", "reorder", "corrupt", "truncate")}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from splitcore.checkpoints.files import checkpoint_steps
+from splitcore.control.events import StepFinished
 from splitcore.errors import AppError
-from splitcore.training.checkpoint import checkpoint_steps
-from splitcore.training.events import StepFinished
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.grpc_halves import Halves
-from splitcore.wire.messages import PeerError
+from splitcore.wire.protocol.messages import PeerError
 
 
 class Budget:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from splitcore.config import RunConfig
+from splitcore.control.events import CheckpointChanged, Event
 from splitcore.errors import AppError
+from splitcore.launch.processes import run_in_processes
 from splitcore.models.tests.tiny import rows
-from splitcore.training.events import CheckpointChanged, Event
-from splitcore.training.halves import HalfSettings
-from splitcore.training.processes import run_in_processes
+from splitcore.run.settings import HalfSettings
 from splitcore.training.tests.conftest import run_config
 
 Model = Callable[[str], Path]

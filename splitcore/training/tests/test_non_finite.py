@@ -11,16 +11,17 @@ import pytest
 import torch
 
 import splitcore
+from splitcore.boundary.boundary import Boundary
+from splitcore.boundary.stages import At
 from splitcore.config import RunConfig
+from splitcore.control.events import EvaluationFinished, Event, NonFinite, SampleWritten, StepFinished
 from splitcore.data.tokenise import IGNORED
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
-from splitcore.training import body_work, server_step
-from splitcore.training.crossings import Crossings, Place
-from splitcore.training.events import EvaluationFinished, Event, NonFinite, SampleWritten, StepFinished
-from splitcore.training.finite import MOST_IN_A_ROW
+from splitcore.step import body, server
+from splitcore.step.faults import MOST_IN_A_ROW
 from splitcore.training.tests.conftest import run_config
-from splitcore.wire.messages import Phase
+from splitcore.wire.protocol.messages import Phase
 
 Model = Callable[[str], Path]
 SHARDS = {"a": rows(8), "b": rows(8)}
@@ -30,16 +31,16 @@ Poison = Callable[..., None]
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     """Make what one party's conversation carries over one crossing NaN, in the given steps (from 0) or evaluations."""
-    send = Crossings.send
+    send = Boundary.out
 
     def put(party: str, phase: Phase, steps: set[int], *, evaluation: bool = False) -> None:
-        def poisoned(self: Crossings, at: Phase, place: Place, tensor_BLD: torch.Tensor) -> Any:
-            evaluated = at in (Phase.HEAD_UP, Phase.BODY_DOWN) and not tensor_BLD.requires_grad
-            if (self._party, at, evaluated) == (party, phase, evaluation) and place.step in steps:
+        def poisoned(self: Boundary, phase_: Phase, at: At, tensor_BLD: torch.Tensor) -> Any:
+            evaluated = phase_ in (Phase.HEAD_UP, Phase.BODY_DOWN) and not tensor_BLD.requires_grad
+            if (self.party, phase_, evaluated) == (party, phase, evaluation) and at.step in steps:
                 tensor_BLD = tensor_BLD * float("nan")
-            return send(self, at, place, tensor_BLD)
+            return send(self, phase_, at, tensor_BLD)
 
-        monkeypatch.setattr(Crossings, "send", poisoned)
+        monkeypatch.setattr(Boundary, "out", poisoned)
 
     return put
 
@@ -81,13 +82,13 @@ def test_the_step_is_skipped_everywhere_wherever_the_value_was_made(
 def test_a_gradient_that_only_the_norm_shows_is_skipped_too(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    total, calls = server_step.total_norm, []
+    total, calls = server.total_norm, []
 
     def infinite(norms: Any) -> torch.Tensor:
         calls.append(1)
         return torch.tensor(float("inf")) if len(calls) == 2 else total(norms)
 
-    monkeypatch.setattr(server_step, "total_norm", infinite)
+    monkeypatch.setattr(server, "total_norm", infinite)
     events: list[Event] = []
     splitcore.fine_tune(config_of(model), SHARDS, out=tmp_path, on_event=events.append)
     assert {(e.source, e.where, e.step) for e in events if isinstance(e, NonFinite)} == {("server", "gradient", 2)}
@@ -136,7 +137,7 @@ def test_an_evaluation_that_is_not_finite_has_no_loss_and_the_run_goes_on(
     if phase is not None:
         poison("a", phase, {2}, evaluation=True)
     else:
-        monkeypatch.setattr(body_work, "loss_sum", not_a_number_in_an_evaluation(call=2))
+        monkeypatch.setattr(body, "loss_sum", not_a_number_in_an_evaluation(call=2))
     events: list[Event] = []
     found = splitcore.fine_tune(
         config,
@@ -159,7 +160,7 @@ def test_an_evaluation_that_is_not_finite_has_no_loss_and_the_run_goes_on(
 
 def not_a_number_in_an_evaluation(call: int) -> Any:
     """The loss of the half that holds the output head, NaN in the one evaluated micro-batch with this number."""
-    true, calls = body_work.loss_sum, []
+    true, calls = body.loss_sum, []
 
     def loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
         if not logits_BLV.requires_grad and bool((labels_BL != IGNORED).any()):

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import splitcore
 from splitcore.adapters.verify import verify_loads
+from splitcore.control.events import EvaluationFinished, Event, SampleWritten, StepFinished
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
-from splitcore.training.events import EvaluationFinished, Event, SampleWritten, StepFinished
 from splitcore.training.tests.conftest import STEPS, run_config
 
 Model = Callable[[str], Path]

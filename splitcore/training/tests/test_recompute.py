@@ -17,6 +17,8 @@ from splitcore.models.loading import load_segment, read_config
 from splitcore.models.plan import segment_plans
 from splitcore.models.slots import Slot
 from splitcore.models.tests.tiny import LAYERS, rows
+from splitcore.run.plan import run_plan
+from splitcore.run.settings import HalfSettings
 from splitcore.training import halves
 from splitcore.training.tests.conftest import run_config
 
@@ -112,7 +114,7 @@ def test_large_tensors_are_mapped_by_themselves_only_where_much_could_be_pinned(
     folder = model("llama")
     config = run_config(folder, training={"gradient_checkpointing": recompute})
     names = [f"p{number}" for number in range(parties)]
-    settings = halves.HalfSettings(config=config, parties=names, model_source=folder, out=tmp_path, device="cpu")
-    plan = halves.blueprint(settings)
+    settings = HalfSettings(config=config, parties=names, model_source=folder, out=tmp_path, device="cpu")
+    plan = run_plan(settings)
     halves.load_with_adapter(plan, "body", plan.layout(config.lora), config.lora)
     assert bool(called) is mapped

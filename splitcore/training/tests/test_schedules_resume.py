@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import splitcore
+from splitcore.control.events import SERVER, CheckpointChanged, Event
 from splitcore.models.tests.tiny import rows
-from splitcore.training.events import SERVER, CheckpointChanged, Event
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_parties import difference
 

@@ -16,14 +16,14 @@ from transformers import AutoModelForCausalLM
 
 import splitcore
 from splitcore.config import RunConfig
-from splitcore.config.exchange import own_steps, total_steps, whose_turn
+from splitcore.config.length import total_steps
+from splitcore.control.events import EvaluationFinished, Event, StepFinished
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
 from splitcore.models.loading import read_tokenizer
 from splitcore.models.tests.tiny import rows
-from splitcore.training.events import EvaluationFinished, Event, StepFinished
-from splitcore.training.loss import loss_sum
+from splitcore.optimise.loss import loss_sum
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_parties import difference
 
@@ -186,10 +186,10 @@ def test_turns_without_relay_equal_whole_models_that_share_their_body_to_the_las
 
 def test_the_turns_and_each_partys_own_count_follow_the_contracts_order() -> None:
     schedule = run_config(Path("m"), schedule=SEQUENTIAL).schedule
-    assert [whose_turn(schedule, 3, step) for step in range(8)] == [0, 0, 1, 1, 2, 2, 0, 0]
+    assert [schedule.turn(3, step) for step in range(8)] == [0, 0, 1, 1, 2, 2, 0, 0]
     for place in range(3):
-        had = [sum(whose_turn(schedule, 3, before) == place for before in range(step)) for step in range(14)]
-        assert [own_steps(schedule, 3, place, step) for step in range(14)] == had
+        had = [sum(schedule.turn(3, before) == place for before in range(step)) for step in range(14)]
+        assert [schedule.own_steps(3, place, step) for step in range(14)] == had
 
 
 @pytest.mark.parametrize(("mode", "steps"), [("parallel", 15), ("sequential", 32)])

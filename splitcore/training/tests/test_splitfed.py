@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 
 import splitcore
 from splitcore import RunConfig
-from splitcore.config import ScheduleSection
+from splitcore.control.events import Event, StepFinished
 from splitcore.models.tests.tiny import rows
-from splitcore.training import body_work
-from splitcore.training.events import Event, StepFinished
-from splitcore.training.schedules.passes import BodyPass, Parcel
+from splitcore.runtime import one_device
+from splitcore.runtime.interface import MicroBatch
+from splitcore.runtime.passes import BodyPass
+from splitcore.schedules.splitfed_v1.config import SplitFedV1
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_parties import difference
 
@@ -82,11 +83,11 @@ def test_micro_batches_computed_in_groups_give_the_ungrouped_run(
     sizes: list[int] = []
 
     class Counted(BodyPass):
-        def __init__(self, parcels: list[Parcel], **how: Any) -> None:
-            sizes.append(len(parcels))
-            super().__init__(parcels, **how)
+        def __init__(self, micro_batches: list[MicroBatch], **how: Any) -> None:
+            sizes.append(len(micro_batches))
+            super().__init__(micro_batches, **how)
 
-    monkeypatch.setattr(body_work, "BodyPass", Counted)
+    monkeypatch.setattr(one_device, "BodyPass", Counted)
     settings: dict[str, Any] = {
         "split": {"topology": topology},
         "training": {"steps": 3, "micro_batches": 2, "optimiser": "sgd", "learning_rate": 0.1},
@@ -104,7 +105,7 @@ def test_micro_batches_computed_in_groups_give_the_ungrouped_run(
 
 def test_splitfed_without_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="aggregate_every"):
-        ScheduleSection(mode="splitfed_v1", aggregate_every=0)
+        SplitFedV1(aggregate_every=0)
 
 
 @pytest.mark.integration

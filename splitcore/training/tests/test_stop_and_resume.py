@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 from splitcore import fine_tune
 from splitcore.config import RunConfig
+from splitcore.control.controller import Desired
+from splitcore.control.events import CheckpointChanged, Event, PhaseChanged, StepFinished
 from splitcore.errors import AppError
+from splitcore.launch.threads import MemoryListener
 from splitcore.models.tests.tiny import rows
+from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.client import ClientHalf
-from splitcore.training.events import CheckpointChanged, Event, PhaseChanged, StepFinished
-from splitcore.training.halves import Desired, HalfResult, HalfSettings
-from splitcore.training.local import MemoryListener
 from splitcore.training.server import ServerHalf
 from splitcore.training.tests.conftest import run_config
 
@@ -85,6 +86,17 @@ def config(model: Model) -> RunConfig:
     return run_config(model("llama"), training={"steps": 12, "micro_batches": 2})
 
 
+def assert_resumes_as_whole(config: RunConfig, tmp_path: Path) -> None:
+    """What was stopped in `stopped` goes on to the same bytes as what ran through in `whole`."""
+    resumed = Pair(config, tmp_path / "resumed", resume=tmp_path / "stopped").run()
+    assert {(result.status, result.step) for result in resumed.values()} == {("done", 12)}
+    for segment in SEGMENTS:
+        ours, theirs = (
+            load_file(tmp_path / run / segment / "adapter_model.safetensors") for run in ("resumed", "whole")
+        )
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 @pytest.mark.parametrize("who", ["a", "server"])
 def test_a_stop_ends_both_within_a_second_and_a_resumed_run_ends_as_if_it_had_never_stopped(
     config: RunConfig, tmp_path: Path, who: str
@@ -103,13 +115,7 @@ def test_a_stop_ends_both_within_a_second_and_a_resumed_run_ends_as_if_it_had_ne
     assert monotonic() - asked[0] < 3.0
     assert {result.status for result in results.values()} == {"stopped"}
     assert results["a"].step == results["server"].step
-    resumed = Pair(config, tmp_path / "resumed", resume=tmp_path / "stopped").run()
-    assert {(result.status, result.step) for result in resumed.values()} == {("done", 12)}
-    for segment in SEGMENTS:
-        ours, theirs = (
-            load_file(tmp_path / run / segment / "adapter_model.safetensors") for run in ("resumed", "whole")
-        )
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_resumes_as_whole(config, tmp_path)
 
 
 def test_a_step_is_told_before_a_checkpoint_holds_it_so_that_no_kill_between_them_loses_its_figures(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from splitcore.wire.grpc_listener import GrpcListener
 from splitcore.wire.tests.doors import open_door
+from splitcore.wire.transport.grpc_listener import GrpcListener
 
 
 @pytest.fixture

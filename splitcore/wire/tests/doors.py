@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from splitcore.wire.certificates import Identity, create_identity
-from splitcore.wire.grpc_channel import OnLink, dial
-from splitcore.wire.grpc_listener import GrpcListener, serve
-from splitcore.wire.messages import SessionIds
-from splitcore.wire.session import Session
+from splitcore.wire.protocol.messages import SessionIds
+from splitcore.wire.protocol.session import Session
 from splitcore.wire.tests.factories import IDS, limits
+from splitcore.wire.transport.certificates import Identity, create_identity
+from splitcore.wire.transport.grpc_channel import OnLink, dial
+from splitcore.wire.transport.grpc_listener import GrpcListener, serve
 
 SERVER, CLIENT, STRANGER = create_identity("w-server"), create_identity("w-client"), create_identity("w-stranger")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from splitcore.wire.codecs import encode
-from splitcore.wire.limits import FrameLimits, Side, session_limits
-from splitcore.wire.messages import Kind, Message, Phase, SessionIds
+from splitcore.codecs.tensors import encode
+from splitcore.config import RunConfig
+from splitcore.flows import anyone, carried_to, flows_of
+from splitcore.wire.protocol.declared import Side
+from splitcore.wire.protocol.limits import FrameLimits, Sizes, session_limits
+from splitcore.wire.protocol.messages import Kind, Message, Phase, SessionIds
 
 IDS = SessionIds("run-1", "Clinic A", 3)
 ADAPTERS = {"layers.0.q.lora_A": (4, 16), "layers.0.q.lora_B": (16, 4)}
@@ -14,18 +17,23 @@ ROWS, LENGTH, WIDTH = 4, 12, 16
 
 
 def limits(side: Side, *, codec: str = "fp32", labels: bool = False, ids: SessionIds = IDS) -> FrameLimits:
-    return session_limits(
-        ids,
-        side,
-        rows=ROWS,
-        length=LENGTH,
-        width=WIDTH,
-        vocabulary=100,
-        adapters=ADAPTERS,
-        activations=codec,
-        gradients=codec,
-        labels=labels,
+    sizes = Sizes(rows=ROWS, length=LENGTH, width=WIDTH, vocabulary=100, adapters=ADAPTERS)
+    return limits_of(ids, side, sizes, codec=codec, labels=labels)
+
+
+def limits_of(
+    ids: SessionIds, side: Side, sizes: Sizes, *, codec: str = "fp32", labels: bool = False, clients: int = 2
+) -> FrameLimits:
+    """Of a run that sums the adapters' gradients of its parties, where there are several."""
+    topology = "vanilla" if labels else "u_shape"
+    config = RunConfig.parse(
+        {
+            "model": {"name_or_path": "m"},
+            "split": {"topology": topology},
+            "wire": {"activations": codec, "gradients": codec},
+        }
     )
+    return session_limits(ids, side, carried_to(flows_of(config, anyone(clients))), sizes)
 
 
 def head_up(step: int = 0, *, codec: str = "fp32", rows: int = ROWS, length: int = LENGTH) -> Message:

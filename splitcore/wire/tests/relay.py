@@ -12,7 +12,8 @@ class Relay:
     """A TCP proxy between the halves: it can be cut, refuse connections, swallow all for a while, or damage a byte."""
 
     def __init__(self, port: int) -> None:
-        self.target, self._open, self.refusing, self.damage = port, [], False, False
+        self.target, self.refusing, self.damage = port, False, False
+        self._open: list[socket.socket] = []
         self.connections, self._forgotten = 0, 0  # the number of the last one; of the last that is dead for good
         self._through, self._closed = Event(), Event()
         self._through.set()

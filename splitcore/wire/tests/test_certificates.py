@@ -13,7 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from splitcore.wire.certificates import (
+from splitcore.wire.protocol.messages import ChannelError
+from splitcore.wire.transport.certificates import (
     CERTIFICATE_FILE,
     KEY_FILE,
     Identity,
@@ -23,8 +24,7 @@ from splitcore.wire.certificates import (
     fingerprint,
     load_identity,
 )
-from splitcore.wire.messages import ChannelError
-from splitcore.wire.preflight import client_context
+from splitcore.wire.transport.preflight import client_context
 
 
 def test_a_certificate_names_its_worker_and_may_sign_no_other() -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from splitcore.wire import frames
-from splitcore.wire.codecs import decode, encode
-from splitcore.wire.frames import PREFIX, FrameType
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.messages import FrameError, Kind, Message, Phase, SessionIds
+from splitcore.codecs.tensors import decode, encode
+from splitcore.wire.protocol import frames
+from splitcore.wire.protocol.frames import PREFIX, FrameType
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.messages import FrameError, Kind, Message, Phase, SessionIds
 from splitcore.wire.tests.factories import IDS, LENGTH, ROWS, WIDTH, head_up, limits
 
 SERVER = limits("server")
@@ -182,7 +182,7 @@ def test_a_message_survives_the_wire_unchanged() -> None:
         step=7,
         micro=2,
         evaluation=True,
-        body={"tokens": 12, "norm": 0.1, "note": "é", "list": [1, None, {"x": True}]},
+        body={"fault": {"number": 0.1, "note": "é", "list": [1, None, {"x": True}]}},
         tensors={
             name: encode(torch.randn(shape), "fp32")
             for name, shape in (("layers.0.q.lora_A", (4, 16)), ("layers.0.q.lora_B", (16, 4)))
@@ -210,6 +210,17 @@ def test_labels_are_bounded_by_the_vocabulary_and_only_taken_where_agreed() -> N
             continue
         with pytest.raises(FrameError, match=code):
             read(data, bounds)
+
+
+def test_a_field_that_no_flow_declares_is_refused() -> None:
+    with pytest.raises(FrameError, match="CL-1307"):
+        read(frame_of(Message(Kind.STEP_BEGIN, body={"tokens": 3, "text": "a row"})))
+
+
+@pytest.mark.parametrize("kind", [Kind.WELCOME, Kind.LOSS, Kind.AGGREGATE, Kind.NORMS, Kind.ADAPTER_WEIGHTS])
+def test_a_message_of_no_flow_of_this_run_is_refused(kind: Kind) -> None:
+    with pytest.raises(FrameError, match="CL-1307"):
+        read(frame_of(Message(kind)))
 
 
 def test_a_message_too_large_for_the_contract_is_not_even_sent() -> None:

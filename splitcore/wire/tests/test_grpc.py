@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,15 +17,15 @@ from threading import Event, Thread
 import pytest
 import torch
 
-from splitcore.wire.codecs import decode, encode
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.grpc_listener import GrpcListener, serve
-from splitcore.wire.limits import session_limits
-from splitcore.wire.messages import ChannelError, FrameError, Kind, Message, PeerError, Phase
-from splitcore.wire.preflight import preflight
+from splitcore.codecs.tensors import decode, encode
+from splitcore.wire.protocol.limits import Sizes
+from splitcore.wire.protocol.messages import ChannelError, FrameError, Kind, Message, PeerError, Phase
 from splitcore.wire.tests.doors import CLIENT, SERVER, call, open_door
-from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
+from splitcore.wire.tests.factories import IDS, body_down, head_up, limits, limits_of
 from splitcore.wire.tests.relay import Relay, forward
+from splitcore.wire.transport.grpc_channel import dial
+from splitcore.wire.transport.grpc_listener import GrpcListener, serve
+from splitcore.wire.transport.preflight import preflight
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -51,7 +52,7 @@ def test_tensors_go_both_ways_and_bytes_are_counted_alike(listener: GrpcListener
 
 
 def test_messages_larger_than_the_library_s_default_of_four_mib_pass() -> None:
-    wide = session_limits(IDS, "server", rows=8, length=512, width=512, vocabulary=9, adapters={}, activations="fp32")
+    wide = limits_of(IDS, "server", Sizes(rows=8, length=512, width=512, vocabulary=9))
     with serve(
         identity=SERVER,
         clients={IDS.participant: CLIENT.certificate_pem},
@@ -119,10 +120,29 @@ def test_the_end_that_closes_last_does_not_wait_for_the_one_that_has_left(listen
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("first", ["server", "client"])
+def test_the_end_of_a_conversation_is_not_told_as_a_broken_connection(listener: GrpcListener, first: str) -> None:
+    told: list[tuple[bool, bool]] = []
+    before = set(threading.enumerate())
+    client = call(listener.address[1], on_link=lambda connected, again: told.append((connected, again)))
+    server = listener.accept(timeout=5)
+    client.send(head_up(0))
+    server.receive(timeout=5)
+    ends = [server, client] if first == "server" else [client, server]
+    ends[0].close(timeout=10)
+    if first == "server":
+        until(lambda: not client._attached)
+    ends[1].close(timeout=10)
+    for one in set(threading.enumerate()) - before:
+        if one.name == f"tensors-{IDS.participant}":
+            one.join(10)
+    assert told == [(True, False)]
+
+
 CLIENT_PROGRAM = """
 import os, pathlib, sys
-from splitcore.wire.certificates import load_identity
-from splitcore.wire.grpc_channel import dial
+from splitcore.wire.transport.certificates import load_identity
+from splitcore.wire.transport.grpc_channel import dial
 from splitcore.wire.tests.factories import head_up, limits
 folder = pathlib.Path(sys.argv[1])
 channel = dial("127.0.0.1", int(sys.argv[2]), identity=load_identity(folder),

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from splitcore.errors import AppError
-from splitcore.wire import grpc_channel
-from splitcore.wire.certificates import Identity
-from splitcore.wire.grpc_channel import METHOD, SERVICE
-from splitcore.wire.grpc_listener import GrpcListener, serve
-from splitcore.wire.messages import ChannelError, SessionIds
-from splitcore.wire.preflight import client_context
+from splitcore.wire.protocol.messages import ChannelError, SessionIds
 from splitcore.wire.tests.doors import CLIENT, SERVER, STRANGER, call, open_door
 from splitcore.wire.tests.factories import IDS, body_down, limits
 from splitcore.wire.tests.relay import Relay
+from splitcore.wire.transport import grpc_channel
+from splitcore.wire.transport.certificates import Identity
+from splitcore.wire.transport.grpc_channel import METHOD, SERVICE
+from splitcore.wire.transport.grpc_listener import GrpcListener, serve
+from splitcore.wire.transport.preflight import client_context
 
 
 def test_a_newer_attempt_takes_over_and_the_older_one_is_told(listener: GrpcListener) -> None:

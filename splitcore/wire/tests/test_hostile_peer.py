@@ -14,18 +14,20 @@ from threading import Event
 import pytest
 import torch
 
-from splitcore.wire import frames
-from splitcore.wire.certificates import Identity, create_identity
-from splitcore.wire.codecs import decode, encode
-from splitcore.wire.frames import FrameType
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.incoming import Incoming
-from splitcore.wire.limits import FrameLimits, Side, session_limits
-from splitcore.wire.memory import memory_pair
-from splitcore.wire.messages import FrameError, Kind, Message, PeerError, Phase, SessionIds
-from splitcore.wire.parts import Arriving
-from splitcore.wire.session import Session, Window
-from splitcore.wire.tests.factories import head_up, limits
+from splitcore.codecs.tensors import decode, encode
+from splitcore.wire.protocol import frames
+from splitcore.wire.protocol.declared import Side
+from splitcore.wire.protocol.frames import FrameType
+from splitcore.wire.protocol.incoming import Incoming
+from splitcore.wire.protocol.limits import FrameLimits, Sizes
+from splitcore.wire.protocol.messages import FrameError, Kind, Message, PeerError, Phase, SessionIds
+from splitcore.wire.protocol.outgoing import Window
+from splitcore.wire.protocol.parts import Arriving
+from splitcore.wire.protocol.session import Session
+from splitcore.wire.tests.factories import head_up, limits, limits_of
+from splitcore.wire.transport.certificates import Identity, create_identity
+from splitcore.wire.transport.grpc_channel import dial
+from splitcore.wire.transport.memory import memory_pair
 
 HONEST, HOSTILE = "honest", "hostile"
 MIB = 1 << 20
@@ -35,17 +37,7 @@ BOUNDLESS = Window(frames=1 << 30, bytes=1 << 40)
 
 def wide(party: str, side: Side) -> FrameLimits:
     """Room for messages of 8 MiB."""
-    return session_limits(
-        SessionIds("run-1", party),
-        side,
-        rows=4,
-        length=512,
-        width=1024,
-        vocabulary=9,
-        adapters={},
-        activations="fp32",
-        gradients="fp32",
-    )
+    return limits_of(SessionIds("run-1", party), side, Sizes(rows=4, length=512, width=1024, vocabulary=9))
 
 
 def large(step: int) -> Message:
@@ -58,11 +50,11 @@ def large(step: int) -> Message:
 
 SERVER_PROGRAM = """
 import json, os, pathlib, resource, sys
-from splitcore.wire.certificates import load_identity
-from splitcore.wire.codecs import decode
-from splitcore.wire.grpc_listener import serve
-from splitcore.wire.session import Window
-from splitcore.wire.messages import Kind, Message, Phase
+from splitcore.wire.transport.certificates import load_identity
+from splitcore.codecs.tensors import decode
+from splitcore.wire.transport.grpc_listener import serve
+from splitcore.wire.protocol.outgoing import Window
+from splitcore.wire.protocol.messages import Kind, Message, Phase
 from splitcore.wire.tests.test_hostile_peer import HONEST, HOSTILE, WINDOW, wide
 
 folder = pathlib.Path(sys.argv[1])
@@ -113,12 +105,12 @@ def line(process: subprocess.Popen[str]) -> int:
 
 def flood(client: Session, most: int) -> int:
     """Send without heed to the window, each message once the one before it is on the wire; bytes that went out."""
-    client._window = BOUNDLESS
+    client._outgoing.window = BOUNDLESS
     for step in range(most):
         if client.over:
             break
         client.send(large(step))
-        while client._cursor < client._next and not client.over:
+        while client._outgoing.is_behind and not client.over:
             Event().wait(0.005)
     return client.sent.bytes
 
@@ -165,7 +157,7 @@ def test_bytes_that_nobody_takes_are_bounded_whether_they_are_in_order_or_not(in
 
     size = size_of(head_up())
     client, server = memory_pair(limits("client"), limits("server"), up=wire, window=Window(bytes=4 * size))
-    client._window = BOUNDLESS
+    client._outgoing.window = BOUNDLESS
     sent = 0
     while not client.over and sent < 50:
         client.send(head_up(sent))

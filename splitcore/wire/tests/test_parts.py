@@ -9,14 +9,16 @@ from threading import Thread
 import pytest
 import torch
 
-from splitcore.wire import frames, parts
-from splitcore.wire.codecs import decode
-from splitcore.wire.faults import FaultRates, FaultyWire
-from splitcore.wire.frames import PREFIX, FrameType
-from splitcore.wire.memory import memory_pair
-from splitcore.wire.messages import FrameError, Kind, Message, Payload, PeerError, Phase
-from splitcore.wire.session import Session, Window
+from splitcore.codecs.payload import Payload
+from splitcore.codecs.tensors import decode
+from splitcore.wire.protocol import frames, parts
+from splitcore.wire.protocol.frames import PREFIX, FrameType
+from splitcore.wire.protocol.messages import FrameError, Kind, Message, PeerError, Phase
+from splitcore.wire.protocol.outgoing import Window
+from splitcore.wire.protocol.session import Session
 from splitcore.wire.tests.factories import IDS, LENGTH, ROWS, WIDTH, body_down, head_up, limits
+from splitcore.wire.transport.faults import FaultRates, FaultyWire
+from splitcore.wire.transport.memory import memory_pair
 
 SMALL = 256  # bytes of a part in these tests: a full tensor of the factories has twelve of them
 SERVER = limits("server")

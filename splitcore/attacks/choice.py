@@ -1,0 +1,19 @@
+"""What an attack tells of itself. Torch-free, but for `build`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from splitcore.fields import Strategy
+
+if TYPE_CHECKING:
+    from splitcore.attacks.interface import Attack
+
+
+class AttackChoice(Strategy):
+    """One attack with its fields."""
+
+    @abstractmethod
+    def build(self) -> Attack:
+        """What runs it; imports torch."""

@@ -1,0 +1,26 @@
+"""What an attack gets, and what it gives back (torch). Shapes: N tokens, D hidden, V vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from splitcore.attacks.transcript import Released
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the attacker knows beforehand: the public base model's input embedding (V, D)."""
+
+    embedding_VD: torch.Tensor
+
+
+class Attack(Protocol):
+    """Reads tokens from what crossed."""
+
+    def guess(self, released: Sequence[Released], knowledge: Knowledge) -> list[torch.Tensor]:
+        """The token ids (N,) that it takes each released row for."""
+        ...

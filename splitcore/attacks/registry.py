@@ -1,0 +1,8 @@
+"""Every attack. Torch-free."""
+
+from __future__ import annotations
+
+from splitcore.attacks.choice import AttackChoice
+from splitcore.attacks.nearest_embedding.config import NearestEmbedding
+
+ATTACKS: list[type[AttackChoice]] = [NearestEmbedding]

@@ -1,0 +1,54 @@
+"""Values that are NaN, infinite or beyond the wire's bound: found where they are made, before they are remembered.
+
+The half that makes one sends zeros in its place, so that every conversation goes on in its order, and says so with
+what it reports at the end of the step; the server half then tells all to drop the step (`splitcore/step/faults.py`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from splitcore.errors import AppError
+from splitcore.wire.protocol.limits import ABS_MAX
+from splitcore.wire.protocol.messages import Json
+
+
+class Finite:
+    """Looks at what one half makes in one conversation; `where` is the first bad place since `clear`."""
+
+    def __init__(self) -> None:
+        self.where: str | None = None
+
+    def checked(self, tensor: torch.Tensor, where: str) -> torch.Tensor:
+        """The tensor, or zeros in its place."""
+        if not tensor.numel():
+            return tensor
+        low, high = tensor.detach().aminmax()  # a NaN comes through, and needs no copy of the tensor
+        if float(low) >= -ABS_MAX and float(high) <= ABS_MAX:
+            return tensor
+        self.where = self.where or where
+        return torch.zeros_like(tensor)
+
+    def number(self, value: float, where: str) -> float:
+        """The number, or 0 in its place."""
+        if math.isfinite(value):
+            return value
+        self.where = self.where or where
+        return 0.0
+
+    def clear(self) -> None:
+        """A new step begins."""
+        self.where = None
+
+    def told(self) -> dict[str, Json]:
+        """What an answer in an evaluation says of a bad value, which is no part of the next answer."""
+        where, self.where = self.where, None
+        return {} if where is None else {"fault": where}
+
+    def require(self, what: str) -> None:
+        """Where skipping a step is of no use. Raises AppError CL-1311."""
+        if self.where is not None:
+            where, self.where = self.where, None
+            raise AppError("CL-1311", f"A value of {what} is not finite ({where}).", details={"where": where})

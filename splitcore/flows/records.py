@@ -1,0 +1,68 @@
+"""What the hub is told of a run while it goes on, and whom it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from splitcore.flow import STEPS, Degree, Flow, Part, Reveal, Thing
+from splitcore.flows.reading import Reading
+from splitcore.flows.schedule import MEETING, OCCURS
+
+COUNTED = "Token counts tell how long rows are on average."
+
+
+def flows(run: Reading) -> Iterator[Flow]:
+    """Of every run."""
+    yield Flow(
+        Thing.FIGURES,
+        "losses, gradient norms, learning rates, token counts, times and byte counts",
+        Part.WORKER,
+        Part.RUN,
+        STEPS,
+        reveals=(
+            Reveal(Thing.SIZES, Degree.CONTAINED, COUNTED, "token counts, among the figures"),
+            Reveal(Thing.NORMS, Degree.CONTAINED, COUNTED, "among the figures"),
+        ),
+        seen="numbers only",
+        records=frozenset({"metric"}),
+        requests=frozenset({"telemetry"}),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "phases and typed events",
+        Part.WORKER,
+        Part.RUN,
+        OCCURS,
+        records=frozenset({"phase", "event"}),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "standard log messages, which the hub shows to its own organisation only",
+        Part.WORKER,
+        Part.HUB,
+        OCCURS,
+        records=frozenset({"log"}),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "its claim of the job, how the job ended, and its policy's verdict on the contract",
+        Part.WORKER,
+        Part.HUB,
+        OCCURS,
+        requests=frozenset({"claim", "exit", "verdict", "assignments", "beat"}),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "the address of its tensor port, passed on to the data organisations",
+        Part.SERVER,
+        Part.HUB,
+        MEETING,
+        requests=frozenset({"ready"}),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "the contract and the participants' certificates",
+        Part.HUB,
+        Part.WORKER,
+        "when it is to be reviewed, and at the start of each attempt",
+    )

@@ -1,0 +1,247 @@
+"""What crosses so that several parties train together: counts, norms, and the adapters of head and tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from splitcore.flow import STEPS, Degree, Flow, Part, Reveal, Thing
+from splitcore.flows.reading import Reading
+from splitcore.wire.protocol.declared import Carried, Content, Tensor
+from splitcore.wire.protocol.messages import Kind
+
+MEETING = "at the start of each attempt"
+OCCURS = "as they occur"
+ROUND = "at the end of each round"
+TURN = "after each turn"
+SEVERAL = "with several data organisations"
+SUMMED = f"{SEVERAL}, in the schedule `parallel` with `aggregate_every` 1"
+AVERAGED = f"{SEVERAL}, in the schedules `parallel` (`aggregate_every` above 1) and `splitfed_v1`"
+RELAYED = f"{SEVERAL}, in the schedule `sequential` with `relay`"
+ENDS = Tensor("", "fp32", Content.ENDS)
+FAULT = frozenset({"source", "where", "rows"})  # of a value that was not finite
+SUBTRACTED = "With two data organisations, each learns the other's by subtraction."
+
+
+def flows(run: Reading) -> Iterator[Flow]:
+    """Of any schedule."""
+    yield from _counts(run)
+    yield from _course(run)
+    yield from _norms(run)
+    if run.exchange.gradients:
+        yield from _summed()
+    elif run.exchange.relays:
+        yield from _relayed(run)
+    elif run.exchange.ends_averaged_every:
+        yield from _averaged(run)
+
+
+def _everyone(run: Reading) -> Part:
+    """Who is told what concerns all data parties."""
+    return Part.CLIENTS if run.cast.several else Part.CLIENT
+
+
+def _counts(run: Reading) -> Iterator[Flow]:
+    seen = "of every data organisation"
+    yield Flow(
+        Thing.SIZES,
+        "the number of training rows",
+        Part.CLIENT,
+        Part.SERVER,
+        MEETING,
+        seen=seen,
+        carried=(Carried(Kind.HELLO, fields=frozenset({"rows"})),),
+    )
+    yield Flow(
+        Thing.SIZES,
+        "the number of target tokens",
+        Part.CLIENT,
+        Part.SERVER,
+        STEPS,
+        seen=seen,
+        carried=(Carried(Kind.STEP_BEGIN, fields=frozenset({"tokens"})),),
+    )
+    total = Carried(Kind.STEP_TOTAL, fields=frozenset({"tokens"}))
+    if run.cast.several and not run.exchange.own_body and not run.in_turn:
+        yield Flow(
+            Thing.SIZES,
+            "the number of target tokens of all data organisations together",
+            Part.SERVER,
+            Part.CLIENTS,
+            STEPS,
+            reveals=(Reveal(Thing.SIZES, Degree.COMPUTABLE, SUBTRACTED),),
+            only=f"{SEVERAL} in the same step",
+            seen="the sum of their target tokens",
+            is_sum=True,
+            carried=(total,),
+        )
+    else:
+        yield Flow(
+            Thing.SIZES,
+            "the organisation's own number of target tokens, in return",
+            Part.SERVER,
+            Part.CLIENT,
+            STEPS,
+            only="where no other's tokens count in the step",
+            carried=(total,),
+        )
+
+
+def _course(run: Reading) -> Iterator[Flow]:
+    yield Flow(
+        Thing.COURSE,
+        "hashes of contract, configuration and base model, the parties' names, and the steps of its checkpoints",
+        Part.CLIENT,
+        Part.SERVER,
+        MEETING,
+        carried=(
+            Carried(Kind.HELLO, fields=frozenset({"protocol", "contract", "config", "manifest", "parties", "held"})),
+        ),
+    )
+    yield Flow(
+        Thing.COURSE,
+        "the number of steps and the step to continue from",
+        Part.SERVER,
+        _everyone(run),
+        MEETING,
+        reveals=(
+            Reveal(
+                Thing.SIZES,
+                Degree.INFERABLE,
+                "Where epochs are set, the number of steps tells how many rows the largest dataset has.",
+            ),
+        ),
+        carried=(Carried(Kind.WELCOME, fields=frozenset({"steps", "step", "branch"})),),
+    )
+    stop = Carried(Kind.CONTROL, fields=frozenset({"action"}))
+    over = (stop, Carried(Kind.BYE))
+    away = (Carried(Kind.STEP_DONE),) if run.in_turn or run.leaves_late_ones_out else ()
+    yield Flow(Thing.COURSE, "a request to stop, and the end of its part", Part.CLIENT, Part.SERVER, OCCURS,
+               carried=over + away)  # fmt: skip
+    yield Flow(Thing.COURSE, "a request to stop, and the number of the next step", Part.SERVER, Part.CLIENT, OCCURS,
+               carried=(stop, *away))  # fmt: skip
+
+
+def _norms(run: Reading) -> Iterator[Flow]:
+    """What the common norm is made of, and what is told of it."""
+    if not run.exchange.gradients:
+        yield Flow(
+            Thing.NORMS,
+            "one norm of the gradient of each head and tail adapter tensor",
+            Part.CLIENT,
+            Part.SERVER,
+            STEPS,
+            only="where these gradients are not sent themselves",
+            seen="one per adapter tensor of head and tail",
+            carried=(
+                Carried(Kind.NORMS, tensors=(Tensor("norms", "fp32", Content.NORMS),), fields=frozenset({"fault"})),
+            ),
+        )
+    told = frozenset({"norm"}) | FAULT
+    late = frozenset({"late"}) if run.leaves_late_ones_out else frozenset()
+    yield Flow(
+        Thing.NORMS,
+        "the global gradient norm, and where a value was NaN or infinite",
+        Part.SERVER,
+        _everyone(run),
+        STEPS,
+        seen="of the whole model",
+        is_sum=run.cast.several,
+        carried=(
+            Carried(Kind.AGGREGATE, fields=told | late),
+            *((Carried(Kind.STEP_DONE, fields=told),) if run.in_turn else ()),
+        ),
+    )
+
+
+def _summed() -> Iterator[Flow]:
+    yield Flow(
+        Thing.ENDS,
+        "gradients of the head and tail adapters",
+        Part.CLIENT,
+        Part.SERVER,
+        STEPS,
+        reveals=(_text_of("gradients"),),
+        only=SUMMED,
+        seen="gradients in every step",
+        carried=(Carried(Kind.ADAPTER_GRADIENTS, tensors=(ENDS,), fields=frozenset({"fault"})),),
+    )
+    yield Flow(
+        Thing.ENDS,
+        "the sum of the head and tail adapters' gradients",
+        Part.SERVER,
+        Part.CLIENTS,
+        STEPS,
+        reveals=(Reveal(Thing.ENDS, Degree.COMPUTABLE, SUBTRACTED),),
+        only=SUMMED,
+        seen="summed over the organisations",
+        is_sum=True,
+        carried=(Carried(Kind.AGGREGATE, tensors=(ENDS,)),),
+    )
+
+
+def _averaged(run: Reading) -> Iterator[Flow]:
+    every = run.exchange.ends_averaged_every
+    form = "a round is one step" if every == 1 else f"a round is {every} steps"
+    yield Flow(
+        Thing.ENDS,
+        "weights of the head and tail adapters, and the number of tokens behind them",
+        Part.CLIENT,
+        Part.SERVER,
+        ROUND,
+        form=form,
+        reveals=(_text_of("weights"),),
+        only=AVERAGED,
+        seen="weights in every step" if every == 1 else f"weights every {every} steps",
+        carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,), fields=frozenset({"tokens"})),),
+    )
+    yield Flow(
+        Thing.ENDS,
+        "the average of the head and tail adapters' weights",
+        Part.SERVER,
+        Part.CLIENTS,
+        ROUND,
+        form=form,
+        reveals=(Reveal(Thing.ENDS, Degree.COMPUTABLE, SUBTRACTED),),
+        only=AVERAGED,
+        seen="averaged over the organisations",
+        is_sum=True,
+        carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,)),),
+    )
+
+
+def _relayed(run: Reading) -> Iterator[Flow]:
+    turn = run.turn_steps
+    form = "a turn is one step" if turn == 1 else f"a turn is {turn} steps"
+    moments = (Tensor("", "fp32", Content.MOMENTS, is_required=False),) if run.hands_moments_on else ()
+    state = "and the optimiser's state of them" if moments else "without an optimiser's state"
+    how_often = "in every step" if turn == 1 else f"every {turn} steps"
+    for sender, receiver, seen in (
+        (Part.CLIENT, Part.SERVER, f"weights {how_often}, handed on"),
+        (Part.SERVER, Part.NEXT, "each gets the one before's"),
+    ):
+        yield Flow(
+            Thing.ENDS,
+            "weights of the head and tail adapters, handed on",
+            sender,
+            receiver,
+            TURN,
+            form=f"{form}, {state}",
+            reveals=(_text_of("weights"),),
+            only=RELAYED,
+            seen=seen,
+            carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS, *moments)),),
+        )
+    yield Flow(
+        Thing.ENDS,
+        "weights of the head and tail adapters, for the evaluation",
+        Part.SERVER,
+        Part.CLIENTS,
+        "before each evaluation",
+        only=RELAYED,
+        seen="each gets the one before's",
+        carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,)),),
+    )
+
+
+def _text_of(what: str) -> Reveal:
+    return Reveal(Thing.ROWS, Degree.REPEATED, f"Such {what} can tell something of the text behind them.")

@@ -1,0 +1,100 @@
+"""The rules of a policy, and how they are read and written.
+
+A file is strict: an unknown key is an error and nothing starts. Without a file the defaults hold.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from splitcore.errors import AppError
+from splitcore.plain_yaml import PlainYamlError, yaml_read
+from splitcore.policy.rules import HOST_REFUSED, host_breaches
+
+Topology = Literal["u_shape", "vanilla"]
+
+
+class Policy(BaseModel):
+    """What a party allows. Each field's description stands in the file that a worker's `join` writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    topologies: list[Topology] = Field(
+        ["u_shape"], description="u_shape keeps labels here. Add vanilla only if the compute site may have them."
+    )
+    min_head_layers: int = Field(
+        1, ge=0, description=("Minimum number of decoder layers before the cut that stay at this site.")
+    )
+    min_tail_layers: int = Field(
+        2, ge=0, description=("Minimum number of decoder layers after the cut that stay at this site (u_shape).")
+    )
+    models: list[str] = Field(
+        default_factory=list, description="Allowed model ids or manifest hashes. Empty: every model registered here."
+    )
+    max_steps: int | None = Field(None, ge=1, description="Maximum optimiser steps per run. Empty: no limit.")
+    max_message_bytes: int = Field(1 << 30, ge=1024, description="Maximum size of a tensor message.")
+    hosts: list[str] = Field(
+        default_factory=list, description="Hosts that may receive tensors, * allowed. Empty: any pinned host."
+    )
+    peer_trust: Literal["first_use", "listed"] = Field(
+        "listed",
+        description=(
+            "Which workers' certificates are accepted for tensors. listed: only those added by `cutlayer worker"
+            " trust`. first_use: a compute site admits each data worker on first contact and pins its"
+            " certificate. A compute worker that gets this site's activations must always be listed."
+        ),
+    )
+    approve: Literal["hub", "local"] = Field(
+        "hub",
+        description=(
+            "local: no job starts until someone at this site has approved its contract, with `cutlayer worker"
+            " approve` or on the worker's own page."
+        ),
+    )
+
+    egress_bytes_per_run: int | None = Field(
+        None,
+        ge=1,
+        le=2**53,
+        description="Maximum bytes that may leave per run, tensors and records together. Empty: no limit.",
+    )
+    evaluations_per_day: int = Field(
+        24, ge=1, le=10_000, description="Maximum adapter measurements on one dataset's held-out rows in 24 hours."
+    )
+    ledger: Literal["sampled", "full"] = Field(
+        "sampled", description="full: the ledger hashes every outgoing tensor instead of one frame in 64 (slower)."
+    )
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Self:
+        """The policy of a file's text; `where` names the file. Raises AppError CL-1422."""
+        try:
+            data = yaml_read(text)
+        except PlainYamlError as error:
+            raise AppError("CL-1422", f"{where} cannot be read: {error}.") from None
+        try:
+            return cls.model_validate(data if data is not None else {})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise AppError("CL-1422", f"{where}: {field}: {first['msg']}.") from None
+
+    def to_yaml(self) -> str:
+        """The file's text, each field with its explanation."""
+        values = self.model_dump(mode="json")
+        lines = ["# What this site allows. Checked on this machine before every run, whatever the hub requests."]
+        for name, field in type(self).model_fields.items():
+            if field.description:
+                lines.append(f"\n# {field.description}")
+            lines.append(f"{name}: {json.dumps(values[name])}")  # JSON is YAML
+        return "\n".join(lines) + "\n"
+
+    def check_host(self, host: str) -> None:
+        """Raises AppError CL-1424 where no tensors may go to this host."""
+        for breach in host_breaches(self.hosts, host):
+            field = {"field": breach.field, "message": breach.sentence}
+            raise AppError(HOST_REFUSED, breach.sentence, details={"fields": [field]})

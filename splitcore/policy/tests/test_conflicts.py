@@ -1,0 +1,88 @@
+"""What a run breaks of its parties' policies, and what holds where several have one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from splitcore.config import RunConfig
+from splitcore.policy import Policy, Subject, conflicts, demands, strictest
+from splitcore.policy.rules import DECIDED_AT_THE_SITE, RULES
+
+OPEN = {"topologies": [], "min_head_layers": 0, "min_tail_layers": 0}
+
+
+def run_of(**sections: Any) -> Subject:
+    return Subject.of(RunConfig.parse({"model": {"name_or_path": "acme/tiny"}, **sections}))
+
+
+def test_every_field_of_a_policy_is_a_rule_or_is_decided_at_the_site() -> None:
+    assert set(Policy.model_fields) == RULES.keys() | DECIDED_AT_THE_SITE.keys()
+    assert not RULES.keys() & DECIDED_AT_THE_SITE.keys()
+
+
+def test_a_site_that_keeps_its_labels_refuses_the_topology_that_sends_them() -> None:
+    run = run_of(split={"topology": "vanilla", "tail_layers": 0})
+    [found] = conflicts(demands({"topologies": ["u_shape"]}), run)
+    assert (found.field, found.allowed, found.mend, found.code) == ("split.topology", "u_shape", "u_shape", "CL-1509")
+    assert "it sends the labels, which are the target tokens themselves." in found.sentence
+
+
+def test_too_few_layers_are_refused_with_what_they_tell() -> None:
+    asked = demands(OPEN | {"min_head_layers": 3, "min_tail_layers": 2})
+    head, tail = conflicts(asked, run_of(split={"head_layers": 2, "tail_layers": 1}))
+    assert (head.field, head.allowed, tail.field, tail.allowed) == ("split.head_layers", "3", "split.tail_layers", "2")
+    assert "turned back into text" in head.sentence
+    assert "may be inferred" in tail.sentence
+    assert not list(conflicts(asked, run_of(split={"head_layers": 3, "tail_layers": 2})))
+
+
+def test_a_compute_party_has_no_say_in_what_leaves_the_data_parties() -> None:
+    policy = Policy(min_head_layers=9, hosts=["gpu.example"], max_steps=3).model_dump()
+    assert {demand.rule for demand in demands(policy, has_data=False)} == {"max_steps", "max_message_bytes"}
+
+
+def test_what_an_older_worker_did_not_tell_asks_nothing() -> None:
+    assert demands({}) == []
+    assert [demand.rule for demand in demands({"max_steps": 3, "hosts": []})] == ["max_steps"]
+
+
+def test_of_several_policies_the_strictest_number_holds_and_names_who_asks_it() -> None:
+    asked = strictest(
+        demands(OPEN | values, by=by)
+        for by, values in (
+            ("A", {"min_head_layers": 2, "max_steps": 9}),
+            ("B", {"min_head_layers": 3, "max_steps": 4}),
+            ("C", {"min_head_layers": 3}),
+        )
+    )
+    assert [(one.rule, one.value, one.by) for one in asked] == [
+        ("min_head_layers", 3, ("B", "C")),
+        ("max_steps", 4, ("B",)),
+    ]
+
+
+def test_of_several_topologies_the_common_ones_hold_and_none_may_be_left() -> None:
+    both, one, other = ["u_shape", "vanilla"], ["u_shape"], ["vanilla"]
+    [asked] = strictest([demands({"topologies": both}, by="A"), demands({"topologies": one}, by="B")])
+    assert (asked.value, asked.by) == (("u_shape",), ("B",))
+    nothing = strictest([demands({"topologies": one}, by="A"), demands({"topologies": other}, by="B")])
+    [found] = conflicts(nothing, run_of())
+    assert found.by == ("A", "B")
+    assert "no topology" in found.sentence
+
+
+def test_each_list_of_models_holds_by_itself() -> None:
+    """A model may be listed by its name at one site and by its manifest's hash at another."""
+    lists = [demands({"models": ["acme/tiny"]}, by="A"), demands({"models": ["ab" * 32]}, by="B")]
+    config = RunConfig.parse({"model": {"name_or_path": "acme/tiny"}})
+    assert not list(conflicts(strictest(lists), Subject.of(config, manifest="ab" * 32)))
+    [found] = conflicts(strictest(lists), Subject.of(config, manifest="cd" * 32))
+    assert found.by == ("B",)
+
+
+@pytest.mark.parametrize(("host", "refused"), [("", 0), ("a.GPU.example", 0), ("gpu.example.evil", 1)])
+def test_a_host_fits_a_pattern_or_is_refused_once_it_is_known(host: str, refused: int) -> None:
+    run = Subject.of(RunConfig.parse({"model": {"name_or_path": "m"}}), host=host)
+    assert [found.code for found in conflicts(demands({"hosts": ["*.gpu.example"]}), run)] == ["CL-1424"] * refused

@@ -1,0 +1,34 @@
+"""Gaussian noise from a secret: a ChaCha20 stream, never a generator of torch, which uses 32 bits of its seed.
+
+Each release has a stream of its own, whose key follows from the secret and from what is released. The same values thus
+get the same noise, however often a run is killed or a frozen head is asked again, and other values get other noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import numpy as np
+import torch
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+
+
+class Noise:
+    """The noise of one job."""
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret`: 32 bytes."""
+        self._secret = secret
+
+    def normal(self, release: bytes, count: int) -> torch.Tensor:
+        """Independent standard normal numbers (count,), fp32 on the CPU; the first ones do not depend on `count`."""
+        key = hmac.new(self._secret, b"gaussian noise\0" + hashlib.sha256(release).digest(), hashlib.sha256).digest()
+        pairs = -(-count // 2)
+        stream = Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(16 * pairs))
+        # 53 bits of each word are a number in (0, 1]: its logarithm is finite
+        uniform = ((np.frombuffer(stream, "<u8") >> np.uint64(11)) + np.uint64(1)).astype(np.float64) * 2.0**-53
+        radius, angle = np.sqrt(-2.0 * np.log(uniform[0::2])), 2.0 * np.pi * uniform[1::2]
+        values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)  # Box and Muller, 1958
+        return torch.from_numpy(values[:count].astype(np.float32))

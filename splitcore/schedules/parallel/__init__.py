@@ -1,0 +1,1 @@
+"""Every organisation takes part in every step, on one shared adapter."""

@@ -1,0 +1,1 @@
+"""One organisation after the other, in the contract's order."""

@@ -1,0 +1,169 @@
+"""Evaluation through the split pipeline: loss on held-out rows, and greedy answers to public prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from splitcore.adapters.lora import without_dropout
+from splitcore.boundary.stages import At
+from splitcore.control.controller import Controller
+from splitcore.control.events import SERVER, EvaluationFinished, SampleWritten
+from splitcore.data.batches import Batch, collate, padding_id
+from splitcore.data.tokenise import IGNORED, Encoded, encode_prompt
+from splitcore.optimise.loss import loss_sum
+from splitcore.run.settings import MAX_SAMPLES
+from splitcore.step.client import ClientStep
+from splitcore.step.faults import PLACES, Fault
+from splitcore.step.greedy import next_tokens
+from splitcore.step.link import number, out_of_turn
+from splitcore.step.pipeline import uplink
+from splitcore.wire.protocol.messages import Kind, Message, Phase
+
+
+class ClientEvaluation:
+    """Measures the model as it stands between two steps."""
+
+    def __init__(
+        self,
+        *,
+        stepper: ClientStep,
+        controller: Controller,
+        tokenizer: Any,
+        batches: list[Batch],
+        prompts: Sequence[str],
+        sample_tokens: int,
+    ) -> None:
+        self._stepper, self._controller, self._tokenizer = stepper, controller, tokenizer
+        self._batches = batches
+        self._prompts = list(prompts)[:MAX_SAMPLES]
+        self._sample_tokens = sample_tokens
+        self._canary: dict[str, torch.Tensor] = {}
+        self._fault: Fault | None = None
+
+    def run(self, step: int) -> Fault | None:
+        """Evaluate after `step` optimiser steps; does nothing without rows and prompts.
+
+        Returns where a value was not finite: its loss is not available then, or its samples are not written.
+        """
+        self._fault = None
+        if not self._batches and not self._prompts:
+            return None
+        self._controller.phase("evaluating")
+        models = [segment.model for segment in self._stepper.segments]
+        with torch.no_grad(), without_dropout(*models):
+            if self._batches:
+                self._measure(step)
+            if self._prompts and self._found() is None:
+                self._sample(step)
+        return self._found()
+
+    def _found(self) -> Fault | None:
+        """Where the first value of this evaluation that was not finite was made, at either end."""
+        finite, party = self._stepper.boundary.finite, self._controller.party
+        if finite.where is not None:
+            self._fault = self._fault or Fault(party, finite.where, party)
+            finite.clear()
+        return self._fault
+
+    def _measure(self, step: int) -> None:
+        start = perf_counter()
+        summed = 0.0
+        sent = 0
+        for index, batch in enumerate(self._batches):
+            while sent < len(self._batches) and sent - index < max(2, self._stepper.pipeline.window):
+                self._send(step, sent, self._batches[sent])
+                sent += 1
+            answer = self._answer(step, index)
+            summed += self._loss(answer, batch)
+        tokens = sum(batch.targets for batch in self._batches)
+        loss = None if self._found() else summed / tokens
+        seconds = perf_counter() - start
+        rows = sum(len(batch.mask_BL) for batch in self._batches)
+        self._controller.emit(
+            EvaluationFinished(self._controller.party, step, loss=loss, tokens=tokens, rows=rows, seconds=seconds)
+        )
+
+    def _send(self, step: int, index: int, batch: Batch) -> None:
+        at, ends = At(step, index, batch.mask_BL), self._stepper.ends
+        hidden_BLD = ends.head(batch, at).output_BLD
+        self._stepper.link.send(
+            Kind.ACTIVATIONS,
+            step=step,
+            micro=index,
+            phase=Phase.HEAD_UP,
+            evaluation=True,
+            tensors=uplink(self._stepper.boundary, batch, at, hidden_BLD, labels=not ends.has_tail),
+        )
+
+    def _answer(self, step: int, index: int) -> Message:
+        message = self._stepper.inbox.next()
+        if not message.evaluation or (message.step, message.micro) != (step, index):
+            raise out_of_turn(message)
+        where = message.body.get("fault")
+        if isinstance(where, str) and where in PLACES:
+            self._fault = self._fault or Fault(SERVER, where, self._controller.party)
+        return message
+
+    def _logits(self, answer: Message, batch: Batch) -> torch.Tensor:
+        ends, at = self._stepper.ends, At(answer.step, answer.micro, batch.mask_BL)
+        tail = ends.receiver(Phase.BODY_DOWN)
+        return ends.logits(batch, self._stepper.boundary.back(answer, at, device=tail.device, dtype=tail.dtype))
+
+    def _loss(self, answer: Message, batch: Batch) -> float:
+        if not self._stepper.ends.has_tail:
+            return number(answer, "loss")
+        with self._stepper.clock.stage("tail"):
+            summed = loss_sum(self._logits(answer, batch), batch.labels_BL).item()
+            return self._stepper.boundary.finite.number(summed, "loss")
+
+    # ---- samples
+
+    def _sample(self, step: int) -> None:
+        """Greedy answers, one token a round trip for all prompts together; no cache of past tokens is kept."""
+        config = self._stepper.config
+        longest = config.training.max_length - self._sample_tokens
+        texts = [encode_prompt(prompt, self._tokenizer, config.data)[: max(1, longest)] for prompt in self._prompts]
+        answers: list[list[int]] = [[] for _ in texts]
+        open_ = {index for index, ids in enumerate(texts) if ids}
+        end = self._tokenizer.eos_token_id
+        for turn in range(min(self._sample_tokens, config.training.max_length - 1)):
+            if not open_:
+                break
+            rows = [texts[index] + answers[index] for index in sorted(open_)]
+            for index, token in zip(sorted(open_), self._next_tokens(step, turn, rows), strict=True):
+                if token == end or len(texts[index]) + len(answers[index]) + 1 >= config.training.max_length:
+                    open_.discard(index)
+                else:
+                    answers[index].append(token)
+        if self._found() is not None:
+            return
+        for index, (prompt, ids) in enumerate(zip(self._prompts, answers, strict=True)):
+            text = str(self._tokenizer.decode(ids, skip_special_tokens=True))
+            self._controller.emit(SampleWritten(self._controller.party, step, index=index, prompt=prompt, text=text))
+
+    def _next_tokens(self, step: int, turn: int, rows: list[list[int]]) -> list[int]:
+        """The likeliest next token of each row."""
+        encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in rows]
+        batch = collate(encoded, padding=padding_id(self._tokenizer), device=str(self._stepper.segments[0].device))
+        self._send(step, turn, batch)
+        answer = self._answer(step, turn)
+        if not self._stepper.ends.has_tail:
+            found = answer.body.get("next")
+            if not isinstance(found, list) or len(found) != len(rows):
+                raise out_of_turn(answer)
+            return [int(str(token)) for token in found]
+        logits_BLV = self._logits(answer, batch)
+        if turn == 0:
+            self._canary = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL, "logits": logits_BLV.float()}
+        return next_tokens(logits_BLV, batch.mask_BL)
+
+    def save_canary(self, path: Path) -> None:
+        """Keep the split model's logits on the public prompts, for a comparison with the joined adapter's."""
+        if self._canary:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in self._canary.items()}, path)

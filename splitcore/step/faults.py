@@ -1,0 +1,91 @@
+"""Values that are NaN, infinite or beyond the wire's bound: found where they are made, and the step applied nowhere.
+
+The half that makes one sends zeros in its place, so that every conversation goes on in its order, and says so with
+what it reports at the end of the step; the server half then tells all to drop the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from splitcore.checkpoints.files import Tensors
+from splitcore.config import RunConfig
+from splitcore.control.controller import Controller
+from splitcore.control.events import NonFinite
+from splitcore.errors import AppError
+from splitcore.wire.protocol.messages import Json, Message
+
+MOST_IN_A_ROW = 10
+PLACES = ("head", "body", "tail", "loss", "gradient")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where a step's first value that was not finite was made."""
+
+    source: str  # the party, or "server"
+    where: str  # one of PLACES
+    rows: str = ""  # the data party whose micro-batch it was; none where it is a sum over several
+
+    def body(self) -> dict[str, Json]:
+        """What the server half tells everyone of it."""
+        return {"source": self.source, "where": self.where, "rows": self.rows}
+
+    @classmethod
+    def read(cls, message: Message) -> Fault | None:
+        """The fault that a message tells of."""
+        source, where, rows = (message.body.get(key) for key in ("source", "where", "rows"))
+        if not (isinstance(source, str) and isinstance(where, str) and where in PLACES):
+            return None
+        return cls(source, where, rows if isinstance(rows, str) else "")
+
+
+class Skips:
+    """What follows from steps that were applied nowhere; counted alike in every half. A part of its checkpoint."""
+
+    def __init__(self, controller: Controller, config: RunConfig) -> None:
+        self._controller, self._pauses = controller, config.training.on_non_finite == "pause"
+        self._in_a_row = 0
+        self.ending: AppError | None = None  # with which every half ends after this step
+
+    def note(self, step: int, fault: Fault | None) -> None:
+        """Step number `step` (from 1) is complete, or was applied nowhere because of `fault`."""
+        if fault is None:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        self._controller.emit(
+            NonFinite(self._controller.party, step, fault.source, fault.where, fault.rows, self._pauses)
+        )
+        code = "CL-1531" if self._in_a_row >= MOST_IN_A_ROW else "CL-1532" if self._pauses else ""
+        if code:
+            self.ending = _ended(code, f"Step {step}", step, fault)
+
+    def evaluated(self, step: int, fault: Fault, *, may_pause: bool) -> None:
+        """Held-out rows had `fault` after `step` completed steps. Raises AppError CL-1532 where that pauses the run."""
+        pauses = self._pauses and may_pause
+        self._controller.emit(
+            NonFinite(self._controller.party, step, fault.source, fault.where, fault.rows, pauses, evaluation=True)
+        )
+        if pauses:
+            raise _ended("CL-1532", f"The evaluation after step {step}", step, fault)
+
+    def state(self) -> Tensors:
+        """See `Part.state`."""
+        return {"in_a_row": torch.tensor(self._in_a_row)}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See `Part.restore`."""
+        self._in_a_row = int(state["in_a_row"])
+
+
+def _ended(code: str, what: str, step: int, fault: Fault) -> AppError:
+    """The error with which the halves end because of `fault`."""
+    details = {"party": fault.source, "where": fault.where, "rows": fault.rows, "step": step}
+    rows = f", rows of '{fault.rows}'" if fault.rows not in ("", fault.source) else ""
+    return AppError(
+        code, f"{what} had a value that is not finite: {fault.where} of '{fault.source}'{rows}.", details=details
+    )

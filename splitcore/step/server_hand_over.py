@@ -1,0 +1,56 @@
+"""Adapters of head and tail at the server half: averaged for all, or passed on to the next in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from splitcore.codecs.tensors import decode_all
+from splitcore.run.plan import RunPlan
+from splitcore.step.contributions import summed
+from splitcore.step.link import Link, number, out_of_turn
+from splitcore.wire.protocol.messages import Kind, Message
+
+
+class EndsHandOver:
+    """Answers `ADAPTER_WEIGHTS`."""
+
+    def __init__(
+        self, plan: RunPlan, links: Mapping[str, Link], ends: Mapping[str, Sequence[str]], *, total: int
+    ) -> None:
+        """`ends`: party → names of its head's and tail's tensors."""
+        self._plan, self._links, self._ends, self._total = plan, links, ends, total
+        self._weights: dict[str, tuple[float, dict[str, torch.Tensor]]] = {}
+
+    def take(self, party: str, message: Message, *, done: int) -> None:
+        """Weights that a party sends after `done` completed steps. Raises AppError CL-1505."""
+        if message.step != done - 1:
+            raise out_of_turn(message)
+        (self._pass_on if self._plan.exchange.relays else self._average)(party, message)
+
+    def _pass_on(self, party: str, message: Message) -> None:
+        """Sequential: head and tail go on to the next in turn, or to everyone where an evaluation is due."""
+        relay = self._plan.relay_after(message.step, self._total)
+        if relay is None or party != relay.sender:
+            raise out_of_turn(message)
+        tensors = {name: (value, "fp32") for name, value in decode_all(message.tensors).items()}
+        weights = {name: tensors[name] for name in self._ends[party]}
+        for receiver in relay.receivers:
+            given = tensors if receiver == relay.successor else weights
+            self._links[receiver].send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=given)
+
+    def _average(self, party: str, message: Message) -> None:
+        """FedAvg of head and tail: the mean weighted by tokens, once every party has sent its weights."""
+        if party in self._weights or not self._plan.averages_ends_after(message.step, self._total):
+            raise out_of_turn(message)
+        self._weights[party] = (number(message, "tokens"), decode_all(message.tensors))
+        if len(self._weights) < len(self._links):
+            return
+        brought = [self._weights[name] for name in self._links]
+        total = sum(tokens for tokens, _ in brought)
+        mean = summed([{n: value * (tokens / total) for n, value in weights.items()} for tokens, weights in brought])
+        self._weights = {}
+        for link in self._links.values():
+            tensors = {name: (value, "fp32") for name, value in mean.items()}
+            link.send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=tensors)

@@ -1,0 +1,161 @@
+"""The forms of a configuration: short, full, older, and the one that a contract carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import splitcore
+from splitcore.attacks.registry import ATTACKS
+from splitcore.caches.choice import CacheChoice
+from splitcore.caches.registry import CACHES
+from splitcore.codecs.registry import CHOICES
+from splitcore.config import RunConfig, config_hash, config_read, written
+from splitcore.config.written import NEWEST, frozen_defaults
+from splitcore.errors import AppError
+from splitcore.fields import FULL, names_of
+from splitcore.methods.registry import METHODS
+from splitcore.privacy.registry import DEFENCES
+from splitcore.schedules.registry import SCHEDULES
+
+DOCS = Path(__file__).parents[2] / "docs" / "methods"
+MODEL = {"name_or_path": "acme/tiny"}
+REGISTRIES: dict[str, list[Any]] = {
+    "codecs": CHOICES,
+    "caches": CACHES,
+    "schedules": SCHEDULES,
+    "methods": METHODS,
+    "privacy": DEFENCES,
+    "attacks": ATTACKS,
+}
+NEWER = {"wire": {"activations": {"name": "int8", "rounding": "stochastic"}}}
+
+
+def parsed(**sections: Any) -> RunConfig:
+    return RunConfig.parse({"model": MODEL, **sections})
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ({"schedule": "sequential"}, {"schedule": {"name": "sequential", "turn_steps": 1, "relay": True}}),
+        ({"wire": {"gradients": "int4"}}, {"wire": {"gradients": {"name": "int4", "rounding": "nearest"}}}),
+    ],
+)
+def test_a_name_alone_is_the_short_form_of_a_strategy(short: dict[str, Any], full: dict[str, Any]) -> None:
+    assert parsed(**short) == parsed(**full)
+    assert RunConfig.from_yaml(parsed(**full).to_yaml()) == parsed(**short)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ({"schedule": {"mode": "sequential", "turn_steps": 3}}, {"schedule": {"name": "sequential", "turn_steps": 3}}),
+        ({"schedule": {"mode": "parallel", "turn_steps": 3}}, {"schedule": "parallel"}),
+        ({"schedule": {"straggler": "pause"}}, {"schedule": {"name": "parallel", "straggler": "pause"}}),
+        (
+            {"wire": {"gradients": "int4", "gradient_rounding": "rotated"}},
+            {"wire": {"gradients": {"name": "int4", "rounding": "rotated"}}},
+        ),
+        ({"wire": {"gradients": "bf16", "gradient_rounding": "rotated"}}, {"wire": {"gradients": "bf16"}}),
+    ],
+)
+def test_the_older_form_is_read_as_what_it_meant(older: dict[str, Any], newer: dict[str, Any]) -> None:
+    assert parsed(**older) == parsed(**newer)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"schedule": "sequentail"}, "Did you mean 'sequential'"),
+        (
+            {"schedule": {"name": "sequential", "aggregate_every": 2}},
+            "no field of the schedule sequential, but of parallel",
+        ),
+        ({"schedule": {"mode": "sequential", "straggler": "pause"}}, "but of parallel, personalised"),
+        ({"schedule": {"name": []}}, "Name a schedule: parallel"),
+        ({"schedule": None}, "Name a schedule"),
+        ({"wire": {"activations": {"name": {"int8": 1}}}}, "Name a codec"),
+        ({"methods": [{"name": []}]}, "Name a method"),
+        ({"privacy": {"defences": ["gaussian", {"name": "gaussian", "clip": 2}]}}, "gaussian is named twice"),
+        ({"privacy": {"mechanism": "noise"}}, "name what is to be applied"),
+        ({"schedule": {"name": "parallel", "agregate_every": 2}}, "Did you mean 'aggregate_every'"),
+        ({"wire": {"activations": "int9"}}, "Did you mean 'int8'"),
+        ({"wire": {"gradients": {"name": "int8", "rounding": "rotated"}}}, "wire.gradients.int8.rounding"),
+        ({"wire": {"gradient_rounding": "up"}}, "one of nearest, stochastic, rotated"),
+        ({"wire": {"gradients": {"name": "int8"}, "gradient_rounding": "stochastic"}}, "not both"),
+    ],
+)
+def test_a_wrong_strategy_or_field_is_named_with_what_is_right(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(AppError, match="CL-1001") as caught:
+        parsed(**sections)
+    assert message in caught.value.message
+
+
+def test_what_schema_1_can_say_is_written_in_it_and_in_full() -> None:
+    config = parsed(
+        schedule={"name": "sequential", "relay": False}, wire={"gradients": {"name": "int4", "rounding": "rotated"}}
+    )
+    schema, data = written(config)
+    assert schema == 1
+    assert data["schedule"] == frozen_defaults(1)["schedule"] | {"mode": "sequential", "relay": False}
+    assert (data["wire"]["gradients"], data["wire"]["gradient_rounding"]) == ("int4", "rotated")
+    assert data.keys() == frozen_defaults(1).keys()
+    assert config_read(data, 1) == config
+
+
+def test_what_schema_1_cannot_say_is_written_in_the_newest_without_its_defaults() -> None:
+    config = parsed(**NEWER)
+    assert written(config) == (NEWEST, {"model": MODEL, **NEWER})
+    assert config_read(written(config)[1], NEWEST) == config
+
+
+def test_a_strategy_is_written_with_all_its_fields_since_a_later_version_may_have_other_defaults() -> None:
+    schema, data = written(parsed(privacy={"defences": ["gaussian"]}, schedule="splitfed_v1"))
+    assert data["privacy"]["defences"] == [{"name": "gaussian", "clip": 10.0, "noise": 0.1}]
+    assert data["schedule"] == {"name": "splitfed_v1", "group_clients": False, "aggregate_every": 1}
+    assert config_read(data, schema) == parsed(privacy={"defences": ["gaussian"]}, schedule="splitfed_v1")
+
+
+def test_a_contract_of_the_first_version_keeps_its_hash() -> None:
+    config = parsed(
+        schedule={"mode": "splitfed_v1", "aggregate_every": 4}, wire={"activations": "int8"}, lora={"rank": 4}
+    )
+    assert config_hash(config) == "08cf615b0a33274f971a0c35221aa2244ef1f75aec4776651b1ba109521f8a62"
+
+
+def test_a_schema_of_a_later_version_is_refused_with_its_number() -> None:
+    with pytest.raises(AppError, match="CL-1008") as caught:
+        config_read({"model": MODEL}, NEWEST + 1)
+    assert caught.value.details == {"schema": NEWEST + 1, "newest": NEWEST}
+
+
+def test_the_defaults_of_the_newest_schema_are_the_ones_of_today() -> None:
+    """Whoever changes a default, or adds a field, adds a schema: contracts leave defaults out."""
+    today = parsed().model_dump(mode="json", context=FULL)
+    assert frozen_defaults(NEWEST) == today | {"model": today["model"] | {"name_or_path": None}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [(kind, strategy) for kind, strategies in REGISTRIES.items() for strategy in strategies],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_each_strategy_lies_in_a_folder_with_its_name_and_a_page_of_it(kind: str, strategy: type[Any]) -> None:
+    folder = strategy.__module__.split(".")[-2]
+    assert strategy.__module__ == f"splitcore.{kind}.{folder}.config"
+    assert kind == "codecs" or names_of_strategy(strategy) == (folder,)
+    assert (DOCS / f"{folder}.md").is_file()
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_each_folder_of_strategies_is_in_its_registry(kind: str) -> None:
+    folders = {path.parent.name for path in (Path(splitcore.__file__).parent / kind).glob("*/config.py")}
+    assert folders == {strategy.__module__.split(".")[-2] for strategy in REGISTRIES[kind]}
+
+
+def names_of_strategy(strategy: type[Any]) -> tuple[str, ...]:
+    """A cache is asked for by a field of its own, and has its name beside it."""
+    return (strategy.name,) if issubclass(strategy, CacheChoice) else names_of(strategy)

@@ -1,0 +1,1 @@
+"""What two halves agree on, whatever carries it: messages, frames and their limits, numbering, credit, the session."""
