@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from splitcore.config import RunConfig
-from splitcore.config.crossing import crossing_sentences
+from splitcore.config import RunConfig, config_read
 from splitcore.errors import AppError
+from splitcore.flows import Cast
+from splitcore.flows.sentences import sentences_of
 from workers.contracts import ContractDocument, Role
 
 _PARTS = {Role.CLIENT: "trains", Role.SERVER: "computes", Role.EVALUATOR: "measures"}
@@ -19,9 +20,13 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
     """What is agreed, as (heading, words). Raises AppError CL-1425 for a text that is no contract."""
     try:
         contract = ContractDocument.model_validate(json.loads(text))
-        config = RunConfig.parse(contract.config)
-    except (ValueError, ValidationError, AppError):
-        raise AppError("CL-1425", "The contract does not have the agreed form.") from None
+        config = config_read(contract.config, contract.contract_version)
+    except AppError as error:
+        if error.code == "CL-1008":
+            raise
+        raise AppError("CL-1425", "The contract does not have the expected form.") from None
+    except (ValueError, ValidationError):
+        raise AppError("CL-1425", "The contract does not have the expected form.") from None
     lines = [
         ("Run", f"{contract.run_name} in the project {contract.project} ({contract.run_id})"),
         ("Base model", f"{config.model.name_or_path} {config.model.revision or ''}".strip()),
@@ -40,7 +45,7 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
     lines.append(("Length", f"{steps} steps" if steps is not None else f"{config.training.epochs} epochs"))
     lines += _steps(contract, config)
     lines += _terms(config)
-    lines += [("Crosses", line) for line in _crossing(contract, config)]
+    lines += [("Leaves", line) for line in _crossing(contract, config)]
     lines += [("Public prompt", prompt) for prompt in contract.public_prompts]
     return [(heading, printable(words)) for heading, words in lines]
 
@@ -49,7 +54,7 @@ def _crossing(contract: ContractDocument, config: RunConfig) -> list[str]:
     """Worked out here from the configuration; the contract's own words for it are the hub's, and are not shown."""
     clients = {part.party: part.organisation for part in contract.participants if part.role is Role.CLIENT}
     servers = [part.organisation for part in contract.participants if part.role is Role.SERVER]
-    return crossing_sentences(config, clients, "".join(servers[:1]), prompts=bool(contract.public_prompts))
+    return sentences_of(config, Cast(clients, "".join(servers[:1]), bool(contract.public_prompts)))
 
 
 def _steps(contract: ContractDocument, config: RunConfig) -> list[tuple[str, str]]:
@@ -64,18 +69,20 @@ def _steps(contract: ContractDocument, config: RunConfig) -> list[tuple[str, str
 
 def _terms(config: RunConfig) -> list[tuple[str, str]]:
     """Every other field that changes what leaves a site."""
-    training, schedule, data, wire = config.training, config.schedule, config.data, config.wire
-    relay = ", with its state handed on" if schedule.mode == "sequential" and schedule.relay else ""
-    kept = "keeps every row's activations" if training.cache_activations else "keeps no activations between steps"
-    changes = f", then changes as {wire.changes}" if wire.changes else ""
+    training, schedule, data, wire, caches = config.training, config.schedule, config.data, config.wire, config.caches
+    is_kept = any(cache.spares_rows for cache in caches)
+    kept = "keeps every row's activations" if is_kept else "keeps no activations between steps"
+    later = "".join(cache.form() for cache in caches)
     measured = f"measured every {training.eval_every} steps" if training.eval_every else "measured at both ends"
     return [
-        ("Schedule", f"{schedule.mode}{relay}"),
+        ("Schedule", schedule.words()),
+        ("Methods", ", ".join(map(str, config.methods)) or "none"),
+        ("Defences", ", ".join(map(str, config.privacy.defences)) or "none"),
         ("Head", "is trained" if config.lora.train_head else "is not trained"),
         ("Compute site", kept),
-        ("On the wire", f"activations as {wire.activations}{changes}, gradients as {wire.gradients}"),
+        ("On the wire", f"activations as {wire.activations}{later}, gradients as {wire.gradients}"),
         ("Loss", f"on {'the completion' if data.loss_on == 'completion' else 'all tokens'} of each row"),
-        ("Held out", f"{data.eval_fraction:.4%} of the rows, where the dataset holds none out itself; {measured}"),
+        ("Held out", f"{data.eval_fraction:.4%} of the rows, if the dataset has no held-out part; {measured}"),
     ]
 
 

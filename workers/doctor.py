@@ -17,7 +17,7 @@ import psutil
 from processes.private_files import first_lax
 from splitcore.bounds import plain, without_folders
 from splitcore.errors import CATALOGUE, AppError
-from splitcore.wire.certificates import load_identity
+from splitcore.wire.transport.certificates import load_identity
 from workers.agent.broker import find_server
 from workers.contracts import Check
 from workers.copies import copy_seen
@@ -104,7 +104,7 @@ def _key(home: WorkerHome, config: WorkerConfig) -> Check:
     """The key fits the enrolment."""
     identity = load_identity(home.keys)
     if identity.fingerprint != config.enrolment.fingerprint:
-        raise AppError("CL-1330", "The key is not the one that was enrolled.")
+        raise AppError("CL-1330", "The key is not the enrolled one.")
     return _ok("Key and certificate", f"fingerprint {identity.fingerprint[:16]}…")
 
 
@@ -112,11 +112,11 @@ def _folder(home: WorkerHome, config: WorkerConfig) -> Check:
     """Other accounts of this machine have no rights in the worker's folder."""
     found = first_lax(home.root)
     if found is None:
-        return _ok("Folder", "closed to other accounts of this machine.")
+        return _ok("Folder", "closed to other accounts on this machine.")
     return _warning(
         "Folder",
-        f"Other accounts of this machine have rights to {_inside(home, found)}.",
-        "Start the worker: it closes it.",
+        f"Other accounts on this machine can access {_inside(home, found)}.",
+        "Start the worker, which restricts access.",
     )
 
 
@@ -142,12 +142,12 @@ def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
     try:
         skew = abs((parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)).total_seconds())
     except (KeyError, ValueError, TypeError, OverflowError):
-        return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms; it tells no time.")
+        return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms, but sends no time.")
     if skew > SKEW_FAILURE:
         raise AppError("CL-1406", f"This clock and the hub's differ by {skew:.0f} s.")
     if skew > SKEW_WARNING:
         return _warning("Hub and clock", f"This clock and the hub's differ by {skew:.0f} s.", "Set the clock by NTP.")
-    return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms; the clocks agree.")
+    return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms. The clocks agree.")
 
 
 def _confirmed(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -204,15 +204,15 @@ def _gpu(home: WorkerHome, config: WorkerConfig) -> Check:
     if gpus:
         return _ok("GPU", ", ".join(f"{gpu.name} ({gpu.free_bytes / 1e9:.0f} GB free)" for gpu in gpus))
     if config.enrolment.kind == "data":
-        return _ok("GPU", "None found; a data worker can do with its CPU for small models.")
-    return _warning("GPU", "None found; the body is computed on the CPU.", "Check nvidia-smi if there should be one.")
+        return _ok("GPU", "None found. For small models, a data worker can use its CPU.")
+    return _warning("GPU", "None found. The body is computed on the CPU.", "If there should be one, check nvidia-smi.")
 
 
 def _speed(home: WorkerHome, config: WorkerConfig) -> Check:
     """How fast this machine multiplies matrices: measured once, then known until the machine changes."""
     speed = find_speed(home)
     if speed is None:
-        remedy = "The estimate of a run's time stays unknown until a first run has ended."
+        remedy = "A run's time can't be estimated until a first run has ended."
         return _warning("Speed", "It could not be measured.", remedy)
     half = f", {human_rate(speed.bfloat16)} in bfloat16" if speed.bfloat16 else ""
     return _ok("Speed", f"{human_rate(speed.float32)} in float32{half} on the {speed.device.upper()}")
@@ -227,10 +227,10 @@ def _queue(home: WorkerHome, config: WorkerConfig) -> Check:
 
 
 def _copies(home: WorkerHome, config: WorkerConfig) -> Check:
-    """The hub has met no second process with this worker's key."""
+    """The hub has seen no second process with this worker's key."""
     if (seen := copy_seen(home)) is not None:
-        raise AppError("CL-1419", f"The hub met a second process with this worker's key ({seen:%Y-%m-%d %H:%M} UTC).")
-    return _ok("Only one", "The hub has met no second process with this worker's key.")
+        raise AppError("CL-1419", f"The hub saw a second process with this worker's key ({seen:%Y-%m-%d %H:%M} UTC).")
+    return _ok("Only one", "The hub has seen no second process with this worker's key.")
 
 
 def _policy(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -250,7 +250,7 @@ def _models(home: WorkerHome, config: WorkerConfig) -> Check:
         raise AppError("CL-1120", f"The folder of {', '.join(gone)} is gone.")
     if not models:
         remedy = "Run `cutlayer worker model add ID|FOLDER`."
-        return _warning("Base models", "No base model is registered yet.", remedy)
+        return _warning("Base models", "No base models are registered yet.", remedy)
     return _ok("Base models", ", ".join(model.model_id for model in models))
 
 
@@ -258,7 +258,7 @@ def _ports(home: WorkerHome, config: WorkerConfig) -> Check:
     """A compute worker has a port for the tensors."""
     first, last = config.tensor_ports
     if config.enrolment.kind == "data":
-        return _ok("Tensor ports", "Not needed: a data worker dials out only.")
+        return _ok("Tensor ports", "Not needed. A data worker only makes outbound connections.")
     if not any(_is_free(config.tensor_bind, port) for port in range(first, last + 1)):
         raise AppError("CL-1325", f"No port of {first}–{last} is free.", CATALOGUE["CL-1325"].remedy)
     return _ok("Tensor ports", f"Data organisations reach {config.tensor_host}, ports {first}–{last}.")

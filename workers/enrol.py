@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from splitcore.errors import AppError
-from splitcore.wire.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
+from splitcore.wire.transport.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
 from workers.contracts import (
     API_PREFIX,
     HEADER_PROTOCOL,
@@ -69,8 +69,8 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
             raise AppError(
                 "CL-1421",
                 f"{home.root} already holds the worker {existing.enrolment.worker_name}, joined with another token. "
-                "Nothing was changed, and the new token is still good.",
-                "For a second worker on this machine, name a folder of its own: cutlayer worker join … --home FOLDER "
+                "Nothing was changed, and the new token is still valid.",
+                "For a second worker on this machine, use a separate folder: cutlayer worker join … --home FOLDER "
                 "--console-port PORT.",
             )
         config = _with_options(existing, options)
@@ -89,7 +89,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
     )
     reply = _enrol(url, request, Book(home.ledger_file))
     if reply.fingerprint != identity.fingerprint:
-        raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
+        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply, joined_with=_digest(token)), options)
     config.save(home)
     policy_write_default(home, options.kind)
@@ -110,7 +110,7 @@ def rotate_key(home: WorkerHome) -> WorkerConfig:
     finally:
         client.close()
     if reply.fingerprint != fresh.fingerprint:
-        raise AppError("CL-1431", "The hub recorded another fingerprint: something changes the traffic on the way.")
+        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
     fresh.save(home.keys)
     shutil.rmtree(staged)
     copy_forget(home)
@@ -190,7 +190,7 @@ def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
     try:
         return EnrolReply.model_validate(data)
     except ValueError:
-        raise AppError("CL-1433", f"What answers at {url} is not a hub of this version.") from None
+        raise AppError("CL-1433", f"The server at {url} is not a hub of this version.") from None
 
 
 def _ask_to_enrol(client: httpx.Client, url: str, content: bytes) -> dict[str, Any]:

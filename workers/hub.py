@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from splitcore.bounds import json_object, json_read, plain
 from splitcore.errors import CATALOGUE, AppError
-from splitcore.wire.certificates import Identity, load_identity
+from splitcore.wire.transport.certificates import Identity, load_identity
 from workers import contracts
 from workers.assigned import assignments_read
 from workers.contracts import OLDEST_PROTOCOL, PROTOCOL_VERSION
@@ -228,7 +228,7 @@ class HubClient:
 
 
 def _formless() -> HubError:
-    return HubError(AppError("CL-1407", "The hub's answer does not have the agreed form."), status=400)
+    return HubError(AppError("CL-1407", "The hub's answer does not have the expected form."), status=400)
 
 
 def _check_own_path(path: str) -> None:
@@ -266,7 +266,7 @@ def _refusal(data: Any, status: int, url: str, *, words: bool = False) -> HubErr
         return HubError(AppError(code, details=_known_details(data.get("details"))), status=status, own=True)
     if isinstance(code, str) and re.fullmatch(r"CL-\d{4}", code):
         return HubError(
-            AppError("CL-1999", f"The hub refused with {code}, which this version does not know."), status=status
+            AppError("CL-1999", f"The hub refused with {code}, which is unknown to this version."), status=status
         )
     known = "CL-1434" if status >= 500 else "CL-1433"
     return HubError(AppError(known, f"{url} answered with {status}."), status=status)

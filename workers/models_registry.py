@@ -64,7 +64,7 @@ class ModelRegistry:
         for model in reversed(self.all()):
             if model.model_id == model_id:
                 return model.folder
-        raise AppError("CL-1120", f"{model_id} is not registered at this worker.")
+        raise AppError("CL-1120", f"{model_id} is not registered on this worker.")
 
     def manifest(self, manifest_hash: str) -> Manifest:
         """The pinned hashes of a registered model. Raises AppError CL-1104 where the stored file was changed."""
@@ -73,7 +73,7 @@ class ModelRegistry:
         except (OSError, ValueError):
             raise AppError("CL-1104", "The stored manifest cannot be read.") from None
         if manifest.hash() != manifest_hash:
-            raise AppError("CL-1104", "The stored manifest is not the one that was registered.")
+            raise AppError("CL-1104", "The stored manifest differs from the registered one.")
         return manifest
 
     def add(self, folder: Path, *, model_id: str, revision: str = "") -> ModelRegistration:
@@ -89,6 +89,27 @@ class ModelRegistry:
         """
         verify_files(folder, manifest)
         return self._register(folder, manifest, partial=True)
+
+    def untold(self) -> list[ModelRegistration]:
+        """What the hub has not taken yet. A model whose folder cannot be read is left out: it cannot be used either."""
+        found = []
+        for model in self.all():
+            if self._mark(model.manifest_hash).exists():
+                continue
+            try:
+                config = _model_config(model.folder)
+            except AppError:
+                continue
+            told = model.model_dump(exclude={"folder", "partial"})
+            found.append(ModelRegistration(config=config, **told))
+        return found
+
+    def mark_told(self, manifest_hash: str) -> None:
+        """Remember that the hub has this model."""
+        self._mark(manifest_hash).touch()
+
+    def _mark(self, manifest_hash: str) -> Path:
+        return self._manifests / f"{manifest_hash}.told"
 
     def _register(self, folder: Path, manifest: Manifest, *, partial: bool = False) -> ModelRegistration:
         registration = ModelRegistration(

@@ -65,9 +65,9 @@ def hub_address(url: str) -> str:
     """A hub's address in its plain form. Raises AppError CL-1433 for what is no address."""
     parts = urlsplit(url.strip().rstrip("/"))
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise AppError("CL-1433", f"{url!r} is not the address of a hub; it starts with https://.")
+        raise AppError("CL-1433", f"{url!r} is not a hub's address, which starts with https://.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise AppError("CL-1433", "Over a network a worker speaks to its hub over https:// only.")
+        raise AppError("CL-1433", "Over a network, a worker connects to its hub only over https://.")
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
@@ -95,9 +95,9 @@ def network_error(error: httpx.HTTPError | OSError, url: str) -> AppError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return AppError("CL-1431", f"The certificate of {url} is not trusted: {cause.verify_message}.")
         if isinstance(cause, ssl.SSLError):
-            return AppError("CL-1431", f"{url} does not speak TLS as it should ({cause.reason}).")
+            return AppError("CL-1431", f"{url} failed the TLS handshake ({cause.reason}).")
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ProxyError):
-        return AppError("CL-1432", f"The proxy did not let the connection to {url} through.")
-    kind = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+        return AppError("CL-1432", f"The proxy refused the connection to {url}.")
+    kind = "did not respond in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
     return AppError("CL-1430", f"{url} {kind}.")

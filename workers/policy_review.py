@@ -5,24 +5,25 @@ The agent reviews at each ring of the doorbell, and the half's own process once 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from splitcore import bounds
-from splitcore.bounds import json_read, plain, plain_line
-from splitcore.config import RunConfig, canonical_json
+from splitcore.bounds import plain, plain_line
+from splitcore.codecs.registry import payload_bytes
+from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.files import read_json
 from splitcore.planning.shape import ModelShape
-from splitcore.wire.certificates import load_identity
-from splitcore.wire.formats import payload_bytes
+from splitcore.policy import Subject, conflicts, demands
+from splitcore.wire.transport.certificates import load_identity
 from workers.approvals import ApprovalBook
+from workers.contract_reading import read_contract
 from workers.contracts import (
-    API_PREFIX,
     OTHER_CONTRACT,
+    REVIEW,
     SITE_APPROVAL,
     Assignment,
     ContractDocument,
@@ -30,10 +31,12 @@ from workers.contracts import (
     PolicyRefusal,
     PolicyVerdict,
     Role,
+    spec_read,
 )
 from workers.data.store import DatasetStore
+from workers.jobs.kinds.registry import kind_of
 from workers.models_registry import ModelRegistry
-from workers.policy import HEX64, SitePolicy
+from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import Mode, Purpose, TrustBook
 
@@ -117,7 +120,7 @@ class Review:
 
     assignment: Assignment
     refusals: list[PolicyRefusal]
-    code: str = "CL-1509"  # of the refusal: the policy's, or CL-1425 where the contract itself is not what it should be
+    code: str = "CL-1509"  # of the refusal: the policy's; CL-1425: the contract is not what it should be; CL-1525
     contract: ContractDocument | None = None
     config: RunConfig | None = None
     own: ContractParticipant | None = None
@@ -147,6 +150,8 @@ class Review:
         if self.waits:
             return AppError("CL-1426", self.refusals[0].message)
         reasons = " ".join(refusal.message for refusal in self.refusals)
+        if self.code == "CL-1525":
+            return AppError(self.code, reasons)
         return AppError(self.code, f"This site's policy refuses the contract: {reasons}"[:600])
 
     def passed(self) -> tuple[ContractDocument, RunConfig, ContractParticipant]:
@@ -162,12 +167,12 @@ Rule = Callable[[ContractDocument, RunConfig, ContractParticipant, Site], Iterat
 def review(assignment: Assignment, site: Site) -> Review:
     """Check everything that can be checked before a run starts. Never raises for what the hub sent."""
     try:
-        _check_request(assignment)
+        _check_request(assignment, site.policy)
         contract, config = read_contract(assignment)
         own = own_part(contract, assignment, site)
     except AppError as error:
         fields = error.details.get("fields") or [{"field": "contract", "message": error.message}]
-        code = "CL-1425" if error.code == "CL-1425" else "CL-1509"
+        code = error.code if error.code in ("CL-1425", "CL-1525") else "CL-1509"
         return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
     untrusted = tuple(site.untrusted(contract, own))
@@ -180,8 +185,8 @@ def review(assignment: Assignment, site: Site) -> Review:
 def other_contract(assignment: Assignment) -> Review:
     """The refusal of a contract that came under the ids of one that was admitted."""
     message = (
-        "This site has admitted another contract under the same run; a run has one. A clone of the run has an id of its"
-        " own, and can be submitted with this contract."
+        "This site has already admitted a different contract for this run. A clone of the run has its own id and can be"
+        " submitted with this contract."
     )
     return Review(assignment, [_refusal(OTHER_CONTRACT, message)], "CL-1425")
 
@@ -192,41 +197,18 @@ def other_participant(assignment: Assignment) -> Review:
     return Review(assignment, [_refusal("participant", message)], "CL-1425")
 
 
-def _check_request(assignment: Assignment) -> None:
-    """What is asked for, apart from the contract. Raises AppError CL-1425.
+def _check_request(assignment: Assignment, policy: SitePolicy) -> None:
+    """What is asked for, apart from the contract. Raises AppError CL-1425, CL-1525 for a newer hub's kind of job.
 
-    A check of an adapter names one below the hub's own API; training and a review name none, so that one
-    participant has one job of each kind.
+    Only what its kind needs is named, so that one participant has one job of each kind.
     """
-    checks = assignment.kind in ("evaluate", "verify")
-    named = bool(assignment.adapter_id or assignment.adapter_url or assignment.adapter_sha256)
-    if not checks and named:
-        raise AppError("CL-1425", "The hub names an adapter for a job that takes none.")
-    if checks and not (
-        assignment.adapter_id
-        and HEX64.fullmatch(assignment.adapter_sha256)
-        and assignment.adapter_url.startswith(f"{API_PREFIX}/runs/{assignment.run_id}/adapters/{assignment.adapter_id}")
-    ):
-        raise AppError("CL-1425", "The hub names no adapter of this run to be checked.")
-    if assignment.kind == "train" and assignment.role is Role.EVALUATOR:
-        raise AppError("CL-1425", "An evaluator does not train.")
-
-
-def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
-    """The contract behind its hash. Raises AppError CL-1425 or CL-1001."""
-    if hashlib.sha256(assignment.contract.encode()).hexdigest() != assignment.contract_hash:
-        raise AppError("CL-1425", "The contract's bytes do not have the hash that was approved.")
+    if assignment.kind != REVIEW:
+        kind_of(assignment).rule(assignment, policy)
+        return
     try:
-        data = json_read(assignment.contract)
-        contract = ContractDocument.model_validate(data)
-        is_canonical = canonical_json(data) == assignment.contract
-    except (ValueError, RecursionError):  # NaN and endless nesting are no contract either
-        raise AppError("CL-1425", "The contract does not have the agreed form.") from None
-    if not is_canonical:
-        raise AppError("CL-1425", "The contract is not in its canonical form.")
-    if contract.run_id != assignment.run_id:
-        raise AppError("CL-1425", "The contract belongs to another run.")
-    return contract, RunConfig.parse(contract.config)
+        spec_read(assignment)
+    except ValueError:
+        raise AppError("CL-1425", "The hub names something to work on where only a contract is to be judged.") from None
 
 
 def own_part(contract: ContractDocument, assignment: Assignment, site: Site) -> ContractParticipant:
@@ -241,19 +223,15 @@ def own_part(contract: ContractDocument, assignment: Assignment, site: Site) -> 
     return own
 
 
-def _topology(
+def _policy(
     contract: ContractDocument, config: RunConfig, own: ContractParticipant, site: Site
 ) -> Iterator[PolicyRefusal]:
-    """Where the labels stay, and how many layers."""
-    if own.role not in DATA_ROLES:
-        return
-    policy, split = site.policy, config.for_party(own.party).split
-    if split.topology not in policy.topologies:
-        yield _refusal("split.topology", f"This site does not allow {split.topology}.", ", ".join(policy.topologies))
-    if split.head_layers < policy.min_head_layers:
-        yield _refusal("split.head_layers", "Fewer head layers than this site demands.", policy.min_head_layers)
-    if split.topology == "u_shape" and split.tail_layers < policy.min_tail_layers:
-        yield _refusal("split.tail_layers", "Fewer tail layers than this site demands.", policy.min_tail_layers)
+    """The site's rules, in the words in which the hub shows them while a run is configured."""
+    has_data = own.role in DATA_ROLES
+    largest = max(contract.message_bytes, message_bytes(contract, config, site))
+    run = Subject.of(config.for_party(own.party) if has_data else config, message_bytes=largest)
+    for conflict in conflicts(demands(site.policy.model_dump(), has_data=has_data), run):
+        yield _refusal(conflict.field, conflict.sentence, conflict.allowed)
 
 
 def _model(
@@ -269,26 +247,9 @@ def _model(
         return
     registered = site.models.find(model.manifest)
     if registered is None:
-        yield _refusal("model.manifest", "This base model is not registered at this worker (CL-1120).")
+        yield _refusal("model.manifest", "This base model is not registered on this worker (CL-1120).")
     elif (registered.model_id, registered.revision) != (model.name_or_path, model.revision or ""):
         yield _refusal("model.revision", "The manifest belongs to another model or revision.")
-    allowed = site.policy.models
-    if allowed and model.name_or_path not in allowed and model.manifest not in allowed:
-        yield _refusal("model.name_or_path", "This site does not allow this base model.", ", ".join(allowed))
-
-
-def _size(
-    contract: ContractDocument, config: RunConfig, own: ContractParticipant, site: Site
-) -> Iterator[PolicyRefusal]:
-    """How long, and how large a message."""
-    limit = site.policy.max_steps
-    if limit is not None and config.training.steps is None:
-        yield _refusal("training.epochs", "This site limits the steps of a run, so they must be given.", limit)
-    elif limit is not None and config.training.steps is not None and config.training.steps > limit:
-        yield _refusal("training.steps", "More steps than this site allows.", limit)
-    largest = max(contract.message_bytes, message_bytes(contract, config, site))
-    if largest > site.policy.max_message_bytes:
-        yield _refusal("message_bytes", "Larger messages than this site allows.", site.policy.max_message_bytes)
 
 
 def message_bytes(contract: ContractDocument, config: RunConfig, site: Site) -> int:
@@ -308,7 +269,7 @@ def message_bytes(contract: ContractDocument, config: RunConfig, site: Site) -> 
         if part.role is Role.CLIENT:
             training = config.for_party(part.party).training
             shape = (training.batch_size // training.micro_batches, training.max_length, width)
-            formats = (config.wire.activations, config.wire.gradients)
+            formats = (config.wire.activations.name, config.wire.gradients.name)
             largest = max(largest, *(payload_bytes(name, shape) for name in formats))
     return largest
 
@@ -319,13 +280,13 @@ def _dataset(
     """The rows that this site has confirmed, and no others; none at all for a compute worker."""
     if own.role is Role.SERVER:
         if own.dataset_version_id:
-            yield _refusal("participants.dataset", "A compute worker takes no dataset.")
+            yield _refusal("participants.dataset", "A compute worker uses no dataset.")
         return
     found = site.dataset_of(own.dataset_digest) if own.dataset_version_id else ()
     if not found:
         yield _refusal("participants.dataset", "This version of the dataset is not on this worker, or has changed.")
     elif (own.dataset, own.dataset_version) not in found:
-        message = "The contract gives this dataset another name or number than this site does."
+        message = "The contract's name or number for this dataset differs from this site's."
         yield _refusal("participants.dataset", message, ", ".join(f"{name} v{number}" for name, number in found))
 
 
@@ -339,7 +300,7 @@ def _peers(
         yield _refusal("participants", "Two participants have the same name.")
     for part in contract.participants:
         if part.worker_id == own.worker_id and part.fingerprint != site.fingerprint:
-            yield _refusal("participants.fingerprint", "Another certificate stands for this worker.")
+            yield _refusal("participants.fingerprint", "This worker has a different certificate in the contract.")
     for part in site.untrusted(contract, own):
         yield _refusal(
             "participants.fingerprint",
@@ -354,7 +315,7 @@ def purpose_of(part: ContractParticipant) -> Purpose:
     return "compute" if part.role is Role.SERVER else "data"
 
 
-RULES: tuple[Rule, ...] = (_topology, _model, _size, _dataset, _peers)
+RULES: tuple[Rule, ...] = (_policy, _model, _dataset, _peers)
 
 
 def _waiting(contract_hash: str) -> PolicyRefusal:

@@ -30,7 +30,8 @@ class RestClient:
         """The client that the environment describes. Raises AppError CL-1444."""
         url, token = os.environ.get("CUTLAYER_HUB"), os.environ.get("CUTLAYER_TOKEN")
         if not url or not token:
-            raise AppError("CL-1444")
+            missing = [name for name, value in (("CUTLAYER_HUB", url), ("CUTLAYER_TOKEN", token)) if not value]
+            raise AppError("CL-1444", f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set.")
         return cls(url, token)
 
     def get(self, path: str, *, patience: float = 0.0, **query: Any) -> Any:
@@ -56,7 +57,7 @@ class RestClient:
             with self._http.stream("GET", PREFIX + path, headers=self._headers, timeout=300.0) as response:
                 if not response.is_success:
                     response.read()
-                    read_answer(response, self._url, words=True)
+                    self._read(response)
                 with partial.open("wb") as file:
                     for chunk in response.iter_bytes(CHUNK):
                         file.write(chunk)
@@ -76,5 +77,17 @@ class RestClient:
             try:
                 return json_read(response.content)
             except ValueError:
-                raise HubError(AppError("CL-1433", f"{self._url} answered with something that is no JSON.")) from None
-        return read_answer(response, self._url, words=True)
+                raise HubError(AppError("CL-1433", f"{self._url} answered with something other than JSON.")) from None
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
+        """The answer's JSON. Raises HubError; of a token that the hub does not take it says what to type."""
+        try:
+            return read_answer(response, self._url, words=True)
+        except HubError as error:
+            if error.code not in ("CL-1610", "CL-1604"):
+                raise
+            remedy = f"Create a token at {self._url}/org/tokens, then run: export CUTLAYER_TOKEN=clt_…"
+            refused = "The hub rejected this token. It is unknown, expired or revoked."
+            message = refused if error.code == "CL-1610" else error.message
+            raise HubError(AppError(error.code, message, remedy), status=error.status) from None

@@ -68,8 +68,8 @@ def too_old_worker(worker: int, *, hub_oldest: int, hub_newest: int, release: st
     """The hub reads nothing so old any more."""
     return AppError(
         "CL-1407",
-        f"The worker knows the protocol up to version {worker}, the hub from {hub_oldest} to {hub_newest}.",
-        f"Install Cutlayer {release} on the worker and start it again. Until then it keeps what it has to say.",
+        f"The worker supports protocol versions up to {worker}, the hub {hub_oldest} to {hub_newest}.",
+        f"Install Cutlayer {release} on the worker and restart it. Until then it keeps its reports.",
         details={"hub_oldest": hub_oldest, "hub_newest": hub_newest},
     )
 
@@ -78,8 +78,8 @@ def too_old_hub(message: int, *, hub_oldest: int, hub_newest: int) -> AppError:
     """The message is written in a version that the hub does not know yet."""
     return AppError(
         "CL-1407",
-        f"The worker wrote version {message} of the protocol, the hub knows {hub_oldest} to {hub_newest}.",
-        "A newer worker writes what the hub knows and tries again by itself. Where that does not do, upgrade the hub.",
+        f"The worker wrote protocol version {message}, but the hub supports {hub_oldest} to {hub_newest}.",
+        "A newer worker retries in a version that the hub supports. If that doesn't help, upgrade the hub.",
         details={"hub_oldest": hub_oldest, "hub_newest": hub_newest},
     )
 
@@ -89,9 +89,9 @@ def worker_mismatch(hub_oldest: int, hub_newest: int) -> AppError:
     late = "the worker" if hub_oldest > PROTOCOL_VERSION else "the hub"
     return AppError(
         "CL-1407",
-        f"This worker knows versions {OLDEST_PROTOCOL} to {PROTOCOL_VERSION} of the protocol, the hub "
+        f"This worker supports protocol versions {OLDEST_PROTOCOL} to {PROTOCOL_VERSION}, the hub "
         f"{hub_oldest} to {hub_newest}.",
-        f"Upgrade Cutlayer on {late}. Until then the worker keeps what it has to say, and runs under way go on.",
+        f"Upgrade Cutlayer on {late}. Until then the worker keeps its reports, and runs in progress continue.",
         details={"hub_oldest": hub_oldest, "hub_newest": hub_newest},
     )
 

@@ -1,4 +1,4 @@
-"""The agent: presence, duty and sender in one asyncio process, together with the worker's own web page."""
+"""The agent: presence, reconciler and sender in one asyncio process, together with the worker's own web page."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ import uvicorn
 from processes.file_lock import HeldError, sole_holder
 from processes.private_files import close_new_files, tighten
 from splitcore.errors import AppError
+from workers import model_register
 from workers.agent.children import Children
-from workers.agent.duty import Duty, state_of
+from workers.agent.live_jobs import state_of
 from workers.agent.presence import Presence
+from workers.agent.reconciler import Reconciler
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
-from workers.contracts import WAKE_COPY, Assignments, Check, Hello, PolicySummary, WitnessReport
+from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, Hello, PolicySummary, WitnessReport
 from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore
@@ -31,7 +33,9 @@ from workers.doctor import run_checks
 from workers.enrol import recover_rotation
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError
+from workers.jobs.kinds.registry import is_beside
 from workers.ledger.book import Book
+from workers.models_registry import ModelRegistry
 from workers.network import is_loopback
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
@@ -39,6 +43,7 @@ from workers.witness import Finding, Witness
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0  # between two looks at the hub's list when no doorbell rings
+FIRST_LOOK_SECONDS = 1.0  # for which an agent waits for its control connection, which asks for a look by itself
 SEND_SECONDS = 0.3  # between two looks at the spool
 NOTICE_SECONDS = 0.1  # between two looks at the messages that must arrive
 PAUSE_MOST = 10.0  # between two tries while the hub is away
@@ -59,15 +64,20 @@ class Agent:
         self._home, self._config = home, config
         self._spool = Spool(home.spool_file)
         self._hub = HubClient.of(home, config)
-        self._children = Children(home, config)
-        self._duty = Duty(home, config, self._spool, self._hub, self._children.ring)
-        self._sender = Sender(self._spool, self._hub, self._duty.desire, over_budget=self._duty.over_budget)
+        self._children = Children(home, config, is_busy_beside=self._is_busy_beside)
+        ring, ring_beside = self._children.ring, self._children.ring_beside
+        self._reconciler = Reconciler(home, config, self._spool, self._hub, ring, ring_beside=ring_beside)
+        live = self._reconciler.live
+        self._sender = Sender(self._spool, self._hub, live.desire, over_budget=live.over_budget)
         self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
         self._witness = Witness(home.root)
         self._refused_report: WitnessReport | None = None
         watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
         self._watched = (*watched, self._witness.finding_file)
+
+    def _is_busy_beside(self) -> bool:
+        return any(is_beside(row.kind) for row in self._spool.jobs(state="running"))
 
     async def run(self, console: uvicorn.Server | None, sockets: list[socket.socket]) -> None:
         """Serve until TERM or INT. Raises AppError where the queue cannot be started."""
@@ -121,7 +131,22 @@ class Agent:
         # what is free changes at each look; told in steps of a gigabyte it is no news every few seconds
         gpus = [gpu.model_copy(update={"free_bytes": _whole_gigabytes(gpu.free_bytes)}) for gpu in facts.gpus]
         facts = facts.model_copy(update={"disk_free_bytes": _whole_gigabytes(facts.disk_free_bytes), "gpus": gpus})
-        return Hello(facts=facts, checks=self._checks, policy=policy, console_url=config.console_url)
+        return Hello(
+            facts=facts,
+            checks=self._checks,
+            policy=policy,
+            console_url=config.console_url,
+            held=self._held(),
+        )
+
+    def _held(self) -> list[str] | None:
+        """The datasets whose rows are here; None where they cannot be told: the hello goes out in any case."""
+        try:
+            held = DatasetStore(self._home.root).held()
+        except Exception:  # whatever is wrong with the datasets' folder, the worker stays online
+            log.exception("the datasets cannot be listed")
+            return None
+        return held if len(held) <= HELD_MAX else None
 
     def _on_wake(self, reason: str) -> None:
         """The hub's doorbell. One reason is news for people: a second process uses this worker's key."""
@@ -138,6 +163,7 @@ class Agent:
                 await asyncio.wait_for(self._wake.wait(), seconds)
             self._wake.clear()
 
+        await rest(FIRST_LOOK_SECONDS)
         await self._forever("assignments", self._look, LOOK_SECONDS, rest)
 
     async def _look(self) -> None:
@@ -145,18 +171,20 @@ class Agent:
             wanted = await asyncio.to_thread(self._hub.assignments)
         except HubError as error:
             if error.code == SHUT_OUT:
-                await asyncio.to_thread(self._duty.stop_all)
+                await asyncio.to_thread(self._reconciler.live.stop_all)
             elif error.code == SUSPECTED:
-                await asyncio.to_thread(self._duty.hold_all)
+                await asyncio.to_thread(self._reconciler.live.hold_all)
             raise
         self._sender.faults.accepted()
         try:
-            await asyncio.to_thread(self._duty.apply, wanted)
+            await asyncio.to_thread(self._reconciler.apply, wanted)
         finally:
             await asyncio.to_thread(self._witness_chain, wanted)
         await asyncio.to_thread(self._tell_witness)
         with contextlib.suppress(HubError):
             await asyncio.to_thread(register_pending, DatasetStore(self._home.root), self._hub)
+        with contextlib.suppress(HubError):
+            await asyncio.to_thread(model_register.register_pending, ModelRegistry(self._home), self._hub)
 
     def _witness_chain(self, wanted: Assignments) -> None:
         """Keep the end of the hub's audit log. A hub that went back to a backup is asked again what it has.
@@ -216,7 +244,7 @@ class Agent:
                 examined_at, seen = time.monotonic(), files
                 try:
                     # what was revoked or withdrawn ends, whether the hub is there or not
-                    await asyncio.to_thread(self._duty.review_live)
+                    await asyncio.to_thread(self._reconciler.live.review)
                     self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                     self._checks = await asyncio.to_thread(run_checks, self._home)
                 except Exception:  # as in _forever: a fault in one look ends nothing
@@ -233,7 +261,7 @@ class Agent:
             try:
                 emptied = await asyncio.to_thread(self._children.queue_was_emptied)
                 if self._children.look_after() or emptied:
-                    self._duty.forget_rings()
+                    self._reconciler.forget_rings()
                     self._wake.set()
             except AppError as error:
                 log.error("%s", error)
@@ -276,7 +304,7 @@ def only_one(home: WorkerHome) -> Iterator[None]:
         with sole_holder(home.run / "agent.lock"):
             yield
     except HeldError as error:
-        raise AppError("CL-1440", f"A worker is running in {home.root} already{error.by}.") from None
+        raise AppError("CL-1440", f"A worker is already running in {home.root}{error.by}.") from None
 
 
 class ConsoleServer(uvicorn.Server):

@@ -11,7 +11,7 @@ from rich.text import Text
 from workers.cli.console import out
 from workers.rest import RestClient
 
-app = typer.Typer(no_args_is_help=True, help="Adapters: download over the hub's REST API, merge here.")
+app = typer.Typer(no_args_is_help=True, help="Download adapters from the hub, and merge them locally.")
 
 
 @app.callback()
@@ -21,7 +21,7 @@ def group() -> None:
 
 @app.command()
 def download(
-    run: Annotated[str, typer.Argument(help="The run's id, or an adapter's.")],
+    run: Annotated[str, typer.Argument(help="The id of a run or an adapter.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The zip file to write.")],
 ) -> None:
     """Download a run's verified adapter as a zip."""
@@ -33,9 +33,9 @@ def download(
 
 @app.command()
 def merge(
-    adapter: Annotated[Path, typer.Argument(help="The adapter: a PEFT folder, or the zip that was downloaded.")],
+    adapter: Annotated[Path, typer.Argument(help="The adapter: a PEFT folder or the downloaded zip file.")],
     base: Annotated[Path, typer.Argument(help="The folder of its base model.")],
-    output: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
+    output: Annotated[Path, typer.Argument(help="The output folder, new or empty.")],
     dtype: Annotated[str, typer.Option(help="auto (as the base model), float32 or bfloat16.")] = "auto",
 ) -> None:
     """Write base model and adapter as one model folder (safetensors, configuration, tokenizer), on this machine."""

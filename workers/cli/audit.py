@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +26,10 @@ def group() -> None:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="The export: CSV or JSON lines.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="The export, as CSV or JSON Lines.", exists=True, dir_okay=False)],
     key: Annotated[
         Path | None,
-        typer.Option(help="The hub's public key in PEM; else the one that the worker keeps.", exists=True),
+        typer.Option(help="The hub's public key in PEM. Default: the key stored by the worker.", exists=True),
     ] = None,
     home: Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")] = None,
 ) -> None:
@@ -37,16 +38,29 @@ def verify(
         raise AppError("CL-1437", f"The file is larger than {EXPORT_BYTES_MAX >> 30} GiB.")
     folder = WorkerHome.find(home)
     kept = Witness(folder.root).kept() if key is None else None
-    pem = key.read_text(errors="replace") if key else WorkerConfig.load(folder).enrolment.hub_public_key_pem
+    pem = key.read_text(errors="replace") if key else _pinned_key(folder, file)
     checked = export_check(file.read_bytes(), pem)
     told = checked.statement
     out.print(Text(f"Signed by the hub (key {told.hub_key[:16]}…) on {told.exported_at:%Y-%m-%d %H:%M:%S} UTC."))
     out.print(Text(f"{told.entries} entries of {told.organisation_id}; filter: {told.filter or 'none'}."))
     if checked.form == "json":
-        out.print(Text("Each entry fits its hash, and the entry before it where that is in the file."))
+        out.print(Text("Each entry matches its hash, and follows from the entry before it where that is in the file."))
     out.print(Text(f"The hub's whole log ended at entry {told.sequence}, hash {told.head or 'none'}."))
     if kept is not None:
         out.print(Text(compare(checked, kept)))
+
+
+def _pinned_key(folder: WorkerHome, file: Path) -> str:
+    """The hub's key that the worker keeps. Raises AppError CL-1420, with the way for those who have no worker."""
+    try:
+        return WorkerConfig.load(folder).enrolment.hub_public_key_pem
+    except AppError as error:
+        raise AppError(
+            error.code,
+            f"{error.message} So no key of the hub is stored here.",
+            "Take the key from the hub's audit page (Audit, The hub's public key), then type: "
+            f"cutlayer audit verify {shlex.quote(str(file))} --key hub_public_key.pem",
+        ) from None
 
 
 def compare(checked: CheckedExport, kept: ChainHead) -> str:
@@ -55,9 +69,9 @@ def compare(checked: CheckedExport, kept: ChainHead) -> str:
     ends_there = told.epoch == kept.epoch and told.sequence == kept.sequence
     shown = told.head if ends_there else checked.hashes.get(kept.sequence)
     if shown is None:
-        return f"It does not hold entry {kept.sequence}, the last that this worker was shown."
+        return f"It does not contain entry {kept.sequence}, the last one shown to this worker."
     if shown != kept.head:
         raise AppError(
             "CL-1448", f"Entry {kept.sequence} is {shown[:12]} in the file; this worker was shown {kept.head[:12]}."
         )
-    return f"It agrees with entry {kept.sequence}, the last that this worker was shown."
+    return f"It agrees with entry {kept.sequence}, the last one shown to this worker."

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,7 @@ from workers.contracts import Check
 # Control characters but tab and line end, half characters, and marks that turn the direction of what is read.
 _COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+_ID = re.compile(r"[a-z]{3}_[0-9a-z]{16}")
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -65,8 +67,10 @@ def show_checks(checks: Iterable[Check]) -> None:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Rows under headings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_COMMANDS.sub(_MARK, str(cell))) for cell in row))  # so that widths are right
-    out.print(table)
+    cells = [[_COMMANDS.sub(_MARK, str(cell)) for cell in row] for row in rows]  # cleaned, so that widths are right
+    for place, column in enumerate(columns):
+        whole = any(_ID.fullmatch(row[place]) for row in cells)  # an id that is broken cannot be copied
+        table.add_column(column, overflow="fold", no_wrap=whole)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    out.print(table, width=max(out.width, Measurement.get(out, out.options, table).minimum))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.data.checking import stage_checked
-from workers.data.register import is_registered, register
+from workers.data.register import is_registered, register, register_pending
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
@@ -38,14 +38,14 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
 @app.command("add")
 def add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
-    name: Annotated[str, typer.Option(help="Name of the dataset, as the hub sees it.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the dataset, as sent to the hub.")] = "",
     heldout: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="File of held-out rows.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="role=column, e.g. prompt=question.")] = None,
-    eval_fraction: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share to hold out.")] = 0.1,
-    model: Annotated[str, typer.Option(help="Registered base model whose tokenizer measures lengths.")] = "",
-    columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Tell the hub the column names.")] = True,
-    lengths: Annotated[bool, typer.Option("--lengths/--no-lengths", help="Tell the hub the token lengths.")] = True,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the metadata is sent.")] = False,
+    eval_fraction: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of rows to hold out.")] = 0.1,
+    model: Annotated[str, typer.Option(help="Registered base model whose tokenizer is used to measure lengths.")] = "",
+    columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Send the column names to the hub.")] = True,
+    lengths: Annotated[bool, typer.Option("--lengths/--no-lengths", help="Send the token lengths to the hub.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send the metadata without asking.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Check a file, show what would leave this machine, store it here and tell the hub its metadata."""
@@ -68,21 +68,21 @@ def add(
             tokenizer=model,
             quota=quota,
         )
-    _print_report(store.staged_report(staged_id))
-    metadata = store.propose(staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
-    out.print("\nExactly this would be sent to the hub, and nothing else:")
-    out.print_json(metadata.model_dump_json())
-    if not yes and not typer.confirm("Store the dataset here and send this?"):
-        store.discard(staged_id)
-        out.print("Nothing was stored and nothing was sent.")
-        raise typer.Exit(1)
-    stored = store.confirm(staged_id, metadata)
+    with store.unless_confirmed(staged_id):
+        _print_report(store.staged_report(staged_id))
+        metadata = store.propose(staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
+        out.print("\nThis would be sent to the hub, and nothing else:")
+        out.print_json(metadata.model_dump_json())
+        if not yes and not typer.confirm("Store the dataset here and send this?"):
+            out.print("Nothing was stored and nothing was sent.")
+            raise typer.Exit(1)
+        stored = store.confirm(staged_id, metadata)
     hub = HubClient.of(site)
     try:
         register(stored, hub)
     finally:
         hub.close()
-    out.print(f"[green]{metadata.name} v{metadata.version}[/] is on this worker; the hub has its metadata.")
+    out.print(f"[green]{metadata.name} v{metadata.version}[/] is on this worker. The hub has its metadata.")
 
 
 @app.command("list")
@@ -104,19 +104,17 @@ def send(home: HomeOption = None) -> None:
     hub = HubClient.of(site)
     started = time.monotonic()
     try:
-        pending = [stored for stored in DatasetStore(site.root).versions() if not is_registered(stored)]
-        for stored in pending:
-            register(stored, hub)
+        sent = register_pending(DatasetStore(site.root), hub)
     finally:
         hub.close()
-    out.print(f"{len(pending)} sent in {time.monotonic() - started:.1f} s.")
+    out.print(f"{sent} sent in {time.monotonic() - started:.1f} s.")
 
 
 @app.command("delete")
 def delete(
     name: str, version: int, yes: Annotated[bool, typer.Option("--yes", "-y")] = False, home: HomeOption = None
 ) -> None:
-    """Delete a version's rows from this machine. What the hub knows of it stays."""
+    """Delete a version's rows from this machine. The hub marks it as gone when the worker tells it, within seconds."""
     if not yes:
         typer.confirm(f"Delete the rows of {name} v{version} from this machine?", abort=True)
     DatasetStore(WorkerHome.find(home).root).delete(name, version)

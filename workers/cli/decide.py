@@ -23,14 +23,14 @@ HomeOption = Annotated[Path | None, typer.Option("--home", help="The worker's fo
 
 def trust(
     fingerprints: Annotated[
-        list[str] | None, typer.Argument(help="64 hex digits each, in any grouping. Without one: list what waits.")
+        list[str] | None, typer.Argument(help="64 hex digits each, in any grouping. Default: list what is waiting.")
     ] = None,
     purpose: Annotated[
         str,
         typer.Option(
             "--as",
-            help="compute: it may compute on this site's rows; data: it may train at this compute site. Without it:"
-            " what the waiting contract names it, else data.",
+            help="compute: may compute on this site's rows. data: may train at this compute site. Default: as named"
+            " in the waiting contract, else data.",
         ),
     ] = "",
     home: HomeOption = None,
@@ -66,7 +66,7 @@ def distrust(
     WorkerConfig.load(folder)
     with TrustBook.changing(folder) as book:
         for text in fingerprints:
-            out.print(Text(f"Not trusted any more: {fingerprint_groups(book.remove(text))}"))
+            out.print(Text(f"No longer trusted: {fingerprint_groups(book.remove(text))}"))
 
 
 def _purpose(text: str) -> Purpose:
@@ -76,9 +76,11 @@ def _purpose(text: str) -> Purpose:
 def _list_certificates(folder: WorkerHome) -> None:
     waiting = [row for row in open_decisions(folder) if row.kind == "certificate"]
     if not waiting:
-        out.print(Text("No certificate waits to be trusted."))
+        out.print(Text("No certificates are waiting to be trusted."))
         return
-    out.print(Text("Not trusted here yet. Names are the hub's word: compare each fingerprint with its operator."))
+    out.print(
+        Text("Not trusted here yet. The hub's names are unverified, so compare each fingerprint with its operator.")
+    )
     for row in waiting:
         out.print(Text.assemble("\n", (row.title, "bold")))
         out.print(Text(f"  {fingerprint_groups(row.subject)}"))
@@ -87,7 +89,7 @@ def _list_certificates(folder: WorkerHome) -> None:
 
 def approve(
     hashes: Annotated[
-        list[str] | None, typer.Argument(help="A contract's hash, all 64 digits. Without one: list what waits.")
+        list[str] | None, typer.Argument(help="A contract hash, all 64 digits. Default: list what is waiting.")
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -104,7 +106,7 @@ def approve(
 
 
 def unapprove(
-    hashes: Annotated[list[str], typer.Argument(help="A contract's hash, all 64 digits.")],
+    hashes: Annotated[list[str], typer.Argument(help="A contract hash, all 64 digits.")],
     home: HomeOption = None,
 ) -> None:
     """Take this site's approval of contracts back. What runs under one here is ended within seconds."""
@@ -112,19 +114,19 @@ def unapprove(
     WorkerConfig.load(folder)
     with ApprovalBook.changing(folder) as book:
         for text in hashes:
-            out.print(Text(f"Not approved any more: {book.remove(text)}"))
+            out.print(Text(f"No longer approved: {book.remove(text)}"))
     _tell_who_approves(folder)
 
 
 def _tell_who_approves(folder: WorkerHome) -> None:
     if SitePolicy.load(folder.policy_file).approve == "hub":
-        out.print(Text("policy.yaml says `approve: hub`, so this site asks for no approval of its own."))
+        out.print(Text("policy.yaml sets `approve: hub`, so this site needs no approval of its own."))
 
 
 def _list_contracts(folder: WorkerHome, worker_id: str) -> None:
     waiting = [row for row in open_decisions(folder) if row.kind == "contract"]
     if not waiting:
-        out.print(Text("No contract waits for this site's approval."))
+        out.print(Text("No contracts are waiting for this site's approval."))
         return
     for row in waiting:
         out.print(Text.assemble("\n", (f"Contract {row.subject}", "bold")))

@@ -15,7 +15,7 @@ from workers.settings import WorkerHome
 
 
 def ledger(
-    run: Annotated[str | None, typer.Argument(help="Only this run's id.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Only the run with this id.")] = None,
     home: Annotated[Path | None, typer.Option("--home", help="The worker's folder (CUTLAYER_WORKER_HOME).")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, with the hashes.")] = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,10 @@ from splitcore.errors import AppError
 from splitcore.models.files import SMALL_FILES, read_json
 from splitcore.models.manifest import Manifest
 from splitcore.models.plan import segment_plans
-from workers.cli.console import out, show_json, show_table
+from workers.cli.console import err, out, show_json, show_table
 from workers.contracts import ModelRegistration
-from workers.hub import HubClient
+from workers.hub import HubClient, HubError
+from workers.model_register import register
 from workers.models_registry import ModelRegistry
 from workers.policy_review import MODEL_ID
 from workers.settings import WorkerConfig, WorkerHome
@@ -32,15 +34,15 @@ WANTED = ["*.safetensors", *SMALL_FILES]
 
 @app.command()
 def add(
-    source: Annotated[str, typer.Argument(help="An id of a model repository, or a folder.")],
+    source: Annotated[str, typer.Argument(help="The id of a model repository, or a folder.")],
     name: Annotated[str, typer.Option("--as", help="The model's public id, for a folder.")] = "",
-    revision: Annotated[str, typer.Option(help="Commit of the repository, or any mark for a folder.")] = "",
+    revision: Annotated[str, typer.Option(help="Commit of the repository, or any label for a folder.")] = "",
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Another site's manifest: fetch only this worker's own layers, when a run needs them."),
+        typer.Option(help="Another site's manifest. Fetches only this worker's own layers, once a run needs them."),
     ] = None,
-    head_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) at once.")] = -1,
-    tail_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) at once.")] = -1,
+    head_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) right away.")] = -1,
+    tail_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) right away.")] = -1,
     home: HomeOption = None,
 ) -> None:
     """Fetch or register a base model: every tensor is hashed, and the hub learns id, manifest and configuration.
@@ -51,7 +53,7 @@ def add(
     kind = WorkerConfig.load(folder).enrolment.kind
     if manifest is not None:
         if name or revision:
-            raise typer.BadParameter("--manifest brings the model's id and revision: leave out --as and --revision.")
+            raise typer.BadParameter("--manifest contains the model's id and revision. Leave out --as and --revision.")
         partial = PartialModel.of(source, manifest)
         registration = ModelRegistry(folder).add_partial(partial.folder, partial.manifest)
         if head_layers >= 0 and tail_layers >= 0:
@@ -61,32 +63,45 @@ def add(
     path = Path(source).expanduser()
     if path.is_dir():
         if not MODEL_ID.fullmatch(name):
-            raise typer.BadParameter("A folder needs its public id: --as owner/name.")
+            wrong = f"'{name}' is not a public id." if name else "A folder needs its public id."
+            example = f"cutlayer worker model add {shlex.quote(source)} --as owner/{_plain_name(path)}"
+            raise AppError("CL-1122", wrong, f"All sites of a run must use the same one. Run: {example}")
         location, model_id = path, name
     else:
         if not MODEL_ID.fullmatch(source):
-            raise AppError("CL-1103", f"{source} is neither a folder here nor the id of a model.")
+            raise AppError(
+                "CL-1121",
+                f"{source} is neither a folder here nor the id of a model (owner/name).",
+                f"Check the folder's path ({path.absolute()} does not exist), or use the id as in its repository.",
+            )
         location, revision = fetch(source, revision)
         model_id = name or source
     _tell(folder, ModelRegistry(folder).add(location, model_id=model_id, revision=revision))
 
 
 def _tell(home: WorkerHome, registration: ModelRegistration) -> None:
-    """Tell the hub and the person."""
-    client = HubClient.of(home)
+    """Tell the hub and the person. What the hub does not take now, the running worker tells it later."""
+    client, later = HubClient.of(home), None
     try:
-        client.post("/models", registration, patience=10.0)
+        register(ModelRegistry(home), registration, client, patience=2.0)
+    except HubError as error:
+        if not error.transient:
+            raise
+        later = error
     finally:
         client.close()
     size = f"{registration.parameters / 1e6:.1f} M parameters, {registration.bytes / 1e6:.1f} MB"
     at = f" @ {registration.revision}" if registration.revision else ""
     out.print(Text(f"Registered {registration.model_id}{at}: {size}"))
     out.print(Text(f"Manifest {registration.manifest_hash}"))
+    if later is not None:
+        err.print(Text(f"The hub does not have it yet. {later.code}: {later.message}. {later.remedy}".strip()))
+        err.print(Text("The worker registers it with the hub automatically once it is running and the hub accepts it."))
 
 
 @app.command("manifest")
 def write_manifest(
-    model: Annotated[str, typer.Argument(help="The model's public id, or its manifest's hash.")],
+    model: Annotated[str, typer.Argument(help="The model's public id or manifest hash.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     home: HomeOption = None,
 ) -> None:
@@ -94,7 +109,7 @@ def write_manifest(
     registry = ModelRegistry(WorkerHome.find(home))
     known = next((m for m in reversed(registry.all()) if model in (m.model_id, m.manifest_hash)), None)
     if known is None:
-        raise AppError("CL-1120", f"{model} is not registered at this worker.")
+        raise AppError("CL-1120", f"{model} is not registered on this worker.")
     output.write_text(canonical_json(registry.manifest(known.manifest_hash).to_dict()), encoding="utf-8")
     out.print(Text(f"{output}  {known.manifest_hash}"))
 
@@ -105,6 +120,9 @@ def list_models(home: HomeOption = None, as_json: Annotated[bool, typer.Option("
     models = ModelRegistry(WorkerHome.find(home)).all()
     if as_json:
         show_json([model.model_dump(mode="json") for model in models])
+        return
+    if not models:
+        out.print("No base models are registered yet. Register one: cutlayer worker model add ID-OR-FOLDER")
         return
     show_table(
         ("Model", "Revision", "Manifest", "Size", "Folder"),
@@ -141,6 +159,11 @@ class PartialModel:
             locate(self.manifest.model, revision=self.manifest.revision, plans=own, manifest=self.manifest)
 
 
+def _plain_name(folder: Path) -> str:
+    """A folder's name as a part of a public id."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-.") or "name"
+
+
 def fetch(model_id: str, revision: str, wanted: list[str] = WANTED) -> tuple[Path, str]:
     """Download a model's files that match `wanted`; returns folder and commit. Raises AppError CL-1121."""
     from huggingface_hub import HfApi, snapshot_download
@@ -154,5 +177,34 @@ def fetch(model_id: str, revision: str, wanted: list[str] = WANTED) -> tuple[Pat
         )
         folder = snapshot_download(model_id, revision=commit, allow_patterns=wanted, token=token)
     except Exception as error:  # network, permission and repository errors are of many unrelated classes
-        raise AppError("CL-1121", f"{model_id} could not be downloaded ({type(error).__name__}).") from error
+        raise _not_downloaded(model_id, error) from error
     return Path(folder), str(commit)
+
+
+def _not_downloaded(model_id: str, error: Exception) -> AppError:
+    """What is wrong with a download, as far as the error's class tells. A repository's own text is not repeated."""
+    kind = type(error).__name__
+    if kind in ("RepositoryNotFoundError", "HFValidationError"):
+        return AppError(
+            "CL-1121",
+            f"There is no model repository {model_id}, or it is not public.",
+            "Check the spelling, including capitals. For a private repository, set HF_TOKEN at this site.",
+        )
+    if kind == "GatedRepoError":
+        return AppError(
+            "CL-1121",
+            f"{model_id} requires you to accept its licence.",
+            "Accept the licence on the model's page, set HF_TOKEN to a token of that account, and try again.",
+        )
+    if kind == "RevisionNotFoundError":
+        return AppError(
+            "CL-1121", f"{model_id} has no such revision.", "Leave out --revision, or use a full commit hash."
+        )
+    if "Connect" in kind or "Timeout" in kind or kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
+        return AppError(
+            "CL-1121",
+            f"{model_id} could not be downloaded: the model repository cannot be reached ({kind}).",
+            "Check the network and HTTPS_PROXY of this machine, or copy the model here and register its folder: "
+            f"cutlayer worker model add FOLDER --as {model_id}",
+        )
+    return AppError("CL-1121", f"{model_id} could not be downloaded ({kind}).")

@@ -27,5 +27,5 @@ def show(
     if as_json:
         show_json({"file": str(folder.policy_file), **policy.model_dump(mode="json"), "trust": trust.model_dump()})
         return
-    out.print(Text(f"# {folder.policy_file}{'' if folder.policy_file.exists() else ' (not there: defaults)'}"))
+    out.print(Text(f"# {folder.policy_file}{'' if folder.policy_file.exists() else ' (no file: defaults)'}"))
     out.print(Text(policy.to_yaml()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from interface.formatting import human_bytes, human_duration
-from splitcore.training.events import (
+from splitcore.control.events import (
     SERVER,
     CheckpointChanged,
     EvaluationFinished,
@@ -89,10 +89,10 @@ class TrainingDisplay:
             self._progress.update(self._task, completed=event.step)
             self._say(f"resumed after step {event.step}")
         elif isinstance(event, NonFinite) and event.evaluation:
-            why = f"a value of {event.source} was not finite ({event.where})"
-            self._say(f"after step {event.step}: held-out loss of {event.party} not available, {why}")
+            why = f"{event.source} had a NaN or infinite value ({event.where})"
+            self._say(f"after step {event.step}: the held-out loss of {event.party} is unavailable, {why}")
         elif isinstance(event, NonFinite) and event.source == event.party:
-            self._say(f"step {event.step} was skipped: a value of {event.source} was not finite ({event.where})")
+            self._say(f"step {event.step} was skipped: {event.source} had a NaN or infinite value ({event.where})")
 
     def finish(self, result: RunResult) -> None:
         """The last words."""

@@ -94,13 +94,13 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
 def launch(
     config: Annotated[Path, typer.Argument(help="The configuration, as YAML.", exists=True, dir_okay=False)],
     project: Annotated[str, typer.Option(help="The project's id.")],
-    data: Annotated[list[str], typer.Option(help="A dataset that trains: NAME or NAME:VERSION. Repeat for more.")],
+    data: Annotated[list[str], typer.Option(help="A dataset to train on: NAME or NAME:VERSION. Can be repeated.")],
     server: Annotated[str, typer.Option(help="The compute worker: id or name.")],
-    name: Annotated[str, typer.Option(help="The run's name; else the file's.")] = "",
-    evaluate: Annotated[list[str] | None, typer.Option(help="A dataset that only measures the adapter.")] = None,
-    prompt: Annotated[list[str] | None, typer.Option(help="A public prompt for samples. Repeat for more.")] = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Save only; do not ask for approval.")] = False,
-    key: Annotated[str, typer.Option(help="Idempotency key: the same key launches once.")] = "",
+    name: Annotated[str, typer.Option(help="The run's name. Default: the file's name.")] = "",
+    evaluate: Annotated[list[str] | None, typer.Option(help="A dataset used only to measure the adapter.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A public prompt for samples. Can be repeated.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="Save only. Do not request approval.")] = False,
+    key: Annotated[str, typer.Option(help="Idempotency key. The same key launches only once.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Configure a run and ask every organisation to approve it; it starts when all have."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from splitcore.config import RunConfig, config_text
-from splitcore.config.exchange import total_steps
+from splitcore.config.length import total_steps
 from splitcore.data.sampling import hold_out
 from splitcore.errors import CATALOGUE, AppError
 from workers.cli.console import err, out
@@ -47,14 +47,19 @@ class Job:
 
 def train(
     config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The run as YAML.")],
-    data: Annotated[list[str], typer.Option(help="NAME=FILE of a data party: JSON lines, CSV or Parquet. Repeat it.")],
-    held_out: Annotated[Path | None, typer.Option("--eval", help="File of held-out rows, measured as it goes.")] = None,
+    data: Annotated[
+        list[str], typer.Option(help="NAME=FILE of a data party, as JSON Lines, CSV or Parquet. Can be repeated.")
+    ],
+    held_out: Annotated[
+        Path | None, typer.Option("--eval", help="File of held-out rows to measure during training.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder for the adapter and the checkpoints.")] = Path("run"),
     transport: Annotated[
-        Literal["memory", "grpc"], typer.Option(help="memory: one process. grpc: one for each half, over mutual TLS.")
+        Literal["memory", "grpc"],
+        typer.Option(help="memory: one process. grpc: one process per half, over mutual TLS."),
     ] = "memory",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON, one a line.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoints in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one per line.")] = False,
 ) -> None:
     """Train on this machine: every data party and the compute side, cut as the configuration says.
 
@@ -65,7 +70,7 @@ def train(
     job = _prepare(config, data, held_out, folder)
     status = _run(job, transport, resume=resume, as_json=as_json)
     if status == "stopped":
-        err.print(f"Stopped. The state is in {job.out / _CHECKPOINTS}; go on with --resume.")
+        err.print(f"Stopped. The state is in {job.out / _CHECKPOINTS}; continue with --resume.")
         raise typer.Exit(STOPPED)
     if not as_json:
         _tell_result(job)
@@ -89,7 +94,7 @@ def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Pat
     for item in data:
         name, separator, file = item.partition("=")
         if not separator or not _NAME.fullmatch(name) or name == "server" or name in shards:
-            raise AppError("CL-1010", f"'{item}' is not a NAME=FILE with a name of its own.")
+            raise AppError("CL-1010", f"'{item}' is not NAME=FILE with a unique name.")
         shards[name] = _rows(name, Path(file), config)
     measured: dict[str, Rows] | Rows | None = None
     if held_out is not None:
@@ -155,7 +160,7 @@ def _interrupts() -> Iterator[_Wanted]:
 
     def ask(number: int, _frame: object) -> None:
         wanted.stop = True
-        err.print("Stopping; once more ends it at once.")
+        err.print("Stopping. Press again to end immediately.")
         signal.signal(number, old[signal.Signals(number)])
 
     for number in (signal.SIGINT, signal.SIGTERM):

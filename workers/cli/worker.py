@@ -50,18 +50,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("join")
 def join_command(
-    url: Annotated[str, typer.Argument(help="The hub's address, as its page Enrol a worker shows it.")],
+    url: Annotated[str, typer.Argument(help="The hub's address, from its Enrol a worker page.")],
     token: Annotated[str, typer.Option(help="The single-use token from the same page.", envvar="CUTLAYER_JOIN_TOKEN")],
     home: HomeOption = None,
-    name: Annotated[str, typer.Option(help="Kept for scripts: the name is the one given with the token.")] = "",
+    name: Annotated[str, typer.Option(help="Kept for older scripts. The name is set with the token.")] = "",
     console_host: Annotated[str, typer.Option(help="Address of the worker's own page.")] = "127.0.0.1",
     console_port: Annotated[int, typer.Option(help="Port of the worker's own page.", min=1, max=65535)] = 8733,
-    tensor_host: Annotated[str, typer.Option(help="Name under which data sites reach this compute site.")] = "",
+    tensor_host: Annotated[str, typer.Option(help="Host name at which data sites reach this compute site.")] = "",
     tensor_ports: Annotated[str, typer.Option(help="Port range of a compute site.")] = "9100-9110",
     kind: Annotated[
-        str, typer.Option(help="What this machine is for: data, compute or both. A compute worker meets data workers.")
+        str,
+        typer.Option(help="What this machine is for: data, compute or both. A compute worker accepts data workers."),
     ] = "data",
-    start: Annotated[bool, typer.Option("--start", help="Start the worker at once.")] = False,
+    start: Annotated[bool, typer.Option("--start", help="Start the worker immediately.")] = False,
 ) -> None:
     """Enrol this machine with a hub. The key pair is made here; the hub gets the certificate only."""
     folder = WorkerHome.find(home)
@@ -71,12 +72,22 @@ def join_command(
     word = "Joined" if fresh else "Already joined"
     out.print(Text(f"{word} {config.hub_url} as {enrolment.worker_name} ({enrolment.organisation_name})."))
     if name and name != enrolment.worker_name:
-        err.print(Text(f"The name was given with the token: {enrolment.worker_name}."))
+        err.print(Text(f"The name was set with the token: {enrolment.worker_name}."))
     out.print(Text.assemble("Fingerprint: ", (fingerprint_groups(enrolment.fingerprint), "bold")))
-    out.print(Text("Compare it with the hub's page of this worker and confirm it there."))
+    out.print(Text("Compare it with this worker's page on the hub, and confirm it there."))
     out.print(Text(f"Folder: {folder.root}   policy: {folder.policy_file}"))
     if fresh and enrolment.kind != options.kind:
-        err.print(Text(f"The hub holds this worker as {enrolment.kind}; its policy was written for {options.kind}."))
+        err.print(
+            Text(f"The hub registered this worker as {enrolment.kind}, but its policy was written for {options.kind}.")
+        )
+        yours = (
+            "If this machine only computes and holds no data, write `peer_trust: first_use`"
+            if options.kind == "data"
+            else "If this machine holds data, write `peer_trust: listed`"
+        )
+        err.print(
+            Text(f"{yours} into {folder.policy_file}. If the hub is wrong, revoke the worker there and join again.")
+        )
     if start:
         run(folder)
     else:
@@ -86,16 +97,20 @@ def join_command(
 @app.command("start")
 def start_command(
     home: HomeOption = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Not enrolled yet: wait for `join` instead of ending.")] = False,
-    console_host: Annotated[str, typer.Option(help="Another address for the worker's own page; it is kept.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="If not enrolled yet, wait for `join` instead of exiting.")
+    ] = False,
+    console_host: Annotated[
+        str, typer.Option(help="Another address for the worker's own page. It is remembered.")
+    ] = "",
     console_port: Annotated[
-        int, typer.Option(help="Another port for the worker's own page; it is kept.", min=0, max=65535)
+        int, typer.Option(help="Another port for the worker's own page. It is remembered.", min=0, max=65535)
     ] = 0,
 ) -> None:
     """Run the worker in the foreground: agent, own page, local queue and jobs. Ctrl-C ends it all."""
     folder = WorkerHome.find(home)
     if wait and not folder.config_file.exists():
-        out.print(Text("Waiting for: cutlayer worker join HUB --token … (the hub's page Enrol a worker shows it)"))
+        out.print(Text("Waiting for: cutlayer worker join HUB --token … (see Enrol a worker on the hub)"))
         while not folder.config_file.exists():
             time.sleep(2)
     chosen = {name: value for name, value in (("console_host", console_host), ("console_port", console_port)) if value}
@@ -123,7 +138,7 @@ def run(home: WorkerHome) -> None:
     config = WorkerConfig.load(home)
     out.print(Text(f"{config.enrolment.worker_name} → {config.hub_url}   own page: {config.console_url}"))
     pin = read_or_create_pin(home.root)  # into no journal and no container's log
-    out.print(Text("PIN of the own page: " + (pin if out.is_terminal else "cutlayer worker pin shows it")))
+    out.print(Text("PIN of the worker's page: " + (pin if out.is_terminal else "cutlayer worker pin shows it")))
     serve(home)
 
 
@@ -173,7 +188,7 @@ def leave_command(
     name = WorkerConfig.load(folder).enrolment.worker_name
     if not yes:
         typer.confirm(f"End the enrolment of {name}?", abort=True)
-    leave(folder, tell=lambda error: err.print(Text(f"The hub was not told ({error.code}); revoke {name} there.")))
+    leave(folder, tell=lambda error: err.print(Text(f"The hub was not notified ({error.code}). Revoke {name} there.")))
     out.print(Text(f"{name} has left. Its datasets are still in {folder.datasets}."))
 
 
@@ -188,18 +203,22 @@ def rotate_key_command(home: HomeOption = None) -> None:
 @app.command()
 def witness(
     home: HomeOption = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Go on with the chain that the hub shows now.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Continue with the chain that the hub shows now.")] = False,
 ) -> None:
     """Where the hub's audit log ended when this worker last looked, and whether it lost what it once had."""
     memory = Witness(WorkerHome.find(home).root)
     if accept and (taken := memory.accept()):
-        goes_on = f"the hub's audit log goes on from entry {taken.sequence}"
-        out.print(Text(f"Accepted: {goes_on if taken.head else 'nothing is kept until the hub shows its log again'}."))
+        goes_on = f"the hub's audit log continues from entry {taken.sequence}"
+        out.print(
+            Text(f"Accepted: {goes_on if taken.head else 'nothing is stored until the hub shows its log again'}.")
+        )
     if finding := memory.finding():
         show_error(finding.error)
         raise typer.Exit(1)
     kept = memory.kept()
-    out.print(Text(f"Entry {kept.sequence}, hash {kept.head}" if kept else "The hub's audit log was not seen yet."))
+    out.print(
+        Text(f"Entry {kept.sequence}, hash {kept.head}" if kept else "The hub's audit log has not been seen yet.")
+    )
 
 
 def parse_kind(text: str) -> Kind:
@@ -218,5 +237,5 @@ def parse_ports(text: str) -> tuple[int, int]:
     except ValueError:
         low, high = 0, 0
     if not 1 <= low <= high <= 65535:
-        raise typer.BadParameter(f"{text!r} is not a range of ports such as 9100-9110.")
+        raise typer.BadParameter(f"{text!r} is not a port range such as 9100-9110.")
     return low, high

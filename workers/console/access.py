@@ -32,7 +32,8 @@ View = Callable[..., HttpResponse]
 _LONGEST_SECONDS = 86400  # what expires later is no ticket of a hub
 _START_SECONDS = 600  # at most, whatever expiry the hub has signed
 _FINISH_SECONDS = 6 * 3600  # a large file on a slow line
-_FILES = 4  # rows, held-out rows, and a wrong choice of each
+_FILES = 4  # at a time: rows, held-out rows, and a wrong choice of each
+_TRIES = 30  # files that a ticket may start in all; one that is refused or discarded makes room for the next
 
 
 def _decode(part: str) -> bytes:
@@ -48,7 +49,7 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
     """The claims of a ticket that the pinned hub key signed for this worker. Raises CL-1450 to CL-1452."""
     enrolment = site().enrolment
     if enrolment is None:
-        raise AppError("CL-1450", "This worker is not enrolled, so it trusts no hub's tickets.")
+        raise AppError("CL-1450", "This worker is not enrolled, so it accepts no tickets.")
     try:
         body, signature = ticket.split(".")
         key = load_pem_public_key(enrolment.hub_public_key_pem.encode())
@@ -60,6 +61,8 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
         raise AppError("CL-1450") from None
     if claims.get("worker_id") != enrolment.worker_id or claims.get("action") != "add":
         raise AppError("CL-1450", "The ticket is for another worker or another action.")
+    if not isinstance(claims.get("jti"), str) or not claims["jti"]:
+        raise AppError("CL-1450", "The ticket has no number, so it could be reused.")
     expires = claims.get("exp")
     if type(expires) is not int or not 0 <= expires - _hub_clock().now() <= _LONGEST_SECONDS:
         raise AppError("CL-1451")
@@ -72,7 +75,7 @@ def redeem_ticket(request: HttpRequest, ticket: str) -> None:
     try:
         with transaction.atomic():
             SpentTicket.objects.create(
-                ticket_id=str(claims["jti"])[:64], expires_at=datetime.fromtimestamp(claims["exp"], UTC)
+                ticket_id=claims["jti"][:64], expires_at=datetime.fromtimestamp(claims["exp"], UTC)
             )
     except IntegrityError:
         raise AppError("CL-1452") from None
@@ -82,7 +85,7 @@ def redeem_ticket(request: HttpRequest, ticket: str) -> None:
     now = time.time()
     request.session["start_until"] = now + min(claims["exp"] - _hub_clock().now(), _START_SECONDS)
     request.session["finish_until"] = now + _FINISH_SECONDS
-    request.session["files_left"] = _FILES
+    request.session["tries_left"] = _TRIES
     request.session["added_for"] = str(claims.get("name", ""))[:80]
 
 
@@ -103,21 +106,23 @@ def may_add(request: HttpRequest) -> bool:
     return is_unlocked(request) or request.session.get("finish_until", 0) > time.time()
 
 
-def start_file(request: HttpRequest) -> None:
-    """Take one of the files that a ticket is good for. Raises AppError CL-1451, CL-1452."""
+def start_file(request: HttpRequest, held: int) -> None:
+    """Take one of a ticket's tries; the browser holds `held` good files here. Raises AppError CL-1451, CL-1457."""
     if is_unlocked(request):
         return
     if request.session.get("start_until", 0) <= time.time():
         raise AppError("CL-1451")
-    left = request.session.get("files_left", 0)
+    if held >= _FILES:
+        raise AppError("CL-1457", f"You already have {held} files here.", "Discard one of them, then choose again.")
+    left = request.session.get("tries_left", 0)
     if left <= 0:
-        raise AppError("CL-1452", "The link is good for one dataset, and its files were sent.")
-    request.session["files_left"] = left - 1
+        raise AppError("CL-1457")
+    request.session["tries_left"] = left - 1
 
 
 def end_adding(request: HttpRequest) -> None:
     """The ticket's one dataset is stored."""
-    for key in ("start_until", "finish_until", "files_left"):
+    for key in ("start_until", "finish_until", "tries_left"):
         request.session.pop(key, None)
 
 
@@ -151,7 +156,7 @@ def needs_add(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not may_add(request):
-            raise AppError("CL-1450", "Adding a dataset needs the link from the hub, or the worker's PIN.")
+            raise AppError("CL-1450", "Adding a dataset requires a link from the hub, or the worker's PIN.")
         return view(request, *args, **kwargs)
 
     return guarded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workers.console.settings")
 
@@ -10,6 +11,8 @@ from django.core.asgi import get_asgi_application
 
 from workers.console.body_limit import BodyLimit
 
+# WhiteNoise hands out small files of the look; that Django gathers them in memory is no news for an operator.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 application = BodyLimit(get_asgi_application())
 
 

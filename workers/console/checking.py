@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,18 +38,34 @@ class CheckJob:
 _jobs: dict[str, CheckJob] = {}
 
 
-def start_check(key: str, store: DatasetStore, path: Path, **options: Any) -> CheckJob:
-    """Check a file in a process, watched by a thread; one check a key at a time."""
+def start_check(
+    key: str,
+    store: DatasetStore,
+    path: Path,
+    *,
+    on_end: Callable[[AppError | None], None] = lambda refusal: None,
+    **options: Any,
+) -> CheckJob:
+    """Check a file in a process, watched by a thread; one check per key at a time.
+
+    `on_end` gets the refusal, or None where the file has passed.
+    """
     known = _jobs.get(key)
     if known is not None and not known.done:
         return known
     job = _jobs[key] = CheckJob()
 
+    def note(refusal: AppError | None) -> None:
+        with suppress(OSError, AppError):  # discarded meanwhile
+            on_end(refusal)
+
     def work() -> None:
         try:
             with CHECKS_AT_ONCE:
                 job.staged_id = stage_checked(store, path, on_rows=job.reached, **options)
+            note(None)
         except AppError as error:
+            note(error)
             job.error = error.to_dict()
         except Exception as error:
             job.error = AppError("CL-1999", f"The check ended with {type(error).__name__}.").to_dict()

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from splitcore.errors import AppError
 
 _STATUS = {"CL-1221": 409, "CL-1223": 404, "CL-1450": 403, "CL-1451": 403, "CL-1452": 403, "CL-1453": 403}
-_STATUS |= {"CL-1454": 403, "CL-1455": 429, "CL-1219": 507, "CL-1220": 507}
+_STATUS |= {"CL-1454": 403, "CL-1457": 403, "CL-1455": 429, "CL-1219": 507, "CL-1220": 507}
 
 
 class AppErrorMiddleware:

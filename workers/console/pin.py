@@ -32,7 +32,7 @@ def check_pin(home: Path, pin: str) -> None:
             until = now + WAIT_MOST
             _keep(home, wrong, until)
         if now < until:
-            raise AppError("CL-1455", f"Guessing is slowed down: the next try is in {until - now:.0f} s.")
+            raise AppError("CL-1455", f"Too many wrong PINs. Try again in {until - now:.0f} s.")
         wrong += 1  # written first: a try that ends this process counts
         wait = min(WAIT_FIRST * 2.0 ** min(wrong - TRIES, 10), WAIT_MOST) if wrong >= TRIES else 0.0
         _keep(home, wrong, now + wait)

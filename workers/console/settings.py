@@ -101,6 +101,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "workers.console.views.refusing.form_is_stale"
 SECURE_REFERRER_POLICY = "no-referrer"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 # One part of a file, in memory: a body must not reach the disk before it is known who sends it (body_limit.py).

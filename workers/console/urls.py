@@ -34,3 +34,7 @@ _routes = [
     path("staged/<str:staged_id>/discard", adding.discard, name="discard"),
 ]
 urlpatterns = [path("", include((_routes, "console")))]
+handler400 = "workers.console.views.refusing.bad_request"
+handler403 = "workers.console.views.refusing.forbidden"
+handler404 = "workers.console.views.refusing.not_found"
+handler500 = "workers.console.views.refusing.server_error"

@@ -53,7 +53,7 @@ def columns_of_file(path: Path, name: str) -> tuple[str, list[str]]:
     """Kind and columns of a file. Raises AppError CL-1210, 1216, 1224 to 1228."""
     spec = {"work": "columns", "path": str(path), "name": name}
     if not COLUMNS_AT_ONCE.acquire(timeout=COLUMNS_SECONDS):
-        raise AppError("CL-1228", "Too many files are looked at right now.")
+        raise AppError("CL-1228", "Too many files are being checked right now.")
     try:
         *_, answer = answers(spec, seconds=COLUMNS_SECONDS)
     finally:

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,9 @@ from workers.data.readers import MAX_RATIO, MAX_ROW_BYTES, Source, detect_source
 from workers.data.rows import Form, check_mapping, guess_mapping, normalise
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}")
-_REPORTED = 200
+_REPORTED = 200  # problems in a report; beyond them only the first one of each further code
+_ROWS_FOR_COLUMNS = 100
+_FILES = {"train": "training file", "heldout": "held-out file"}
 _SMALL_BYTES = 1 << 26  # below this no file is taken for one that grows beyond all bounds
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
@@ -80,19 +82,49 @@ def disk_errors() -> Iterator[None]:
         raise
 
 
-def columns_of(path: Path, source: Source) -> list[str]:
-    """The columns of the first readable row. Raises CL-1216 when there is none."""
-    for line in read_lines(path, source):
-        if line.values is not None:
-            return [str(column) for column in line.values]
-        if line.number > 1000:
+@contextmanager
+def _blames(file: str) -> Iterator[None]:
+    """An error names the file that it comes from: `train` or `heldout`."""
+    try:
+        yield
+    except AppError as error:
+        error.details["file"] = file
+        raise
+
+
+def columns_of(path: Path, source: Source, file: str = "") -> list[str]:
+    """The columns of a table, or of the first JSON lines, which may leave some out. Raises CL-1216, CL-1229."""
+    columns: dict[str, None] = {}
+    problems: list[Problem] = []
+    for place, line in enumerate(read_lines(path, source)):
+        if line.values is None:
+            problems.append(Problem(line.number, line.problem, file or "train"))
+        columns |= dict.fromkeys(str(column) for column in line.values or ())
+        if (columns and source != "jsonl") or place - len(problems) >= _ROWS_FOR_COLUMNS or place >= 1000:
             break
-    raise AppError("CL-1216", "No row of the file can be read.")
+    if not columns:
+        raise _no_rows(problems, Counter(problem.code for problem in problems), file)
+    return list(columns)
 
 
-def checked_columns(path: Path, source: Source) -> list[str]:
-    """The columns, whose names go to the hub and into tables there. Raises CL-1216, CL-1226."""
-    columns = columns_of(path, source)
+def _no_rows(problems: list[Problem], counts: Mapping[str, int], file: str = "") -> AppError:
+    """That no row is left, with what is wrong most often and its remedy. `problems` has the first one of each code."""
+    of = f" of the {_FILES[file]}" if file else ""
+    if not counts:
+        return AppError("CL-1229", f"The {_FILES[file]} has no rows." if file else None)
+    code = max(counts, key=lambda one: counts[one])
+    first = next(problem for problem in problems if problem.code == code)
+    return AppError(
+        "CL-1216",
+        f"No row{of} can be used. {CATALOGUE[code].title}: line {first.line} is the first ({code}).",
+        CATALOGUE[code].remedy,
+        details={"problems": [asdict(problem) for problem in problems[:20]]},
+    )
+
+
+def checked_columns(path: Path, source: Source, file: str = "") -> list[str]:
+    """The columns, whose names go to the hub and into tables there. Raises CL-1216, CL-1226, CL-1229."""
+    columns = columns_of(path, source, file)
     if any(column.startswith(_FORMULA) for column in columns):
         raise AppError("CL-1226")
     return columns
@@ -191,10 +223,13 @@ def stage(
 
     `key` is the site's own 32 bytes; `on_rows` is told how far the check is; the rows may take `quota_bytes`.
     `staged_id` names the folder, where the caller has chosen it.
-    Raises CL-121x for what concerns the file as a whole; bad rows are in the report.
+    Raises CL-121x for what concerns a file as a whole: where it is the file and no mapping, `details` have "file",
+    `train` or `heldout`. Bad rows are in the report.
     """
-    source = detect_source(path, name)
-    columns = checked_columns(path, source)
+    named = "train" if heldout else ""
+    with _blames("train"):
+        source = detect_source(path, name)
+        columns = checked_columns(path, source, named)
     mapping = mapping or guess_mapping(columns)
     if mapping is None:
         raise AppError("CL-1215", details={"columns": columns})
@@ -210,13 +245,15 @@ def stage(
             writer = _Stage(folder, report, key, 0.0 if heldout else eval_fraction, meter, room)
             writer.on_rows = on_rows
             try:
-                _take(writer, path, source, "train", None if not heldout else "train")
+                with _blames("train"):
+                    _take(writer, path, source, "train", None if not heldout else "train")
+                if report.train_rows == 0:  # before the other file's problems are counted too
+                    raise _no_train_rows(report, named)
                 if heldout is not None:
-                    _take_heldout(writer, heldout, heldout_name, mapping)
+                    with _blames("heldout"):
+                        _take_heldout(writer, heldout, heldout_name, mapping)
             finally:
                 writer.close()
-            if report.train_rows == 0:
-                raise AppError("CL-1216", details={"problems": [asdict(p) for p in report.problems[:20]]})
             report.digest = hmac.new(key, writer.digest.digest(), hashlib.sha256).hexdigest()
             if meter is not None:
                 report.histogram, report.longest = meter.histogram(), meter.longest
@@ -227,11 +264,19 @@ def stage(
     return report
 
 
+def _no_train_rows(report: Report, named: str) -> AppError:
+    """No row to train on. Where some were read, no file is named: another mapping may do."""
+    error = _no_rows(report.problems, report.problem_counts, named)
+    if error.code == "CL-1229":
+        error.details["file"] = "train"
+    return error
+
+
 def _take_heldout(writer: _Stage, path: Path, name: str | None, mapping: dict[str, str]) -> None:
     source = detect_source(path, name)
-    missing = set(mapping.values()) - set(columns_of(path, source))
+    missing = set(mapping.values()) - set(columns_of(path, source, "heldout"))
     if missing:
-        raise AppError("CL-1217", f"The held-out file lacks the columns: {', '.join(sorted(missing))}.")
+        raise AppError("CL-1217", f"The held-out file is missing the columns: {', '.join(sorted(missing))}.")
     _take(writer, path, source, "heldout", "heldout")
 
 
@@ -248,6 +293,6 @@ def _take(writer: _Stage, path: Path, source: Source, file: str, part: str | Non
             continue
         report.bad_rows += 1
         counts[problem] += 1
-        if len(report.problems) < _REPORTED:
+        if len(report.problems) < _REPORTED or counts[problem] == 1:
             report.problems.append(Problem(line.number, problem, file))
     report.problem_counts = dict(counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ Source = Literal["jsonl", "csv", "parquet"]
 MAX_ROW_BYTES = 8 * 1024 * 1024
 MAX_RATIO = 100  # of what a compressed table unpacks to and its size on the disk
 BATCH_ROWS = 64
+DELIMITERS = ",;\t|"  # between a table's columns; the first of them where a header has none
 BOMS_16 = (b"\xff\xfe", b"\xfe\xff")  # what Excel's "Unicode text" begins with
 _BATCH_BYTES = 1 << 25  # of a table's rows that are unpacked at a time, as far as its own figures are true
 _PAGE_BUFFER = 1 << 20
@@ -51,9 +53,15 @@ def detect_source(path: Path, name: str | None = None) -> Source:
         )
     if source == "csv" and start.startswith(BOMS_16):
         return source
+    if source == "jsonl" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        raise AppError(
+            "CL-1210",
+            f"{Path(name or path.name).name} is one JSON list, not one JSON object per line.",
+            "Write each object of the list on its own line (for example with jq -c '.[]') and add that file.",
+        )
     if source in ("jsonl", "csv") and start[:4] != b"PAR1" and b"\x00" not in start:
         return source
-    raise AppError("CL-1210", f"{Path(name or path.name).name} is not JSON lines, CSV or Parquet.")
+    raise AppError("CL-1210", f"{Path(name or path.name).name} is not JSON Lines, CSV or Parquet.")
 
 
 def _is_utf16(start: bytes) -> bool:
@@ -163,21 +171,40 @@ def _read_csv(path: Path) -> Iterator[Line]:
     with path.open(encoding=encoding, errors=errors, newline="") as file:
         lines = _CsvLines(file)
         try:
-            sample = file.read(16_384)
+            layout, skip = _layout_of(file)
             file.seek(0)
-            dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=",;\t|")
-            reader = csv.reader(lines, dialect, strict=True)
-            header = next(reader, None)
+            reader = csv.reader(lines, strict=True, **layout)
+            header = next((cells for place, cells in enumerate(reader) if cells and place >= skip), None)
             lines.row_ended()
-            if not header or len(set(header)) != len(header):
+            if header is None:
+                return
+            if len(set(header)) != len(header):
                 raise AppError("CL-1224", "The first line of the CSV file is not a header with distinct names.")
             yield from _csv_rows(reader, header, lines)
         except UnicodeError:
-            raise AppError("CL-1211", "The file says that it is UTF-16, and does not hold UTF-16 throughout.") from None
+            raise AppError("CL-1211", "The file is marked as UTF-16 but contains something else.") from None
         except csv.Error:
             raise AppError(
                 "CL-1224", "The CSV file cannot be read: a row is too long or its quotes do not match."
             ) from None
+
+
+def _layout_of(file: TextIO) -> tuple[dict[str, Any], int]:
+    """How a table's columns are set apart, by its header alone, and how many lines stand before that.
+
+    The rows are no guide: a semicolon between columns and a comma in each number look alike there. Excel may write
+    `sep=;` into a line of its own.
+    """
+    skip = 0
+    while line := file.readline(MAX_ROW_BYTES + 1):
+        if line.strip():
+            break
+        skip += 1
+    if told := re.fullmatch(r"sep=([,;\t|])\s*", line, flags=re.IGNORECASE):
+        return {"delimiter": told[1]}, skip + 1
+    bare = re.sub(r'"[^"]*"', "", line)
+    delimiter = max(DELIMITERS, key=bare.count)
+    return {"delimiter": delimiter, "skipinitialspace": f"{delimiter} " in bare}, skip
 
 
 def _csv_rows(reader: Any, header: list[str], lines: _CsvLines) -> Iterator[Line]:
@@ -187,7 +214,7 @@ def _csv_rows(reader: Any, header: list[str], lines: _CsvLines) -> Iterator[Line
         if not cells:
             continue
         if len(cells) != len(header):
-            yield Line(number, None, "CL-1213")
+            yield Line(number, None, "CL-1230")
         elif any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
             yield Line(number, None, "CL-1211")
         else:
@@ -206,6 +233,10 @@ def _read_parquet(path: Path) -> Iterator[Line]:
         raise
     except (pyarrow.ArrowException, OSError):
         raise AppError("CL-1224", "The Parquet file is damaged or cannot be read.") from None
+    except (OverflowError, ValueError):  # such as a time in the year 37,000, in whichever column
+        raise AppError(
+            "CL-1224", "The Parquet file has a value that cannot be read, such as an out-of-range time."
+        ) from None
 
 
 def _table_rows(file: Any) -> Iterator[Line]:

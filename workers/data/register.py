@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workers.data.store import DatasetStore, StoredDataset
-from workers.hub import HubClient
+from workers.hub import HubClient, HubError
 
 _MARK = "registered"
 
@@ -20,8 +20,20 @@ def register(stored: StoredDataset, hub: HubClient) -> None:
 
 
 def register_pending(store: DatasetStore, hub: HubClient) -> int:
-    """Send what an absent hub has not got yet; returns how many were sent."""
-    pending = [stored for stored in store.versions() if not is_registered(stored)]
-    for stored in pending:
-        register(stored, hub)
-    return len(pending)
+    """Send what an absent hub has not got yet; returns how many were sent.
+
+    A version that the hub refuses for good keeps no later one back. Raises HubError: the hub's absence at once, the
+    first refusal at the end.
+    """
+    sent, refusal = 0, None
+    for stored in [stored for stored in store.versions() if not is_registered(stored)]:
+        try:
+            register(stored, hub)
+            sent += 1
+        except HubError as error:
+            if error.transient:
+                raise
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    return sent

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from splitcore.errors import AppError
 
+LEAST_MEASURED = 8  # held-out rows on which an adapter is measured: figures of fewer would tell of single rows
 Form = Literal["prompt_completion", "messages", "text"]
 ROLES: dict[Form, tuple[str, ...]] = {
     "prompt_completion": ("prompt", "completion"),
@@ -40,7 +41,7 @@ def form_of(mapping: Mapping[str, str]) -> Form:
     for form, roles in ROLES.items():
         if set(mapping) == set(roles):
             return form
-    raise AppError("CL-1215", f"The roles {sorted(mapping)} make up no known form of rows.")
+    raise AppError("CL-1215", f"The roles {sorted(mapping)} are not a known form of rows.")
 
 
 def check_mapping(mapping: Mapping[str, str], columns: Iterable[str]) -> Form:
@@ -57,29 +58,27 @@ def check_mapping(mapping: Mapping[str, str], columns: Iterable[str]) -> Form:
 
 def normalise(values: Mapping[str, Any], mapping: Mapping[str, str], form: Form) -> tuple[dict[str, Any] | None, str]:
     """The row in its canonical form, or None and the code of what is wrong with it."""
-    if any(column not in values for column in mapping.values()):
-        return None, "CL-1215"
     if form == "messages":
-        return _normalise_messages(values[mapping["messages"]])
-    row = {role: values[column] for role, column in mapping.items()}
-    if any(not isinstance(value, str) for value in row.values()):
-        return None, "CL-1213"
-    target = "completion" if form == "prompt_completion" else "text"
-    if not row[target].strip():
+        return _normalise_messages(values.get(mapping["messages"]))
+    row = {role: values.get(column) for role, column in mapping.items()}
+    target = row["completion" if form == "prompt_completion" else "text"]
+    if target is None or (isinstance(target, str) and not target.strip()):
         return None, "CL-1214"
+    if any(not isinstance(value, str) for value in row.values()):
+        return None, "CL-1201"
     return row, ""
 
 
 def _normalise_messages(messages: Any) -> tuple[dict[str, Any] | None, str]:
     if not isinstance(messages, list) or not messages:
-        return None, "CL-1213"
+        return None, "CL-1201"
     clean = []
     for message in messages:
         if not isinstance(message, dict):
-            return None, "CL-1213"
+            return None, "CL-1201"
         role, content = message.get("role"), message.get("content")
         if role not in ("system", "user", "assistant") or not isinstance(content, str):
-            return None, "CL-1213"
+            return None, "CL-1201"
         clean.append({"role": role, "content": content})
     if clean[-1]["role"] != "assistant" or not clean[-1]["content"].strip():
         return None, "CL-1214"

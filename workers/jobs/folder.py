@@ -1,7 +1,8 @@
 """The folder of one job: how agent, supervisor and half tell each other things on one machine.
 
 The agent writes `assignment.json`, `desired` and `peer.json`; the supervisor holds `lock` while it lives and writes
-`spec.json`; the half writes `result.json`, its segments to `out/` and its raw log, which stays on this machine.
+`spec.json`; the half writes `stopping`, `result.json`, its segments to `out/` and its raw log, which stays on this
+machine.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def job_id_of(assignment: Assignment) -> str:
 def checked_name(name: str) -> str:
     """A name of the hub's that becomes a folder's: letters, digits, _ and -. Raises AppError CL-1524."""
     if not _NAME.fullmatch(name):
-        raise AppError("CL-1524", "The hub sent an id that is not one.")
+        raise AppError("CL-1524", "The hub sent an invalid id.")
     return name
 
 
@@ -110,7 +111,7 @@ class JobFolder:
 
     def renew(self) -> None:
         """Forget what belongs to an older attempt: where its peer was, how it ended, why it was condemned."""
-        for name in ("peer.json", "result.json", "condemned.json"):
+        for name in ("peer.json", "result.json", "condemned.json", "stopping"):
             (self.path / name).unlink(missing_ok=True)
 
     def create(self) -> None:
@@ -127,7 +128,8 @@ class JobFolder:
 
     def write_spec(self, spec: JobSpec) -> None:
         """What the half is told; the result of an earlier attempt goes away."""
-        (self.path / "result.json").unlink(missing_ok=True)
+        for name in ("result.json", "stopping"):
+            (self.path / name).unlink(missing_ok=True)
         write_private(self.path / "spec.json", spec.model_dump_json())
 
     def read_spec(self) -> JobSpec:
@@ -157,6 +159,14 @@ class JobFolder:
             return Peer.model_validate_json((self.path / "peer.json").read_text())
         except (OSError, ValidationError):
             return None
+
+    def acknowledge_stop(self) -> None:
+        """The half has seen that it is to stop: it sends nothing more and saves."""
+        write_private(self.path / "stopping", "")
+
+    def is_stopping(self) -> bool:
+        """Whether the half has seen that it is to stop."""
+        return (self.path / "stopping").exists()
 
     def write_result(self, result: JobResult) -> None:
         """The half's last word."""
@@ -211,7 +221,7 @@ class JobFolder:
         try:
             return model.model_validate_json((self.path / name).read_text())
         except (OSError, ValidationError, json.JSONDecodeError):
-            raise AppError("CL-1524", f"The job's {name} is missing or of another version.") from None
+            raise AppError("CL-1524", f"The job's {name} is missing or from another version.") from None
 
 
 def _flock(descriptor: int, kind: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from splitcore.training.events import CheckpointChanged, EvaluationFinished, Event, NonFinite, PartyLate
+from splitcore.control.events import CheckpointChanged, EvaluationFinished, Event, NonFinite, PartyLate
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -51,7 +51,7 @@ def line_of(event: Event) -> Line | None:
     if isinstance(event, NonFinite):
         what = "An evaluation" if event.evaluation else "The step"
         skipped = "has no result" if event.evaluation else "was skipped"
-        return Line("warning", f"{what} {skipped}: a value was not finite ({event.where}, {event.source}).")
+        return Line("warning", f"{what} {skipped}: NaN or infinite value ({event.where}, {event.source}).")
     if isinstance(event, PartyLate):
         went_on = "The step went on without it" if event.action == "continue" else "The run pauses"
         return Line("warning", f"{', '.join(event.late)} was late. {went_on}.")
@@ -65,14 +65,14 @@ def _checkpoint(event: CheckpointChanged) -> Line:
     if event.action == "saved":
         return Line("info", f"Checkpoint saved after step {event.step:,}.")
     if event.action == "resumed":
-        return Line("info", f"Recovered: going on from the checkpoint after step {event.step:,}.")
+        return Line("info", f"Recovered: continuing from the checkpoint after step {event.step:,}.")
     return Line("warning", f"The checkpoint after step {event.step:,} is damaged and was ignored.")
 
 
 def link_line(connected: bool, *, again: bool) -> Line:
     """The connection to the compute site stands, or is gone."""
     if not connected:
-        return Line("warning", "The connection to the compute site was lost. Dialling again.")
+        return Line("warning", "The connection to the compute site was lost. Reconnecting.")
     return Line("info", "Reconnected to the compute site." if again else "Connected to the compute site.")
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from splitcore.bounds import plain
-from splitcore.training.events import (
+from splitcore.control.events import (
     CheckpointChanged,
     EvaluationFinished,
     Event,
@@ -20,9 +20,6 @@ from splitcore.training.events import (
 )
 from workers.agent.spool import Spool, StaleAttemptError
 from workers.contracts import (
-    Assignment,
-    Check,
-    ErrorInfo,
     EvalPayload,
     EventPayload,
     LogPayload,
@@ -30,14 +27,13 @@ from workers.contracts import (
     Phase,
     PhasePayload,
     SamplePayload,
-    VerifyReport,
+    WorkerEvent,
 )
 from workers.jobs.folder import JobSpec
 from workers.jobs.lines import Line, line_of, link_line, phase_line
-from workers.policy import HEX64
 
 PROGRESS_SECONDS = 0.5
-OWN_WORD = ("done", "stopped")  # said by the exit, once the process is gone
+OWN_WORD = ("done", "stopping", "stopped")  # said by the exit, once the process is gone
 
 
 class Reporter:
@@ -68,11 +64,18 @@ class Reporter:
             self._evaluated(event)
         elif isinstance(event, NonFinite):
             where = f"{event.source}: {event.where}{', in an evaluation' if event.evaluation else ''}"
-            self.event("values.not_finite", where, step=event.step)
+            self.event(
+                WorkerEvent.VALUES_NOT_FINITE,
+                where,
+                step=event.step,
+                source=event.source,
+                in_evaluation=event.evaluation,
+            )
         elif isinstance(event, PartyLate):
-            self.event("party.late", f"{event.late[0]}: {event.action}", step=event.step)
+            late = event.late[0]
+            self.event(WorkerEvent.PARTY_LATE, f"{late}: {event.action}", step=event.step, source=late)
         elif isinstance(event, CheckpointChanged):
-            self.event(f"checkpoint.{event.action}", step=event.step)
+            self.event(WorkerEvent(f"checkpoint.{event.action}"), step=event.step)
 
     def phase(self, phase: Phase, detail: str = "", *, step: int | None = None) -> None:
         """The party entered a phase."""
@@ -81,9 +84,18 @@ class Reporter:
         self._record("phase", PhasePayload(phase=phase, detail=plain(detail)), step)
         self._progress(step, force=True)
 
-    def event(self, name: str, detail: str = "", *, error: ErrorInfo | None = None, step: int | None = None) -> None:
-        """Something for the timeline."""
-        self._record("event", EventPayload(name=name, detail=plain(detail), error=error), step)
+    def event(
+        self,
+        name: WorkerEvent,
+        detail: str = "",
+        *,
+        step: int | None = None,
+        source: str = "",
+        in_evaluation: bool = False,
+    ) -> None:
+        """Something for the timeline. The detail begins with the source for a hub that reads no other field."""
+        told = EventPayload(name=name, detail=plain(detail), source=source, in_evaluation=in_evaluation)
+        self._record("event", told, step)
 
     def log(self, line: Line, *, step: int | None = None) -> None:
         """A line of the Logs tab."""
@@ -150,25 +162,3 @@ class Reporter:
         if force or time.monotonic() - self._told_at > PROGRESS_SECONDS:
             self._told_at = time.monotonic()
             self._spool.job_progress(self._spec.job_id, phase=self._phase.value, step=self._step)
-
-
-def post_failed_check(spool: Spool, assignment: Assignment, attempt: int, error: ErrorInfo) -> None:
-    """A check that broke off, or that the site refused, has failed: the adapter must not count as loaded.
-
-    Where the hub named no adapter there is nothing to report on.
-    """
-    if not HEX64.fullmatch(assignment.adapter_sha256):
-        return
-    check = Check(name="Check of the adapter", status="failed", detail=error.message, code=error.code)
-    spool.post(
-        run_id=assignment.run_id,
-        participant_id=assignment.participant_id,
-        kind="verified",
-        attempt=attempt,
-        body=VerifyReport(
-            participant_id=assignment.participant_id,
-            adapter_id=assignment.adapter_id,
-            adapter_sha256=assignment.adapter_sha256,
-            checks=[check],
-        ),
-    )

@@ -1,25 +1,22 @@
-"""The half's own process: `python -m workers.jobs.run JOBDIR`. The only one of a worker that loads torch."""
+"""A job's own process: `python -m workers.jobs.run JOBDIR`. The only one of a worker that loads torch."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable
+import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from processes.redaction import redact_logs
 from splitcore.errors import AppError
-from workers.contracts import Phase, Role
+from workers.contracts import Phase
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult
+from workers.jobs.kinds.registry import kind_of
 from workers.jobs.lines import failure_line
 from workers.jobs.setting import JobSetting
-
-if TYPE_CHECKING:
-    from splitcore.training.halves import HalfResult
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +24,8 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> int:
     """Run the job in a folder; returns the exit status. Whatever goes wrong becomes a numbered result."""
     redact_logs()
+    # what a library plans for its next version is nothing for the people who read this log
+    warnings.simplefilter("ignore", FutureWarning)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = JobFolder(Path(arguments[0]).resolve())
     try:
@@ -54,32 +53,7 @@ def _work(setting: JobSetting) -> JobResult:
 def _carried_out(setting: JobSetting) -> JobResult:
     setting.reporter.phase(Phase.STARTING)
     _set_threads(setting.worker.torch_threads)
-    if setting.spec.assignment.kind != "train":
-        from workers.jobs.evaluate import run_check
-
-        run_check(setting)
-        setting.reporter.phase(Phase.DONE)
-        return JobResult(outcome="done")
-    with setting.frames:
-        result = _half_of(setting)(setting)
-    setting.reporter.close()
-    if result.status == "stopped":
-        return JobResult(outcome="stopped", checkpoint_step=result.step if result.checkpoint else None)
-    setting.reporter.phase(Phase.UPLOADING, step=result.step)
-    return JobResult(outcome="done")
-
-
-def _half_of(setting: JobSetting) -> Callable[[JobSetting], HalfResult]:
-    """The half of this worker's role; the other one is not even imported."""
-    if setting.own.role is Role.SERVER:
-        from workers.jobs.server_half import run_server
-
-        return run_server
-    if setting.own.role is Role.CLIENT:
-        from workers.jobs.client_half import run_client
-
-        return run_client
-    raise AppError("CL-1524", "An evaluator does not train.")
+    return kind_of(setting.spec.assignment).run(setting)
 
 
 def _set_threads(count: int) -> None:

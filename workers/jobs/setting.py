@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from splitcore.config import RunConfig
+from splitcore.control.events import Event, PhaseChanged
 from splitcore.errors import AppError
-from splitcore.wire.certificates import Identity, fingerprint, load_identity
-from splitcore.wire.limits import FrameLimits
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.transport.certificates import Identity, fingerprint, load_identity
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
 from workers.jobs.folder import JobFolder, JobSpec
@@ -51,7 +53,7 @@ class JobSetting:
         worker, spool = WorkerConfig.load(home), Spool(home.spool_file)
         row, assignment = spool.job(spec.job_id), spec.assignment
         if row is None or (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
-            raise AppError("CL-1425", "This job was admitted with another contract, or with none.")
+            raise AppError("CL-1425", "This job was admitted with a different contract, or none.")
         contract, config, own = review(assignment, Site.load(home, worker, is_admitted=True)).passed()
         policy = SitePolicy.load(home.policy_file)
         frames = FrameLedger(
@@ -74,9 +76,14 @@ class JobSetting:
         """This worker's key and certificate."""
         return load_identity(self.home.keys)
 
+    @property
+    def registered_model(self) -> RegisteredModel:
+        """The contract's base model as it is registered here. Raises AppError CL-1120."""
+        return ModelRegistry(self.home).get(self.config.model.manifest)
+
     def base_model(self) -> RegisteredModel:
-        """This worker's own folder of the contract's base model. Raises AppError CL-1120."""
-        model = ModelRegistry(self.home).get(self.config.model.manifest)
+        """The same, told in the log: once per job. Raises AppError CL-1120."""
+        model = self.registered_model
         self.reporter.log(model_line(model.parameters, model.bytes))
         return model
 
@@ -92,6 +99,13 @@ class JobSetting:
         most = SitePolicy.load(self.home.policy_file).max_message_bytes
         if limits.max_frame_bytes > most:
             raise AppError("CL-1509", f"A message may take {limits.max_frame_bytes} bytes; this site allows {most}.")
+
+    def emit(self, event: Event) -> None:
+        """Take an event of the engine. A half stops when the other one says so too, whatever `control` tells."""
+        if isinstance(event, PhaseChanged) and event.phase == "stopping":
+            with suppress(OSError):  # on a full disk it is no better off than one that has not seen the stop
+                self.folder.acknowledge_stop()
+        self.reporter.emit(event)
 
     def control(self) -> Callable[[], Wish]:
         """A cheap look at what the hub wants: "run", "pause" or "stop"."""

@@ -12,34 +12,24 @@ import signal
 import time
 from pathlib import Path
 
-from splitcore.errors import AppError
-from workers.agent.spool import OutboxKind, Spool
-from workers.contracts import (
-    Assignment,
-    Claim,
-    ClaimReply,
-    Desired,
-    Exit,
-    SegmentUpload,
-)
+from splitcore.errors import AppError, ErrorRole, role_of
+from workers.agent.spool import Spool
+from workers.contracts import Desired
 from workers.facts import disk_free
-from workers.hub import HubClient, HubError
 from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
-from workers.jobs.report import post_failed_check
-from workers.jobs.segments import pack_segment
-from workers.jobs.tokenizer import tokenizer_uploads
+from workers.jobs.kinds.kind import Ended
+from workers.jobs.kinds.registry import kind_of
 from workers.jobs.warm import Half, WarmProcess, half_command
-from workers.ledger.budget import check_budget
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
 
 log = logging.getLogger(__name__)
 LOOK = 0.05  # seconds between looks at the process and at what is desired
-SAVE_SECONDS = 1.3  # what a half gets to save its checkpoint before TERM
+STOP_SECONDS = 1.3  # what a half gets to see that it is to stop, before TERM
 TERM_SECONDS = 0.2  # and then, before KILL
-CLAIM_PATIENCE = 60.0
-CONSEQUENCES = ("CL-1326", "CL-1328", "CL-1329", "CL-1530")  # what a half meets when the other one has failed
+SAVE_SECONDS = 15.0  # what one that has seen it gets in all: a checkpoint on a slow disk or a busy machine
+SHUT_DOWN_SECONDS = 3.0  # the same where the worker itself ends: less than the agent gives this process
 CAUSE_SECONDS = 4.0
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 MEMORY_EVENTS: Path | None = None  # a drill's counters in place of the kernel's
@@ -59,7 +49,8 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         if (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):
             log.error("the job %s was not admitted with this contract", job_id)
             return
-        attempt = _claim(home, folder, assignment, job_id, spool.highest_attempt(assignment.participant_id))
+        highest = spool.highest_attempt(assignment.participant_id)
+        attempt = kind_of(assignment).claim(home, folder, assignment, job_id=job_id, highest_attempt=highest)
         if attempt is None:
             return
         spool.claim(run_id=run_id, participant_id=assignment.participant_id, attempt=attempt)
@@ -70,36 +61,7 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
             _report(home, spool, folder, spec, result)
         except AppError as error:
             log.error("the end of %s cannot be stored: %s", job_id, error.code)
-            _tell_hub(home, spec, error)
-
-
-def _claim(
-    home: WorkerHome, folder: JobFolder, assignment: Assignment, job_id: str, highest_attempt: int
-) -> int | None:
-    """The attempt under which the job runs, or None where the hub does not want it (any more)."""
-    if assignment.kind != "train":
-        return assignment.attempt
-    client = HubClient.of(home)
-    try:
-        reply = client.call(
-            "POST",
-            f"/runs/{assignment.run_id}/claim",
-            Claim(
-                participant_id=assignment.participant_id,
-                contract_hash=assignment.contract_hash,
-                job_id=job_id[:120],
-                highest_attempt=highest_attempt,
-            ),
-            reply=ClaimReply,
-            patience=CLAIM_PATIENCE,
-        )
-    except HubError as error:
-        log.warning("the hub did not give out the job %s: %s", job_id, error.code)
-        return None
-    finally:
-        client.close()
-    folder.write_desired(reply.desired)
-    return reply.attempt
+            kind_of(assignment).report_at_once(home, spec, error)
 
 
 def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
@@ -119,23 +81,24 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
             if not _is_wanted(folder):
                 shut_down = _shutting_down()
                 folder.write_desired(Desired.STOPPED)
-                _stop(process)
+                _stop(folder, process, saving=SHUT_DOWN_SECONDS if shut_down else SAVE_SECONDS)
                 break
             time.sleep(LOOK)
     finally:
         signal_group(process, signal.SIGKILL)  # whatever the half has started goes with it
         process.wait()
     result = _outcome(folder, process.wait(), shut_down=shut_down, oom=_oom_kills() > oom_before)
-    return _after_the_first_cause(folder, result)
+    return after_the_first_cause(folder, result)
 
 
-def _after_the_first_cause(folder: JobFolder, result: JobResult) -> JobResult:
+def after_the_first_cause(folder: JobFolder, result: JobResult) -> JobResult:
     """Give the other half's own error the time to arrive first: this one only lost its partner.
 
     Once the hub knows, it wants this half stopped, and that is what it then is.
     """
     stopped_unasked = result.outcome == "stopped" and folder.desired() is not Desired.STOPPED
-    if not stopped_unasked and (result.error is None or result.error.code not in CONSEQUENCES):
+    lost_its_partner = result.error is not None and role_of(result.error.code) is ErrorRole.CONSEQUENCE
+    if not stopped_unasked and not lost_its_partner:
         return result
     deadline = time.monotonic() + CAUSE_SECONDS
     while time.monotonic() < deadline:
@@ -171,9 +134,14 @@ def start_half(home: WorkerHome, folder: JobFolder) -> Half | None:
     return _warm[home.root].start_half(folder, wanted=lambda: _is_wanted(folder))
 
 
-def _stop(process: Half) -> None:
-    """Give the half its time to save, then TERM, then KILL."""
-    if _gone_within(process, SAVE_SECONDS):
+def _stop(folder: JobFolder, process: Half, *, saving: float) -> None:
+    """Give the half its time to see the stop, and `saving` seconds in all once it has; then TERM, then KILL."""
+    started = time.monotonic()
+    while (waited := time.monotonic() - started) < saving and process.poll() is None:
+        if waited > STOP_SECONDS and not folder.is_stopping():
+            break
+        time.sleep(0.02)
+    if process.poll() is not None:
         return
     signal_group(process, signal.SIGTERM)
     if not _gone_within(process, TERM_SECONDS):
@@ -212,66 +180,18 @@ def _outcome(folder: JobFolder, status: int, *, shut_down: bool, oom: bool) -> J
 
 
 def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> None:
-    """Queue segments, tokenizer and exit. The agent sends them, after every record, as soon as the hub is there."""
-    assignment = spec.assignment
-    if assignment.kind == "train":
-        if result.outcome == "done":
-            result = _queue_segments(home, spool, folder, spec, result)
-        if result.outcome == "done":
-            for file, digest in tokenizer_uploads(home, assignment, folder.out):
-                _queue_file(spool, spec, "tokenizer", file, digest)
-        spool.post(
-            run_id=assignment.run_id,
-            participant_id=assignment.participant_id,
-            kind="exit",
-            attempt=spec.attempt,
-            body=Exit(participant_id=assignment.participant_id, attempt=spec.attempt, **dict(result)),
-        )
-    elif result.outcome == "failed" and result.error is not None:
-        post_failed_check(spool, assignment, spec.attempt, result.error)
-    spool.job_exited(spec.job_id, result.outcome)
+    """Queue what the job leaves and its end. The agent sends them, after every record, as soon as the hub is there.
 
-
-def _tell_hub(home: WorkerHome, spec: JobSpec, error: AppError) -> None:
-    """Where the disk takes nothing any more, the exit goes to the hub at once; else the agent reports the loss."""
-    if spec.assignment.kind != "train":
+    A check that this machine broke off is made again, and nothing is said of it.
+    """
+    kind = kind_of(spec.assignment)
+    if kind.is_repeatable and result.error is not None and role_of(result.error.code) is ErrorRole.RECOVERABLE:
+        log.info("the job %s was broken off (%s) and is made again", spec.job_id, result.error.code)
+        spool.job_waiting(spec.job_id)
         return
-    participant_id = spec.assignment.participant_id
-    message = Exit(participant_id=participant_id, attempt=spec.attempt, outcome="failed", error=error_info(error))
-    client = HubClient.of(home)
-    try:
-        client.post(f"/runs/{spec.assignment.run_id}/exit", message, patience=CLAIM_PATIENCE)
-    except HubError as refusal:
-        log.warning("the hub did not take the exit: %s", refusal.code)
-    finally:
-        client.close()
-
-
-def _queue_segments(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, result: JobResult) -> JobResult:
-    """Pack what the half has trained. A segment that cannot be packed, or may not leave, fails the job."""
-    try:
-        packed = []
-        for segment in sorted(path for path in (folder.out / "segments").iterdir() if path.is_dir()):
-            target = folder.out / f"{segment.name}.safetensors"
-            packed.append((target, pack_segment(segment, target)))
-        check_budget(home, spec.assignment.run_id, sum(target.stat().st_size for target, _ in packed))
-        for target, digest in packed:
-            _queue_file(spool, spec, "segment", target, digest)
-    except (OSError, AppError) as error:
-        return JobResult(outcome="failed", error=error_info(error))
-    return result
-
-
-def _queue_file(spool: Spool, spec: JobSpec, kind: OutboxKind, file: Path, digest: str) -> None:
-    participant_id = spec.assignment.participant_id
-    spool.post(
-        run_id=spec.assignment.run_id,
-        participant_id=participant_id,
-        kind=kind,
-        attempt=spec.attempt,
-        body=SegmentUpload(participant_id=participant_id, attempt=spec.attempt, sha256=digest),
-        file=file,
-    )
+    result = kind.deliver(Ended(home, spool, folder, spec), result)
+    kind.report(spool, spec.assignment, spec.attempt, result)
+    spool.job_exited(spec.job_id, result.outcome)
 
 
 def _shutting_down() -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from splitcore.config import canonical_json
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from workers.contracts import API_PREFIX, Assignment, EnrolReply
 from workers.models_registry import RegisteredModel
 from workers.settings import WorkerConfig, WorkerHome

@@ -36,9 +36,29 @@ def test_a_mistake_in_the_file_is_an_error_and_not_a_default(tmp_path: Path, tex
 
 def test_hosts_are_matched_by_pattern() -> None:
     policy = SitePolicy(hosts=["*.gpu.example", "10.0.0.5"])
-    assert policy.allows_host("a.GPU.example")
-    assert not policy.allows_host("gpu.example.evil")
-    assert SitePolicy().allows_host("anything")
+    policy.check_host("a.GPU.example")
+    with pytest.raises(AppError) as raised:
+        policy.check_host("gpu.example.evil")
+    assert raised.value.code == "CL-1424"
+    SitePolicy().check_host("anything")
+
+
+def test_a_file_of_an_earlier_version_is_read_and_says_what_it_said() -> None:
+    policy = SitePolicy.load(Path(__file__).parent / "policies" / "of_75de9d2.yaml")
+    assert policy.max_steps == 500
+    assert policy.topologies == ["u_shape", "vanilla"]
+    assert policy.peer_trust == "first_use"
+    assert (policy.egress_bytes_per_run, policy.approve) == (None, "hub"), "what came later has its default"
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    for text in ("version: 2\n", "min_noise: 0.5\n"):
+        path.write_text(text)
+        with pytest.raises(AppError) as raised:
+            SitePolicy.load(path)
+        assert raised.value.code == "CL-1422"
+        assert text.partition(":")[0] in raised.value.message
 
 
 @pytest.mark.parametrize(("kind", "trust"), [("data", "listed"), ("both", "listed"), ("compute", "first_use")])

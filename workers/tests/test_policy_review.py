@@ -180,7 +180,7 @@ def test_a_stated_size_does_not_hide_what_the_configuration_lets_cross(home: Wor
     assert review(assignment_for(contract), site_of(home)).refusals == []
     contract["config"]["training"].update(batch_size=4096, max_length=8192)
     [refusal] = review(assignment_for(contract), site_of(home)).refusals
-    assert refusal.field == "message_bytes"
+    assert refusal.field == "training.batch_size"
 
 
 def test_the_same_rows_may_be_stored_as_two_versions(home: WorkerHome, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workers.agent.duty import Duty
+from workers.agent.reconciler import Reconciler
 from workers.agent.spool import Spool
 from workers.contracts import API_PREFIX, Assignment, Assignments
 from workers.hub import HubClient
@@ -28,9 +28,9 @@ class Site:
     client: HubClient
     rung: list[tuple[str, str]] = field(default_factory=list)
 
-    def duty(self) -> Duty:
+    def reconciler(self) -> Reconciler:
         config = WorkerConfig.load(self.home)
-        return Duty(self.home, config, self.spool, self.client, lambda *ids: self.rung.append(ids))
+        return Reconciler(self.home, config, self.spool, self.client, lambda *ids: self.rung.append(ids))
 
     def assignment(self, **changes: Any) -> Assignment:
         return assignment_for(contract_for(self.home), **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,12 +13,58 @@ from typing import Any
 import pytest
 
 from processes.redis_server import RedisServer
+from splitcore.models.tests.tiny import save_model
 from workers.agent import service
 from workers.agent.service import Agent
 from workers.agent.tests.site import Site, listed
 from workers.contracts import Assignments, ChainHead
+from workers.data.store import DatasetStore
 from workers.doctor import run_checks
+from workers.models_registry import ModelRegistry
 from workers.settings import WorkerConfig
+
+
+def add_dataset(site: Site, tmp_path: Path) -> str:
+    """Give the site a dataset; returns its digest."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "another", "completion": "b"}\n')
+    store = DatasetStore(site.home.root)
+    staged = store.stage(path)
+    metadata = store.propose(staged.staged_id, "another")
+    store.confirm(staged.staged_id, metadata)
+    return metadata.digest
+
+
+def test_the_hello_tells_which_rows_are_here_and_changes_when_they_are_gone(site: Site, tmp_path: Path) -> None:
+    agent = Agent(site.home, WorkerConfig.load(site.home))
+    already = agent._hello().held
+    digest = add_dataset(site, tmp_path)
+    assert already is not None
+    assert agent._hello().held == sorted({*already, digest})
+    DatasetStore(site.home.root).delete("another", 1)
+    assert agent._hello().held == already
+
+
+@pytest.mark.parametrize("content", [b"", b'{"name": "bro', b"\xff\xfe"])
+def test_a_damaged_version_keeps_no_hello_from_going_out(
+    site: Site, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = Agent(site.home, WorkerConfig.load(site.home))
+    add_dataset(site, tmp_path)
+    already = agent._hello().held
+    damaged = site.home.root / "datasets" / "broken" / "v1" / "metadata.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(content)
+    assert already
+    assert [agent._hello().held for _ in range(3)] == [already] * 3
+    assert sum(str(damaged) in record.getMessage() for record in caplog.records) == 1, "once is enough"
+
+
+def test_datasets_that_cannot_be_listed_are_not_told_and_the_hello_goes_out(site: Site) -> None:
+    folder = site.home.root / "datasets"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("not a folder")
+    assert Agent(site.home, WorkerConfig.load(site.home))._hello().held is None
 
 
 def test_beats_and_console_go_on_while_the_site_s_own_queue_hangs(
@@ -56,10 +103,18 @@ def test_beats_and_console_go_on_while_the_site_s_own_queue_hangs(
 def look(site: Site, wanted: Assignments, agent: Agent | None = None) -> Agent:
     """One look at the hub's list."""
     agent = agent or Agent(site.home, WorkerConfig.load(site.home))
-    agent._duty._ring = lambda *ids: site.rung.append(ids)
+    agent._reconciler._ring = lambda *ids: site.rung.append(ids)
     agent._hub.assignments = lambda: wanted  # type: ignore[method-assign]
     asyncio.run(agent._look())
     return agent
+
+
+def test_a_base_model_that_the_hub_did_not_take_is_told_at_the_next_look(site: Site, tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model", "llama")
+    told = ModelRegistry(site.home).add(folder, model_id="acme/tiny")
+    look(site, listed())
+    look(site, listed())
+    assert [body["manifest_hash"] for body in site.hub.bodies("/models")].count(told.manifest_hash) == 1
 
 
 def with_chain(wanted: Assignments, sequence: int) -> Assignments:

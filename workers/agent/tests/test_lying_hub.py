@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workers.agent.tests.site import JOB, Site, listed
-from workers.contracts import Assignment, Desired
+from workers.contracts import PROTOCOL_VERSION, Assignment, Desired
 from workers.jobs.supervise import supervise
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for
@@ -48,39 +48,39 @@ def refused(site: Site, *, rings: int = 1) -> None:
 
 @OTHERS
 def test_another_contract_is_refused_when_an_unanswered_doorbell_is_rung_again(site: Site, other: Other) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
-    duty.forget_rings()  # the supervisor's claim was answered with CL-1511, and the bell is due again
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    reconciler.forget_rings()  # the supervisor's claim was answered with CL-1511, and the bell is due again
     for _ in range(3):
-        duty.apply(listed(other(site)))
+        reconciler.apply(listed(other(site)))
     refused(site)
 
 
 @OTHERS
 def test_another_contract_is_refused_after_the_agent_s_restart(site: Site, other: Other) -> None:
-    site.duty().apply(listed(site.assignment()))
-    site.duty().apply(listed(other(site)))
+    site.reconciler().apply(listed(site.assignment()))
+    site.reconciler().apply(listed(other(site)))
     refused(site)
 
 
 @OTHERS
 def test_another_contract_is_refused_for_the_next_attempt(site: Site, other: Other) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     site.spool.job_exited(JOB, "stopped")
     for _ in range(3):
-        duty.apply(listed(other(site, attempt=1, wanted_attempt=2)))
+        reconciler.apply(listed(other(site, attempt=1, wanted_attempt=2)))
     refused(site)
 
 
 @OTHERS
 def test_another_contract_ends_a_live_job_instead_of_steering_it(site: Site, other: Other) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed(other(site, attempt=1, server_address="evil.example:9100", server_attempt=1)))
+        reconciler.apply(listed(other(site, attempt=1, server_address="evil.example:9100", server_attempt=1)))
     condemned = site.folder().condemned()
     assert condemned is not None
     assert condemned.code == "CL-1425"
@@ -90,14 +90,14 @@ def test_another_contract_ends_a_live_job_instead_of_steering_it(site: Site, oth
 
 @OTHERS
 def test_another_contract_is_refused_for_a_check_that_was_lost(site: Site, other: Other) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.check_of("adp_1")))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.check_of("adp_1")))
     site.spool.job_running(CHECK, 1)
-    duty.apply(listed(site.check_of("adp_1")))  # its supervisor was killed: it is to be rung for again
+    reconciler.apply(listed(site.check_of("adp_1")))  # its supervisor was killed: it is to be rung for again
     named = site.check_of("adp_1").model_dump(include={"kind", "adapter_id", "adapter_sha256", "adapter_url"})
-    duty.forget_rings()
+    reconciler.forget_rings()
     for _ in range(3):
-        duty.apply(listed(other(site, **named)))
+        reconciler.apply(listed(other(site, **named)))
     assert len(site.rung) == 1
     [report] = site.sent("verified")
     assert [(check["status"], check["code"]) for check in report["checks"]] == [("failed", "CL-1425")]
@@ -106,42 +106,42 @@ def test_another_contract_is_refused_for_a_check_that_was_lost(site: Site, other
 
 @OTHERS
 def test_another_contract_is_refused_for_another_job_of_the_same_run(site: Site, other: Other) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
-    duty.apply(listed(other(site, participant_id="prt_2")))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    reconciler.apply(listed(other(site, participant_id="prt_2")))
     assert site.rung == [("run_1", JOB)]
     assert site.hub.bodies("/verdict")[-1]["accepted"] is False
 
 
 def test_a_policy_that_was_tightened_holds_for_the_next_ring(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
-    duty.forget_rings()
-    duty.apply(listed(site.assignment()))
+    reconciler.forget_rings()
+    reconciler.apply(listed(site.assignment()))
     assert len(site.rung) == 1
     assert [ended["error"]["code"] for ended in site.exits()] == ["CL-1509"]
 
 
 def test_a_policy_that_was_tightened_holds_for_the_next_attempt(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     site.spool.job_exited(JOB, "stopped")
     site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
     for _ in range(3):
-        duty.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
+        reconciler.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
     assert len(site.rung) == 1
     assert [ended["error"]["code"] for ended in site.exits()] == ["CL-1509"]
 
 
 def test_a_policy_that_was_tightened_holds_for_a_check_that_was_lost(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.check_of("adp_1")))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.check_of("adp_1")))
     site.spool.job_waiting(CHECK)
     site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
-    duty.forget_rings()
-    duty.apply(listed(site.check_of("adp_1")))
+    reconciler.forget_rings()
+    reconciler.apply(listed(site.check_of("adp_1")))
     assert len(site.rung) == 1
     assert [report["checks"][0]["code"] for report in site.sent("verified")] == ["CL-1509"]
 
@@ -152,48 +152,70 @@ def test_a_policy_that_was_tightened_holds_for_a_check_that_was_lost(site: Site)
     ids=str,
 )
 def test_the_same_contract_for_another_part_or_purpose_is_refused(site: Site, change: dict[str, Any]) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
-    duty.forget_rings()
-    duty.apply(listed(site.assignment(**change)))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    reconciler.forget_rings()
+    reconciler.apply(listed(site.assignment(**change)))
     assert len(site.rung) == 1
     assert site.folder().read_assignment() == site.assignment()
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/secret", "/admin", "/api/worker/v1/runs/run_2/adapters/adp_1"])
 def test_an_adapter_outside_the_run_s_own_addresses_is_not_fetched(site: Site, url: str) -> None:
-    site.duty().apply(listed(site.check_of("adp_1").model_copy(update={"adapter_url": url})))
+    site.reconciler().apply(listed(site.check_of("adp_1").model_copy(update={"adapter_url": url})))
     assert site.rung == []
 
 
 def test_a_contract_that_is_no_number_keeps_no_other_one_waiting(site: Site) -> None:
     text = site.assignment().contract.replace('"batch_size":4', '"batch_size":NaN')
     assert "NaN" in text
-    site.duty().apply(listed(assignment_for(text, run_id="run_1", participant_id="prt_0"), site.assignment()))
+    site.reconciler().apply(listed(assignment_for(text, run_id="run_1", participant_id="prt_0"), site.assignment()))
     assert site.rung == [("run_1", JOB)]
 
 
 def test_a_supervisor_starts_nothing_that_was_not_admitted(site: Site) -> None:
-    site.duty().apply(listed(site.assignment()))
+    site.reconciler().apply(listed(site.assignment()))
     site.folder().write_assignment(labels_for_evil(site))  # as an agent of an earlier release would have
     supervise(site.home, "run_1", JOB)
     assert site.hub.bodies("/claim") == []
 
 
 def test_a_live_job_of_the_admitted_contract_goes_on_and_hears_of_its_peer(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+        reconciler.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
     assert site.folder().condemned() is None
     assert site.folder().peer() is not None
 
 
 def test_a_stop_is_obeyed_whatever_contract_comes_with_it(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed(lawful_but_other(site, attempt=1, desired="stopped")))
+        reconciler.apply(listed(lawful_but_other(site, attempt=1, desired="stopped")))
         assert site.folder().desired() is Desired.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("since", "code"),
+    [(PROTOCOL_VERSION + 1, "CL-1525"), (PROTOCOL_VERSION, ""), (0, "")],
+    ids=["newer", "ours", "none"],
+)
+def test_kind_of_job_that_is_not_known_here_starts_nothing_and_is_refused_once(
+    site: Site, since: int, code: str
+) -> None:
+    reconciler = site.reconciler()
+    for _ in range(3):
+        reconciler.apply(
+            listed(site.assignment(kind="shell", kind_since=since), site.assignment(participant_id="prt_1"))
+        )
+    [verdict] = site.hub.bodies("/verdict")
+    [refusal] = verdict["refusals"]
+    assert (verdict["accepted"], refusal["field"]) == (False, "job.kind")
+    assert code in refusal["message"]
+    assert site.rung == [("run_1", JOB)], "the lawful job beside it starts"
+    assert not site.folder("prt_1-shell").path.exists()
+    assert site.spool.job("prt_1-shell") is None, "a newer worker takes it up"

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
 
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from workers import contracts
 from workers.agent.presence import Presence
 from workers.contracts import Hello, Lane, WorkerFacts

@@ -36,46 +36,46 @@ def waiting(site: Site) -> list[WaitingRow]:
 
 
 def test_the_hub_is_told_that_it_waits_for_the_site_and_then_that_the_site_accepts(careful: Site) -> None:
-    duty, review = careful.duty(), careful.assignment(kind="review", desired="none")
+    reconciler, review = careful.reconciler(), careful.assignment(kind="review", desired="none")
     for _ in range(2):
-        duty.apply(listed(review))
+        reconciler.apply(listed(review))
     [waiting] = careful.hub.bodies("/verdict")
     assert waiting["accepted"] is False
     assert [refusal["field"] for refusal in waiting["refusals"]] == ["approve"]
     assert f"`cutlayer worker approve {review.contract_hash}`" in waiting["refusals"][0]["message"]
     approve(careful, review.contract_hash)
     for _ in range(2):
-        duty.apply(listed(review))
+        reconciler.apply(listed(review))
     assert [verdict["accepted"] for verdict in careful.hub.bodies("/verdict")] == [False, True]
 
 
 def test_a_job_waits_for_the_site_without_failing_and_starts_once_it_has_approved(careful: Site) -> None:
-    duty = careful.duty()
+    reconciler = careful.reconciler()
     for _ in range(3):
-        duty.apply(listed(careful.assignment()))
+        reconciler.apply(listed(careful.assignment()))
     assert careful.rung == []
     assert careful.exits() == []
     approve(careful, careful.assignment().contract_hash)
-    duty.apply(listed(careful.assignment()))
+    reconciler.apply(listed(careful.assignment()))
     assert careful.rung == [("run_1", JOB)]
 
 
 def test_an_approval_holds_through_recoveries_and_restarts_and_for_its_hash_alone(careful: Site) -> None:
     approve(careful, careful.assignment().contract_hash)
-    careful.duty().apply(listed(careful.assignment()))
+    careful.reconciler().apply(listed(careful.assignment()))
     careful.spool.job_running(JOB, 1)
     careful.spool.job_exited(JOB, "stopped")
-    careful.duty().apply(listed(careful.assignment(attempt=1, wanted_attempt=2)))
+    careful.reconciler().apply(listed(careful.assignment(attempt=1, wanted_attempt=2)))
     assert len(careful.rung) == 2
     other = assignment_for(contract_for(careful.home, run_id="run_2"), run_id="run_2", participant_id="prt_2")
-    careful.duty().apply(listed(careful.assignment(attempt=1, wanted_attempt=2), other))
+    careful.reconciler().apply(listed(careful.assignment(attempt=1, wanted_attempt=2), other))
     assert {run for run, _ in careful.rung} == {"run_1"}
 
 
 def test_a_contract_that_the_policy_refuses_does_not_wait_for_anybody(careful: Site) -> None:
     contract = contract_for(careful.home)
     contract["config"]["split"]["topology"] = "vanilla"
-    careful.duty().apply(listed(assignment_for(contract)))
+    careful.reconciler().apply(listed(assignment_for(contract)))
     assert [ended["error"]["code"] for ended in careful.exits()] == ["CL-1509"]
     assert open_decisions(careful.home) == []
 
@@ -83,7 +83,7 @@ def test_a_contract_that_the_policy_refuses_does_not_wait_for_anybody(careful: S
 def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) -> None:
     contract = contract_for(careful.home, run_name="evil\u202ename")
     review = assignment_for(contract, kind="review", desired="none")
-    careful.duty().apply(listed(review))
+    careful.reconciler().apply(listed(review))
     [row] = open_decisions(careful.home)
     assert (row.kind, row.subject) == ("contract", review.contract_hash)
     lines = contract_lines(row.detail, worker_id="wrk_own")
@@ -97,7 +97,7 @@ def test_what_waits_is_listed_in_plain_words_until_it_is_decided(careful: Site) 
     assert open_decisions(careful.home) == []
 
 
-def test_what_crosses_is_worked_out_here_and_not_taken_from_the_hub_s_words(careful: Site) -> None:
+def test_what_leaves_is_worked_out_here_and_not_taken_from_the_hub_s_words(careful: Site) -> None:
     contract = contract_for(careful.home, traffic=["Nothing but numbers of rows leaves this site."])
     contract["config"]["lora"] = {"train_head": False}
     contract["config"]["training"].update(cache_activations=True)
@@ -105,7 +105,7 @@ def test_what_crosses_is_worked_out_here_and_not_taken_from_the_hub_s_words(care
     text = "\n".join(words for _, words in contract_lines(assignment_for(contract).contract, worker_id="wrk_own"))
     assert "Nothing but numbers" not in text
     for words in (
-        "activations after the first 2 layers",
+        "activations at the first cut (after the first 2 layers, as bf16, each training row once)",
         "keeps every row's activations",
         "is not trained",
         "all tokens",
@@ -114,16 +114,17 @@ def test_what_crosses_is_worked_out_here_and_not_taken_from_the_hub_s_words(care
     assert "0.0000% of the rows" in text
 
 
-def test_what_crosses_is_told_of_each_party_s_own_cut_and_batch(careful: Site) -> None:
+def test_what_leaves_is_told_of_each_party_s_own_cut_and_batch(careful: Site) -> None:
     contract = contract_for(careful.home)
     contract["config"]["split"].update(head_layers=8)
     contract["config"]["parties"] = {"hospital-a": {"head_layers": 1, "batch_size": 32}}
     other = contract["participants"][0] | {"party": "hospital-b", "organisation": "Hospital B", "worker_id": "wrk_b"}
     contract["participants"].append(other | {"worker": "worker-b"})
     lines = contract_lines(assignment_for(contract).contract, worker_id="wrk_own")
-    crosses = [words for heading, words in lines if heading == "Crosses"]
-    assert any(words.startswith("Hospital A → GPU: activations after the first layer,") for words in crosses)
-    assert any(words.startswith("Hospital B → GPU: activations after the first 8 layers,") for words in crosses)
+    leaves = [words for heading, words in lines if heading == "Leaves"]
+    cut = "activations at the first cut (after the first"
+    assert any(words.startswith(f"Hospital A → GPU: {cut} layer,") for words in leaves)
+    assert any(words.startswith(f"Hospital B → GPU: {cut} 8 layers,") for words in leaves)
     steps = [words for heading, words in lines if heading == "Step"]
     assert [words.split()[0] for words in steps] == ["32", "4"]
     assert "Hospital A" in steps[0]
@@ -132,14 +133,14 @@ def test_what_crosses_is_told_of_each_party_s_own_cut_and_batch(careful: Site) -
 def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
     with TrustBook.changing(site.home) as book:
         book.remove(PEER)
-    duty, review = site.duty(), site.assignment(kind="review", desired="none")
-    duty.apply(listed(review))
+    reconciler, review = site.reconciler(), site.assignment(kind="review", desired="none")
+    reconciler.apply(listed(review))
     [row] = open_decisions(site.home)
     assert (row.kind, row.subject) == ("certificate", PEER)
     assert "gpu of GPU" in row.title
     with TrustBook.changing(site.home) as book:
         book.add(PEER, "compute")
-    duty.apply(listed(review))
+    reconciler.apply(listed(review))
     assert [verdict["accepted"] for verdict in site.hub.bodies("/verdict")] == [False, True]
     assert open_decisions(site.home) == []
 
@@ -150,27 +151,27 @@ def ask_of(site: Site, run: str, name: str = "test") -> Assignment:
 
 
 def test_what_the_hub_lists_no_more_waits_for_nobody(careful: Site) -> None:
-    duty = careful.duty()
-    duty.apply(listed(ask_of(careful, "run_1"), ask_of(careful, "run_2")))
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(ask_of(careful, "run_1"), ask_of(careful, "run_2")))
     assert {row.run_id for row in waiting(careful)} == {"run_1", "run_2"}
-    duty.apply(listed(ask_of(careful, "run_2")))
+    reconciler.apply(listed(ask_of(careful, "run_2")))
     assert {row.run_id for row in waiting(careful)} == {"run_2"}
-    duty.apply(listed())
+    reconciler.apply(listed())
     assert waiting(careful) == []
 
 
 def test_a_new_contract_of_a_run_takes_the_place_of_the_one_before(careful: Site) -> None:
-    duty = careful.duty()
-    duty.apply(listed(ask_of(careful, "run_1", "first")))
-    duty.apply(listed(ask_of(careful, "run_1", "second")))
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(ask_of(careful, "run_1", "first")))
+    reconciler.apply(listed(ask_of(careful, "run_1", "second")))
     assert [row.title for row in waiting(careful)] == ["second"]
 
 
 def test_a_question_keeps_the_moment_when_it_was_first_asked(careful: Site) -> None:
-    duty = careful.duty()
-    duty.apply(listed(ask_of(careful, "run_1")))
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(ask_of(careful, "run_1")))
     [before] = waiting(careful)
-    duty.apply(listed(ask_of(careful, "run_1")))
+    reconciler.apply(listed(ask_of(careful, "run_1")))
     Questions(careful.home.spool_file).asked(
         "run_1", [Question(before.kind, before.subject, "another name", before.detail)]
     )
@@ -179,7 +180,7 @@ def test_a_question_keeps_the_moment_when_it_was_first_asked(careful: Site) -> N
 
 
 def test_a_hub_that_asks_without_end_fills_no_disk(careful: Site) -> None:
-    careful.duty().apply(listed(*(ask_of(careful, f"run_{number}", f"run {number}") for number in range(130))))
+    careful.reconciler().apply(listed(*(ask_of(careful, f"run_{number}", f"run {number}") for number in range(130))))
     assert len(waiting(careful)) <= 100
     assert waiting(careful)[0].title == "run 129"
 
@@ -214,13 +215,13 @@ def test_what_a_site_takes_back_ends_the_half_that_runs(
     careful: Site, take_back: Callable[[Site], None], code: str
 ) -> None:
     approve(careful, careful.assignment().contract_hash)
-    duty = careful.duty()
-    duty.apply(listed(careful.assignment()))
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(careful.assignment()))
     with alive(careful):
-        duty.apply(listed(careful.assignment(attempt=1)))
+        reconciler.apply(listed(careful.assignment(attempt=1)))
         assert careful.folder().condemned() is None
         take_back(careful)
-        duty.review_live()  # the hub need not answer for it
+        reconciler.live.review()  # the hub need not answer for it
         condemned = careful.folder().condemned()
         assert condemned is not None
         assert condemned.code == code
@@ -229,14 +230,14 @@ def test_what_a_site_takes_back_ends_the_half_that_runs(
 
 def test_an_approval_is_for_one_participant_of_this_site(careful: Site) -> None:
     approve(careful, careful.assignment().contract_hash)
-    duty = careful.duty()
-    duty.apply(listed(*[careful.assignment(participant_id=f"prt_{number}") for number in range(5)]))
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(*[careful.assignment(participant_id=f"prt_{number}") for number in range(5)]))
     assert careful.rung == [("run_1", "prt_0-train")]
 
 
 def test_an_id_that_is_none_keeps_no_other_job_from_its_end(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     with alive(site):
-        duty.apply(listed(site.assignment(participant_id="../x")))
+        reconciler.apply(listed(site.assignment(participant_id="../x")))
         assert site.folder().desired() is Desired.STOPPED

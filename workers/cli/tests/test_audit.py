@@ -117,4 +117,12 @@ def test_an_export_is_compared_with_what_the_worker_was_shown(
 
 def test_an_export_without_the_entry_that_was_shown_says_so(home: WorkerHome, tmp_path: Path) -> None:
     Witness(home.root).see(ChainHead(sequence=4, head="cd" * 32))
-    assert "does not hold entry 4" in verify(home, write_export(tmp_path / "audit.json"))
+    assert "does not contain entry 4" in verify(home, write_export(tmp_path / "audit.json"))
+
+
+def test_who_has_no_worker_is_told_the_command_with_the_key(tmp_path: Path) -> None:
+    file = write_export(tmp_path / "the log.json")
+    result = CliRunner().invoke(app, ["audit", "verify", str(file), "--home", str(tmp_path / "none")])
+    assert isinstance(result.exception, AppError)
+    assert result.exception.code == "CL-1420"
+    assert f"cutlayer audit verify '{file}' --key hub_public_key.pem" in result.exception.remedy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from splitcore.models.tests.tiny import save_model
 from workers.agent import service
 from workers.cli import app, main
 from workers.hub import HubClient
+from workers.model_register import register_pending
 from workers.models_registry import ModelRegistry
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
@@ -42,7 +44,7 @@ class EnrollingHub(FakeHub):
         """Accept the certificate; everything else as before."""
         if not path.endswith("/enrol") or "/enrol" in self.refusals:
             return super().answer(method, path, body)
-        from splitcore.wire.certificates import fingerprint
+        from splitcore.wire.transport.certificates import fingerprint
 
         self.calls.append((method, path, body))
         return 200, {
@@ -86,6 +88,9 @@ def test_the_operator_and_not_the_hub_says_what_the_worker_is_for(
         result = run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path), *options)
     assert result.exit_code == 0, result.output
     assert SitePolicy.load(tmp_path / "policy.yaml").peer_trust == trust
+    other = "listed" if options else "first_use"
+    assert f"write `peer_trust: {other}` into {tmp_path / 'policy.yaml'}" in result.output, "and what that is up to"
+    assert ("If this machine holds data" if options else "only computes and holds no data") in result.output
 
 
 def test_join_again_changes_the_options_and_nothing_else(hub: FakeHub, tmp_path: Path) -> None:
@@ -192,9 +197,65 @@ def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_p
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(b"\x80")
-    assert run("worker", "model", "add", str(folder), "--home", str(home.root)).exit_code == 2
+    for name, words in (("", "--as owner/"), ("a b", "'a b' is not a public id")):
+        unnamed = run(
+            "worker", "model", "add", str(folder), *(["--as", name] if name else []), "--home", str(home.root)
+        )
+        assert code_of(unnamed) == "CL-1122"
+        assert words in f"{unnamed.exception.message} {unnamed.exception.remedy}"
+    wrong = run("worker", "model", "add", str(folder / "tinny"), "--as", "acme/tiny", "--home", str(home.root))
+    assert code_of(wrong) == "CL-1121"
+    assert "is neither a folder here" in wrong.exception.message
+    assert "path" in wrong.exception.remedy
     result = run("worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root))
     assert code_of(result) == "CL-1103"
+
+
+def test_a_base_model_is_told_later_where_the_hub_does_not_take_it_yet(tmp_path: Path) -> None:
+    source = save_model(tmp_path / "source", "llama")
+    with fake_hub() as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        registry = ModelRegistry(home)
+        hub.refusals = {"/models": (403, AppError("CL-1414").to_dict())}
+        result = run("worker", "model", "add", str(source), "--as", "acme/tiny", "--home", str(home.root))
+        assert result.exit_code == 0, result.output
+        assert "The hub does not have it yet. CL-1414" in result.output
+        [waiting] = registry.untold()
+        with closing(HubClient.of(home)) as client:
+            with pytest.raises(AppError, match="CL-1414"):
+                register_pending(registry, client)
+            hub.refusals = {}
+            register_pending(registry, client)
+            register_pending(registry, client)
+        [told] = hub.bodies("/models")
+        assert told["manifest_hash"] == waiting.manifest_hash == registry.all()[0].manifest_hash
+        assert told["config"]["model_type"] == "llama"
+
+
+def test_a_base_model_that_the_hub_refuses_for_good_keeps_no_other_one_back(tmp_path: Path) -> None:
+    with fake_hub() as hub:
+        home = enrolled_home(tmp_path / "home", hub.url)
+        registry = ModelRegistry(home)
+        for name in ("first", "second", "gone"):
+            registry.add(save_model(tmp_path / name, "llama"), model_id=f"acme/{name}")
+        shutil.rmtree(tmp_path / "gone")
+        answer = hub.answer
+
+        def refuse_first(method: str, path: str, body: Any) -> Any:
+            if path.endswith("/models") and body["model_id"] == "acme/first":
+                return 400, AppError("CL-1415").to_dict()
+            return answer(method, path, body)
+
+        hub.answer = refuse_first  # type: ignore[method-assign]
+        with closing(HubClient.of(home)) as client:
+            register_pending(registry, client)
+        assert [body["model_id"] for body in hub.bodies("/models")] == ["acme/second"]
+        assert [one.model_id for one in registry.untold()] == ["acme/first"]
+
+
+def test_a_site_without_a_base_model_is_told_how_to_register_one(tmp_path: Path) -> None:
+    home = enrolled_home(tmp_path / "home")
+    assert "cutlayer worker model add" in run("worker", "model", "list", "--home", str(home.root)).output
 
 
 def test_a_site_with_anothers_manifest_fetches_its_own_layers_only(

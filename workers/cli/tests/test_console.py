@@ -8,7 +8,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from workers.cli import watching
+from workers.cli import console, watching
 from workers.cli.console import PlainConsole
 
 EVIL = "\x1b]52;c;cm0gLXJmIH4=\x07\x1b[2J\x9b2J\r\u202eall is well"
@@ -46,3 +46,11 @@ def test_colours_stay() -> None:
     file = io.StringIO()
     PlainConsole(file=file, force_terminal=True, color_system="standard").print(Text("red", style="red"))
     assert "\x1b[31mred" in file.getvalue()
+
+
+def test_an_id_in_a_table_stays_whole_however_narrow_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(console, "out", console.PlainConsole(file=file, width=60))
+    ids = ("dsv_nd2thp9ajqm4wd9h", "wrk_f0mhcx7xnmej6jfe")
+    console.show_table(("Dataset", "Version", "Worker"), [("Notes of the triage 2026, part one", *ids)])
+    assert all(one in file.getvalue() for one in ids)

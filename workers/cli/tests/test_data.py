@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,7 +15,9 @@ from typer.testing import CliRunner, Result
 from splitcore.errors import AppError
 from workers.cli import app
 from workers.data import checking
+from workers.data.register import is_registered, register_pending
 from workers.data.store import DatasetStore
+from workers.hub import HubClient
 from workers.settings import WorkerHome
 from workers.tests.support import FakeHub, enrolled_home, fake_hub
 
@@ -51,6 +55,25 @@ def test_a_file_is_checked_in_a_process_then_stored_and_registered(
     assert len(list(stored.train_rows())) == 1200
 
 
+def test_a_version_that_the_hub_refuses_keeps_no_other_one_back(hub: FakeHub, home: WorkerHome, tmp_path: Path) -> None:
+    store, file = DatasetStore(home.root), tmp_path / "notes.jsonl"
+    file.write_text('{"prompt": "p", "completion": "c"}\n')
+    for name in ("first", "second"):
+        staged = store.stage(file).staged_id
+        store.confirm(staged, store.propose(staged, name))
+    answer = hub.answer
+
+    def refuse_first(method: str, path: str, body: Any) -> Any:
+        if path.endswith("/datasets") and body["name"] == "first":
+            return 409, AppError("CL-1418").to_dict()
+        return answer(method, path, body)
+
+    hub.answer = refuse_first  # type: ignore[method-assign]
+    with closing(HubClient.of(home)) as client, pytest.raises(AppError, match="CL-1418"):
+        register_pending(store, client)
+    assert [(one.metadata.name, is_registered(one)) for one in store.versions()] == [("first", False), ("second", True)]
+
+
 def test_a_person_who_says_no_leaves_nothing_behind(hub: FakeHub, home: WorkerHome, tmp_path: Path) -> None:
     file = tmp_path / "notes.jsonl"
     file.write_text(ROWS)
@@ -72,3 +95,14 @@ def test_a_file_that_takes_more_memory_than_a_check_has_is_refused_and_leaves_no
     assert result.exception.code == "CL-1227"
     assert not list(DatasetStore(home.root).staging.glob("*"))
     assert hub.calls == []
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_whoever_does_not_say_yes_leaves_nothing_behind(home: WorkerHome, tmp_path: Path, answer: str) -> None:
+    """At the end of the input, as at Ctrl-C, the question has no answer."""
+    file = tmp_path / "notes.jsonl"
+    file.write_text(ROWS)
+    command = ["worker", "data", "add", str(file), "--home", str(home.root)]
+    assert CliRunner().invoke(app, command, input=answer).exit_code == 1
+    assert not list(DatasetStore(home.root).staging.iterdir())
+    assert not DatasetStore(home.root).versions()

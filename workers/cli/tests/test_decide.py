@@ -59,7 +59,7 @@ def test_trust_without_a_fingerprint_lists_what_waits(home: WorkerHome) -> None:
     printed = run("worker", "trust", "--home", str(home.root)).output
     assert f"cutlayer worker trust {PEER} --as compute" in printed
     run("worker", "trust", PEER, "--home", str(home.root))
-    assert "No certificate waits" in run("worker", "trust", "--home", str(home.root)).output
+    assert "No certificates are waiting" in run("worker", "trust", "--home", str(home.root)).output
 
 
 def test_approve_without_a_hash_shows_what_waits_in_plain_words(home: WorkerHome) -> None:
@@ -76,7 +76,7 @@ def test_approve_without_a_hash_shows_what_waits_in_plain_words(home: WorkerHome
     done = run("worker", "approve", assignment.contract_hash, "--home", str(home.root))
     assert done.exit_code == 0
     assert list(ApprovalBook.load(home).approved) == [assignment.contract_hash]
-    assert "No contract waits" in run("worker", "approve", "--home", str(home.root)).output
+    assert "No contracts are waiting" in run("worker", "approve", "--home", str(home.root)).output
 
 
 def test_labels_that_leave_stand_out_in_the_summary(home: WorkerHome) -> None:

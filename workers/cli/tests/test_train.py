@@ -13,9 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from splitcore.control.events import EvaluationFinished, NonFinite
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows, save_model
-from splitcore.training.events import EvaluationFinished, NonFinite
 from workers.cli import app
 from workers.cli.progress import TrainingDisplay
 
@@ -120,4 +120,4 @@ def test_a_held_out_loss_that_is_not_available_is_said(capsys: pytest.CaptureFix
         display.take(EvaluationFinished("a", 2, loss=None, tokens=7))
         display.take(NonFinite("a", 2, "server", "body", "a", evaluation=True))
     said = " ".join(capsys.readouterr().out.split())
-    assert said == "after step 2: held-out loss of a not available, a value of server was not finite (body)"
+    assert said == "after step 2: the held-out loss of a is unavailable, server had a NaN or infinite value (body)"

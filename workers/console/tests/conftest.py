@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from processes.children import end_child, start_child
 from processes.redis_server import free_port
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from workers.contracts import EnrolReply
 from workers.settings import WorkerConfig, WorkerHome
 

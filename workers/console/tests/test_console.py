@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ GUARDED = ["/datasets/notes/1", "/logs"]
 
 def upload(visitor: Visitor, name: str, content: bytes, *, step: int = 700) -> str:
     """Send a file in small chunks; returns the upload's id."""
-    state = visitor.send("POST", "/uploads", json={"name": name, "size": len(content)}).json()
+    state = visitor.send("POST", "/uploads", json={"name": name, "size": len(content), "changed": 7}).json()
     for offset in range(0, len(content), step):
         chunk = content[offset : offset + step]
         digest = hashlib.sha256(chunk).hexdigest()
@@ -81,12 +82,12 @@ def test_a_rejected_file_is_named_as_such_and_can_be_discarded(console: RunningC
     assert "CL-1210" in visitor.http.get(f"/uploads/{rejected}/columns").text
     page = visitor.http.get("/add").text
     assert "picture.csv" in page
-    assert "uploaded but not added" in page
+    assert "can't be used as it is (CL-1210)" in page
     assert "choose the same file again" not in page
+    assert visitor.send("DELETE", f"/uploads/{rejected}").status_code == 200
     cut = visitor.send("POST", "/uploads", json={"name": "later.jsonl", "size": 100}).json()["id"]
     assert "choose the same file again" in visitor.http.get("/add").text
-    for upload_id in (rejected, cut):
-        assert visitor.send("DELETE", f"/uploads/{upload_id}").status_code == 200
+    assert visitor.send("DELETE", f"/uploads/{cut}").status_code == 200
     page = visitor.http.get("/add").text
     assert "picture.csv" not in page
     assert "later.jsonl" not in page
@@ -108,6 +109,34 @@ def test_a_discarded_check_takes_its_file_along_and_the_sizes_agree(console: Run
         assert visitor.http.get(f"/staged/{staged}").status_code == 404
         assert visitor.http.get(f"/uploads/{upload_id}").status_code == 404
         assert "not added" not in visitor.http.get("/datasets").text
+
+
+def test_a_check_with_few_held_out_rows_says_what_follows(console: RunningConsole) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    pages = {}
+    for fraction in (0, 0.5):
+        job = check(visitor, upload(visitor, f"notes-{fraction}.jsonl", ROWS.encode()), eval_fraction=fraction)
+        pages[fraction] = visitor.http.get(f"/staged/{job['staged_id']}").text
+    assert "No rows are held out: a finished adapter is measured on at least 8." in pages[0]
+    assert "a finished adapter is measured" not in pages[0.5]
+
+
+def test_what_the_console_does_not_have_or_take_is_said_on_a_page_of_its_own(console: RunningConsole) -> None:
+    visitor = console.browser()
+    answers = {
+        404: visitor.http.get("/nothing/here"),
+        403: visitor.http.post("/pin", data={"pin": "1"}),
+        400: visitor.http.get("/", headers={"Host": "evil.example"}),
+    }
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert 'data-cl-site="console"' in answer.text
+        assert 'href="/">Back to status' in answer.text
+        scripts = re.findall(r'<script src="([^"]+)"', answer.text)
+        assert scripts
+        assert all(visitor.http.get(script).status_code == 200 for script in scripts)
+        assert "organisation that you" not in answer.text
 
 
 def test_without_ticket_or_pin_nothing_can_be_added_or_seen(console: RunningConsole) -> None:
@@ -161,7 +190,8 @@ def test_rows_are_previewed_and_deleted_with_the_pin(console: RunningConsole) ->
     assert visitor.unlock(console.pin).status_code == 302
     job = check(visitor, upload(visitor, "a.jsonl", ROWS.encode()))
     visitor.send("POST", f"/staged/{job['staged_id']}/confirm", data={"name": "notes"})
-    assert "secret question" in visitor.http.get("/datasets/notes/1").text
+    page = visitor.http.get("/datasets/notes/1").text
+    assert page.index("<th>prompt</th>") < page.index("<th>completion</th>") < page.index("secret question")
     assert visitor.send("POST", "/datasets/notes/1/delete").status_code == 302
     assert DatasetStore(console.home.root).versions() == []
 
@@ -205,7 +235,7 @@ def test_what_left_is_told_run_by_run_and_word_for_word_only_with_the_pin(consol
         "gpu-1",
         "7,654,321",
         "Outside runs",
-        "Signs of life",
+        "Heartbeats",
     ):
         assert words in page, words
     for words in ("a generated secret", "1.25"):
@@ -221,11 +251,13 @@ def test_two_consoles_on_one_host_do_not_share_cookies(console: RunningConsole) 
     visitor.unlock(console.pin)
     assert all(name.startswith("cutlayer_console_") for name in visitor.http.cookies)
     cookies = visitor.http.get("/").headers.get_list("set-cookie")
+    assert cookies
     assert all("SameSite=Strict" in cookie for cookie in cookies)
 
 
 def test_the_console_starts_without_a_warning(tmp_path):
-    code = "import workers.console.asgi"
+    gathered = "StreamingHttpResponse must consume synchronous iterators in order to serve them asynchronously."
+    code = f"import warnings, workers.console.asgi; warnings.warn({gathered!r}, stacklevel=1)"
     environment = {
         **os.environ,
         "CUTLAYER_WORKER_HOME": str(tmp_path),
@@ -253,3 +285,30 @@ def test_figures_for_prometheus_are_for_this_machine_and_for_the_token(console: 
         assert "cutlayer_worker_queue_up 1.0" in visitor.http.get("/metrics").text
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"name": "\\ud800.csv", "size": 3}',
+        b'{"name": "a.csv", "size": true}',
+        b'{"name": "a.csv", "size": 3, "changed": -1}',
+        b'{"name": "a.csv", "size": 1e3}',
+    ],
+)
+def test_a_file_s_facts_of_the_wrong_kind_are_refused_and_break_no_page(console: RunningConsole, body: bytes) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    answer = visitor.send("POST", "/uploads", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"] in ("CL-1001", "CL-1218")) == (400, True)
+    assert visitor.http.get("/add").status_code == 200
+
+
+@pytest.mark.parametrize("mapping", ["prompt", [1], 5])
+def test_a_mapping_of_the_wrong_kind_is_refused(console: RunningConsole, mapping: object) -> None:
+    visitor = console.browser()
+    visitor.unlock(console.pin)
+    upload_id = upload(visitor, "notes.jsonl", ROWS.encode(), step=4000)
+    answer = visitor.send("POST", f"/uploads/{upload_id}/check", json={"mapping": mapping})
+    assert (answer.status_code, answer.json()["code"]) == (400, "CL-1001")

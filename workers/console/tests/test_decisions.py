@@ -20,7 +20,9 @@ def ask(console: RunningConsole) -> str:
 
 
 def test_without_the_pin_what_waits_is_shown_and_nothing_is_decided(console: RunningConsole) -> None:
+    assert "To decide" not in console.browser().http.get("/").text
     digest, visitor = ask(console), console.browser()
+    assert "Decisions waiting for this site: 2" in visitor.http.get("/").text, "on every page"
     page = visitor.http.get("/decisions").text
     assert f"cutlayer worker trust {PEER} --as compute" in page
     assert "to compute on this site&#x27;s rows" in page
@@ -51,4 +53,4 @@ def test_with_the_pin_a_person_trusts_and_approves_what_was_asked_and_nothing_el
     assert TrustBook.load(console.home).compute == [PEER]
     assert list(ApprovalBook.load(console.home).approved) == [digest]
     page = visitor.http.get("/decisions").text
-    assert "Nothing waits for a decision" in page
+    assert "No decisions waiting" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.console.tests.test_console import ROWS, check, upload
 from workers.data.store import DatasetStore
+from workers.data.uploads import UploadStore
 from workers.hub_clock import HubClock
 from workers.tests.support import wait_for
 
@@ -23,7 +25,7 @@ def holder(console: RunningConsole, **changes: object) -> Visitor:
 
 def begin(visitor: Visitor, name: str = "notes.jsonl", size: int = 10) -> tuple[int, str]:
     """Try to start an upload; status and code."""
-    answer = visitor.send("POST", "/uploads", json={"name": name, "size": size})
+    answer = visitor.send("POST", "/uploads", json={"name": name, "size": size, "changed": 7})
     return answer.status_code, answer.json().get("code", "")
 
 
@@ -43,7 +45,7 @@ def test_a_ticket_starts_nothing_after_its_ten_minutes(console: RunningConsole) 
     visitor = holder(console, exp=int(time.time()) + 3)
     assert begin(visitor) == (200, "")
     wait_for(lambda: begin(visitor, f"{time.monotonic_ns()}.jsonl")[1] == "CL-1451", what="the ticket's end")
-    state = visitor.send("POST", "/uploads", json={"name": "notes.jsonl", "size": 10})
+    state = visitor.send("POST", "/uploads", json={"name": "notes.jsonl", "size": 10, "changed": 7})
     assert state.status_code == 200, "what was started in time is found again and may be finished"
 
 
@@ -64,7 +66,64 @@ def test_a_ticket_is_timed_by_the_hub_s_clock(console: RunningConsole, ahead: ti
 def test_a_ticket_does_not_fill_the_disk_with_files(console: RunningConsole) -> None:
     visitor = holder(console)
     answers = [begin(visitor, f"{number}.jsonl") for number in range(6)]
-    assert answers == [(200, "")] * 4 + [(403, "CL-1452")] * 2
+    assert answers == [(200, "")] * 4 + [(403, "CL-1457")] * 2
+
+
+def test_a_refused_file_leaves_the_link_usable(console: RunningConsole) -> None:
+    visitor = holder(console)
+    for number in range(6):
+        refused = upload(visitor, "notes.csv", b"prompt,completion\n" if number % 2 else b"\n" * 18)
+        assert "CL-1229" in visitor.http.get(f"/uploads/{refused}/columns", headers={"Accept": "application/json"}).text
+    refused = upload(visitor, "notes.jsonl", b'{"prompt": "a", "completion": ""}\n')
+    assert check(visitor, refused)["error"]["code"] == "CL-1216"
+    assert len(list((console.home.root / "uploads").glob("*.part"))) == 1, "refused files don't pile up"
+    job = check(visitor, upload(visitor, "notes.jsonl", ROWS.encode()))
+    assert visitor.send("POST", f"/staged/{job['staged_id']}/confirm", data={"name": "notes"}).status_code == 200
+
+
+def refused(visitor: Visitor, upload_id: str) -> str:
+    """The code of what is wrong with an uploaded file itself."""
+    return str(visitor.http.get(f"/uploads/{upload_id}").json()["refused"])
+
+
+def test_a_bad_held_out_file_leaves_the_good_training_file(console: RunningConsole) -> None:
+    visitor = holder(console)
+    train = upload(visitor, "notes.jsonl", ROWS.encode())
+    bad = upload(visitor, "held.jsonl", b"no row\n")
+    error = check(visitor, train, heldout_upload=bad)["error"]
+    assert (error["code"], refused(visitor, bad), refused(visitor, train)) == ("CL-1216", "CL-1216", "")
+    assert "held-out file" in error["message"]
+    corrected = upload(visitor, "held.jsonl", b'{"prompt": "b", "completion": "c"}\n')
+    assert check(visitor, train, heldout_upload=corrected)["staged_id"]
+
+
+def test_a_wrong_mapping_refuses_no_file(console: RunningConsole) -> None:
+    visitor = holder(console)
+    rows = "".join(json.dumps({"question": f"q{i}", "answer": f"a{i}", "note": ""}) + "\n" for i in range(20))
+    train = upload(visitor, "notes.jsonl", rows.encode())
+    wrong = check(visitor, train, mapping={"prompt": "question", "completion": "note"})
+    assert (wrong["error"]["code"], refused(visitor, train)) == ("CL-1216", "")
+    assert begin(visitor, "other.jsonl") == (200, ""), "the next file takes the place of refused ones"
+    assert check(visitor, train, mapping={"prompt": "question", "completion": "answer"})["staged_id"]
+
+
+def test_a_file_that_passes_is_no_longer_refused(console: RunningConsole) -> None:
+    visitor = holder(console)
+    train = upload(visitor, "notes.jsonl", ROWS.encode())
+    UploadStore(console.home.root / "uploads").refuse(train, "CL-1227")  # as after a check while memory was short
+    assert refused(visitor, train) == "CL-1227"
+    assert check(visitor, train)["staged_id"]
+    assert refused(visitor, train) == ""
+
+
+def test_a_link_does_not_take_refused_files_without_an_end(console: RunningConsole) -> None:
+    visitor, uploads = holder(console), UploadStore(console.home.root / "uploads")
+    for number in range(30):
+        answer = visitor.send("POST", "/uploads", json={"name": f"{number}.csv", "size": 10})
+        assert answer.status_code == 200, (number, answer.text)
+        uploads.refuse(answer.json()["id"], "CL-1229")  # as its check does
+    assert len(uploads.all()) == 1, "each makes room for the next"
+    assert begin(visitor, "30.csv") == (403, "CL-1457")
 
 
 def test_a_holder_sees_and_discards_nobody_else_s_upload(console: RunningConsole) -> None:
@@ -104,3 +163,10 @@ def test_the_pin_opens_every_upload(console: RunningConsole) -> None:
     operator.unlock(console.pin)
     assert operator.http.get(f"/uploads/{upload_id}").json()["received"] == len(ROWS)
     assert operator.send("DELETE", f"/uploads/{upload_id}").status_code == 200
+
+
+@pytest.mark.parametrize("number", [None, "", 5])
+def test_a_ticket_without_a_number_is_none(console: RunningConsole, number: object) -> None:
+    """A hub may sign what it likes: it must be a ticket that can be spent."""
+    answer = console.browser().send("POST", "/ticket", json={"ticket": console.ticket(jti=number)})
+    assert (answer.status_code, answer.json()["code"]) == (403, "CL-1450")

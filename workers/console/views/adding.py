@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from splitcore.bounds import json_object
 from splitcore.errors import CATALOGUE, AppError
 from workers.console import access
 from workers.console.checking import check_of, start_check
@@ -19,21 +20,21 @@ from workers.contracts import DatasetMetadata
 from workers.data.checking import columns_of_file
 from workers.data.ingest import NAME
 from workers.data.register import register
-from workers.data.rows import guess_mapping
+from workers.data.rows import LEAST_MEASURED, guess_mapping
 from workers.data.store import StoredDataset
 from workers.data.uploads import CHUNK_BYTES, Upload
 from workers.hub import HubClient
 from workers.models_registry import ModelRegistry
 
+# What is wrong with the bytes: no free disk and no second try makes a dataset of them.
+_UNUSABLE = {"CL-1210", "CL-1211", "CL-1216", "CL-1224", "CL-1225", "CL-1226", "CL-1227", "CL-1229"}
+
 
 def _body(request: HttpRequest) -> dict[str, Any]:
     try:
-        data = json.loads(request.body or b"{}")
+        return json_object(request.body or b"{}")
     except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise AppError("CL-1001", "The request is not a JSON object.")
-    return data
+        raise AppError("CL-1001", "The request is not a JSON object.") from None
 
 
 @require_safe
@@ -56,7 +57,7 @@ def _own_upload(request: HttpRequest, upload_id: str) -> Upload:
     """An upload of this browser; another one's is not known. Raises AppError CL-1223."""
     found = site().uploads.get(upload_id)
     if not access.may_touch(request, found.owner):
-        raise AppError("CL-1223", "This upload is not known; choose the file again.")
+        raise AppError("CL-1223", "This upload is unknown. Choose the file again.")
     return found
 
 
@@ -66,7 +67,7 @@ def _own_staged(request: HttpRequest, staged_id: str) -> None:
         return
     jobs = [check_of(upload.id) for upload in _own_uploads(request)]
     if not any(job is not None and job.staged_id == staged_id for job in jobs):
-        raise AppError("CL-1223", "This staged dataset is gone; add the file again.")
+        raise AppError("CL-1223", "This staged dataset is gone. Add the file again.")
 
 
 @require_POST
@@ -82,14 +83,21 @@ def ticket(request: HttpRequest) -> HttpResponse:
 def begin(request: HttpRequest) -> HttpResponse:
     """Start an upload, or find the one that was cut."""
     body = _body(request)
-    size = body.get("size")
-    if not isinstance(size, int):
-        raise AppError("CL-1001", "size: a number of bytes is needed.")
+    size, changed = _whole(body, "size"), _whole(body, "changed", 0)
     name, owner = str(body.get("name", "")), access.owner_of(request)
-    if not any((known.name, known.size) == (name, size) for known in _own_uploads(request)):
-        access.start_file(request)
-    upload = site().uploads.begin(name, size, used_bytes=site().datasets.used_bytes(), owner=owner)
+    held = [known for known in _own_uploads(request) if not known.refused]
+    if not any(changed and (known.name, known.size, known.changed) == (name, size, changed) for known in held):
+        access.start_file(request, len(held))
+    used = site().datasets.used_bytes()
+    upload = site().uploads.begin(name, size, changed=changed, used_bytes=used, owner=owner)
     return JsonResponse(site().uploads.to_dict(upload))
+
+
+def _whole(body: dict[str, Any], key: str, default: int | None = None) -> int:
+    value = body.get(key, default)
+    if type(value) is not int:
+        raise AppError("CL-1001", f"{key}: a whole number is needed.")
+    return value
 
 
 @require_http_methods(["GET", "PUT", "DELETE"])
@@ -120,8 +128,31 @@ def upload(request: HttpRequest, upload_id: str) -> HttpResponse:
 def columns(request: HttpRequest, upload_id: str) -> HttpResponse:
     """The columns of a finished upload, and the mapping that suggests itself."""
     name = _own_upload(request, upload_id).name
-    source, found = columns_of_file(site().uploads.finished(upload_id), name)
+    try:
+        source, found = columns_of_file(site().uploads.finished(upload_id), name)
+    except AppError as error:
+        _mark(upload_id, error.code)
+        raise
     return JsonResponse({"source": source, "columns": found, "mapping": guess_mapping(found)})
+
+
+def _mark(upload_id: str, code: str) -> None:
+    """A file that cannot be used as it is no longer counts as one of the link's."""
+    if code in _UNUSABLE:
+        site().uploads.refuse(upload_id, code)
+
+
+def _note_end(refusal: AppError | None, uploads: dict[str, str]) -> None:
+    """Mark the one of a check's `uploads` (file → id) whose own bytes were refused; take the marks off that passed."""
+    if refusal is None:
+        for upload_id in uploads.values():
+            site().uploads.clear(upload_id)
+        return
+    file = refusal.details.get("file")  # none: another mapping may do, or the check's process died of one of them
+    if file is None and refusal.code == "CL-1227" and len(uploads) == 1:
+        file = "train"
+    if file in uploads:
+        _mark(uploads[file], refusal.code)
 
 
 @require_http_methods(["GET", "POST"])
@@ -136,13 +167,18 @@ def check(request: HttpRequest, upload_id: str) -> HttpResponse:
     store = site().uploads
     options: dict[str, Any] = {"name": store.get(upload_id).name, "eval_fraction": _fraction(body)}
     options["quota"] = store.quota
+    files = {"train": upload_id}
     if mapping := body.get("mapping"):
-        options["mapping"] = {str(role): str(column) for role, column in dict(mapping).items() if column}
+        if not isinstance(mapping, dict):
+            raise AppError("CL-1001", "mapping: an object of roles and columns is needed.")
+        options["mapping"] = {str(role): str(column) for role, column in mapping.items() if column}
     if heldout := str(body.get("heldout_upload") or ""):
         options |= {"heldout_name": _own_upload(request, heldout).name, "heldout": store.finished(heldout)}
+        files["heldout"] = heldout
     if model_id := str(body.get("model") or ""):
         options |= {"model_folder": ModelRegistry(site().home).folder_of(model_id), "tokenizer": model_id}
-    job = start_check(upload_id, site().datasets, store.finished(upload_id), **options)
+    path, note = store.finished(upload_id), partial(_note_end, uploads=files)
+    job = start_check(upload_id, site().datasets, path, on_end=note, **options)
     return JsonResponse(job.to_dict(), status=202)
 
 
@@ -160,16 +196,27 @@ def staged(request: HttpRequest, staged_id: str) -> HttpResponse:
     _own_staged(request, staged_id)
     report = site().datasets.staged_report(staged_id)
     problems = [problem | {"title": CATALOGUE[problem["code"]].title} for problem in report["problems"]]
+    kinds = [(code, count, CATALOGUE[code]) for code, count in sorted(report["problem_counts"].items())]
     lengths = report["histogram"] or {"edges": [0], "counts": []}
     context = {
         "report": report,
         "problems": problems,
+        "kinds": kinds,
         "staged_id": staged_id,
         "histogram": _bars(lengths),
         "tallest": max(lengths["counts"], default=1),
         "name": _suggested_name(staged_id),
+        "few_heldout": _few_heldout(report["heldout_rows"]),
     }
     return render(request, "console/staged.html", context)
+
+
+def _few_heldout(rows: int) -> str:
+    """What follows from few held-out rows; empty where they suffice."""
+    if rows >= LEAST_MEASURED:
+        return ""
+    held = f"{rows or 'No'} row{' is' if rows == 1 else 's are'} held out"
+    return f"{held}: a finished adapter is measured on at least {LEAST_MEASURED}."
 
 
 def _bars(lengths: dict[str, list[int]]) -> list[tuple[int, int]]:

@@ -65,10 +65,10 @@ def trust(request: HttpRequest) -> HttpResponse:
     fingerprint, purpose = request.POST.get("fingerprint", ""), request.POST.get("purpose", "")
     row = _asked("certificate", fingerprint)
     if row is None or purpose_of_row(row) != purpose:
-        raise AppError("CL-1423", "This certificate does not wait for this decision any more.")
+        raise AppError("CL-1423", "This certificate is no longer waiting for this decision.")
     with TrustBook.changing(site().home) as book:
         book.add(fingerprint, purpose_of_row(row))
-    messages.success(request, "The certificate is trusted. The contract is checked again within seconds.")
+    messages.success(request, "The certificate is trusted. The contract will be rechecked within seconds.")
     return redirect("console:decisions")
 
 
@@ -78,8 +78,8 @@ def approve(request: HttpRequest) -> HttpResponse:
     """Approve a contract for this site, by its hash."""
     contract_hash = request.POST.get("contract_hash", "")
     if _asked("contract", contract_hash) is None:
-        raise AppError("CL-1427", "This contract does not wait for a decision any more.")
+        raise AppError("CL-1427", "This contract is no longer waiting for a decision.")
     with ApprovalBook.changing(site().home) as book:
         book.add(contract_hash, by="console")
-    messages.success(request, "The contract is approved for this site. The run goes on by itself.")
+    messages.success(request, "The contract is approved for this site. The run continues automatically.")
     return redirect("console:decisions")

@@ -39,8 +39,8 @@ def _figures(home: WorkerHome) -> CollectorRegistry:
     counted = Counter(str(job.state) for job in spool.jobs())
     for state in {*STATES, *counted}:
         jobs.labels(state).set(counted[state])
-    _gauge(registry, "messages_waiting", "Batches and messages that the hub has not taken yet.", _waiting(spool))
-    _gauge(registry, "queue_up", "Whether the local queue answers.", _queue_answers(home))
+    _gauge(registry, "messages_waiting", "Batches and messages not yet accepted by the hub.", _waiting(spool))
+    _gauge(registry, "queue_up", "Whether the local queue responds.", _queue_answers(home))
     _gauge(
         registry, "disk_free_bytes", "Free bytes where the worker keeps its files.", shutil.disk_usage(home.root).free
     )

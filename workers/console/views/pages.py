@@ -66,8 +66,14 @@ def _stored(name: str, version: int) -> Any:
 def preview(request: HttpRequest, name: str, version: int) -> HttpResponse:
     """The first rows, for people at this site who gave the PIN."""
     stored = _stored(name, version)
-    parts = [(part, list(islice(rows, _PREVIEW_ROWS))) for part, rows in _parts(stored)]
+    parts = [(part, [_in_order(row) for row in islice(rows, _PREVIEW_ROWS)]) for part, rows in _parts(stored)]
     return render(request, "console/preview.html", {"meta": stored.metadata, "parts": parts})
+
+
+def _in_order(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it is read: what is asked before what is answered."""
+    first = [name for name in ("prompt", "completion", "messages", "text") if name in row]
+    return {name: row[name] for name in (*first, *(name for name in row if name not in first))}
 
 
 def _parts(stored: Any) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
@@ -80,7 +86,9 @@ def _parts(stored: Any) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
 def delete(request: HttpRequest, name: str, version: int) -> HttpResponse:
     """Remove a version's rows from this machine."""
     site().datasets.delete(name, version)
-    messages.success(request, f"The rows of {name} v{version} were deleted from this machine.")
+    messages.success(
+        request, f"The rows of {name} v{version} were deleted from this machine. The hub is notified within seconds."
+    )
     return redirect("console:datasets")
 
 
@@ -91,7 +99,7 @@ def send_again(request: HttpRequest, name: str, version: int) -> HttpResponse:
     hub = HubClient.of(site().home)
     try:
         register(_stored(name, version), hub)
-        messages.success(request, "The hub has the metadata now.")
+        messages.success(request, "The hub now has the metadata.")
     except AppError as error:
         messages.error(request, f"{error.code}: {error.message} {error.remedy}")
     finally:

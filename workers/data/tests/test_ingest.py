@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
+from processes.children import start_child
 from splitcore.errors import AppError
 from workers.data import readers
 from workers.data.store import DatasetStore
+from workers.tests.support import wait_for
 
 
 def write_jsonl(path: Path, rows: list[object]) -> Path:
@@ -117,6 +122,75 @@ def test_a_csv_file_is_read_as_excel_writes_it(store: DatasetStore, tmp_path: Pa
     assert [row["prompt"] for row in stored.train_rows()] == ["Ärzte", "Øre"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "value;prompt;completion\n38,5;fever, cough;flu, mild\n37,1;cough, cold;cold, mild\n",
+        "sep=;\nvalue;prompt;completion\n38,5;fever, cough;flu, mild\n37,1;cough, cold;cold, mild\n",
+        'value,prompt,completion\n"38,5","fever, cough","flu, mild"\n"37,1","cough, cold","cold, mild"\n',
+        'value, prompt, completion\n"38,5", "fever, cough", "flu, mild"\n"37,1", "cough, cold", "cold, mild"\n',
+        "value\tprompt\tcompletion\n38,5\tfever, cough\tflu, mild\n37,1\tcough, cold\tcold, mild\n",
+    ],
+    ids=["semicolon", "sep-line", "quotes", "spaces", "tab"],
+)
+def test_a_decimal_comma_does_not_shift_the_columns(store: DatasetStore, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    staged = store.stage(path, eval_fraction=0)
+    assert staged.bad_rows == 0
+    stored = store.confirm(staged.staged_id, store.propose(staged.staged_id, "Notes"))
+    assert [(row["prompt"], row["completion"]) for row in stored.train_rows()] == [
+        ("fever, cough", "flu, mild"),
+        ("cough, cold", "cold, mild"),
+    ]
+
+
+def test_a_doubled_quote_far_down_a_table_is_read(store: DatasetStore, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,completion\n" + '"a, b","c"\n' * 2000 + '"say ""yes"", please","yes"\n')
+    assert store.stage(path).bad_rows == 0
+
+
+def test_a_table_of_one_column_is_read(store: DatasetStore, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\none note\nanother one\n")
+    assert store.stage(path).form == "text"
+
+
+def test_a_refused_table_names_what_is_wrong_with_its_rows_and_what_helps(store: DatasetStore, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,completion,value\nfever,flu,38,5\ncough,cold,37,1\n")
+    error = refused(store, path)
+    assert "CL-1230" in error.message
+    assert "line 2" in error.message
+    assert "semicolons" in error.remedy
+
+
+def test_rows_without_a_completion_are_told_from_rows_without_text(store: DatasetStore, tmp_path: Path) -> None:
+    rows: list[object] = [{"prompt": "a"}, {"prompt": "a", "completion": None}, {"prompt": "a", "completion": ""}]
+    rows += [{"completion": "b"}, {"prompt": "a", "completion": 7}, {"prompt": "a", "completion": "b"}]
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", rows))
+    assert [(problem.line, problem.code) for problem in report.problems] == [
+        (1, "CL-1214"),
+        (2, "CL-1214"),
+        (3, "CL-1214"),
+        (4, "CL-1201"),
+        (5, "CL-1201"),
+    ]
+    assert report.train_rows == 1
+
+
+def test_columns_that_the_hub_has_no_room_for_are_refused_until_they_are_left_out(
+    store: DatasetStore, tmp_path: Path
+) -> None:
+    wide = {"prompt": "a", "completion": "b"} | {f"column {number}": "" for number in range(80)}
+    staged = store.stage(write_jsonl(tmp_path / "a.jsonl", [wide]))
+    with pytest.raises(AppError) as caught:
+        store.propose(staged.staged_id, "notes")
+    assert caught.value.code == "CL-1231"
+    assert store.propose(staged.staged_id, "notes", with_columns=False).columns == []
+
+
 def test_unknown_columns_ask_for_a_mapping_and_then_take_it(store: DatasetStore, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{"befund": "a", "brief": "b"}] * 3)
     assert refused(store, path).code == "CL-1215"
@@ -130,7 +204,13 @@ def test_unknown_columns_ask_for_a_mapping_and_then_take_it(store: DatasetStore,
         ("a.jsonl", b"PAR1....", "CL-1210"),
         ("a.parquet", b"PAR1 but broken", "CL-1224"),
         ("a.csv", b"prompt,prompt\na,b\n", "CL-1224"),
-        ("a.jsonl", b"\n\n", "CL-1216"),
+        ("a.jsonl", b"", "CL-1229"),
+        ("a.jsonl", b"\n\n", "CL-1229"),
+        ("a.csv", b"", "CL-1229"),
+        ("a.csv", b"\n \n", "CL-1229"),
+        ("a.csv", b"prompt,completion\n", "CL-1229"),
+        ("a.json", b'[{"prompt": "a", "completion": "b"}]', "CL-1210"),
+        ("a.csv", b"prompt,completion,value\nfever,flu,38,5\n", "CL-1216"),
         ("a.jsonl", '{"prompt": "a", "completion": "b"}\n'.encode("utf-16"), "CL-1211"),
         ("a.csv", "prompt,completion\na,b\n".encode("utf-16-le"), "CL-1211"),
         ("a.csv", b"\xff\xfe" + b"p\x00,\x00q\x00\n\x00\x00\xd8x", "CL-1211"),
@@ -164,7 +244,122 @@ def test_a_deleted_version_is_gone_and_unknown_ones_say_so(store: DatasetStore, 
     report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(3)))
     metadata = store.propose(report.staged_id, "notes")
     store.confirm(report.staged_id, metadata)
+    assert store.held() == [metadata.digest]
     store.delete("notes", 1)
+    assert store.held() == []
     with pytest.raises(AppError) as caught:
         store.open(metadata.digest)
     assert caught.value.code == "CL-1223"
+
+
+def test_no_number_is_given_twice_under_one_name(store: DatasetStore, tmp_path: Path) -> None:
+    def add(count: int) -> int:
+        report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(count)))
+        return store.confirm(report.staged_id, store.propose(report.staged_id, "notes")).metadata.version
+
+    assert (add(3), add(4)) == (1, 2)
+    store.delete("notes", 2)
+    assert add(5) == 3, "the hub has the metadata of the second for ever"
+    shutil.rmtree(store.root / "notes")  # by hand
+    assert add(6) == 4
+    shutil.rmtree(store.numbers)  # as an earlier release left it
+    store.delete("notes", 4)
+    assert add(7) == 5
+
+
+def test_a_name_that_nobody_can_tell_from_another_dataset_s_is_refused(store: DatasetStore, tmp_path: Path) -> None:
+    def proposed(name: str) -> None:
+        staged = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(3))).staged_id
+        store.confirm(staged, store.propose(staged, name))
+
+    proposed("letters")
+    proposed("letters")
+    for deleted in (False, True):
+        with pytest.raises(AppError) as caught:
+            proposed("Ietters")
+        assert caught.value.code == "CL-1458"
+        assert "letters" in caught.value.message
+        if not deleted:
+            store.delete("letters", 1)
+            store.delete("letters", 2)
+    proposed("numbers")
+
+
+def test_a_number_that_was_proposed_twice_is_given_once(store: DatasetStore, tmp_path: Path) -> None:
+    """A person reads what would leave at a terminal, while another dataset of the name is confirmed in the browser."""
+    slow, fast = (store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(count))).staged_id for count in (3, 4))
+    shown = store.propose(slow, "notes")
+    store.confirm(fast, store.propose(fast, "notes"))
+    store.delete("notes", 1)
+    with pytest.raises(AppError) as caught:
+        store.confirm(slow, shown)
+    assert caught.value.code == "CL-1218"
+    assert store.confirm(slow, store.propose(slow, "notes")).metadata.version == 2
+
+
+def test_a_deletion_that_was_cut_off_leaves_no_row_that_nobody_sees(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(30)))
+    stored = store.confirm(report.staged_id, store.propose(report.staged_id, "notes"))
+
+    def cut_off(folder: Path) -> None:
+        (folder / "metadata.json").unlink()  # what is removed first is the file system's choice
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        store.delete("notes", 1)
+    assert not [path for path in stored.folder.iterdir() if "question" in path.read_text()]
+
+
+def test_what_a_killed_check_left_goes_a_day_later(store: DatasetStore, tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "a.jsonl", pairs(300_000))
+    code = "import sys; from pathlib import Path; from workers.data.checking import stage_checked;"
+    code += (
+        "from workers.data.store import DatasetStore; stage_checked(DatasetStore(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    process = start_child([sys.executable, "-c", code, store.root.parent, file])
+    wait_for(lambda: any(store.staging.glob("*/train.jsonl")), what="the check's first rows", seconds=30)
+    process.kill()
+    process.wait()
+    [left] = store.staging.iterdir()
+    store.stage(write_jsonl(tmp_path / "b.jsonl", pairs(3)))
+    assert left.exists(), "for all that this process knows it is being written"
+    os.utime(left, (1, 1))
+    staged = store.stage(write_jsonl(tmp_path / "b.jsonl", pairs(4))).staged_id
+    assert not left.exists()
+    assert store.staged_report(staged)["train_rows"] > 0
+
+
+def test_a_table_with_a_time_that_no_calendar_has_is_refused_by_its_code(store: DatasetStore, tmp_path: Path) -> None:
+    far = pyarrow.array([2**50], pyarrow.timestamp("ms"))
+    parquet.write_table(pyarrow.table({"text": ["a"], "at": far}), tmp_path / "a.parquet")
+    assert refused(store, tmp_path / "a.parquet").code == "CL-1224"
+
+
+def test_rows_that_were_removed_by_hand_are_not_told_as_held(store: DatasetStore, tmp_path: Path) -> None:
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(3)))
+    stored = store.confirm(report.staged_id, store.propose(report.staged_id, "notes"))
+    (stored.folder / "train.jsonl").unlink()
+    assert store.held() == []
+    with pytest.raises(AppError) as caught:
+        store.open(stored.metadata.digest)
+    assert caught.value.code == "CL-1223"
+
+
+def test_the_commonest_problem_is_counted_over_the_whole_file(store: DatasetStore, tmp_path: Path) -> None:
+    empty = [{"prompt": "a", "completion": ""}] * 210
+    numbers = [{"prompt": "a", "completion": 1}] * 300
+    error = refused(store, write_jsonl(tmp_path / "a.jsonl", [*empty, *numbers]))
+    assert "line 211 is the first (CL-1201)" in error.message
+    assert "file" not in error.details, "another mapping may find rows"
+
+
+def test_an_error_of_a_file_names_which_of_the_two_it_is(store: DatasetStore, tmp_path: Path) -> None:
+    good, bad = write_jsonl(tmp_path / "good.jsonl", pairs(3)), tmp_path / "bad.jsonl"
+    bad.write_text("no row\n")
+    for train, heldout, named in ((good, bad, "heldout"), (bad, good, "train")):
+        error = refused(store, train, heldout=heldout)
+        assert (error.code, error.details["file"]) == ("CL-1216", named)
+        assert {"heldout": "held-out file", "train": "training file"}[named] in error.message

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from processes.redis_server import free_port
-from splitcore.wire.certificates import load_identity
+from splitcore.wire.transport.certificates import load_identity
 from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.data.store import DatasetStore

@@ -11,7 +11,7 @@ import pytest
 
 from splitcore.data.rows import check_row
 from splitcore.errors import AppError
-from splitcore.wire.messages import PeerError
+from splitcore.wire.protocol.messages import PeerError
 from workers.jobs.errors import error_info
 
 OUT_OF_MEMORY = """

@@ -13,9 +13,11 @@ from splitcore.config import RunConfig
 from workers.agent.measurements import Measurements
 from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant
-from workers.jobs import evaluate
-from workers.jobs.evaluate import Measured, adapters_of, measure_adapter, rounded
+from workers.data.rows import LEAST_MEASURED
 from workers.jobs.folder import JobFolder, JobSpec
+from workers.jobs.kinds.evaluate import measuring as evaluate
+from workers.jobs.kinds.evaluate.measuring import Measured, measure_adapter, rounded
+from workers.jobs.kinds.verify.bound import adapters_of
 from workers.jobs.report import Reporter
 from workers.jobs.setting import JobSetting
 from workers.ledger.book import Book
@@ -108,13 +110,13 @@ def test_a_dataset_bears_so_many_figures_in_a_day_whatever_the_contracts(tmp_pat
 def test_rows_that_differ_by_a_few_from_measured_ones_are_not_measured(tmp_path: Path) -> None:
     made = setting(tmp_path)
     assert not refuses(made, ROWS[:20], contract="1")
-    for near in (ROWS[:21], ROWS[1:20], ROWS[1:21], ROWS[: 20 + evaluate.LEAST_ROWS - 1]):
+    for near in (ROWS[:21], ROWS[1:20], ROWS[1:21], ROWS[: 20 + LEAST_MEASURED - 1]):
         assert refuses(made, near, contract="2")
-    assert not refuses(made, ROWS[: 20 + evaluate.LEAST_ROWS], contract="2")
+    assert not refuses(made, ROWS[: 20 + LEAST_MEASURED], contract="2")
 
 
 def test_a_few_held_out_rows_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: ROWS[: evaluate.LEAST_ROWS - 1])
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: ROWS[: LEAST_MEASURED - 1])
     result, [check] = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
     assert result is None
     assert check.code == "CL-1435"

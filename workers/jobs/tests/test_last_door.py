@@ -15,8 +15,8 @@ from workers.agent.spool import Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment
 from workers.jobs import run
-from workers.jobs.evaluate import TIMES
 from workers.jobs.folder import JobFolder
+from workers.jobs.kinds.verify.bound import TIMES
 from workers.jobs.tests.door import Door, code_of
 from workers.jobs.warm import WarmProcess, half_command
 from workers.policy import SitePolicy

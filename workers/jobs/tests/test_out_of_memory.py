@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from splitcore.checkpoints.files import Checkpoints, Owner, checkpoint_steps
 from splitcore.errors import CATALOGUE
-from splitcore.training.checkpoint import Checkpoints, Owner, checkpoint_steps
 from workers.contracts import Desired
 from workers.jobs.tests.pair import Job, make_pair
 from workers.tests.support import wait_for

@@ -11,8 +11,8 @@ import pytest
 
 from splitcore.errors import AppError
 from workers.contracts import Role
-from workers.jobs.client_half import connect
 from workers.jobs.folder import Peer
+from workers.jobs.kinds.train.client_half import connect
 from workers.jobs.setting import JobSetting
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from splitcore.training.events import (
+from splitcore.control.events import (
     CheckpointChanged,
     EvaluationFinished,
     Event,
@@ -22,6 +22,7 @@ from workers.agent.spool import Spool
 from workers.contracts import Phase
 from workers.jobs.lines import PHASES, Line
 from workers.jobs.report import Reporter
+from workers.versions import message_form
 
 
 def lines_after(folder: Path, tell: Callable[[Reporter], object]) -> list[tuple[str, str]]:
@@ -39,9 +40,9 @@ def lines_after(folder: Path, tell: Callable[[Reporter], object]) -> list[tuple[
     [
         (PhaseChanged("a", 0, "loading_model"), "info", "Loading"),
         (CheckpointChanged("a", 20, "saved"), "info", "Checkpoint saved after step 20."),
-        (CheckpointChanged("a", 20, "resumed"), "info", "Recovered: going on from the checkpoint after step 20."),
+        (CheckpointChanged("a", 20, "resumed"), "info", "Recovered: continuing from the checkpoint after step 20."),
         (CheckpointChanged("a", 20, "ignored"), "warning", "damaged"),
-        (NonFinite("a", 4, "b", "head", "b"), "warning", "The step was skipped: a value was not finite (head, b)."),
+        (NonFinite("a", 4, "b", "head", "b"), "warning", "The step was skipped: NaN or infinite value (head, b)."),
         (PartyLate("server", 4, ["b"], "pause"), "warning", "b was late. The run pauses."),
         (EvaluationFinished("a", 4, loss=2.5, tokens=7), "info", "loss 2.5000, 7 tokens"),
     ],
@@ -90,8 +91,21 @@ def test_a_held_out_loss_that_is_not_available_is_told_with_its_party_and_place(
     told = [(record.kind, record.step, record.payload) for record in pending.records if record.kind != "log"][1:]
     assert told == [
         ("eval", 4, {"loss": None, "tokens": 7, "rows": 3}),
-        ("event", 4, {"name": "values.not_finite", "detail": "server: body, in an evaluation", "error": None}),
+        (
+            "event",
+            4,
+            {
+                "name": "values.not_finite",
+                "detail": "server: body, in an evaluation",
+                "error": None,
+                "source": "server",
+                "in_evaluation": True,
+            },
+        ),
     ]
+    [older] = [record for record in pending.records if record.kind == "event"]
+    known = message_form(older, 3)["payload"]
+    assert set(known) == {"name", "detail", "error"}, "an older hub is strict, and reads the sentence"
 
 
 def test_what_a_model_wrote_is_told_without_control_characters(tmp_path: Path) -> None:

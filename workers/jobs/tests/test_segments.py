@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from splitcore.errors import AppError
-from workers.jobs.segments import pack_segment
+from workers.jobs.kinds.train.segments import pack_segment
 
 
 def test_a_packed_segment_holds_tensors_and_configuration(tmp_path: Path) -> None:

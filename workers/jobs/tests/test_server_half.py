@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from processes.redis_server import free_port
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.jobs.folder import JobFolder, JobSpec

@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from splitcore.config import canonical_json
-from splitcore.errors import CATALOGUE
+from splitcore.errors import CATALOGUE, ErrorRole, role_of
 from workers.agent.spool import Spool
 from workers.contracts import Desired
 from workers.jobs import supervise
-from workers.jobs.folder import JobFolder
+from workers.jobs.errors import error_info
+from workers.jobs.folder import JobFolder, JobResult, JobSpec
 from workers.settings import WorkerHome
 from workers.tests.support import FakeHub, assignment_for, contract_for, enrolled_home, fake_hub, wait_for
 
@@ -45,6 +46,7 @@ while (folder / "desired").read_text() != "stopped":
     time.sleep(0.02)
 (folder / "result.json").write_text(json.dumps({"outcome": "stopped", "checkpoint_step": 7}))
 """
+SLOW = OBEDIENT.replace('(folder / "result', "(folder / 'stopping').touch()\ntime.sleep(3)\n(folder / \"result")
 GRANDCHILD = (
     "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601)']); " + ENDLESS
 )
@@ -113,7 +115,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(home, hub, folder, spool)
 
 
-@pytest.mark.promise(29, figure="2 s; measured 0.28 s")
+@pytest.mark.promise(29, figure="2 s, or 15 s where a checkpoint is slow to save; measured 0.28 s")
 def test_a_stop_saves_and_ends_within_two_seconds(site: Site) -> None:
     supervisor = site.supervise(OBEDIENT)
     half = site.half()
@@ -136,6 +138,37 @@ def test_a_half_that_hears_nothing_is_gone_within_two_seconds_too(site: Site) ->
     wait_for(lambda: not half.is_running(), seconds=2.0, what="the half's end")
     assert supervisor.wait(10) == 0
     assert site.exit()["outcome"] == "stopped"
+
+
+def test_a_half_that_saves_on_a_slow_disk_is_given_the_time(site: Site) -> None:
+    supervisor = site.supervise(SLOW)
+    site.half()
+    site.folder.write_desired(Desired.STOPPED)
+    assert supervisor.wait(20) == 0
+    assert (site.exit()["outcome"], site.exit()["checkpoint_step"]) == ("stopped", 7)
+
+
+def test_a_half_that_saves_slowly_while_the_worker_ends_is_told_in_time(site: Site, tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    changed = f"import pathlib; supervise._shutting_down = pathlib.Path({str(ends)!r}).exists"
+    supervisor = site.supervise(SLOW.replace("sleep(3)", "sleep(12)"), changed)
+    site.half()
+    ends.touch()
+    assert supervisor.wait(40) == 0
+    told = site.exit()
+    assert (told["outcome"], told["error"]["code"], told["checkpoint_step"]) == ("failed", "CL-1523", None)
+
+
+@pytest.mark.parametrize("code", ["CL-1520", "CL-1523"])
+def test_a_check_that_this_machine_broke_off_is_made_again_and_nothing_is_said_of_it(site: Site, code: str) -> None:
+    assignment = site.folder.read_assignment().model_copy(update={"kind": "verify", "adapter_sha256": "ab" * 32})
+    spec = JobSpec(job_id=JOB, home=str(site.home.root), attempt=1, assignment=assignment)
+    site.spool.job_running(JOB, 1)
+    supervise._report(site.home, site.spool, site.folder, spec, JobResult(outcome="failed", error=error_info(code)))
+    row = site.spool.job(JOB)
+    assert row is not None
+    assert row.state == "rung"
+    assert site.spool.outbox() == []
 
 
 def test_a_killed_half_is_reported_with_its_cause(site: Site) -> None:
@@ -266,3 +299,18 @@ def test_the_supervisor_s_descriptor_is_not_inherited(site: Site) -> None:
     assert lock not in held
     supervisor.kill()
     supervisor.wait()
+
+
+@pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if role_of(code) is ErrorRole.CONSEQUENCE))
+def test_a_half_that_lost_its_partner_lets_the_first_cause_speak(tmp_path: Path, code: str) -> None:
+    folder = JobFolder(tmp_path)
+    folder.write_desired(Desired.STOPPED)  # the hub has the other half's error, and stops this one
+    lost = JobResult(outcome="failed", error=error_info(code), checkpoint_step=3)
+    assert supervise.after_the_first_cause(folder, lost) == JobResult(outcome="stopped", checkpoint_step=3)
+
+
+def test_a_half_with_a_trouble_of_its_own_reports_it_at_once(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.write_desired(Desired.STOPPED)
+    own = JobResult(outcome="failed", error=error_info("CL-1521"))
+    assert supervise.after_the_first_cause(folder, own) is own

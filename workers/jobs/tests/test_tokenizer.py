@@ -8,7 +8,7 @@ from pathlib import Path
 
 from splitcore.config import canonical_json
 from workers.contracts import Assignment
-from workers.jobs.tokenizer import tokenizer_uploads
+from workers.jobs.kinds.train.tokenizer import tokenizer_uploads
 from workers.models_registry import ModelRegistry
 from workers.settings import WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home

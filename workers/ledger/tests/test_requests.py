@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from workers.agent.spool import Spool
 from workers.contracts import Beat, LogPayload, Ready, SegmentUpload
 from workers.hub import HubClient, HubError, Signer

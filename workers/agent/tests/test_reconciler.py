@@ -12,32 +12,32 @@ from workers.tests.support import assignment_for, contract_for
 
 
 def test_a_review_is_answered_once_and_starts_nothing(site: Site) -> None:
-    duty = site.duty()
+    reconciler = site.reconciler()
     for _ in range(2):
-        duty.apply(listed(site.assignment(kind="review", desired="none")))
+        reconciler.apply(listed(site.assignment(kind="review", desired="none")))
     [verdict] = site.hub.bodies("/verdict")
     assert verdict["accepted"] is True
     assert site.rung == []
 
 
 def test_a_job_that_is_wanted_is_rung_for_once_until_it_is_overdue(site: Site) -> None:
-    duty = site.duty()
+    reconciler = site.reconciler()
     for _ in range(3):
-        duty.apply(listed(site.assignment()))
+        reconciler.apply(listed(site.assignment()))
     assert site.rung == [("run_1", JOB)]
     assert site.folder().read_assignment().contract_hash == site.assignment().contract_hash
-    duty.forget_rings()  # the queue was started anew
-    duty.apply(listed(site.assignment()))
+    reconciler.forget_rings()  # the queue was started anew
+    reconciler.apply(listed(site.assignment()))
     assert len(site.rung) == 2
-    site.duty().apply(listed(site.assignment()))  # the agent was
+    site.reconciler().apply(listed(site.assignment()))  # the agent was
     assert len(site.rung) == 3
 
 
 def test_a_job_outside_the_policy_is_refused_and_not_rung_for(site: Site) -> None:
     site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
-    duty = site.duty()
+    reconciler = site.reconciler()
     for _ in range(2):
-        duty.apply(listed(site.assignment()))
+        reconciler.apply(listed(site.assignment()))
     assert site.rung == []
     assert [verdict["accepted"] for verdict in site.hub.bodies("/verdict")] == [False]
     [ended] = site.exits()
@@ -47,15 +47,15 @@ def test_a_job_outside_the_policy_is_refused_and_not_rung_for(site: Site) -> Non
 
 def test_an_unreadable_policy_lets_nothing_start(site: Site) -> None:
     site.home.policy_file.write_text("max_step: 1")
-    site.duty().apply(listed(site.assignment()))
+    site.reconciler().apply(listed(site.assignment()))
     assert site.rung == []
 
 
 def test_a_stop_before_any_process_is_confirmed_at_once(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     for _ in range(2):
-        duty.apply(listed(site.assignment(desired="stopped")))
+        reconciler.apply(listed(site.assignment(desired="stopped")))
     [ended] = site.exits()
     assert ended["outcome"] == "stopped"
     job = site.spool.job(JOB)
@@ -64,40 +64,40 @@ def test_a_stop_before_any_process_is_confirmed_at_once(site: Site) -> None:
 
 
 def test_a_stop_reaches_a_live_job(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed(site.assignment(desired="stopped", attempt=1)))
+        reconciler.apply(listed(site.assignment(desired="stopped", attempt=1)))
         assert site.folder().desired() is Desired.STOPPED
     assert site.exits() == []
 
 
 def test_a_job_whose_supervisor_was_killed_is_reported_as_killed(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     for _ in range(2):
-        duty.apply(listed(site.assignment(attempt=1)))
+        reconciler.apply(listed(site.assignment(attempt=1)))
     [ended] = site.exits()
     assert (ended["outcome"], ended["attempt"], ended["error"]["code"]) == ("failed", 1, "CL-1520")
     assert len(site.rung) == 1
 
 
 def test_a_job_that_has_ended_is_not_started_again(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_exited(JOB, "done")
-    duty.forget_rings()
-    duty.apply(listed(site.assignment(attempt=1)))
+    reconciler.forget_rings()
+    reconciler.apply(listed(site.assignment(attempt=1)))
     assert len(site.rung) == 1
 
 
 def test_the_peer_s_address_reaches_the_half(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     with site.folder().locked():
-        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+        reconciler.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
     peer = site.folder().peer()
     assert peer is not None
     assert (peer.host, peer.port) == ("gpu.example", 9100)
@@ -105,112 +105,122 @@ def test_the_peer_s_address_reaches_the_half(site: Site) -> None:
 
 def test_a_peer_outside_the_policy_ends_the_job(site: Site) -> None:
     site.home.policy_file.write_text(SitePolicy(hosts=["*.allowed.example"]).to_yaml())
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     with site.folder().locked():
-        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100")))
+        reconciler.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100")))
     condemned = site.folder().condemned()
     assert condemned is not None
     assert condemned.code == "CL-1424"
     assert site.folder().peer() is None
 
 
+def test_a_policy_file_that_cannot_be_read_ends_nothing_that_runs(site: Site) -> None:
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    site.home.policy_file.write_text("hosts: [")
+    with site.folder().locked():
+        reconciler.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+    assert site.folder().condemned() is None
+    assert site.folder().peer() is None
+
+
 def test_a_job_that_the_hub_no_longer_lists_is_stopped(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed())
+        reconciler.apply(listed())
         assert site.folder().desired() is Desired.STOPPED
 
 
 def test_what_runs_for_an_entry_that_cannot_be_read_goes_on(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     with site.folder().locked():
-        duty.apply(listed().model_copy(update={"unread": ["prt_1"]}))
+        reconciler.apply(listed().model_copy(update={"unread": ["prt_1"]}))
         assert site.folder().desired() is Desired.RUNNING
-        duty.apply(listed(site.assignment(participant_id="../prt_2")))
+        reconciler.apply(listed(site.assignment(participant_id="../prt_2")))
         assert site.folder().desired() is Desired.STOPPED, "an id that is none keeps nothing running"
 
 
 def test_an_id_that_leads_out_of_the_folder_is_refused(site: Site) -> None:
     contract = contract_for(site.home, run_id="../../outside")
-    site.duty().apply(listed(assignment_for(contract, run_id="../../outside")))
+    site.reconciler().apply(listed(assignment_for(contract, run_id="../../outside")))
     assert site.rung == []
     assert not (site.home.root.parent / "outside").exists()
 
 
 def test_a_newer_attempt_ends_the_older_one_and_is_rung_for_when_that_is_gone(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
     again = site.assignment(attempt=1, wanted_attempt=2)
     with site.folder().locked():
-        duty.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
-        duty.apply(listed(again))
+        reconciler.apply(listed(site.assignment(attempt=1, server_address="gpu.example:9100", server_attempt=1)))
+        reconciler.apply(listed(again))
         assert site.folder().desired() is Desired.STOPPED
         assert len(site.rung) == 1
     site.spool.job_exited(JOB, "stopped")
     for _ in range(2):
-        duty.apply(listed(again))
+        reconciler.apply(listed(again))
     assert len(site.rung) == 2
     assert site.folder().desired() is Desired.RUNNING
     assert site.folder().peer() is None, "the older attempt's address leads nowhere"
     with site.folder().locked():  # the new supervisor claims
-        duty.apply(listed(again))
+        reconciler.apply(listed(again))
         assert site.folder().desired() is Desired.RUNNING
 
 
 def test_what_is_said_late_of_an_older_attempt_does_not_stop_the_newer_one(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 2)
-    duty.desire("prt_1", 1, Desired.STOPPED)
+    reconciler.live.desire("prt_1", 1, Desired.STOPPED)
     assert site.folder().desired() is Desired.RUNNING
-    duty.desire("prt_1", 2, Desired.STOPPED)
+    reconciler.live.desire("prt_1", 2, Desired.STOPPED)
     assert site.folder().desired() is Desired.STOPPED
 
 
 def test_a_killed_job_is_reported_once_and_rung_for_again_when_the_hub_wants_it(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
-    duty.apply(listed(site.assignment(attempt=1)))
-    duty.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
+    reconciler.apply(listed(site.assignment(attempt=1)))
+    reconciler.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
     assert [exit_["error"]["code"] for exit_ in site.exits()] == ["CL-1520"]
     assert len(site.rung) == 2
 
 
 def test_checkpoints_go_when_the_hub_says_that_the_run_is_over(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     saved = site.folder().checkpoints / "step-00000010"
     saved.mkdir(parents=True)
-    duty.apply(listed())
+    reconciler.apply(listed())
     assert saved.exists()
-    duty.apply(Assignments(assignments=[], settled=["run_1", "run_2"], hub_time=datetime.now(UTC)))
+    reconciler.apply(Assignments(assignments=[], settled=["run_1", "run_2"], hub_time=datetime.now(UTC)))
     assert not saved.exists()
 
 
 def test_a_worker_in_quarantine_pauses_its_halves_and_stops_none(site: Site) -> None:
-    duty = site.duty()
-    duty.apply(listed(site.assignment()))
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
-    duty.hold_all()
+    reconciler.live.hold_all()
     assert site.folder().desired() is Desired.PAUSED
     site.folder().write_desired(Desired.STOPPED)
-    duty.hold_all()
+    reconciler.live.hold_all()
     assert site.folder().desired() is Desired.STOPPED
 
 
 def test_a_job_whose_run_may_let_no_more_leave_is_ended_and_says_why(site: Site) -> None:
-    site.duty().apply(listed(site.assignment()))
+    site.reconciler().apply(listed(site.assignment()))
     site.spool.job_running(JOB, 1)
-    site.duty().over_budget("prt_1", 2, AppError("CL-1429"))
+    site.reconciler().live.over_budget("prt_1", 2, AppError("CL-1429"))
     assert site.folder().condemned() is None, "another attempt"
-    site.duty().over_budget("prt_1", 1, AppError("CL-1429"))
+    site.reconciler().live.over_budget("prt_1", 1, AppError("CL-1429"))
     ended = site.folder().condemned()
     assert ended is not None
     assert ended.code == "CL-1429"

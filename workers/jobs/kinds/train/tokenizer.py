@@ -9,9 +9,9 @@ from pathlib import Path
 from splitcore.config import canonical_json
 from splitcore.errors import AppError
 from splitcore.models.manifest import MANIFEST_FILE, TOKENIZER_FILES
+from workers.contract_reading import read_contract
 from workers.contracts import Assignment, Role
 from workers.models_registry import ModelRegistry
-from workers.policy_review import read_contract
 from workers.settings import WorkerHome
 
 log = logging.getLogger(__name__)

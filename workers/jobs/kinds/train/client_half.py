@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from splitcore.data.sampling import hold_out
+from splitcore.control.controller import StoppedError
 from splitcore.errors import AppError
+from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.client import ClientHalf
-from splitcore.training.halves import HalfResult, HalfSettings, StoppedError
-from splitcore.wire.channel import Channel
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.limits import FrameLimits
+from splitcore.wire.protocol.channel import Channel
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.transport.grpc_channel import dial
 from workers.contracts import Role
-from workers.data.store import DatasetStore
 from workers.jobs.folder import Peer
-from workers.jobs.lines import rows_line
+from workers.jobs.rows import rows_of
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry
 from workers.network import proxy_for
@@ -39,7 +37,7 @@ def run_client(setting: JobSetting) -> HalfResult:
             run=setting.contract.run_id,
             contract=setting.spec.assignment.contract_hash,
             manifest=ModelRegistry(setting.home).manifest(model.manifest_hash),
-            emit=setting.reporter.emit,
+            emit=setting.emit,
             control=setting.control(),
             checkpoints=setting.folder.checkpoints,
         ),
@@ -52,18 +50,6 @@ def run_client(setting: JobSetting) -> HalfResult:
         sample_tokens=SAMPLE_TOKENS,
     )
     return half.run()
-
-
-def rows_of(setting: JobSetting) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to train on and held-out rows of the contract's dataset version. Raises AppError CL-1223, CL-1205."""
-    stored = DatasetStore(setting.home.root).open(setting.own.dataset_digest)
-    train, held = list(stored.train_rows()), list(stored.heldout_rows())
-    if not train:
-        raise AppError("CL-1205")
-    if not held and setting.config.data.eval_fraction:
-        train, held = hold_out(train, setting.config.data.eval_fraction)
-    setting.reporter.log(rows_line(len(train), len(held)))
-    return train, held
 
 
 def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
@@ -96,8 +82,7 @@ def _wait_for_peer(setting: JobSetting) -> Peer:
             raise StoppedError
         peer = setting.folder.peer()
         if peer is not None:
-            if not SitePolicy.load(setting.home.policy_file).allows_host(peer.host):
-                raise AppError("CL-1424", f"This site's policy does not let tensors go to {peer.host}.")
+            SitePolicy.load(setting.home.policy_file).check_host(peer.host)
             # the contract's pin decides, not the file that the agent has written
             return peer.model_copy(update={"certificate_pem": setting.certificate_of(server)})
         time.sleep(0.1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from splitcore.training.halves import HalfResult, HalfSettings
+from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.server import ServerHalf
-from splitcore.wire.channel import Listener
-from splitcore.wire.grpc_listener import serve
-from splitcore.wire.limits import FrameLimits
+from splitcore.wire.protocol.channel import Listener
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.transport.grpc_listener import serve
 from workers.contracts import Ready
 from workers.jobs.setting import JobSetting
 from workers.models_registry import ModelRegistry
@@ -26,7 +26,7 @@ def run_server(setting: JobSetting) -> HalfResult:
             run=setting.contract.run_id,
             contract=setting.spec.assignment.contract_hash,
             manifest=ModelRegistry(setting.home).manifest(model.manifest_hash),
-            emit=setting.reporter.emit,
+            emit=setting.emit,
             control=setting.control(),
             checkpoints=setting.folder.checkpoints,
         ),

@@ -1,0 +1,105 @@
+"""The slot beside training: a process of its own while there are jobs for it, without a GPU and at low priority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from processes.redis_server import plain_url
+from workers.agent import children
+from workers.agent.children import Children
+from workers.agent.reconciler import Reconciler
+from workers.agent.tests.site import JOB, Site, listed
+from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE
+from workers.settings import WorkerConfig
+from workers.tests.support import enrolled_home, wait_for
+
+
+@pytest.fixture
+def busy() -> list[bool]:
+    """Whether a job runs beside training: the last entry."""
+    return [False]
+
+
+@pytest.fixture
+def site_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: list[bool]) -> Iterator[Children]:
+    """The agent's children without the slots for training."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(children, "RESTART_SECONDS", 0.0)
+    home = enrolled_home(tmp_path / "home")
+    made = Children(home, WorkerConfig.load(home), is_busy_beside=lambda: busy[-1])
+    made._slots.clear()
+    made.start()
+    yield made
+    made.stop(grace=5.0)
+
+
+def process_of(made: Children) -> psutil.Process | None:
+    slot = made._beside
+    return psutil.Process(slot.process.pid) if slot.process is not None and slot.runs else None
+
+
+def waiting(made: Children, queue: str) -> int:
+    with redis.Redis.from_url(plain_url(made._broker.url)) as client:
+        return int(client.llen(queue))
+
+
+def test_slot_starts_when_it_is_rung_for_and_ends_when_idle(
+    site_children: Children, busy: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site_children
+    assert not made.look_after()
+    assert process_of(made) is None, "nothing was rung for yet"
+    made.ring_beside("run_1", "prt_1-verify")
+    assert not made.look_after(), "a first start has lost no message"
+    process = process_of(made)
+    assert process is not None
+    assert process.nice() == children.BESIDE_NICENESS
+    assert process.environ()["CUDA_VISIBLE_DEVICES"] == ""
+    wait_for(lambda: waiting(made, QUEUE_BESIDE) == 0, seconds=60, what="the bell to be answered")
+
+    busy.append(True)
+    monkeypatch.setattr(children, "BESIDE_SECONDS", 0.0)
+    made.look_after()
+    assert not made._ends_beside, "a job is at work"
+    busy.append(False)
+    made.look_after()
+    wait_for(lambda: process_of(made) is None, seconds=30, what="the idle process to end")
+    assert not made.look_after()
+    assert process_of(made) is None
+
+    monkeypatch.setattr(children, "BESIDE_SECONDS", 300.0)
+    made.ring_beside("run_1", "prt_1-verify")
+    assert not made.look_after()
+    again = process_of(made)
+    assert again is not None
+    again.kill()
+    again.wait(10)
+    assert made.look_after(), "killed, it may have lost a message: every bell is rung again"
+
+
+def test_jobs_for_training_stay_in_their_own_queue(site_children: Children) -> None:
+    site_children.ring("run_1", JOB)
+    assert (waiting(site_children, QUEUE), waiting(site_children, QUEUE_BESIDE)) == (1, 0)
+
+
+def test_only_a_kind_that_says_so_is_rung_for_beside_training(site: Site) -> None:
+    beside: list[tuple[str, str]] = []
+    config = WorkerConfig.load(site.home)
+    reconciler = Reconciler(
+        site.home,
+        config,
+        site.spool,
+        site.client,
+        lambda *ids: site.rung.append(ids),
+        ring_beside=lambda *ids: beside.append(ids),
+    )
+    url = f"{API_PREFIX}/runs/run_1/adapters/adp_1"
+    named = {"adapter_id": "adp_1", "adapter_url": url, "adapter_sha256": "ab" * 32}
+    reconciler.apply(listed(site.assignment(), site.assignment(kind="verify", **named), site.check_of("adp_1")))
+    assert site.rung == [("run_1", JOB), ("run_1", "prt_1-evaluate-adp_1")]
+    assert beside == [("run_1", "prt_1-verify-adp_1")]

@@ -1,0 +1,78 @@
+"""Datasets, base models, segments, and the check of an adapter, as far as the hub is told of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from splitcore.bounds import MODEL_ID, REVISION, Count, Free, Measure, Moment, Short, Small
+from workers.contracts.base import Check, Hex64, Message
+
+
+class Histogram(Message):
+    """Token lengths: `edges` has one more entry than `counts`."""
+
+    edges: list[Count] = Field(max_length=65)
+    counts: list[Count] = Field(max_length=64)
+
+
+class DatasetMetadata(Message):
+    """All that leaves a data organisation about a dataset. No field has room for a row."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}$")]
+    version: Small = Field(ge=1)
+    format: Literal["prompt_completion", "messages", "text"]
+    source: Literal["jsonl", "csv", "parquet"]
+    rows: Count
+    train_rows: Count
+    heldout_rows: Count
+    columns: list[Short] = Field(default_factory=list, max_length=64)
+    tokenizer: Short = ""
+    token_lengths: Histogram | None = None
+    longest_tokens: Count | None = None
+    digest: Hex64  # HMAC-SHA256 under the site's own key
+    created_at: Moment
+
+
+class ModelRegistration(Message):
+    """`POST models`: a base model that this worker has mapped and verified."""
+
+    model_id: Annotated[str, StringConstraints(max_length=400, pattern=MODEL_ID)]
+    revision: Annotated[str, StringConstraints(max_length=100, pattern=REVISION)] = ""
+    manifest_hash: Hex64
+    config: Free  # config.json of the model, at most 64 KiB
+    parameters: Count
+    bytes: Count
+
+
+class SegmentUpload(Message):
+    """Query of `PUT runs/{run_id}/segments/{name}` (safetensors) and `PUT runs/{run_id}/tokenizer/{name}` (pinned)."""
+
+    participant_id: Short
+    attempt: Small
+    sha256: Hex64
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class EvaluationResult(Message):
+    """What a data party measured on its own held-out rows with the joined adapter."""
+
+    base_loss: Measure  # None: not available because of a NaN or infinite value
+    base_exact_match: Share
+    loss: Measure
+    exact_match: Share
+    rows: Count
+    tokens: Count
+
+
+class VerifyReport(Message):
+    """`POST runs/{run_id}/verified`: load checks of the joined adapter, and the evaluation where rows are held."""
+
+    participant_id: Short
+    adapter_id: Short
+    adapter_sha256: Hex64
+    checks: list[Check] = Field(max_length=32)
+    evaluation: EvaluationResult | None = None

@@ -1,0 +1,74 @@
+"""What a kind of job answers: the questions that agent, supervisor and the job's own process put to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from splitcore.errors import AppError
+from workers.agent.spool import Spool
+from workers.contracts import Assignment, spec_read
+from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.policy import SitePolicy
+from workers.settings import WorkerHome
+
+if TYPE_CHECKING:  # the setting reviews the contract, and the review asks the kinds
+    from workers.jobs.setting import JobSetting
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job whose process is gone, with what it left."""
+
+    home: WorkerHome
+    spool: Spool
+    folder: JobFolder
+    spec: JobSpec
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the hub asked for."""
+        return self.spec.assignment
+
+
+class JobKind(ABC):
+    """One kind of job. Its module loads no torch: what computes is imported in `run`, in the job's own process."""
+
+    name: ClassVar[str]  # as the hub calls it, and `JOBS` of the contracts
+    is_steered: ClassVar[bool] = False  # pause, stop and the site's budget reach it while it runs
+    is_beside: ClassVar[bool] = False  # it may run while another job trains: without a GPU, and at low priority
+    is_repeatable: ClassVar[bool] = False  # lost without a word, it is simply done again
+
+    def rule(self, assignment: Assignment, policy: SitePolicy) -> None:
+        """Refuse what this kind is not to be asked for here. Raises AppError CL-1425, CL-1509."""
+        try:
+            spec_read(assignment)
+        except ValueError:
+            raise AppError("CL-1425", f"What the hub tells of the job does not belong to “{self.name}”.") from None
+
+    def claim(
+        self, home: WorkerHome, folder: JobFolder, assignment: Assignment, *, job_id: str, highest_attempt: int
+    ) -> int | None:
+        """The attempt under which the job runs, or None where the hub does not want it (any more)."""
+        return assignment.attempt
+
+    def tell(self, home: WorkerHome, folder: JobFolder, assignment: Assignment) -> None:
+        """Pass on to the job, as the hub's list has it by now, what it waits for."""
+        return None
+
+    @abstractmethod
+    def run(self, setting: JobSetting) -> JobResult:
+        """Do the work, in the job's own process. Raises AppError."""
+
+    def deliver(self, ended: Ended, result: JobResult) -> JobResult:
+        """Queue the files that the job leaves to the hub; returns how it ends by that."""
+        return result
+
+    @abstractmethod
+    def report(self, spool: Spool, assignment: Assignment, attempt: int, result: JobResult) -> None:
+        """Queue what the hub is told of the end, also of a job that never had a process."""
+
+    def report_at_once(self, home: WorkerHome, spec: JobSpec, error: AppError) -> None:
+        """Tell the hub of the end without the spool, because the disk takes nothing any more."""
+        return None

@@ -1,0 +1,39 @@
+"""The kinds of jobs that this worker knows: one line each. Loads no torch."""
+
+from __future__ import annotations
+
+from splitcore.errors import AppError
+from workers.contracts import PROTOCOL_VERSION, Assignment
+from workers.jobs.kinds.evaluate.kind import Evaluate
+from workers.jobs.kinds.kind import JobKind
+from workers.jobs.kinds.train.kind import Train
+from workers.jobs.kinds.verify.kind import Verify
+
+KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify())}
+
+
+def kind_of(assignment: Assignment) -> JobKind:
+    """The kind of an assignment. Raises AppError CL-1525 for a newer hub's, CL-1425 for one that no version knows."""
+    if assignment.kind in KINDS:
+        return KINDS[assignment.kind]
+    if assignment.kind_since <= PROTOCOL_VERSION:
+        raise _refusal("CL-1425", f"The hub asks for “{assignment.kind}”, which is no kind of job.")
+    raise _refusal(
+        "CL-1525",
+        f"A job of the kind “{assignment.kind}” needs a worker of protocol {assignment.kind_since}; this one reads up"
+        f" to {PROTOCOL_VERSION} (CL-1525).",
+    )
+
+
+def _refusal(code: str, message: str) -> AppError:
+    return AppError(code, message, details={"fields": [{"field": "job.kind", "message": message}]})
+
+
+def is_beside(kind: str) -> bool:
+    """Whether jobs of this kind have a slot beside training."""
+    return kind in KINDS and KINDS[kind].is_beside
+
+
+def is_steered(kind: str) -> bool:
+    """Whether pause, stop and budget reach a job of this kind; one that a newer version left behind is let alone."""
+    return kind in KINDS and KINDS[kind].is_steered
