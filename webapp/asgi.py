@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 from django.urls import path
@@ -13,6 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.local")
 http = get_asgi_application()
 
 from webapp.core.origins import OwnOrigins  # noqa: E402
+from webapp.core.socket_cookies import with_person  # noqa: E402
 from webapp.fleet.body_limit import BodyLimit  # noqa: E402
 from webapp.fleet.consumers import FleetConsumer, WorkerConsumer  # noqa: E402
 from webapp.telemetry.consumers import RunConsumer  # noqa: E402
@@ -36,7 +36,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self.worker = URLRouter(worker_routes)
-        self.browser = OwnOrigins(AuthMiddlewareStack(URLRouter([*browser_routes, path("<path:rest>", refuse)])))
+        self.browser = OwnOrigins(with_person(URLRouter([*browser_routes, path("<path:rest>", refuse)])))
 
     async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
         """Choose by the path."""

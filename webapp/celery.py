@@ -18,6 +18,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "sweep-silent-participants": {"task": "webapp.runs.tasks.sweep", "schedule": 5.0},
+    "delete-leftovers": {"task": "webapp.adapters.tasks.delete_leftovers", "schedule": 3600.0},
     "forget-spent-nonces": {"task": "webapp.fleet.tasks.forget_nonces", "schedule": 300.0},
 }
 

@@ -19,7 +19,7 @@ def add_address(parser: ArgumentParser) -> None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16):
-        raise ArgumentTypeError(f"{text[:20]} is no port: a number from 1 to 65535 is")
+        raise ArgumentTypeError(f"{text[:20]} is not a port. Use a number from 1 to 65535.")
     return int(text)
 
 

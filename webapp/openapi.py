@@ -14,18 +14,18 @@ from ninja.openapi.schema import OpenAPISchema
 METHODS = ("get", "post", "put", "patch", "delete")
 ERROR = "#/components/schemas/ErrorOut"
 MEANINGS = {
-    400: "The request cannot be carried out; the code says why.",
+    400: "The request can't be carried out. The code gives the reason.",
     401: "No valid token (CL-1610).",
     403: "The role, the scope or the second factor is missing.",
-    404: "There is no such object for the caller (CL-1611).",
-    409: "The object's present state does not allow this, or the request contradicts an earlier one.",
+    404: "The object does not exist or is not visible to the caller (CL-1611).",
+    409: "The object's state does not allow this, or the request contradicts an earlier one.",
     413: "The body is larger than allowed.",
     422: "A value is not valid; `details.fields` names each (CL-1001), or the parts do not fit together.",
     429: "Too many failed attempts from this address (CL-1603).",
-    503: "A part of the hub does not answer (CL-1901); try again.",
+    503: "Part of the hub is not responding (CL-1901). Try again.",
 }
 RETRY_AFTER = {
-    "description": "After how many seconds to try again.",
+    "description": "Seconds to wait before trying again.",
     "schema": {"type": "integer", "minimum": 1, "maximum": 60},
 }
 

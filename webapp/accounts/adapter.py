@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -22,6 +22,22 @@ PER_ACCOUNT = 30  # a minute, whatever the address: beyond it, known browsers al
 
 class AccountAdapter(DefaultAccountAdapter):
     """allauth's behaviour with a few differences."""
+
+    error_messages: ClassVar[dict[str, Any]] = {
+        **DefaultAccountAdapter.error_messages,
+        "account_inactive": "This account is switched off.",
+        "cannot_remove_primary_email": "The primary address can't be removed. Make another one primary first.",
+        "duplicate_email": "Your account already has this address.",
+        "email_password_mismatch": "The e-mail address or password is incorrect.",
+        "email_taken": "Another account has this address.",
+        "enter_current_password": "This isn't your current password.",
+        "incorrect_code": "This code is incorrect. The app shows a new one every 30 seconds.",
+        "incorrect_password": "This password is incorrect.",
+        "max_email_addresses": "An account can have at most %d addresses.",
+        "rate_limited": "Too many attempts. Wait a few minutes, then try again.",
+        "too_many_login_attempts": "Too many attempts. Wait a few minutes, then try again.",
+        "unknown_email": "No account has this address.",
+    }
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count the attempt; beyond the limit answer CL-1603 (429) instead of an error in the form."""
@@ -57,6 +73,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_reset_password_from_key_url(self, key: str) -> str:
         """The link of the mail that resets a password; `UserTokenForm` takes it apart."""
         return str(super().get_reset_password_from_key_url(key.removeprefix(f"{User.id_prefix}_")))
+
+    def send_notification_mail(
+        self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """A notice of a change; it names the person, who need not be signed in when a password is reset."""
+        super().send_notification_mail(template_prefix, user, {"user": user, **(context or {})}, email)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Mails lead to the hub's own address: what a request calls the hub is its sender's word."""

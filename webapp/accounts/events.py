@@ -14,8 +14,9 @@ from allauth.usersessions.models import UserSession
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from webapp.accounts.models import User
+from webapp.accounts.models import User, password_replaced
 from webapp.accounts.record import account_record
+from webapp.accounts.services import tokens_revoke_all
 from webapp.orgs.selectors import SECOND_FACTORS
 
 
@@ -64,3 +65,10 @@ def address_removed(user: User, email_address: EmailAddress, **_: Any) -> None:
 def password_changed(user: User, **_: Any) -> None:
     """Note it."""
     account_record(actor=user, user=user, action="account.password_changed", details={})
+
+
+@receiver(password_replaced)
+def tokens_of_old_password(user: User, **_: Any) -> None:
+    """Whoever had the old password may have made an API token."""
+    if not user.keeps_tokens:
+        tokens_revoke_all(user=user, why="the password was changed")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.db import models
+from django.db import models, transaction
+from django.dispatch import Signal
 
 from webapp.core.models import PublicModel
+
+password_replaced = Signal()  # with `user`; in the transaction that writes the new password
 
 
 class UserManager(BaseUserManager["User"]):
@@ -37,12 +40,23 @@ class User(PublicModel, AbstractBaseUser, PermissionsMixin):
 
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[misc]
 
+    _password: str | None  # of Django: one that was set and is not saved yet
+    keeps_tokens = False  # set before a new password is saved, where its owner wants so
+
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def save(self, **options: Any) -> None:
+        """Write the row. Whatever gives a person another password, page or command, what follows is done with it."""
+        is_new = self._password is not None and not self._state.adding
+        with transaction.atomic():
+            super().save(**options)
+            if is_new:
+                password_replaced.send(sender=User, user=self)
 
     def get_full_name(self) -> str:
         """The name, for templates that ask for it in Django's way."""

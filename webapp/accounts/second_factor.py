@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from base64 import b32encode, urlsafe_b64encode
+from typing import Any, ClassVar
 
 from allauth.mfa.adapter import DefaultMFAAdapter
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -18,6 +19,15 @@ MARK = "encrypted:"  # seeds that an older version wrote in the clear have none
 
 class MFAAdapter(DefaultMFAAdapter):
     """allauth's behaviour, with the seeds of codes encrypted under a key derived from the hub's secret key."""
+
+    error_messages: ClassVar[dict[str, Any]] = {
+        **DefaultMFAAdapter.error_messages,
+        "add_email_blocked": "You can't add an address while two-factor sign-in is on. Turn it off first.",
+        "cannot_delete_authenticator": "Two-factor sign-in can't be turned off.",
+        "cannot_generate_recovery_codes": "Recovery codes need an authenticator app. Set one up first.",
+        "incorrect_code": "This code is incorrect. The app shows a new one every 30 seconds.",
+        "unverified_email": "Confirm your e-mail addresses first, then set up the app.",
+    }
 
     def encrypt(self, text: str) -> str:
         """What the database keeps of a seed."""

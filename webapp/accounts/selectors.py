@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils import timezone
 
 from webapp.accounts.models import ApiToken, User
 from webapp.orgs.models import Role
@@ -22,6 +23,12 @@ def tokens_visible_to(user: User) -> QuerySet[ApiToken]:
         .select_related("user", "organisation")
         .order_by("-created_at")
     )
+
+
+def tokens_live(user: User) -> QuerySet[ApiToken]:
+    """A person's tokens that open something now, in every organisation."""
+    mine = ApiToken.objects.filter(user_id=user.pk, revoked_at=None, expires_at__gt=timezone.now())
+    return mine.select_related("organisation").order_by("-created_at")
 
 
 def token_get_for(*, user: User, token_id: str) -> ApiToken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allauth.core.exceptions import ReauthenticationRequired
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -50,6 +51,7 @@ def tokens(request: MemberRequest) -> HttpResponse:
         "now": timezone.now(),
         "why_not": why_not(request.user, Action.MANAGE_TOKENS, request.organisation),
         "tabs": organisation_tabs("/org/tokens"),
+        "environment": f"export CUTLAYER_HUB={settings.BASE_URL.rstrip('/')} CUTLAYER_TOKEN=clt_…",
     }
     return render(request, "accounts/tokens.html", context, status=status)
 
@@ -62,7 +64,7 @@ def token_revoke_view(request: MemberRequest, token_id: str) -> HttpResponse:
     return answer_action(
         request,
         lambda: token_revoke(actor=request.user, token=token),
-        done=f"The token {token.name} is revoked.",
+        done=f"The token {token.name} was revoked.",
         to="accounts:tokens",
     )
 
@@ -74,6 +76,6 @@ def me(request: MemberRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, initial={"name": request.user.name})
     if request.method == "POST" and form.is_valid():
         person_rename(actor=request.user, **form.cleaned_data)
-        messages.success(request, "Your name is saved.")
+        messages.success(request, "Your name was saved.")
         return redirect("accounts:me")
     return render(request, "accounts/me.html", {"form": form})

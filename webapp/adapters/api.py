@@ -13,14 +13,9 @@ from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
 from webapp.accounts.scopes import Scope
 from webapp.adapters.card import snippet
 from webapp.adapters.models import Adapter
-from webapp.adapters.selectors import (
-    adapter_get_for,
-    adapters_visible_to,
-    recipient_organisations,
-    why_no_download,
-)
-from webapp.adapters.services import adapter_download
+from webapp.adapters.selectors import adapter_get_for, adapters_visible_to, recipient_organisations
 from webapp.adapters.views import archive_response, file_name
+from webapp.runs.finishing.handing_out import adapter_download, why_no_download
 
 router = Router(tags=["adapters"])
 

@@ -8,7 +8,9 @@ import yaml
 
 from interface.formatting import human_bytes, human_duration, human_number
 from splitcore.bounds import plain_line
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, config_read
+from splitcore.flows import Cast, Thing
+from splitcore.flows.sentences import sentences_of
 from webapp.adapters.models import Adapter
 from webapp.runs.contract import contract_read
 from workers.contracts import ContractDocument, Role
@@ -52,10 +54,10 @@ def _literal(text: str) -> str:
 def tokenizer_sentence(adapter: Adapter) -> str:
     """Where the tokenizer is."""
     if adapter.provenance.get("tokenizer"):
-        return "The tokenizer is the base model's own, unchanged; its files lie beside the adapter."
+        return "The tokenizer is the base model's own, unchanged. Its files are next to the adapter."
     return (
-        "The archive holds no tokenizer: no worker has sent the base model's. Load it from the base model; it was not"
-        " changed."
+        "The archive has no tokenizer, because no worker has sent the base model's. Load it from the base model, which"
+        " was not changed."
     )
 
 
@@ -71,10 +73,12 @@ def _front_matter(config: RunConfig) -> str:
 
 
 def _parties(document: ContractDocument) -> str:
+    u_shape = config_read(document.config, document.contract_version).split.topology == "u_shape"
     names = {
-        Role.CLIENT: "contributed data and held the first"
-        " layers", Role.SERVER: "computed the layers in between", Role.EVALUATOR: "measured the result",
-    }  # fmt: skip
+        Role.CLIENT: f"contributed data and held the first {'and last ' if u_shape else ''}layers",
+        Role.SERVER: f"computed the {'layers in between' if u_shape else 'other layers and the loss'}",
+        Role.EVALUATOR: "measured the result",
+    }
     lines = [
         f"- {plain_line(p.organisation)} {names[p.role]}"
         + (f" (dataset {plain_line(p.dataset)}, version {p.dataset_version})" if p.dataset else "")
@@ -99,35 +103,24 @@ def _evaluation(adapter: Adapter) -> str:
     return head + "\n".join(rows)
 
 
-def _privacy(config: RunConfig) -> str:
-    if config.split.topology == "vanilla":
-        labels = "The labels were sent to the compute organisation (vanilla topology)."
-    elif config.split.tail_layers == 0:
-        labels = (
-            "Labels were not sent, but with no decoder layer after the cut the compute organisation"
-            " could compute them from the gradients."
-        )
-    else:
-        labels = "Labels were not sent; they may still be inferred from the gradients."
+# Of all that left, what can tell of the text.
+_TELLING = (Thing.LABELS, Thing.ACTIVATIONS, Thing.CUT_GRADIENTS, Thing.ENDS, Thing.ANSWERS, Thing.RESULT)
+
+
+def _privacy(config: RunConfig, document: ContractDocument | None) -> str:
+    """What left the organisations, in the contract's words."""
+    parts = document.participants if document else []
+    clients = {part.party: plain_line(part.organisation) for part in parts if part.role is Role.CLIENT}
+    server = next((plain_line(part.organisation) for part in parts if part.role is Role.SERVER), "")
+    cast = Cast(clients, server, bool(document and document.public_prompts))
+    lines = "\n".join(f"- {line}" for line in sentences_of(config, cast, _TELLING))
+    defences = ", ".join(str(defence) for defence in config.privacy.defences)
     return (
-        "Rows of the datasets stayed with the organisations that own them. Activations and gradients crossed the cut"
-        f" without a privacy mechanism, and activations can be inverted to text. {labels}"
-        " Like any fine-tuned model, the adapter may reveal text that it was trained on."
+        "Rows of the datasets stayed with the organisations that own them."
+        f" {f'With {defences}' if defences else 'Without a defence at the cut'}, this left them"
+        f" that can tell of the text:\n\n{lines}\n\n"
+        "Like any fine-tuned model, the adapter may reveal text that it was trained on."
     )
-
-
-def _schedule(config: RunConfig) -> str:
-    schedule = config.schedule
-    match schedule.mode:
-        case "sequential":
-            ends = "handed on" if schedule.relay else "kept by each organisation"
-            return f"sequential turns of {schedule.turn_steps} steps, head and tail {ends}"
-        case "splitfed_v1":
-            return f"splitfed_v1 in rounds of {schedule.aggregate_every} steps"
-        case "personalised":
-            return "personalised heads and tails"
-        case _:
-            return f"aggregate_every {schedule.aggregate_every}"
 
 
 def model_card(adapter: Adapter) -> str:
@@ -160,7 +153,7 @@ with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contrac
 
 {human_number(run.step)} optimiser steps, LoRA rank {config.lora.rank}, alpha {config.lora.alpha:g}, learning rate
 {config.training.learning_rate:g}; topology {config.split.topology}, {config.split.head_layers} head layers,
-{config.split.tail_layers} tail layers, {_schedule(config)}.
+{config.split.tail_layers} tail layers, {config.schedule.words()}.
 {f"It took {human_duration((ended - started).total_seconds())}. " if started else ""}{losses}
 On the wire: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
 as {config.wire.activations} activations and {config.wire.gradients} gradients. All settings: `training_config.yaml`;
@@ -174,7 +167,7 @@ Each data organisation measured the adapter on its own held-out rows, on its own
 
 ## Privacy
 
-{_privacy(config)}
+{_privacy(config, document)}
 
 ## Limitations
 

@@ -6,9 +6,8 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from webapp.accounts.models import User
-from webapp.adapters.models import Adapter, AdapterState
+from webapp.adapters.models import Adapter
 from webapp.orgs.models import Organisation
-from webapp.runs.models import RunState
 from webapp.runs.selectors import runs_visible_to
 
 
@@ -33,18 +32,3 @@ def recipient_organisations(adapter: Adapter) -> list[Organisation]:
     if adapter.party:
         parts = parts.filter(party=adapter.party)
     return list(Organisation.objects.filter(id__in=parts.values("organisation_id")).order_by("name"))
-
-
-def why_no_download(adapter: Adapter) -> str:
-    """Why the download is not offered yet; empty when it is."""
-    if adapter.state == AdapterState.FAILED:
-        return "The adapter failed its load check, so it is not offered."
-    if adapter.state == AdapterState.COLLECTING:
-        return "The segments are still being joined."
-    if adapter.state == AdapterState.JOINED:
-        if adapter.run.state == RunState.FINISHING:
-            return "A recipient's worker is loading the adapter now; the download opens when every check has passed."
-        return "No worker has loaded the adapter, so it is not known to be complete."
-    if adapter.run.state != RunState.DONE:
-        return "The archive is being built; the remaining evaluations are still running."
-    return ""

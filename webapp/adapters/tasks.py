@@ -1,20 +1,13 @@
-"""Background work of artefacts: doorbells with a run's id; both may be rung twice."""
+"""Periodic work of adapters."""
 
 from __future__ import annotations
 
 from celery import shared_task
 
-from webapp.adapters.services.joining import adapter_join
-from webapp.adapters.services.packaging import adapter_package
+from webapp.adapters.services.leftovers import leftovers_delete
 
 
 @shared_task
-def join(run_id: str) -> None:
-    """Join the segments of a finishing run."""
-    adapter_join(run_id)
-
-
-@shared_task
-def package(run_id: str) -> None:
-    """Build the downloads and end the run."""
-    adapter_package(run_id)
+def delete_leftovers() -> None:
+    """Delete the unfinished files of processes that were killed."""
+    leftovers_delete()

@@ -7,20 +7,19 @@ from pathlib import Path
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.adapters.card import snippet, tokenizer_sentence
 from webapp.adapters.models import Adapter
-from webapp.adapters.selectors import adapter_get_for, recipient_organisations, why_no_download
-from webapp.adapters.services import adapter_download
-from webapp.adapters.services.downloading import download_organisation
+from webapp.adapters.selectors import adapter_get_for, recipient_organisations
 from webapp.audit.models import AuditEntry
 from webapp.core.streaming import file_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.contract import contract_read
+from webapp.runs.finishing.handing_out import adapter_download, download_organisation, why_no_download
 from webapp.runs.selectors import domain_table
 
 
@@ -69,19 +68,19 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
         "reports": list(adapter.reports.values()),
         "downloads": downloads.count(),
         "table": domain_table(run.project, like=run),
-        "file_name": file_name(adapter),
     }
     return render(request, "adapters/detail.html", context)
 
 
 @member_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def download(request: MemberRequest, adapter_id: str) -> HttpResponseBase:
     """The verified archive, for a recipient; each download is in the audit log.
 
-    Another site's page that leads here would leave an entry in the reader's name: the adapter's page answers it.
+    A link alone would leave an entry in the name of whoever follows it: the adapter's page answers one. Its button
+    sends the session's own token.
     """
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return redirect("adapters:detail", adapter_id)
     adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
+    if request.method != "POST":
+        return redirect("adapters:detail", adapter.pk)
     return archive_response(adapter_download(actor=request.user, adapter=adapter), file_name(adapter))

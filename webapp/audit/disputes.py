@@ -22,7 +22,7 @@ _GONE = ("revoked", "left")  # such a worker can't accept the chain any more
 @service
 def witness_report(*, worker: Worker, report: WitnessReport) -> None:
     """Keep what a worker reports of the chain, or that its people accept it now; the same again changes nothing."""
-    known = ChainDispute.objects.select_for_update().filter(worker=worker).first()
+    known = ChainDispute.objects.select_for_update(no_key=True).filter(worker=worker).first()
     is_open = known is not None and known.accepted_at is None
     if report.loss is None:
         if known is not None and is_open:

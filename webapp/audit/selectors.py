@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from webapp.audit.models import AuditEntry
 from webapp.audit.services import FIRST_HASH, entry_hash
 from webapp.orgs.permissions import MATRIX, Action
 from webapp.orgs.selectors import memberships_of
-from webapp.projects.models import Participation
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
-    from webapp.orgs.models import Organisation
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def _fault(entry: AuditEntry, previous: str, expected: int) -> str:
     if entry.sequence != expected:
         return f"entry {expected} is missing"
     if entry.previous_hash != previous:
-        return "it does not continue the entry before it"
+        return "it does not follow from the entry before it"
     if entry_hash(entry) != entry.hash:
         return "its content does not match its hash"
     return ""
@@ -56,14 +54,6 @@ def entries_visible_to(user: User) -> QuerySet[AuditEntry]:
     readers = memberships_of(user).filter(role__in=MATRIX[Action.VIEW_AUDIT])
     return AuditEntry.objects.filter(
         organisation_id__in=readers.order_by().values("organisation_id"),
-    ).order_by("-sequence")
-
-
-def entries_of_organisation(organisation: Organisation) -> QuerySet[AuditEntry]:
-    """What concerns an organisation: its own entries and those of the projects in which it takes part."""
-    projects = Participation.objects.filter(organisation=organisation, is_active=True).values("project_id")
-    return AuditEntry.objects.filter(
-        Q(organisation_id=organisation.pk) | Q(project_id__in=projects),
     ).order_by("-sequence")
 
 

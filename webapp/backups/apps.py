@@ -1,6 +1,7 @@
 """Django's entry to the `backups` app."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class BackupsConfig(AppConfig):
@@ -9,5 +10,8 @@ class BackupsConfig(AppConfig):
     name = "webapp.backups"
 
     def ready(self) -> None:
-        """Register the check."""
+        """Register the check, and have each connection ask whether a restore is under way."""
         from webapp.backups import checks  # noqa: F401
+        from webapp.backups.standstill import share
+
+        connection_created.connect(share, dispatch_uid="standstill")

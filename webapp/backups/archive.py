@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from typing import IO
 from django.conf import settings
 from django.utils import timezone
 
+from processes.leftovers import is_old
 from processes.private_files import private_folder
 from splitcore.errors import AppError
 from webapp.backups.databases import NAMES, database_dump, engine
@@ -27,6 +29,7 @@ from webapp.core.storage_errors import disk_error, is_disk_error
 FORMAT = 1
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
+_DRAFT = ".backup-partial"
 PARTS = ("media", "keys", "secret_key")  # of the hub's folder; logs, mails and queues are not kept
 
 
@@ -52,13 +55,14 @@ def backup_write(out: Path) -> Manifest:
     var_dir = Path(settings.VAR_DIR)
     with only_one(var_dir, "backup"):
         if out.exists():
-            raise AppError("CL-1921", f"{out} exists already.", "Choose another name; a backup never overwrites one.")
+            raise AppError("CL-1921", f"{out} already exists.", "Choose another name; a backup never overwrites one.")
         return _write(out, var_dir)
 
 
 def _write(out: Path, var_dir: Path) -> Manifest:
-    draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}.partial")  # in a shared folder nobody has it ready
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}{_DRAFT}")  # in a shared folder nobody has it ready
     shutil.rmtree(var_dir / ".backup", ignore_errors=True)  # of one that was killed
+    _drafts_delete(out.parent)
     work = private_folder(var_dir / ".backup")
     try:
         dump = work / NAMES[engine()]
@@ -84,6 +88,14 @@ def _write(out: Path, var_dir: Path) -> Manifest:
     return manifest
 
 
+def _drafts_delete(folder: Path) -> None:
+    """Delete this account's drafts of backups that were killed: each may hold the hub's keys."""
+    for path in folder.glob(f".*{_DRAFT}"):
+        with contextlib.suppress(OSError):
+            if is_old(path) and path.lstat().st_uid == os.getuid():
+                path.unlink()
+
+
 def backup_read(path: Path, folder: Path) -> Manifest:
     """Unpack a backup into an empty folder and check every hash. Raises AppError CL-1904 (a full disk), CL-1922."""
     try:
@@ -91,14 +103,14 @@ def backup_read(path: Path, folder: Path) -> Manifest:
             manifest = _manifest(archive)
             members = {member.name: member for member in archive.getmembers() if member.isfile()}
             if members.keys() != {*manifest.files, MANIFEST}:
-                raise AppError("CL-1922", f"{path.name} does not hold the files that its manifest names.")
+                raise AppError("CL-1922", f"{path.name} does not contain the files named in its manifest.")
             for name, digest in manifest.files.items():
                 source = archive.extractfile(members[name])
                 if source is None or _unpack(source, folder / _safe(name)) != digest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
             _check_fits(path, manifest)
     except FileNotFoundError:
-        raise AppError("CL-1922", f"There is no file {path}.", "Name the file that `backup` has written.") from None
+        raise AppError("CL-1922", f"{path} does not exist.", "Name the file that `backup` wrote.") from None
     except (tarfile.TarError, OSError, ValueError, LookupError, TypeError) as error:
         if is_disk_error(error):  # the hub's own, which takes no more: the backup is not to blame
             raise disk_error(error) from None
@@ -111,11 +123,11 @@ def _check_fits(path: Path, manifest: Manifest) -> None:
     if _numbers(manifest.version) > _numbers(settings.CUTLAYER_VERSION):
         raise AppError(
             "CL-1922",
-            f"{path.name} is of version {manifest.version}; this is {settings.CUTLAYER_VERSION}, which is older.",
+            f"{path.name} has version {manifest.version}, but this is {settings.CUTLAYER_VERSION}, which is older.",
             "Install the backup's version or a newer one. Nothing was changed.",
         )
     if manifest.engine != engine():
-        raise AppError("CL-1922", f"{path.name} is of a hub on {manifest.engine}, this one is on {engine()}.")
+        raise AppError("CL-1922", f"{path.name} comes from a hub on {manifest.engine}, but this one is on {engine()}.")
 
 
 def _numbers(version: str) -> list[int]:
@@ -126,7 +138,7 @@ def _manifest(archive: tarfile.TarFile) -> Manifest:
     member = archive.extractfile(MANIFEST)
     manifest = Manifest(**json.loads(member.read() if member else b""))
     if manifest.format != FORMAT:
-        raise AppError("CL-1922", f"The backup has the format {manifest.format}; this version reads {FORMAT}.")
+        raise AppError("CL-1922", f"The backup has format {manifest.format}, but this version reads {FORMAT}.")
     return manifest
 
 

@@ -112,8 +112,8 @@ def check_no_restore_was_cut_off() -> None:
     if _swap().is_kept():
         raise AppError(
             "CL-1921",
-            f"A restore was cut off: the database that it was to replace is still there as {KEPT}.",
-            "`manage.py restore --undo` puts all back as it was; nothing is lost.",
+            f"A restore was interrupted. The database that it was replacing is still there as {KEPT}.",
+            "`manage.py restore --undo` restores the previous state. Nothing is lost.",
         )
 
 
@@ -146,7 +146,7 @@ def undo(staged: Path) -> None:
     """Put back what a restore that was cut off was to replace. Raises AppError CL-1921 where there was none."""
     swap = _swap()
     if not swap.is_kept():
-        raise AppError("CL-1921", "No restore was cut off here.", "There is nothing to put back.")
+        raise AppError("CL-1921", "No restore was interrupted here.", "There is nothing to undo.")
     try:
         note = Note(**json.loads((staged / NOTE).read_text()))
     except (OSError, ValueError, TypeError):

@@ -17,8 +17,8 @@ def folder_is_closed(**_: Any) -> list[CheckMessage]:
     found = first_lax(Path(settings.VAR_DIR))
     if found is None:
         return []
-    hint = "`manage.py serve` closes the folder when it starts; by hand: chmod -R go= on it."
-    return [Warning(f"Other accounts of this machine have rights to {found}.", hint=hint, id="cutlayer.W001")]
+    hint = "`manage.py serve` restricts the folder when it starts. To do it by hand: chmod -R go= on it."
+    return [Warning(f"Other accounts on this machine can access {found}.", hint=hint, id="cutlayer.W001")]
 
 
 @register(Tags.security, deploy=True)
@@ -26,9 +26,9 @@ def mail_reaches_people(**_: Any) -> list[CheckMessage]:
     """Invitations and links to reset a password go to people, and into no log."""
     backend = settings.EMAIL_BACKEND
     if backend.endswith("console.EmailBackend"):
-        text = "Mails, with the links that let their reader in, are printed into the log."
-        return [Warning(text, hint="Name a mail server with EMAIL_URL (smtp+tls://…).", id="cutlayer.W002")]
+        text = "E-mails, including sign-in and invitation links, are printed to the log."
+        return [Warning(text, hint="Set a mail server with EMAIL_URL (smtp+tls://…).", id="cutlayer.W002")]
     if backend.endswith("PrivateFileBackend"):
-        text = f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH} and reach nobody."
-        return [Warning(text, hint="Name a mail server with EMAIL_URL (smtp+tls://…).", id="cutlayer.W003")]
+        text = f"No mail server is set. E-mails are written to {settings.EMAIL_FILE_PATH} and not delivered."
+        return [Warning(text, hint="Set a mail server with EMAIL_URL (smtp+tls://…).", id="cutlayer.W003")]
     return []

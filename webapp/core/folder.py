@@ -27,7 +27,7 @@ def only_one(var_dir: Path, what: str = "serve") -> Iterator[None]:
         if what == "backup":
             message = f"A backup of {var_dir} is being written{error.by}."
             raise AppError("CL-1921", message, "Try again when it is done.") from None
-        raise AppError("CL-1902", f"A hub is running in {var_dir} already{error.by}.") from None
+        raise AppError("CL-1902", f"A hub is already running in {var_dir}{error.by}.") from None
 
 
 def prepare(var_dir: Path) -> Path:

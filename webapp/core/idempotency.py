@@ -68,9 +68,9 @@ def _once(request: HttpRequest, key: str, produce: Callable[[], Any]) -> Any:
 def _kept(row: IdempotentAnswer, body_hash: str) -> Any:
     """The first answer, unless the body differs or the first request is still running."""
     if row.body_hash != body_hash:
-        raise AppError("CL-1605", "This Idempotency-Key was already used with another body.")
+        raise AppError("CL-1605", "This Idempotency-Key was already used with a different body.")
     if row.answer is None:
-        raise AppError("CL-1605", "The first request with this Idempotency-Key is still being answered.")
+        raise AppError("CL-1605", "The first request with this Idempotency-Key is still in progress.")
     return (row.status, row.answer) if row.status else row.answer
 
 

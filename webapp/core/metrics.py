@@ -34,7 +34,7 @@ class _Looked(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every figure, now. One that cannot be had is left out, so that its absence can be alarmed on."""
         yield _by("cutlayer_up", "Whether a part of the hub is healthy.", "part", _healthy())
-        yield from _one("cutlayer_queue_length", "Tasks that wait for the hub's Celery.", queue_length())
+        yield from _one("cutlayer_queue_length", "Tasks waiting for the hub's Celery worker.", queue_length())
         yield from _one("cutlayer_sweep_age_seconds", "Seconds since the last sweep.", sweep_age())
         yield from _one("cutlayer_sweep_failures", "Sweeps of a run that failed.", sweep_failures())
         yield from _one("cutlayer_disk_free_bytes", "Free bytes where the hub keeps its files.", disk_free())

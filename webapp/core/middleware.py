@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from splitcore.bounds import is_plain
 from splitcore.errors import AppError
@@ -16,6 +18,7 @@ from webapp.core.errors import headers_set, http_status
 from webapp.core.outages import outage
 from webapp.core.registry import requests_answered
 
+_ERROR_PAGE = "errors/app_error.html"
 _CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252")  # as Python names them; pages are in UTF-8
 
 
@@ -89,4 +92,8 @@ def app_error_response(request: HttpRequest, error: AppError) -> HttpResponse:
     status = http_status(error.code)
     if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
         return headers_set(JsonResponse(error.to_dict(), status=status), error)
-    return headers_set(render(request, "errors/app_error.html", {"error": error}, status=status), error)
+    try:
+        page = render(request, _ERROR_PAGE, {"error": error}, status=status)
+    except DatabaseError:  # the shell names the person and their inbox; without a database nobody is known
+        page = HttpResponse(render_to_string(_ERROR_PAGE, {"error": error}), status=status)
+    return headers_set(page, error)

@@ -17,6 +17,10 @@ _SQLITE = ("database is locked", "database table is locked", "database schema is
 _POSTGRES = ("55P03", "40P01", "40001", "53300")
 
 
+class StandstillError(OperationalError):
+    """A restore has the database for itself for a while."""
+
+
 def outage(error: BaseException) -> AppError | None:
     """The numbered error for an exception that passes by itself, or None; a caller may try again later."""
     if isinstance(error, RedisError):
@@ -37,4 +41,6 @@ def is_busy(error: BaseException) -> bool:
 def _is_lock_error(error: BaseException) -> bool:
     if not isinstance(error, OperationalError):
         return False
+    if isinstance(error, StandstillError):
+        return True
     return getattr(error.__cause__, "sqlstate", "") in _POSTGRES or any(words in str(error) for words in _SQLITE)

@@ -50,7 +50,7 @@ class ExampleForm(forms.Form):
 def _matrix() -> dict[str, Any]:
     """Return a who-sees-what matrix."""
     levels = {
-        "Text and labels": ("own", "own", "no"),
+        "Text and labels": ("own", "own", "indirect"),
         "Activations at the cut": ("own", "own", "yes"),
         "Gradients at the cut": ("own", "own", "noised"),
         "Adapter of the head and tail": ("own", "own", "aggregate"),

@@ -25,36 +25,36 @@ _GUESSABLE = ("password", "second-factor")  # their buckets refuse everybody whi
 # What a person reads, by bucket: message and remedy of CL-1603.
 _WORDS = {
     "api-token": (
-        "Several API tokens from your address were wrong.",
-        "Check the token of your program and wait a minute. Valid tokens go on working meanwhile.",
+        "Your address sent several wrong API tokens.",
+        "Check your program's token and wait a minute. Valid tokens keep working.",
     ),
     "invitation": (
-        "Several invitation links from your address were wrong.",
-        "Copy the whole link from the e-mail, and wait a minute before you open another.",
+        "Your address opened several wrong invitation links.",
+        "Copy the whole link from the e-mail, and wait a minute before you try again.",
     ),
     "enrolment-token": (
-        "Several enrolment tokens from this address were wrong.",
-        "Copy the whole command from the hub's page, and wait a minute before you run it.",
+        "This address sent several wrong enrolment tokens.",
+        "Copy the whole command from the hub, and wait a minute before you run it.",
     ),
     "password": (
-        "Several passwords in a row were wrong.",
-        "Wait a minute, then try again. If you have lost your password, reset it on the sign-in page.",
+        "Several wrong passwords were entered in a row.",
+        "Wait a minute, then try again. If you've forgotten your password, reset it on the sign-in page.",
     ),
     "password-address": (
         "Many sign-ins from your address failed.",
-        "Wait a minute, then try again, or use a browser in which you have signed in before.",
+        "Wait a minute, then try again, or use a browser where you've signed in before.",
     ),
     "password-account": (
         "Many wrong passwords were tried for this account, from several addresses.",
-        "Use a browser in which you have signed in before, or wait a minute and try again.",
+        "Use a browser where you've signed in before, or wait a minute and try again.",
     ),
     "second-factor": (
-        "Several codes in a row were wrong.",
-        "Wait a minute, then enter the code that your app shows now. Check that your phone's clock is right.",
+        "Several wrong codes were entered in a row.",
+        "Wait a minute, then enter the current code from your app. Check that your phone's clock is correct.",
     ),
     "second-factor-hour": (
-        "Many wrong codes were tried for this account within the hour.",
-        "Wait, then try again. If they were not yours, somebody has your password: change it.",
+        "Many wrong codes were tried for this account within an hour.",
+        "Wait, then try again. If it wasn't you, someone has your password: change it.",
     ),
 }
 

@@ -1,8 +1,9 @@
 """What makes a function a service: one transaction, locks in one order, audited last, tried again after a deadlock.
 
 The order in which rows are locked (docs/architecture.md): run, participants, adapters; worker; organisation, project,
-participation, invitation, token, dataset; the audit chain last. Everybody who writes waits for the chain, so nobody
-may wait for anything else while holding it: what a service wants done `at_the_end` is done when its outermost one ends.
+participation, invitation, person, token, dataset; the audit chain last. Everybody who writes waits for the chain, so
+nobody may wait for anything else while holding it: what a service wants done `at_the_end` is done when its outermost
+one ends.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from webapp.datasets.models import FORMAT_WORDS
+
 WIDTH, HEIGHT, _GAP = 640, 160, 1.0
 
 
@@ -62,12 +64,10 @@ _LABELS = {
     "tokenizer": "Tokenizer",
     "longest_tokens": "Longest row, in tokens",
     "digest": "Keyed digest",
-    "created_at": "Made at",
+    "created_at": "Created",
 }
 _WORDS = {
-    "prompt_completion": "Prompt and completion",
-    "messages": "Chat messages",
-    "text": "Plain text",
+    **FORMAT_WORDS,
     "jsonl": "JSONL",
     "csv": "CSV",
     "parquet": "Parquet",

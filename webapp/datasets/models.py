@@ -8,6 +8,8 @@ from django.db import models
 
 from webapp.core.models import PublicModel
 
+FORMAT_WORDS = {"prompt_completion": "Prompt and completion", "messages": "Chat messages", "text": "Plain text"}
+
 
 class Dataset(PublicModel):
     """A named dataset on one worker."""
@@ -38,10 +40,17 @@ class DatasetVersion(PublicModel):
     digest = models.CharField(max_length=64)  # HMAC-SHA256 under a key of the site: known files cannot be confirmed
     metadata = models.JSONField()  # workers.contracts.DatasetMetadata
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    missing_at = models.DateTimeField(null=True, blank=True)  # since when its worker no longer holds the rows
+    told_changes = models.PositiveSmallIntegerField(default=0)  # of `missing_at` in the audit log, which has a bound
 
     class Meta:
         ordering = ["-number"]
         constraints = [models.UniqueConstraint(fields=["dataset", "number"], name="one_version_number")]
+
+    @property
+    def format_words(self) -> str:
+        """The form of its rows, in words."""
+        return FORMAT_WORDS.get(str(self.metadata.get("format")), "")
 
     def __str__(self) -> str:
         return f"{self.dataset} v{self.number}"

@@ -14,7 +14,7 @@ from webapp.datasets.selectors import projects_shown
 
 
 class VersionOut(Schema):
-    """A version: exactly the metadata that the site confirmed."""
+    """A version: exactly the metadata that the site confirmed. `missing_at`: since when its rows are gone."""
 
     id: str
     number: int
@@ -22,6 +22,7 @@ class VersionOut(Schema):
     metadata: dict[str, Any]
     created_at: datetime
     withdrawn_at: datetime | None
+    missing_at: datetime | None
 
 
 class DatasetOut(Schema):

@@ -46,11 +46,6 @@ def dataset_get_for(*, user: User, dataset_id: str) -> Dataset:
     return dataset
 
 
-def datasets_of_project(*, user: User, project: Project) -> QuerySet[Dataset]:
-    """The datasets offered to a project that the person can see."""
-    return datasets_visible_to(user).filter(projects=project, is_archived=False)
-
-
 def is_own(user: User, dataset: Dataset) -> bool:
     """Whether one of the person's organisations owns the dataset."""
     return dataset.organisation_id in set(organisation_ids_of(user))

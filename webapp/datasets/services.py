@@ -8,6 +8,7 @@ from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.live import notify_org
+from webapp.core.names import alike_among
 from webapp.core.transactions import service
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker
@@ -18,11 +19,18 @@ from webapp.runs.models import Run
 from webapp.runs.services.parties import runs_return_to_draft
 from workers.contracts import DatasetMetadata
 
+VERSIONS = 5_000  # of one worker: their metadata is kept for ever
+
 
 @service
 def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVersion:
     """Keep the metadata of a new version; the same again changes nothing, other content under its number is refused."""
-    dataset, _ = Dataset.objects.select_for_update().get_or_create(
+    _name_check(worker, metadata.name)
+    known = DatasetVersion.objects.filter(dataset__worker=worker)
+    is_new = not known.filter(dataset__name=metadata.name, number=metadata.version).exists()
+    if is_new and known.count() >= VERSIONS:
+        raise AppError("CL-1459", f"The worker {worker.name} already has {VERSIONS:,} dataset versions.")
+    dataset, _ = Dataset.objects.select_for_update(no_key=True).get_or_create(
         worker=worker, name=metadata.name, defaults={"organisation_id": worker.organisation_id}
     )
     stored = metadata.model_dump(mode="json")
@@ -32,7 +40,8 @@ def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVer
     if not created:
         if version.digest != metadata.digest:
             raise AppError(
-                "CL-1418", f"Version {metadata.version} of {metadata.name} is registered with other content."
+                "CL-1418",
+                f"Version {metadata.version} of {metadata.name} is already registered with different content.",
             )
         return version
     if dataset.is_archived:
@@ -47,6 +56,14 @@ def dataset_register(*, worker: Worker, metadata: DatasetMetadata) -> DatasetVer
     )
     notify_org(worker.organisation_id, "dataset", dataset.id)
     return version
+
+
+def _name_check(worker: Worker, name: str) -> None:
+    """Refuse (CL-1458) a new dataset's name that nobody can tell from that of another one on the worker."""
+    known = list(Dataset.objects.filter(worker=worker).values_list("name", flat=True))
+    other = None if name in known else alike_among(name, known)
+    if other is not None:
+        raise AppError("CL-1458", f"The worker {worker.name} has a dataset named {other} already.")
 
 
 @service
@@ -99,7 +116,9 @@ def dataset_version_withdraw(*, actor: User, version: DatasetVersion) -> Dataset
         runs=Run.objects.filter(participants__dataset_version=version),
         why=f"{version.dataset.organisation.name} withdrew {version.dataset.name} v{version.number}.",
     )
-    row = DatasetVersion.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=version.pk)
+    row = (
+        DatasetVersion.objects.select_for_update(of=("self",), no_key=True).select_related("dataset").get(pk=version.pk)
+    )
     if row.withdrawn_at is None:
         row.withdrawn_at = timezone.now()
         row.save(update_fields=["withdrawn_at", "updated_at"])

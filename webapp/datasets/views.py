@@ -114,7 +114,7 @@ def offer(request: MemberRequest, dataset_id: str) -> HttpResponse:
         request,
         dataset,
         lambda: dataset_offer(actor=request.user, dataset=dataset, project=project),
-        f"Offered to {project}. Each run still needs your organisation's approval.",
+        f"Offered to {project}. Your organisation still approves each run.",
     )
 
 
@@ -128,7 +128,7 @@ def offer_withdraw(request: MemberRequest, dataset_id: str, project_id: str) -> 
         request,
         dataset,
         lambda: dataset_offer_withdraw(actor=request.user, dataset=dataset, project=project),
-        f"No longer offered to {project}. Runs that were approved go on.",
+        f"No longer offered to {project}. Approved runs continue.",
     )
 
 
@@ -144,5 +144,5 @@ def version_withdraw(request: MemberRequest, dataset_id: str, number: int) -> Ht
         request,
         dataset,
         lambda: dataset_version_withdraw(actor=request.user, version=version),
-        f"Version {number} is withdrawn; new runs cannot use it.",
+        f"Version {number} was withdrawn. New runs can't use it.",
     )

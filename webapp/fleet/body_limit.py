@@ -16,10 +16,10 @@ from django.http import Http404, QueryDict
 
 from interface.bodies import App, CountedBody, Receive, Scope, Send, announces_more, refuse
 from splitcore.errors import AppError
-from webapp.adapters.services import segment_limit, tokenizer_limit
 from webapp.core.errors import http_status
 from webapp.fleet.signing import SPENT, call_of, call_spend, signed_call_check
 from webapp.fleet.worker_api.bodies import message_from
+from webapp.runs.finishing.uploads import segment_limit, tokenizer_limit
 from workers.contracts import API_PREFIX, SegmentUpload
 
 _FILE = re.compile(re.escape(API_PREFIX) + r"/runs/([^/]+)/(segments|tokenizer)/([^/]+)")

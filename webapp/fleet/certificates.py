@@ -41,7 +41,7 @@ def certificate_parse(pem: str) -> WorkerCertificate:
         raise AppError("CL-1408", "The certificate is not signed by its own key.") from error
     now = timezone.now()
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise AppError("CL-1408", "The certificate is not valid at this time.")
+        raise AppError("CL-1408", "The certificate is not currently valid.")
     der = certificate.public_bytes(Encoding.DER)
     return WorkerCertificate(
         pem=certificate.public_bytes(Encoding.PEM).decode(), fingerprint=hashlib.sha256(der).hexdigest(), key=key
@@ -72,8 +72,3 @@ def proof_holds(*, pem: str, proof: str, message: bytes) -> bool:
     except ValueError:
         return False
     return signature_holds(pem=pem, signature=signature, message=message)
-
-
-def fingerprint_words(fingerprint: str) -> str:
-    """A fingerprint in groups of four, as both sides show it to be compared by eye."""
-    return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))

@@ -34,7 +34,7 @@ def steps_of(token: EnrolmentToken) -> list[Step]:
     if worker is None:
         words = {
             "open": ("pending", "Waiting for the command to be run on the worker's machine."),
-            "expired": ("failed", "The token expired before it was used. Make a new one."),
+            "expired": ("failed", "The token expired before it was used. Create a new one."),
             "revoked": ("failed", "The token was revoked before it was used."),
         }
         status, detail = words.get(token_state(token), words["open"])
@@ -42,10 +42,10 @@ def steps_of(token: EnrolmentToken) -> list[Step]:
         return [Step("Token redeemed", status, detail), *(Step(name, "pending", "") for name in waiting)]
     confirmed = worker.confirmed_at is not None
     seen, runs, checks = online(worker), version(worker), doctor(worker)
-    fingerprint = "Confirmed." if confirmed else "Compare it below with the worker's terminal, then confirm."
+    fingerprint = "Confirmed." if confirmed else "Compare it with the worker's terminal, then confirm below."
     shut_out = worker.state not in (WorkerState.ACTIVE, WorkerState.PENDING)
     return [
-        Step("Token redeemed", "ok", "The worker made its key and joined."),
+        Step("Token redeemed", "ok", "The worker created its key and joined."),
         Step("Fingerprint", "ok" if confirmed else "pending", fingerprint),
         Step(
             "Connection",

@@ -7,8 +7,9 @@ import contextlib
 import hashlib
 import json
 import logging
+from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -21,13 +22,7 @@ from webapp.accounts.sessions import by_password_alone, socket_is_signed_in
 from webapp.core.errors import http_status
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, organisation_group, worker_group
 from webapp.fleet.models import Worker
-from webapp.fleet.presence import (
-    beat_record,
-    hello_record,
-    presence_row,
-    worker_connected,
-    worker_disconnected,
-)
+from webapp.fleet.presence import message_take, worker_connected, worker_disconnected
 from webapp.fleet.protocol import spoken_check
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
 from webapp.fleet.services import worker_copied
@@ -45,6 +40,9 @@ OTHER_VERSION = "CL-1407"  # the worker is to look why, and to wait before it co
 # A worker opens a connection only when its last one is gone. What was sent on that one, a hello and a beat, may still
 # arrive; this many messages on it, after the next one was opened, come from a second process with the same key.
 COPY_MESSAGES = 3
+# A worker has one connection; those that a bad line has cut stay open here for up to 40 s. Each takes its turn at the
+# database with everybody else.
+CONNECTIONS = 32
 _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 
@@ -57,6 +55,18 @@ class WorkerConsumer(AsyncWebsocketConsumer):
     worker: Worker
     connection: datetime | None = None
     overtaken = 0  # messages that came in after another connection of this worker was opened
+    open_now: ClassVar[Counter[str]] = Counter()  # of each worker, in this process
+    counted = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Whatever ends the connection, it no longer counts."""
+        try:
+            return await super().__call__(scope, receive, send)
+        finally:
+            if self.counted:
+                self.open_now.subtract((self.counted,))
+                if not self.open_now[self.counted]:
+                    del self.open_now[self.counted]
 
     async def connect(self) -> None:
         """Accept a signed opening of an enrolled worker; tell all others why not."""
@@ -68,15 +78,19 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             await self.accept()
             await self._refuse(error)
             return
+        if self.open_now[self.worker.id] >= CONNECTIONS:
+            await self.close(code=CLOSE_TRY_LATER)
+            return
+        self.counted = self.worker.id
+        self.open_now[self.counted] += 1
         if not await group_enter(self, worker_group(self.worker.id)):
             await self.close(code=CLOSE_TRY_LATER)
             return
         await self.accept()
         # A revocation or a new key between the check and the group's entry would otherwise be missed.
-        if not await database_sync_to_async(worker_may_connect)(self.worker):
-            await self.close(code=CLOSE_FORBIDDEN)
-            return
         self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
+        if self.connection is None:
+            await self.close(code=CLOSE_FORBIDDEN)
 
     async def _refuse(self, error: AppError, *, malformed: bool = False) -> None:
         await self.send(text_data=json.dumps({"type": "refused", **error.to_dict()}))
@@ -105,22 +119,15 @@ class WorkerConsumer(AsyncWebsocketConsumer):
                 await self._refuse(error, malformed=error.code != OTHER_VERSION)
 
     async def _take(self, text: str) -> None:
-        message = message_parse(text)
-        # The doorbell that closes the socket of a revoked worker, or of an old key, may be lost: each message looks.
-        row = await database_sync_to_async(presence_row)(worker=self.worker)
-        if row is None:
+        standing = await database_sync_to_async(message_take)(
+            worker=self.worker, connection=self.connection, message=message_parse(text)
+        )
+        if standing is None:
             await self.close(code=CLOSE_FORBIDDEN)
             return
-        if row.connected_at is None:  # the later connection of a copy has closed, and this one goes on
-            self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
-        elif row.connected_at != self.connection:
+        self.connection = standing.connection
+        if standing.overtaken:
             await self._overtaken()
-            if isinstance(message, Hello):
-                return  # the newest connection's hello stands
-        if isinstance(message, Hello):
-            await database_sync_to_async(hello_record)(worker=self.worker, hello=message)
-        else:
-            await database_sync_to_async(beat_record)(worker=self.worker, beat=message, row=row)
 
     async def _overtaken(self) -> None:
         self.overtaken += 1

@@ -15,6 +15,7 @@ from webapp.audit.models import AuditEntry
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_token, token_hash
 from webapp.core.live import notify_org
+from webapp.core.names import alike_among
 from webapp.core.transactions import service
 from webapp.fleet.certificates import WorkerCertificate, certificate_parse
 from webapp.fleet.hub_key import hub_public_key_pem
@@ -38,8 +39,12 @@ class NewToken:
     secret: str
 
 
-def _name_is_taken(*, organisation: Organisation, name: str) -> bool:
-    return Worker.objects.filter(organisation=organisation, name=name).exclude(state__in=GONE).exists()
+def name_free(*, organisation: Organisation, name: str, own: str = "") -> None:
+    """Refuse (CL-1416) a name that another worker of the organisation has, or that nobody can tell from it."""
+    others = Worker.objects.filter(organisation=organisation).exclude(state__in=GONE).exclude(pk=own)
+    other = alike_among(name, others.values_list("name", flat=True))
+    if other is not None:
+        raise AppError("CL-1416", f"A worker named {other} exists already.")
 
 
 @service
@@ -48,8 +53,7 @@ def enrolment_token_create(
 ) -> NewToken:
     """Make the token with which one worker may join within the next hour."""
     require(actor, Action.ENROL_WORKER, organisation)
-    if _name_is_taken(organisation=organisation, name=worker_name):
-        raise AppError("CL-1416", f"A worker named {worker_name} exists already.")
+    name_free(organisation=organisation, name=worker_name)
     secret = new_token(TOKEN_PREFIX)
     row = EnrolmentToken.objects.create(
         organisation=organisation,
@@ -74,9 +78,9 @@ def enrolment_token_create(
 def enrolment_token_revoke(*, actor: User, token: EnrolmentToken) -> EnrolmentToken:
     """Withdraw a token that was not used yet."""
     require(actor, Action.ENROL_WORKER, token.organisation)
-    row = EnrolmentToken.objects.select_for_update().get(pk=token.pk)
+    row = EnrolmentToken.objects.select_for_update(no_key=True).get(pk=token.pk)
     if row.used_at is not None:
-        raise AppError("CL-1417", "The token was used already; revoke the worker instead.")
+        raise AppError("CL-1417", "The token has already been used. Revoke the worker instead.")
     if row.revoked_at is None:
         _revoke(actor, row)
     return row
@@ -87,7 +91,9 @@ def enrolment_tokens_withdraw(*, actor: User, maker: User, organisation: Organis
     """Withdraw the unused tokens of a person who may enrol workers no longer."""
     if still_may(maker, Action.ENROL_WORKER, organisation):
         return
-    known = EnrolmentToken.objects.select_for_update(of=("self",)).filter(organisation=organisation, created_by=maker)
+    known = EnrolmentToken.objects.select_for_update(of=("self",), no_key=True).filter(
+        organisation=organisation, created_by=maker
+    )
     for row in known.filter(used_at=None, revoked_at=None, expires_at__gt=timezone.now()).order_by("pk"):
         _revoke(actor, row)
 
@@ -117,7 +123,7 @@ def _token_check(*, token: EnrolmentToken) -> None:
 
 def _maker_check(*, token: EnrolmentToken) -> None:
     if not still_may(token.created_by, Action.ENROL_WORKER, token.organisation):
-        raise AppError("CL-1405", "Whoever made the enrolment token may no longer enrol workers.")
+        raise AppError("CL-1405", "The person who created the enrolment token is no longer allowed to enrol workers.")
 
 
 def fingerprint_is_used(fingerprint: str) -> bool:
@@ -131,9 +137,8 @@ def fingerprint_is_used(fingerprint: str) -> bool:
 
 def _worker_create(*, token: EnrolmentToken, certificate: WorkerCertificate, request: EnrolRequest) -> Worker:
     if fingerprint_is_used(certificate.fingerprint):
-        raise AppError("CL-1408", "A worker has this certificate, or had it.")
-    if _name_is_taken(organisation=token.organisation, name=token.worker_name):
-        raise AppError("CL-1416", f"A worker named {token.worker_name} exists already.")
+        raise AppError("CL-1408", "This certificate is or was used by another worker.")
+    name_free(organisation=token.organisation, name=token.worker_name)
     worker = Worker.objects.create(
         organisation=token.organisation,
         name=token.worker_name,
@@ -177,7 +182,7 @@ def worker_enrol(*, request: EnrolRequest) -> Worker:
 @service
 def _redeem(request: EnrolRequest, certificate: WorkerCertificate) -> Worker:
     token = (
-        EnrolmentToken.objects.select_for_update(of=("self",))
+        EnrolmentToken.objects.select_for_update(of=("self",), no_key=True)
         .select_related("organisation", "worker")
         .filter(token_hash=token_hash(request.token))
         .first()

@@ -64,7 +64,7 @@ def online(worker: Worker, now: datetime | None = None) -> Fact:
         "offline",
         "Offline",
         moment=worker.last_beat_at,
-        remedy="Start it again on its machine: cutlayer worker start",
+        remedy="A running worker reconnects automatically. If it isn't running, start it there: cutlayer worker start",
     )
 
 
@@ -91,7 +91,7 @@ def doctor(worker: Worker) -> Fact:
     if counts["failed"]:
         return Fact("Doctor", "failed", f"{counts['failed']} failed")
     if counts["warning"]:
-        return Fact("Doctor", "warning", f"{counts['warning']} to look at")
+        return Fact("Doctor", "warning", f"{counts['warning']} to check")
     return Fact("Doctor", "ok", f"{len(worker.checks)} passed")
 
 
@@ -117,11 +117,11 @@ def copied(worker: Worker) -> list[Fact]:
     if worker.copied_at is None:
         return []
     remedy = (
-        "Stop the copy. If nobody knows of one, the key was stolen: run `cutlayer worker rotate-key` at the site,"
+        "Stop the copy. If there is no known copy, the key was stolen: run `cutlayer worker rotate-key` at the site,"
         " or revoke the worker."
     )
     return [
-        Fact("Copy", "warning", "Two at once", "Two processes with this key were connected", worker.copied_at, remedy)
+        Fact("Copy", "warning", "Two at once", "Two processes were connected with this key", worker.copied_at, remedy)
     ]
 
 
@@ -148,7 +148,7 @@ def hardware_of(worker: Worker) -> list[tuple[str, str]]:
         ("Memory", human_bytes(facts["memory_bytes"]) if facts.get("memory_bytes") else ""),
         ("Free disk", human_bytes(facts["disk_free_bytes"]) if facts.get("disk_free_bytes") else ""),
         *((f"GPU {place}", gpu_line(entry)) for place, entry in enumerate(facts.get("gpus") or [])),
-        ("Speed, as measured there", speed_line(facts.get("speed") or {})),
+        ("Measured speed", speed_line(facts.get("speed") or {})),
         ("Tensor address", facts.get("tensor_host")),
         ("Tensor ports", "–".join(str(port) for port in ports)),
     ]
@@ -178,14 +178,15 @@ def policy_of(worker: Worker) -> list[tuple[str, str]]:
     trust = (
         "Only listed fingerprints"
         if policy.get("peer_trust") == "listed"
-        else "Data workers when first met, then pinned"
+        else "Data workers on first contact, then pinned"
     )
     return [
         ("Topologies", ", ".join(policy.get("topologies") or []) or "Any"),
-        ("Least head layers", str(policy.get("min_head_layers", 0))),
-        ("Least tail layers", str(policy.get("min_tail_layers", 0))),
+        ("Minimum head layers", str(policy.get("min_head_layers", 0))),
+        ("Minimum tail layers", str(policy.get("min_tail_layers", 0))),
         ("Base models", ", ".join(policy.get("models") or []) or "Any"),
-        ("Most steps", str(policy.get("max_steps") or "No limit")),
+        ("Maximum steps", str(policy.get("max_steps") or "No limit")),
+        ("Maximum message size", human_bytes(largest) if (largest := policy.get("max_message_bytes")) else "Unknown"),
         ("Compute hosts", ", ".join(policy.get("hosts") or []) or "Any"),
         ("Trust in peers", trust),
     ]

@@ -11,7 +11,7 @@ from webapp.orgs.models import PartyKind
 
 _name = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,59}$",
-    "Use letters, digits, spaces, dots and dashes; begin with a letter or digit.",
+    "Use letters, digits, spaces, dots and dashes. Start with a letter or digit.",
 )
 _LABELS_MAX = 8
 _LABEL_MAX = 30
@@ -28,7 +28,7 @@ class LabelsField(forms.CharField):
     def validate(self, value: Any) -> None:
         """Not too many, not too long."""
         if len(value) > _LABELS_MAX or any(len(word) > _LABEL_MAX for word in value):
-            raise forms.ValidationError(f"At most {_LABELS_MAX} labels of {_LABEL_MAX} characters each.")
+            raise forms.ValidationError(f"At most {_LABELS_MAX} labels with up to {_LABEL_MAX} characters each.")
 
     def run_validators(self, value: Any) -> None:
         """The text's own validators do not apply to a list."""
@@ -45,10 +45,10 @@ class EnrolForm(forms.Form):
         label="Name",
         max_length=60,
         validators=[_name],
-        help_text="How people here call the machine, for example ward-3-gpu.",
+        help_text="What people here call the machine, for example ward-3-gpu.",
     )
     kind = forms.ChoiceField(
-        label="It brings",
+        label="Kind",
         choices=PartyKind.choices,
         help_text="A data worker holds datasets, a compute worker runs the middle of the model.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,10 +13,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from webapp.core.live import notify_org
+from webapp.datasets.held import versions_held, versions_untold
 from webapp.fleet.models import Worker
 from webapp.fleet.signing import ENROLLED
 from webapp.runs import lifecycle
-from workers.contracts import Beat, Hello, WorkerFacts
+from workers.contracts import HELD_SINCE, Beat, Hello, WorkerFacts
 
 
 def facts_stored(facts: WorkerFacts) -> dict[str, Any]:
@@ -45,11 +47,20 @@ def worker_is_online(worker: Worker, now: datetime | None = None) -> bool:
     return is_online(last_beat_at=worker.last_beat_at, connected_at=worker.connected_at, now=now)
 
 
-def worker_connected(*, worker: Worker) -> datetime:
-    """Note the opening of a control socket; the returned time names this connection."""
+@dataclass(frozen=True)
+class Standing:
+    """Where a control connection stands: the time that names it, and whether a later one was opened beside it."""
+
+    connection: datetime
+    overtaken: bool
+
+
+def worker_connected(*, worker: Worker) -> datetime | None:
+    """Note the opening of a control socket; the returned time names this connection. None where it is to be closed."""
     now = timezone.now()
     with transaction.atomic():
-        Worker.objects.filter(pk=worker.pk).update(connected_at=now, last_beat_at=now)
+        if not _admitted(worker).update(connected_at=now, last_beat_at=now):
+            return None
         notify_org(worker.organisation_id, "worker", worker.id)
     return now
 
@@ -66,15 +77,38 @@ def _admitted(worker: Worker) -> QuerySet[Worker]:
     return Worker.objects.filter(pk=worker.pk, fingerprint=worker.fingerprint, state__in=ENROLLED)
 
 
-def presence_row(*, worker: Worker) -> Worker | None:
-    """What a message on a connection needs of the worker's row; None where the connection is to be closed."""
+def message_take(*, worker: Worker, connection: datetime | None, message: Hello | Beat) -> Standing | None:
+    """Take in what came on a connection; None where it is to be closed.
+
+    The doorbell that closes the socket of a revoked worker, or of an old key, may be lost: each message looks.
+    """
+    row = _presence_row(worker)
+    if row is None:
+        return None
+    if row.connected_at is None:  # the later connection of a copy has closed, and this one goes on
+        connection = worker_connected(worker=worker)
+    if connection is None:
+        return None
+    overtaken = row.connected_at not in (None, connection)
+    if isinstance(message, Beat):
+        admitted = beat_record(worker=worker, beat=message, row=row) is not None
+    else:  # of an overtaken connection it is dropped: the newest connection's hello stands
+        admitted = overtaken or hello_record(worker=worker, hello=message)
+    return Standing(connection, overtaken) if admitted else None
+
+
+def _presence_row(worker: Worker) -> Worker | None:
+    """What a message needs of the worker's row, as long as the worker is let in."""
     return _admitted(worker).only("fingerprint", "organisation_id", "connected_at", "lanes").first()
 
 
-def hello_record(*, worker: Worker, hello: Hello) -> None:
-    """Keep the facts, the doctor's results and the policy's summary."""
+def hello_record(*, worker: Worker, hello: Hello) -> bool:
+    """Keep the facts, the doctor's results, the policy's summary and which datasets the worker still holds.
+
+    False, and nothing is kept, where the worker is not let in any more.
+    """
     with transaction.atomic():
-        _admitted(worker).update(
+        kept = _admitted(worker).update(
             facts=facts_stored(hello.facts),
             checks=[check.model_dump(mode="json") for check in hello.checks],
             policy=hello.policy.model_dump(mode="json"),
@@ -83,7 +117,14 @@ def hello_record(*, worker: Worker, hello: Hello) -> None:
             last_beat_at=timezone.now(),
             updated_at=timezone.now(),
         )
+        if not kept:
+            return False
         notify_org(worker.organisation_id, "worker", worker.id)
+    if hello.held is not None:
+        versions_held(worker=worker, digests=hello.held)
+    elif hello.protocol >= HELD_SINCE:  # an older worker, or one that does not know the hub's version yet, tells none
+        versions_untold(worker=worker)
+    return True
 
 
 def beat_record(*, worker: Worker, beat: Beat, row: Worker | None = None) -> Worker | None:
@@ -93,7 +134,7 @@ def beat_record(*, worker: Worker, beat: Beat, row: Worker | None = None) -> Wor
     An organisation's browsers are told only when the set of lanes changes: they count the seconds since the last beat
     themselves.
     """
-    row = row or presence_row(worker=worker)
+    row = row or _presence_row(worker)
     if row is None:
         return None
     lanes = [lane.model_dump(mode="json", exclude_unset=True) for lane in beat.lanes]
@@ -101,7 +142,8 @@ def beat_record(*, worker: Worker, beat: Beat, row: Worker | None = None) -> Wor
     if lanes:
         lifecycle.participant_beat(worker=row, lanes=lanes)
     with transaction.atomic():
-        _admitted(worker).update(last_beat_at=timezone.now(), lanes=lanes)
+        if not _admitted(worker).update(last_beat_at=timezone.now(), lanes=lanes):
+            return None
         if changed:
             notify_org(row.organisation_id, "worker", row.id)
     return row

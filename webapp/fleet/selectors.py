@@ -15,7 +15,6 @@ from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
 from webapp.fleet.signing import ENROLLED
 from webapp.orgs.models import Organisation
 from webapp.orgs.selectors import memberships_of, organisation_ids_of
-from webapp.projects.models import Project
 from webapp.runs.models import Participant
 
 if TYPE_CHECKING:
@@ -33,19 +32,6 @@ def worker_get_for(*, user: User, worker_id: str) -> Worker:
     if worker is None:
         raise Http404("No such worker.")
     return worker
-
-
-def workers_of_project(*, user: User, project: Project) -> QuerySet[Worker]:
-    """The confirmed workers that a run of the project may be given: those of the organisations that take part in it."""
-    from webapp.projects.selectors import projects_visible_to
-
-    if not projects_visible_to(user).filter(pk=project.pk).exists():
-        return Worker.objects.none()
-    return Worker.objects.filter(
-        state=WorkerState.ACTIVE,
-        organisation__participations__project=project,
-        organisation__participations__is_active=True,
-    ).select_related("organisation")
 
 
 def enrolment_tokens_visible_to(user: User | AnonymousUser) -> QuerySet[EnrolmentToken]:

@@ -13,7 +13,7 @@ from webapp.audit.services import audit_record
 from webapp.core.live import close_worker, notify_org, wake_worker
 from webapp.core.transactions import service
 from webapp.fleet.certificates import WorkerCertificate, certificate_parse, proof_holds
-from webapp.fleet.enrolment import fingerprint_is_used
+from webapp.fleet.enrolment import fingerprint_is_used, name_free
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.orgs.permissions import Action, require
 from webapp.runs.lifecycle import runs_lock, worker_shut_out
@@ -23,6 +23,7 @@ from webapp.runs.services.parties import runs_return_to_draft
 from workers.contracts import WAKE_COPY, ModelRegistration, RotateRequest, rotation_input
 
 COPY_TOLD_EVERY = timedelta(hours=1)
+MODELS = 200  # of one worker: pages list them all, and their configurations are kept
 GONE = (WorkerState.REVOKED, WorkerState.LEFT)
 
 
@@ -60,7 +61,7 @@ def worker_confirm(*, actor: User, worker: Worker, fingerprint: str) -> Worker:
     row = _locked(worker)
     if row.fingerprint != fingerprint:
         raise AppError(
-            "CL-1417", "The worker's fingerprint is not the one that was compared. Reload and compare again."
+            "CL-1417", "The worker's fingerprint has changed since you compared it. Reload the page and compare again."
         )
     row.confirmed_by, row.confirmed_at = actor, timezone.now()
     _move(worker=row, to=WorkerState.ACTIVE, allowed=(WorkerState.PENDING,))
@@ -163,6 +164,8 @@ def worker_rename(*, actor: User, worker: Worker, name: str, labels: list[str]) 
 @service
 def _rename(actor: User, worker: Worker, name: str, labels: list[str]) -> Worker:
     row = _locked(worker)
+    if name != row.name:
+        name_free(organisation=row.organisation, name=name, own=row.pk)
     _audit(actor=actor, action="worker.renamed", worker=row, new_name=name)
     row.name, row.labels = name, labels
     row.save(update_fields=["name", "labels", "updated_at"])
@@ -180,7 +183,7 @@ def worker_key_change(*, worker: Worker, request: RotateRequest) -> Worker:
     if not proof_holds(pem=certificate.pem, proof=request.proof, message=message):
         raise AppError(
             "CL-1408",
-            "The request is not signed by the new certificate's key.",
+            "The request is not signed with the new certificate's key.",
             "Install the hub's version on the worker, then run `cutlayer worker rotate-key` again.",
         )
     return worker_rotate(worker=worker, certificate_pem=certificate.pem)
@@ -195,7 +198,7 @@ def worker_rotate(*, worker: Worker, certificate_pem: str) -> Worker:
     try:
         return _rotate(worker, certificate)
     except IntegrityError as error:
-        raise AppError("CL-1408", "A worker with this certificate is enrolled already.") from error
+        raise AppError("CL-1408", "A worker with this certificate is already enrolled.") from error
 
 
 @service
@@ -204,7 +207,7 @@ def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
     if row.fingerprint == certificate.fingerprint:
         return row
     if fingerprint_is_used(certificate.fingerprint):
-        raise AppError("CL-1408", "A worker has this certificate, or had it.")
+        raise AppError("CL-1408", "This certificate is or was used by another worker.")
     _audit(actor=row, action="worker.key_rotated", worker=row, fingerprint=certificate.fingerprint)
     row.certificate_pem, row.fingerprint = certificate.pem, certificate.fingerprint
     row.copied_at = None  # a copy has the old key, which opens nothing any more
@@ -217,6 +220,10 @@ def _rotate(worker: Worker, certificate: WorkerCertificate) -> Worker:
 @service
 def worker_model_register(*, worker: Worker, registration: ModelRegistration) -> WorkerModel:
     """Note a base model that the worker has mapped and verified; the same again changes nothing."""
+    known = WorkerModel.objects.filter(worker=worker)
+    alike = known.filter(model_id=registration.model_id, manifest_hash=registration.manifest_hash)
+    if known.count() >= MODELS and not alike.exists():
+        raise AppError("CL-1459", f"The worker {worker.name} already has {MODELS} base models.")
     row, _ = WorkerModel.objects.update_or_create(
         worker=worker,
         model_id=registration.model_id,

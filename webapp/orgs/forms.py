@@ -9,13 +9,13 @@ from django import forms
 from webapp.core.name_field import NameField
 from webapp.orgs.models import Organisation, PartyKind, Role
 
-KIND_HELP = "Data: has text to train on. Compute: has the GPU. It can be changed later."
+KIND_HELP = "Data: has text to train on. Compute: has the GPU. You can change this later."
 
 
 class OrganisationForm(forms.Form):
     """A new organisation."""
 
-    name = NameField(max_length=120, min_length=2, help_text="As partners know it. It must be unique on this hub.")
+    name = NameField(max_length=120, min_length=2, help_text="The name partners know. It must be unique on this hub.")
     kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
 
 
@@ -25,15 +25,15 @@ class ProfileForm(forms.Form):
     name = NameField(max_length=120, min_length=2)
     kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
     contact_email = forms.EmailField(
-        required=False, label="Operator on call", help_text="Partners see it where your worker is away or has failed."
+        required=False, label="Operator on call", help_text="Shown to partners when your worker is away or has failed."
     )
     dpo_email = forms.EmailField(
-        required=False, label="Data protection officer", help_text="Partners see it on the project's pages."
+        required=False, label="Data protection officer", help_text="Shown to partners on the project's pages."
     )
     require_second_factor = forms.BooleanField(
         required=False,
-        label="Every member must sign in with a second factor",
-        help_text="Members without one are led to its set-up at their next page.",
+        label="Require two-factor sign-in for every member",
+        help_text="Members without a second factor are asked to set one up.",
     )
 
     @classmethod
@@ -59,9 +59,9 @@ class PartnerInvitationForm(forms.Form):
     """An invitation of a partner organisation to a project."""
 
     email = forms.EmailField(
-        label="E-mail address of a person there", help_text="Someone who may decide for the organisation."
+        label="E-mail address of a contact there", help_text="Someone who can decide for the organisation."
     )
-    party_kind = forms.ChoiceField(choices=PartyKind.choices, label="It takes part with")
+    party_kind = forms.ChoiceField(choices=PartyKind.choices, label="Takes part with")
     message = forms.CharField(
         required=False,
         max_length=2000,
@@ -90,16 +90,16 @@ class JoinForm(forms.Form):
 
     use_required_attribute = False  # the name is hidden, and not asked for, while an organisation is chosen
     organisation = forms.ChoiceField(
-        label="Organisation that joins", error_messages={"required": "Choose the organisation that joins."}
+        label="Organisation joining", error_messages={"required": "Choose the organisation that will join."}
     )
     name = NameField(
         max_length=120,
         min_length=2,
         label="Name of the new organisation",
-        error_messages={"required": "Name the organisation that joins."},
+        error_messages={"required": "Enter the name of the organisation that will join."},
         widget=forms.TextInput(attrs={"aria-required": "true"}),
     )
-    understood = forms.BooleanField(label="I have read what will and will not leave our site.")
+    understood = forms.BooleanField(label="I've read what will and won't leave our site.")
 
     def __init__(self, *args: Any, organisations: list[Organisation], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -36,7 +36,7 @@ def invite_person(
     require(actor, Action.INVITE_PEOPLE, organisation)
     email = email.strip().lower()
     if _is_member(email, organisation):
-        raise AppError("CL-1612", f"{email} is a member of {organisation.name} already.", "Change the role instead.")
+        raise AppError("CL-1612", f"{email} is already a member of {organisation.name}.", "Change the role instead.")
     wanted: dict[str, Any] = {"organisation": organisation, "project": None, "email": email}
     return _send(actor, wanted, role=Role(role).value, party_kind="", message=message)
 
@@ -48,13 +48,13 @@ def invite_partner(
     """Invite a partner organisation to a project of the actor's organisation; returns invitation and token."""
     require(actor, Action.INVITE_PARTNERS, project.owner)
     if project.is_archived:
-        raise AppError("CL-1609", "The project is archived.", "Invite partners to a project that is in use.")
+        raise AppError("CL-1609", "The project is archived.", "Invite partners to an active project.")
     email = email.strip().lower()
     if _is_member(email, project.owner):
         raise AppError(
             "CL-1612",
-            f"{email} is a member of {project.owner.name}, which takes part in {project.name} already.",
-            "Invite a person of the organisation that is to join.",
+            f"{email} is a member of {project.owner.name}, which already takes part in {project.name}.",
+            "Invite someone from the organisation that should join.",
         )
     wanted: dict[str, Any] = {"organisation": project.owner, "project": project, "email": email}
     return _send(actor, wanted, role="", party_kind=PartyKind(party_kind).value, message=message)
@@ -102,6 +102,15 @@ def invitations_withdraw(*, actor: User, sender: User, organisation: Organisatio
             _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked")
 
 
+@service
+def invitations_end(*, actor: User, project: Project, organisation: Organisation) -> None:
+    """Withdraw the project's open invitations to members of an organisation whose part in it has ended."""
+    known = Invitation.objects.select_for_update(no_key=True).filter(project=project)
+    for invitation in known.filter(state=InvitationState.PENDING).order_by("pk"):
+        if _is_member(invitation.email, organisation):
+            _decide(invitation, actor, InvitationState.REVOKED, "invitation.revoked", {"left": organisation.name})
+
+
 def invitation_opened(invitation: Invitation) -> None:
     """Note the first time that the link was opened."""
     if invitation.opened_at is None:
@@ -120,7 +129,7 @@ def invitation_accept_person(*, actor: User, invitation: Invitation) -> Membersh
     if not made:
         # A deactivated member comes back with the invited role; an active one never changes role by a link.
         if membership.is_active:
-            raise AppError("CL-1609", f"You are a member of {invitation.organisation.name} already.")
+            raise AppError("CL-1609", f"You're already a member of {invitation.organisation.name}.")
         # Nothing writes to a membership that has ended: it has stood as it is since then.
         if invitation.created_at <= membership.updated_at:
             raise AppError("CL-1602", "The invitation was sent before your membership ended.")
@@ -141,9 +150,9 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
     invitation = _open_locked(invitation)
     project = invitation.project
     if project is None:
-        raise AppError("CL-1609", "This invitation is for a person, not for an organisation.")
+        raise AppError("CL-1609", "This invitation is for a person, not an organisation.")
     if project.is_archived:
-        raise AppError("CL-1609", f"The project {project.name} is archived.", "Ask its owner whether it goes on.")
+        raise AppError("CL-1609", f"The project {project.name} is archived.", "Ask its owner whether it will continue.")
     _addressed_check(invitation, actor)
     _sender_check(invitation)
     require(actor, Action.INVITE_PARTNERS, organisation)
@@ -152,7 +161,10 @@ def invitation_accept_partner(*, actor: User, invitation: Invitation, organisati
     )
     if not made:
         if participation.is_active:
-            raise AppError("CL-1609", f"{organisation.name} takes part in {project.name} already.")
+            raise AppError("CL-1609", f"{organisation.name} already takes part in {project.name}.")
+        # Nothing writes to a participation that has ended: it has stood as it is since then.
+        if invitation.created_at <= participation.updated_at:
+            raise AppError("CL-1602", f"The invitation was sent before {organisation.name} left {project.name}.")
         participation.kind, participation.is_active = invitation.party_kind, True
         participation.accepted_by = actor
         participation.save()
@@ -186,7 +198,7 @@ def _is_member(email: str, organisation: Organisation) -> bool:
 
 def _addressed_check(invitation: Invitation, actor: User) -> None:
     if not is_addressed_to(invitation, actor):
-        raise AppError("CL-1608", f"This invitation is for {invitation.email}, you are signed in as {actor.email}.")
+        raise AppError("CL-1608", f"This invitation is for {invitation.email}, but you're signed in as {actor.email}.")
 
 
 def _action(invitation: Invitation) -> Action:
@@ -241,7 +253,7 @@ def _limit_check(sent: QuerySet[Invitation], most: int, window: timedelta, why: 
         return
     seconds = max(1, int((oldest + window - now).total_seconds()))
     wait = f"{seconds // 60 + 1} minutes" if seconds < 3600 else f"{seconds // 3600 + 1} hours"
-    raise AppError("CL-1603", why, f"Wait {wait}, then go on.", details={"retry_after": seconds})
+    raise AppError("CL-1603", why, f"Wait {wait}, then continue.", details={"retry_after": seconds})
 
 
 def _organisation_lock(organisation: Organisation) -> None:
@@ -259,7 +271,7 @@ def _open_locked(invitation: Invitation) -> Invitation:
 
 def _sender_check(invitation: Invitation) -> None:
     if not still_may(invitation.created_by, _action(invitation), invitation.organisation):
-        raise AppError("CL-1602", "Whoever sent the invitation may no longer invite.")
+        raise AppError("CL-1602", "The person who sent the invitation is no longer allowed to invite.")
 
 
 def _decide(

@@ -65,10 +65,10 @@ class SecondFactorMiddleware:
 
             return app_error_response(request, second_factor_missing(barred_from[0]))
         if has_second_factor(request.user):  # type: ignore[arg-type]
-            messages.warning(request, f"{barred_from[0].name} requires a second factor: enter a code to go on.")
+            messages.warning(request, f"{barred_from[0].name} requires a second factor. Enter a code to continue.")
             back = request.get_full_path() if request.method == "GET" else "/home"
             return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': back})}")
-        messages.warning(request, f"{barred_from[0].name} requires a second factor: set it up to go on.")
+        messages.warning(request, f"{barred_from[0].name} requires a second factor. Set one up to continue.")
         return redirect("mfa_activate_totp")
 
     def _is_open(self, request: HttpRequest) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from splitcore.errors import AppError
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
-from webapp.orgs.selectors import lacks_second_factor, membership_of
+from webapp.orgs.selectors import lacks_second_factor, membership_of, memberships_of
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -32,7 +32,7 @@ class Action(StrEnum):
     STOP_RUN = "stop a run in which the organisation takes part"
     DOWNLOAD_ADAPTER = "download adapters"
     VIEW_AUDIT = "read and verify the audit log"
-    MANAGE_TOKENS = "make API tokens"
+    MANAGE_TOKENS = "create API tokens"
 
 
 _A, _S, _E, _O, _D = Role.ADMIN, Role.STEWARD, Role.ENGINEER, Role.OPERATOR, Role.AUDITOR
@@ -78,6 +78,15 @@ def can(user: User, action: Action, organisation: Organisation) -> bool:
     return membership is not None and Role(membership.role) in roles_for(action, organisation)
 
 
+def organisations_where(user: User, *actions: Action) -> dict[Action, list[Organisation]]:
+    """For each action, the organisations in which the person's role allows it; one query for all."""
+    memberships = list(memberships_of(user))
+    return {
+        action: [one.organisation for one in memberships if Role(one.role) in roles_for(action, one.organisation)]
+        for action in actions
+    }
+
+
 def still_may(user: User, action: Action, organisation: Organisation) -> bool:
     """Whether what the person has prepared may be used by others now: an active member whose role allows it."""
     roles = [role.value for role in roles_for(action, organisation)]
@@ -97,7 +106,7 @@ def require(user: User, action: Action, organisation: Organisation) -> Membershi
 
 def second_factor_missing(organisation: Organisation) -> AppError:
     """The refusal of a member who signs in with a password alone where the organisation demands more."""
-    return AppError("CL-1607", f"{organisation.name} requires a second factor, and you have signed in without one.")
+    return AppError("CL-1607", f"{organisation.name} requires a second factor, and you signed in without one.")
 
 
 def why_not(user: User, action: Action, organisation: Organisation) -> str:

@@ -84,17 +84,6 @@ def membership_of(user: User | AnonymousUser, organisation: Organisation | str) 
     return memberships_of(user).filter(organisation_id=organisation_id).first()
 
 
-def organisations_visible_to(user: User | AnonymousUser) -> QuerySet[Organisation]:
-    """The own organisations, and those that take part in a project together with one of them."""
-    own = organisation_ids_of(user)
-    together = Q(
-        participations__is_active=True,
-        participations__project__participations__organisation_id__in=own,
-        participations__project__participations__is_active=True,
-    )
-    return Organisation.objects.filter(Q(id__in=own) | together).distinct()
-
-
 def organisation_get_for(*, user: User, organisation_id: str) -> Organisation:
     """One of the person's own organisations, else 404."""
     organisation = organisations_of(user).filter(id=organisation_id).first()

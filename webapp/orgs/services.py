@@ -13,6 +13,7 @@ from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.ids import new_id
 from webapp.core.live import notify_org
+from webapp.core.names import alike_among, name_check, names_in_turn
 from webapp.core.transactions import service
 from webapp.orgs.invitations import invitations_withdraw
 from webapp.orgs.models import Membership, Organisation, PartyKind, Role
@@ -26,12 +27,7 @@ if TYPE_CHECKING:
 def organisation_create(*, actor: User, name: str, kind: str, contact_email: str = "") -> Organisation:
     """A new organisation with its maker as its administrator."""
     name = visible_line(name)
-    if Organisation.objects.filter(name__iexact=name).exists():
-        raise AppError(
-            "CL-1605",
-            f"An organisation named {name} exists already.",
-            "If it is yours, ask one of its administrators for an invitation; else choose another name.",
-        )
+    _check_name(name, "If it's yours, ask one of its administrators for an invitation. Otherwise choose another name.")
     organisation = Organisation(
         name=name, slug=_free_slug(name), kind=PartyKind(kind), contact_email=contact_email or actor.email
     )
@@ -39,7 +35,7 @@ def organisation_create(*, actor: User, name: str, kind: str, contact_email: str
         with transaction.atomic():
             organisation.save()
     except IntegrityError as error:  # somebody was faster between the check and the write
-        raise AppError("CL-1605", f"An organisation named {name} exists already.") from error
+        raise AppError("CL-1605", f"An organisation named {name} already exists.") from error
     Membership.objects.create(user=actor, organisation=organisation, role=Role.ADMIN)
     audit_record(
         actor=actor,
@@ -66,8 +62,8 @@ def organisation_update(
     require(actor, Action.MANAGE_ORGANISATION, organisation)
     organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
     name = visible_line(name)
-    if Organisation.objects.filter(name__iexact=name).exclude(pk=organisation.pk).exists():
-        raise AppError("CL-1605", f"An organisation named {name} exists already.", "Choose another name.")
+    if name != organisation.name:
+        _check_name(name, "Choose another name.", own=organisation.pk)
     if require_second_factor and not organisation.require_second_factor and not is_mfa_enabled(actor):
         raise AppError(
             "CL-1607",
@@ -127,6 +123,7 @@ def membership_deactivate(*, actor: User, membership: Membership) -> Membership:
     membership.save()
     _recorded(actor, membership, "member.deactivated", {})
     _prepared_withdraw(actor, membership)
+    _tokens_withdraw(actor, membership)
     return membership
 
 
@@ -141,6 +138,15 @@ def membership_reactivate(*, actor: User, membership: Membership) -> Membership:
     membership.save()
     _recorded(actor, membership, "member.reactivated", {"role": membership.role})
     return membership
+
+
+def _check_name(name: str, remedy: str, *, own: str = "") -> None:
+    """Refuse (CL-1605, CL-1613, CL-1614) a name that another organisation has, or that looks like one."""
+    name_check(name)
+    names_in_turn()  # two people at the same moment, with names that look alike
+    other = alike_among(name, Organisation.objects.exclude(pk=own).values_list("name", flat=True).iterator())
+    if other is not None:
+        raise AppError("CL-1605", f"An organisation named {other} already exists.", remedy)
 
 
 def _locked(membership: Membership) -> Membership:
@@ -166,6 +172,12 @@ def _prepared_withdraw(actor: User, membership: Membership) -> None:
     user, organisation = membership.user, membership.organisation
     invitations_withdraw(actor=actor, sender=user, organisation=organisation)
     enrolment_tokens_withdraw(actor=actor, maker=user, organisation=organisation)
+
+
+def _tokens_withdraw(actor: User, membership: Membership) -> None:
+    from webapp.accounts.services import tokens_withdraw
+
+    tokens_withdraw(actor=actor, owner=membership.user, organisation=membership.organisation)
 
 
 def _recorded(actor: User, membership: Membership, action: str, details: dict[str, str]) -> None:

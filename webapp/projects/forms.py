@@ -16,12 +16,12 @@ class ProjectForm(forms.Form):
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 4}),
         label="Purpose",
-        help_text="What the adapter is for. Invited organisations read it before they accept.",
+        help_text="What the adapter is for. Invited organisations see it before they accept.",
     )
     lawful_basis = forms.CharField(
         required=False,
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 3}),
         label="Lawful basis",
-        help_text="On what ground the text may be used, in the words of your data protection officer.",
+        help_text="The legal ground for using the text, in your data protection officer's words.",
     )

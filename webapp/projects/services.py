@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from splitcore.bounds import visible_line
 from splitcore.errors import AppError
 from webapp.audit.services import audit_record
+from webapp.core.names import alike_among, name_check
 from webapp.core.transactions import service
+from webapp.orgs.invitations import invitations_end
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Participation, Project
@@ -25,8 +27,10 @@ def project_create(
 ) -> Project:
     """A new project; the organisation owns it and takes part in it."""
     require(actor, Action.CREATE_PROJECT, organisation)
+    name = visible_line(name)
+    _name_check(name, organisation)
     project = Project.objects.create(
-        name=visible_line(name),
+        name=name,
         goal=goal.strip(),
         lawful_basis=lawful_basis.strip(),
         owner=organisation,
@@ -42,6 +46,8 @@ def project_update(*, actor: User, project: Project, name: str, goal: str, lawfu
     """Change what the project says about itself."""
     require(actor, Action.CREATE_PROJECT, project.owner)
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if visible_line(name) != project.name:
+        _name_check(visible_line(name), project.owner, own=project.pk)
     wanted = {"name": visible_line(name), "goal": goal.strip(), "lawful_basis": lawful_basis.strip()}
     changes = {field: value for field, value in wanted.items() if getattr(project, field) != value}
     for field, value in changes.items():
@@ -66,11 +72,14 @@ def project_archive(*, actor: User, project: Project, archived: bool) -> Project
 
 @service
 def participation_end(*, actor: User, participation: Participation) -> Participation:
-    """An organisation leaves a project, or the owner removes it; the owner itself cannot leave."""
+    """An organisation leaves a project, or the owner removes it; the owner itself cannot leave.
+
+    It comes back by a new invitation alone: those that are open are withdrawn.
+    """
     project = participation.project
     own = participation.organisation
     if participation.organisation_id == project.owner_id:
-        raise AppError("CL-1609", "The organisation that owns the project cannot leave it.", "Archive the project.")
+        raise AppError("CL-1609", "The project's owner can't leave it.", "Archive the project.")
     require(actor, Action.INVITE_PARTNERS, _acting_for(actor, own, project.owner))
     runs_return_to_draft(
         actor=actor, runs=runs_with_party(own, project), why=f"{own.name} no longer takes part in {project.name}."
@@ -78,14 +87,27 @@ def participation_end(*, actor: User, participation: Participation) -> Participa
     participation = Participation.objects.select_for_update(no_key=True).get(pk=participation.pk)
     live = project.runs.filter(state__in=LIVE_STATES, participants__organisation=own).first()
     if live is not None:
-        raise AppError("CL-1609", f"{own.name} takes part in {live.name}, which is under way.", "Stop that run first.")
+        raise AppError(
+            "CL-1609", f"{own.name} takes part in {live.name}, which is in progress.", "Stop that run first."
+        )
     if participation.is_active:
         own_datasets = project.datasets.filter(organisation=own)
         project.datasets.remove(*own_datasets)
         participation.is_active = False
         participation.save()
+        invitations_end(actor=actor, project=project, organisation=own)
         _recorded(actor, project, "project.left", {"organisation": own.name})
     return participation
+
+
+def _name_check(name: str, organisation: Organisation, *, own: str = "") -> None:
+    """Refuse (CL-1613 to CL-1615) a name that another project has among those that the organisation takes part in."""
+    name_check(name)
+    mine = Participation.objects.filter(organisation=organisation, is_active=True).values("project_id")
+    others = Project.objects.filter(pk__in=mine, is_archived=False).exclude(pk=own)
+    other = alike_among(name, others.values_list("name", flat=True))
+    if other is not None:
+        raise AppError("CL-1615", f"{organisation.name} takes part in a project named {other} already.")
 
 
 def _acting_for(actor: User, own: Organisation, owner: Organisation) -> Organisation:

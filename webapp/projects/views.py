@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from splitcore.errors import AppError
+from webapp.accounts.models import User
 from webapp.adapters.selectors import adapters_visible_to
 from webapp.audit.selectors import entries_of_project
 from webapp.core.errors import http_status
@@ -45,6 +46,7 @@ def home(request: MemberRequest) -> HttpResponse:
     """What needs the person's action, what runs, what is broken, and the first steps."""
     user, organisation = request.user, request.organisation
     steps = first_steps(user, organisation)
+    done = sum(step.done for step in steps)
     runs = runs_visible_to(user)
     context = {
         "decide": inbox_for(user)["decide"],
@@ -53,7 +55,8 @@ def home(request: MemberRequest) -> HttpResponse:
         "recent_runs": runs.exclude(state__in=[*LIVE_STATES, RunState.DRAFT]).order_by("-state_since")[:5],
         "problems": needs_attention(list(workers_visible_to(user).filter(organisation=organisation))),
         "steps": steps,
-        "steps_done": sum(step.done for step in steps),
+        "steps_done": done,
+        "steps_text": f"{done} of {len(steps)} done",
         "next_step": next((step for step in steps if not step.done and not step.blocked), None),
     }
     return render(request, "projects/home.html", context)
@@ -91,7 +94,7 @@ def project_new(request: MemberRequest) -> HttpResponse:
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = project_create(actor=request.user, organisation=request.organisation, **form.cleaned_data)
-        messages.success(request, "The project is created. Invite the organisations that train with you.")
+        messages.success(request, "The project was created. Invite the organisations that will train with you.")
         return redirect("projects:detail", project.pk)
     return render(request, "projects/form.html", {"form": form, "project": None})
 
@@ -106,7 +109,7 @@ def project_edit(request: MemberRequest, project_id: str) -> HttpResponse:
     form = ProjectForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         project_update(actor=request.user, project=project, **form.cleaned_data)
-        messages.success(request, "The project is saved.")
+        messages.success(request, "The project was saved.")
         return redirect("projects:detail", project.pk)
     return render(request, "projects/form.html", {"form": form, "project": project})
 
@@ -118,7 +121,7 @@ def project_archive_view(request: MemberRequest, project_id: str) -> HttpRespons
     project = project_get_for(user=request.user, project_id=project_id)
     archived = not project.is_archived
     project_archive(actor=request.user, project=project, archived=archived)
-    messages.success(request, "The project is archived." if archived else "The project is in use again.")
+    messages.success(request, "The project was archived." if archived else "The project was restored.")
     return redirect("projects:detail", project.pk)
 
 
@@ -193,7 +196,23 @@ def _adapters(request: MemberRequest, project: Project) -> dict[str, Any]:
 def _activity(request: MemberRequest, project: Project) -> dict[str, Any]:
     hidden = project.runs.exclude(pk__in=runs_visible_to(request.user).values("pk"))  # the drafts of others
     entries = entries_of_project(project.pk).exclude(object_id__in=hidden.values("pk"))
-    return {"page_obj": Paginator(entries, 40).get_page(request.GET.get("page"))}
+    page = Paginator(entries, 40).get_page(request.GET.get("page"))
+    names = _names_of(request.user, project, {entry.object_id for entry in page})
+    for entry in page:
+        entry.of = names.get(entry.object_id)  # type: ignore[attr-defined]
+    return {"page_obj": page}
+
+
+def _names_of(user: User, project: Project, ids: set[str]) -> dict[str, dict[str, str]]:
+    """What the activity's entries are about, as far as the person sees it: name and address by id."""
+    runs = runs_visible_to(user).filter(project=project, pk__in=ids)
+    adapters = adapters_visible_to(user).filter(run__project=project, pk__in=ids).select_related("run")
+    datasets = Dataset.objects.filter(pk__in=ids, projects=project)
+    return {
+        **{run.pk: {"name": run.name, "url": f"/runs/{run.pk}"} for run in runs},
+        **{one.pk: {"name": one.run.name, "url": f"/adapters/{one.pk}"} for one in adapters},
+        **{dataset.pk: {"name": dataset.name, "url": f"/datasets/{dataset.pk}"} for dataset in datasets},
+    }
 
 
 _TAB_CONTENT = {

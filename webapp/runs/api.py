@@ -13,8 +13,6 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.accounts.api_auth import READ_AUTH, Principal, TokenAuth
 from webapp.accounts.scopes import Scope
-from webapp.adapters.models import AdapterState
-from webapp.adapters.services import adapter_download
 from webapp.adapters.views import archive_response, file_name
 from webapp.core.idempotency import idempotent
 from webapp.core.transactions import service
@@ -23,6 +21,7 @@ from webapp.orgs.selectors import organisations_of
 from webapp.projects.models import Project
 from webapp.projects.selectors import project_get_for
 from webapp.runs.configure.estimating import estimate_of
+from webapp.runs.finishing.handing_out import adapter_download, no_adapter
 from webapp.runs.models import Run
 from webapp.runs.offers import PartiesOut
 from webapp.runs.schemas import DecisionIn, EstimateIn, PartyIn, ReasonIn, RunChange, RunDetail, RunIn, RunOut, RunPage
@@ -59,7 +58,7 @@ def _organisation(caller: Principal, organisation_id: str) -> Organisation:
         return caller.organisation
     found = organisations_of(caller.user).filter(id=organisation_id).first()
     if found is None:
-        raise AppError("CL-1601", "The token acts for another organisation.", "Make a token in that organisation.")
+        raise AppError("CL-1601", "The token belongs to another organisation.", "Create a token in that organisation.")
     return found
 
 
@@ -234,10 +233,9 @@ def resume_run(request: HttpRequest, run_id: str) -> RunDetail:
 
 
 @router.post("/{pub:run_id}/archive", auth=WRITE, response=RunDetail)
-@idempotent
-def archive_run(request: HttpRequest, run_id: str) -> RunDetail:
-    """Take an ended run out of the lists."""
-    return _control(request, run_id, run_archive)
+def archive_run(request: HttpRequest, run_id: str, archived: bool = True) -> RunDetail:
+    """Take an ended run out of the lists, or (`archived=false`) put it back."""
+    return _control(request, run_id, run_archive, archived=archived)
 
 
 @router.post("/{pub:run_id}/clone", auth=WRITE, response={201: RunDetail})
@@ -257,7 +255,5 @@ def download_run_adapter(request: HttpRequest, run_id: str) -> StreamingHttpResp
     adapters = run.adapters.select_related("run").order_by("party")
     adapter = adapters.filter(party="").first() or adapters.filter(party__in=own).first()
     if adapter is None:
-        raise AppError("CL-1704")
-    if adapter.state != AdapterState.READY:
-        raise AppError("CL-1704", f"The adapter is not ready: {adapter.get_state_display().lower()}.")
+        raise no_adapter(run)
     return archive_response(adapter_download(actor=caller.user, adapter=adapter), file_name(adapter))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from splitcore.bounds import plain, plain_line
-from splitcore.config import RunConfig, canonical_json
-from splitcore.config.crossing import crossing_sentences
+from splitcore.config import RunConfig, canonical_json, config_read, written
+from splitcore.flows import Cast
+from splitcore.flows.sentences import sentences_of
 from webapp.runs.estimate import message_limit
 from webapp.runs.models import Participant, ParticipantRole, Run
 from workers.contracts import ContractDocument, ContractParticipant, Role
@@ -25,10 +26,10 @@ class Change:
 
 
 def traffic_sentences(config: RunConfig, participants: list[Participant], *, prompts: bool = False) -> list[str]:
-    """What crosses between the organisations, from whom to whom, in words."""
+    """What leaves each organisation, from whom to whom, in words."""
     server = next((p.organisation.name for p in participants if p.role == ParticipantRole.SERVER), "")
     clients = {p.party: p.organisation.name for p in participants if p.role == ParticipantRole.CLIENT}
-    return crossing_sentences(config, clients, server, prompts=prompts)
+    return sentences_of(config, Cast(clients, server, prompts))
 
 
 def _participant(row: Participant) -> ContractParticipant:
@@ -54,12 +55,14 @@ def contract_build(run: Run, config: RunConfig) -> ContractDocument:
     rows = list(
         run.participants.select_related("organisation", "worker", "dataset_version__dataset").order_by("role", "party")
     )
+    schema, said = written(config)
     return ContractDocument(
+        contract_version=schema,
         run_id=run.id,
         run_name=plain_line(run.name),
         project_id=run.project_id,
         project=plain_line(run.project.name),
-        config=config.model_dump(mode="json"),
+        config=said,
         participants=[_participant(row) for row in rows],
         public_prompts=[plain(prompt) for prompt in run.public_prompts],
         message_bytes=message_limit(config, rows),
@@ -107,4 +110,11 @@ def diff(old: Any, new: Any) -> list[Change]:
 
 def contract_diff(old: str, new: str) -> list[Change]:
     """What changed between two contract texts; nothing where one of them is missing."""
-    return diff(json.loads(old), json.loads(new)) if old and new else []
+    return diff(_comparable(old), _comparable(new)) if old and new else []
+
+
+def _comparable(text: str) -> dict[str, Any]:
+    """A contract with its configuration in one form, whatever the schema in which it is written."""
+    document: dict[str, Any] = json.loads(text)
+    config = config_read(document["config"], document.pop("contract_version", 1))
+    return {**document, "config": config.model_dump(mode="json")}

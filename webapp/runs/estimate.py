@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from splitcore.config import RunConfig, exchange_of
-from splitcore.config.exchange import total_steps
+from splitcore.config import RunConfig
+from splitcore.config.length import total_steps
 from splitcore.errors import AppError
 from webapp.fleet.models import WorkerModel
 from webapp.runs.models import Participant, ParticipantRole
@@ -68,7 +68,12 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
     The larger of one micro-batch of hidden states in fp32 and the adapters of head and tail in fp32.
     """
     model = model_of(config, [p.worker_id for p in participants])
-    shape = model.planned_config if model else {}
+    clients = sum(p.role == ParticipantRole.CLIENT for p in participants)
+    return largest_message(config, model.planned_config if model else {}, clients)
+
+
+def largest_message(config: RunConfig, shape: dict[str, Any], clients: int) -> int:
+    """The same for the model with this config.json and so many data organisations. Raises AppError CL-1001."""
     width = hidden_size(shape) or 1024
     inner = config_number(shape, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
     parties = [config, *(config.for_party(name) for name in config.parties)]
@@ -77,14 +82,13 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
     )
     layers = max(p.split.head_layers + p.split.tail_layers for p in parties)
     adapters = layers * max(p.lora.rank for p in parties) * 4 * (8 * width + 3 * (width + inner))
-    clients = sum(p.role == ParticipantRole.CLIENT for p in participants)
-    if exchange_of(config.schedule, clients).relays and config.training.optimiser == "adamw":
+    if config.schedule.exchange(clients).relays and config.training.optimiser == "adamw":
         adapters *= 3  # with the optimiser's two moments of each weight
     limit = ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES
     if limit > MESSAGE_BYTES_MAX:
         raise AppError(
             "CL-1001",
-            "training.batch_size: a message of this run would be larger than a contract allows.",
+            "training.batch_size: a message in this run would be larger than a contract allows.",
             details={"fields": [{"field": "training.batch_size", "message": "Lower it, or raise micro_batches."}]},
         )
     return limit

@@ -54,9 +54,10 @@ class Run(PublicModel):
     start_when_approved = models.BooleanField(default=True)
     contract = models.TextField(blank=True)  # canonical JSON, the very bytes that are hashed
     contract_hash = models.CharField(max_length=64, blank=True)
-    approved_contract = models.TextField(blank=True)  # the last one that all approved: what a diff compares with
+    approved_contract = models.TextField(blank=True)  # the last one that somebody decided on: what a diff compares with
     state = models.CharField(max_length=20, choices=RunState.choices, default=RunState.DRAFT)
     state_since = models.DateTimeField(auto_now_add=True)
+    waited_at = models.DateTimeField(null=True, blank=True)  # when a part last waited for its turn or for its site
     desired = models.CharField(max_length=10, choices=DesiredState.choices, default=DesiredState.NONE)
     held_by = models.JSONField(default=list)  # ids of the organisations that paused or stopped it since it last went on
     step = models.PositiveIntegerField(default=0)
@@ -107,6 +108,7 @@ class Participant(PublicModel):
     wanted_attempt = models.PositiveIntegerField(default=1)  # a lower attempt's process is over, or is to end
     phase = models.CharField(max_length=20, default="waiting")  # workers.contracts.Phase
     phase_since = models.DateTimeField(auto_now_add=True)
+    phase_before_drop = models.CharField(max_length=20, blank=True)  # while its worker is silent, once it was
     step = models.PositiveIntegerField(default=0)
     address = models.CharField(max_length=120, blank=True)  # of a server half: host:port
     last_beat_at = models.DateTimeField(null=True, blank=True)

@@ -48,7 +48,7 @@ def resume_why_not(user: User, run: Run) -> str:
     if not held or set(held) & set(stops_for(user, run)):
         return ""
     names = " and ".join(one.name for one in held)
-    return f"{names} paused or stopped this run, and somebody of {names} has to resume it."
+    return f"{names} paused or stopped this run, so someone at {names} has to resume it."
 
 
 def can_resume_run(user: User, run: Run) -> bool:

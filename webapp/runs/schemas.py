@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from pydantic import ConfigDict, Field
 
 from splitcore.bounds import Short, Small, Text, Word
 from webapp.accounts.models import User
+from webapp.jobs.models import Attempt
+from webapp.jobs.selectors import attempts_of
 from webapp.runs.models import Approval, Participant, Run
 from webapp.runs.selectors import visible_parents
 
@@ -84,6 +86,17 @@ class ReasonIn(Strict):
     reason: str = Field("", max_length=300)
 
 
+class AttemptOut(Schema):
+    """One process of a part: how it ended, and how far its checkpoints go."""
+
+    number: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: str
+    error: dict[str, Any] | None
+    checkpoint_step: int | None
+
+
 class ParticipantOut(Schema):
     """One worker in a run. `organisation` is its id."""
 
@@ -103,9 +116,10 @@ class ParticipantOut(Schema):
     last_beat_at: datetime | None
     stop_confirmed_at: datetime | None
     policy_verdict: dict[str, Any] | None
+    attempts: list[AttemptOut]
 
     @classmethod
-    def of(cls, part: Participant) -> ParticipantOut:
+    def of(cls, part: Participant, attempts: Sequence[Attempt] = ()) -> ParticipantOut:
         """From a row with worker and organisation loaded."""
         return cls(
             id=part.id,
@@ -124,6 +138,7 @@ class ParticipantOut(Schema):
             last_beat_at=part.last_beat_at,
             stop_confirmed_at=part.stop_confirmed_at,
             policy_verdict=part.policy_verdict and {k: v for k, v in part.policy_verdict.items() if k != "told"},
+            attempts=[AttemptOut(**{name: getattr(row, name) for name in AttemptOut.model_fields}) for row in attempts],
         )
 
 
@@ -202,7 +217,8 @@ class RunDetail(RunOut):
     @classmethod
     def of(cls, run: Run, user: User) -> RunDetail:
         """From a row, as the person may see it."""
-        parts = run.participants.select_related("organisation", "worker")
+        parts = list(run.participants.select_related("organisation", "worker"))
+        attempts = attempts_of(part.id for part in parts)
         approvals = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
         return cls(
             **cls.fields_of(run, visible_parents(user, [run])),
@@ -210,7 +226,7 @@ class RunDetail(RunOut):
             contract=run.contract,
             public_prompts=run.public_prompts,
             start_when_approved=run.start_when_approved,
-            participants=[ParticipantOut.of(part) for part in parts],
+            participants=[ParticipantOut.of(part, attempts[part.id]) for part in parts],
             approvals=[ApprovalOut.of(approval) for approval in approvals],
             adapters=list(run.adapters.values_list("id", flat=True)),
         )

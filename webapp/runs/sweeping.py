@@ -11,25 +11,27 @@ from django.utils import timezone
 
 from interface.formatting import human_duration
 from webapp.adapters.models import AdapterState
-from webapp.adapters.services import checks_open
-from webapp.adapters.services.packaging import CHECK_DEADLINE
-from webapp.adapters.tasks import join, package
 from webapp.core.health import sweep_failed
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import WorkerState
+from webapp.runs.finishing.checking import checks_open
+from webapp.runs.finishing.packaging import CHECK_DEADLINE
+from webapp.runs.life.apply import run_apply
+from webapp.runs.life.effects import JOIN, PACKAGE
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.life.failing import failure
+from webapp.runs.life.guards import gone
+from webapp.runs.life.parts import part_drop, phase_before_drop
 from webapp.runs.lifecycle.assignments import checkers
-from webapp.runs.lifecycle.failing import failure_of, run_fail
-from webapp.runs.lifecycle.participation import phase_set
 from webapp.runs.lifecycle.quarantine import run_hold_for
-from webapp.runs.lifecycle.turns import is_queued
+from webapp.runs.lifecycle.turns import blocks, is_queued_behind_work
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
-from webapp.runs.services.control import gone
-from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
-from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import Phase
+from webapp.runs.states import LIVE, TRAINS
+from webapp.runs.timeline import error_info, run_announce, timeline_event
+from workers.contracts import HubEvent, Phase
 
 START_DEADLINE = timedelta(minutes=15)
 DROP_DEADLINE = timedelta(minutes=15)
@@ -71,11 +73,11 @@ def _sweep_run(run_id: str, watched_since: datetime) -> None:
     _note_absence(run, parts, watched_since)
     _mark_silent(run, parts, watched_since)
     age = timezone.now() - run.state_since
-    late = run.state in (RunState.STARTING, RunState.RECOVERING) and age > START_DEADLINE
-    if late and not any(is_queued(part) or part.waits_for_site for part in parts):
+    if run.state in (RunState.STARTING, RunState.RECOVERING) and _is_late(run, parts):
         _fail_late_start(run, parts)
     elif run.state in TRAINS:
         _fail_long_silence(run, parts)
+        _give_way(run)
     elif run.state == RunState.STOPPING and age > STOP_DEADLINE:
         _give_up_stop(run, parts)
     elif run.state == RunState.FINISHING:
@@ -100,13 +102,13 @@ def _note_absence(run: Run, parts: list[Participant], watched_since: datetime) -
     gap = watched_since - max(beats) if beats else timedelta(0)
     if run.state not in TRAINS or gap <= timedelta(seconds=settings.WORKER_BEAT_SECONDS * SILENT_BEATS):
         return
-    told = run.records.filter(kind="event", payload__name="hub.returned").order_by("-seq")
+    told = run.records.filter(kind="event", payload__name=HubEvent.HUB_RETURNED).order_by("-seq")
     if not told.filter(at__gte=watched_since).exists():
         timeline_event(
             run,
-            "hub.returned",
-            f"The hub was away for about {human_duration(gap.total_seconds())}. The workers went on, and send what"
-            " happened meanwhile.",
+            HubEvent.HUB_RETURNED,
+            f"The hub was down for about {human_duration(gap.total_seconds())}. The workers continued and are sending"
+            " what happened in the meantime.",
         )
 
 
@@ -124,20 +126,31 @@ def _mark_silent(run: Run, parts: list[Participant], watched_since: datetime) ->
         checks = run.state == RunState.FINISHING and bool(part.dataset_version_id) and part.outcome in ("", "done")
         if not silent or not (runs or checks) or part.phase == Phase.DROPPED or _is_suspect(part):
             continue
-        part.metrics = {**part.metrics, "phase_before_drop": part.phase}
-        phase_set(part, Phase.DROPPED)
-        part.save(update_fields=["metrics", "phase", "phase_since", "updated_at"])
+        part_drop(part)
         error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} went silent.")
-        timeline_event(run, "participant.dropped", error.message, error=error, participant=part)
+        timeline_event(run, HubEvent.PARTICIPANT_DROPPED, error.message, error=error, participant=part)
         run_announce(run)
+
+
+def _is_late(run: Run, parts: list[Participant]) -> bool:
+    """Whether a start has taken too long. The time counts from when nothing but the run's own parts is waited for.
+
+    A paused run that keeps a worker is no reason to wait without end: this one's other workers would be kept as well.
+    """
+    now = timezone.now()
+    if any(is_queued_behind_work(part) or part.waits_for_site for part in parts):
+        run.waited_at = now
+        run.save(update_fields=["waited_at", "updated_at"])
+        return False
+    return now - max(run.state_since, run.waited_at or run.state_since) > START_DEADLINE
 
 
 def _fail_late_start(run: Run, parts: list[Participant]) -> None:
     training = [p for p in parts if p.role != ParticipantRole.EVALUATOR]
     late = min(training, key=lambda p: (not p.awaits_claim, p.phase_since))
-    what = "did not take up its part" if late.awaits_claim else f"is still in the phase '{late.phase}'"
+    what = "did not start its part" if late.awaits_claim else f"is still in phase '{late.phase}'"
     error = error_info("CL-1506", f"{late.worker.name} of {late.organisation.name} {what} in time.")
-    run_fail(run, error, participant=late)
+    run_apply(run, failure(run, Happening.START_OVERDUE, error, participant=late))
 
 
 def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
@@ -146,8 +159,20 @@ def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
         overdue = part.phase == Phase.DROPPED and timezone.now() - part.phase_since > DROP_DEADLINE
         if overdue and not _is_suspect(part):
             error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} did not come back.")
-            run_fail(run, error, participant=part, phase=str(part.metrics.get("phase_before_drop", "")))
+            phase = phase_before_drop(part) or ""
+            run_apply(run, failure(run, Happening.SILENCE_OVERDUE, error, participant=part, phase=phase))
             return
+
+
+def _give_way(run: Run) -> None:
+    """Let a run that has not got all its workers together free those that it has, for an older run's part.
+
+    That run may be of organisations that this one's know nothing of: it is not named.
+    """
+    older = blocks(run) if run.state in TRAINS else None
+    if older is not None:
+        detail = f"The run is waiting: a run that started earlier needs {older.worker.name} again."
+        run_apply(run, Event(Happening.OLDER_RUN_WAITS, detail))
 
 
 def _give_up_stop(run: Run, parts: list[Participant]) -> None:
@@ -156,23 +181,21 @@ def _give_up_stop(run: Run, parts: list[Participant]) -> None:
     if any(p.phase != Phase.DROPPED and not _is_suspect(p) for p in open_parts):
         return
     names = ", ".join(f"{p.worker.name} of {p.organisation.name}" for p in open_parts)
-    error = error_info("CL-1507", f"{names} has not confirmed that its process is gone.")
-    if run.failure is None:
-        run.failure = failure_of(error, open_parts[0] if open_parts else None, "stopping")
-        run.save(update_fields=["failure", "updated_at"])
-    timeline_event(run, "stop.unconfirmed", error.message, error=error)
-    run_move(run, RunState.FAILED, detail=error.message)
+    error = error_info("CL-1507", f"{names} has not confirmed that its process ended.")
+    silent = open_parts[0] if open_parts else None
+    run_apply(run, Event(Happening.STOP_OVERDUE, participant=silent, error=error))
 
 
 def _finish(run: Run, age: timedelta) -> None:
     """Ring the doorbells of joining, checking and packaging again, as far as each is still to do."""
     if not run.adapters.exclude(state=AdapterState.COLLECTING).exists():
         if age > CHECK_DEADLINE:
-            run_fail(run, error_info("CL-1705", "The segments could not be joined in time."), phase="joining")
+            error = error_info("CL-1705", "The segments could not be joined in time.")
+            run_apply(run, failure(run, Happening.JOIN_OVERDUE, error, phase="joining"))
         elif age > JOIN_DEADLINE:
-            enqueue_on_commit(join, run.id)
+            enqueue_on_commit(JOIN, run.id)
     elif checks_open(run) and age < CHECK_DEADLINE:
         for worker_id in {row.worker_id for row in checkers(run)}:
             wake_worker(worker_id, "check")
     else:
-        enqueue_on_commit(package, run.id)
+        enqueue_on_commit(PACKAGE, run.id)

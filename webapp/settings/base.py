@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "webapp.fleet",
     "webapp.datasets",
     "webapp.runs",
+    "webapp.jobs",
     "webapp.telemetry",
     "webapp.adapters",
     "webapp.backups",
@@ -56,7 +57,6 @@ INSTALLED_APPS = [
     "django_htmx",
     "channels",
     "csp",
-    "rules",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -148,7 +148,6 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "rules.permissions.ObjectPermissionBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
@@ -170,8 +169,14 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {
+    "login": "webapp.accounts.account_forms.LoginForm",
     "signup": "webapp.accounts.forms.SignupForm",
+    "reset_password": "webapp.accounts.account_forms.ResetPasswordForm",
+    "set_password": "webapp.accounts.account_forms.SetPasswordForm",
+    "add_email": "webapp.accounts.account_forms.AddEmailForm",
     "user_token": "webapp.accounts.forms.UserTokenForm",
+    "change_password": "webapp.accounts.forms.ChangePasswordForm",
+    "reset_password_from_key": "webapp.accounts.forms.ResetPasswordKeyForm",
 }
 MFA_ADAPTER = "webapp.accounts.second_factor.MFAAdapter"
 MFA_FORMS = {

@@ -15,7 +15,7 @@ from splitcore.bounds import COUNT_MAX
 from webapp.accounts.sessions import by_password_alone, socket_is_signed_in
 from webapp.core.converters import is_public_id
 from webapp.core.live import LOOK_SECONDS, group_enter, group_leave, run_group
-from webapp.telemetry.feed import delta_for, message_of
+from webapp.runs.live.feed import delta_for, message_of
 
 CLOSE_SIGNED_OUT = 4401
 CLOSE_FORBIDDEN = 4403

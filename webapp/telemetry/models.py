@@ -30,6 +30,8 @@ class Record(models.Model):
             models.UniqueConstraint(fields=["run", "seq"], name="one_record_a_seq"),
             models.UniqueConstraint(fields=["participant", "worker_seq"], name="one_record_a_worker_seq"),
         ]
+        # A part's newest records of a kind, however many others the run has.
+        indexes = [models.Index(fields=["participant", "kind", "seq"], name="records_of_a_kind")]
 
     def __str__(self) -> str:
         return f"{self.run_id} #{self.seq} {self.kind}"

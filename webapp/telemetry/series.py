@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import F
 from django.db.models.functions import Mod
 
-from webapp.runs.models import Run
+from webapp.runs.models import ParticipantRole, Run
 from webapp.telemetry.models import Record
 from webapp.telemetry.selectors import parties_of, seconds_since_start
 
@@ -18,7 +18,7 @@ SHOWN_POINTS = 2000
 READ_RECORDS = 15_000
 METRICS = ("loss", "learning_rate", "grad_norm", "seconds", "compute_s", "send_s", "wait_s")
 
-
+SMOOTHED_STEPS = 400  # with this smoothing, older ones change no digit that is shown
 SMOOTHING = 0.9  # of the figures on a run's page, and what its chart starts with (static/js/series.js)
 
 
@@ -28,6 +28,23 @@ def smoothed(points: list[Point], beta: float = SMOOTHING) -> float | None:
     for _, value, _ in points:
         total, weight = beta * total + (1 - beta) * value, weight * beta
     return total / (1 - weight) if points else None
+
+
+def latest_losses(run: Run) -> dict[str, float | None]:
+    """Data party → its smoothed training loss, from as many of its newest steps as still weigh anything.
+
+    Asked by the part alone, which is of one run: the index ends the reading after that many rows, however many other
+    records the run has.
+    """
+    losses: dict[str, float | None] = {}
+    for part in run.participants.filter(role=ParticipantRole.CLIENT):
+        curves: dict[str, list[Point]] = {}
+        newest = Record.objects.filter(participant=part, kind="metric").order_by("-seq")
+        for step, payload in reversed(newest.values_list("step", "payload")[:SMOOTHED_STEPS]):
+            if step is not None and payload.get("loss") is not None:
+                _extend(curves, "loss", (step, float(payload["loss"]), None))
+        losses[part.party] = smoothed(curves.get("loss", []))
+    return losses
 
 
 def downsample(points: list[Point], shown: int = SHOWN_POINTS) -> list[Point]:

@@ -5,82 +5,32 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.http import Http404
 from django.utils import timezone
 from pydantic import ValidationError
 
 from splitcore.errors import AppError
 from webapp.core.live import notify_run
 from webapp.core.transactions import service
-from webapp.fleet.models import Worker
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
 from workers.contracts import (
     EVENTS,
     PAYLOADS,
-    Desired,
     ErrorInfo,
     EventPayload,
+    HubEvent,
     Role,
     TelemetryBatch,
     TelemetryRecord,
-    TelemetryReply,
 )
 
 _COUNTED = frozenset({"metric", "eval", "sample", "event"})  # what figures and checkpoints come from
 _CLOCK = timedelta(days=1)  # how far a record's time may lie before its run
 
 
-def batch_store(*, worker: Worker, run_id: str, batch: TelemetryBatch) -> TelemetryReply:
-    """Store a batch for the worker's own part; another's does not exist for it."""
-    participant = Participant.objects.filter(pk=batch.participant_id, run_id=run_id, worker=worker).first()
-    if participant is None:
-        raise Http404("No such part.")
-    return records_store(participant=participant, batch=batch)
-
-
-@service
-def records_store(*, participant: Participant, batch: TelemetryBatch) -> TelemetryReply:
-    """Store the records that are new and follow without a gap; the reply says how far the hub has come.
-
-    Sending a batch again changes nothing. Records beyond a gap are left: the worker sends again from the reply's mark.
-    """
-    run = run_lock(participant.run_id)
-    row = (
-        Participant.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("organisation", "worker")
-        .get(pk=participant.pk)
-    )
-    row.run = run
-    _adopt(run, row, batch.attempt)
-    if batch.attempt != row.attempt:
-        raise AppError("CL-1503", details={"attempt": batch.attempt, "newest": row.attempt})
-    fresh = _fresh(batch=batch, after=row.last_seq)
-    if fresh:
-        stored = _append(run=run, participant=row, records=fresh)
-        row.last_seq = fresh[-1].seq
-        row.save(update_fields=["last_seq", "updated_at"])
-        _observed(row, stored)
-        notify_run(run.id, run.record_count)
-    desired = Desired.STOPPED if row.awaits_claim else Desired(run.desired)  # an interrupted attempt goes on in vain
-    return TelemetryReply(stored_through=row.last_seq, desired=desired)
-
-
-def _adopt(run: Run, participant: Participant, attempt: int) -> None:
-    from webapp.runs.lifecycle.access import attempt_adopt, started_check  # as below
-
-    started_check(run, participant, attempt)
-    attempt_adopt(run, participant, attempt)
-
-
-def _observed(participant: Participant, records: list[Record]) -> None:
-    from webapp.runs.lifecycle.observing import records_observed  # runs' timeline stores its events through this module
-
-    records_observed(participant=participant, records=records)
-
-
-def _fresh(*, batch: TelemetryBatch, after: int) -> list[TelemetryRecord]:
+def records_fresh(*, batch: TelemetryBatch, after: int) -> list[TelemetryRecord]:
+    """The records of a batch that are new and follow without a gap."""
     fresh = []
     for record in sorted(batch.records, key=lambda record: record.seq):
         if record.seq == after + 1:
@@ -120,7 +70,8 @@ def _event_check(participant: Participant, record: TelemetryRecord) -> None:
         raise AppError("CL-1415", f"An event of this name is none of a {participant.role}'s.")
 
 
-def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
+def records_append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:
+    """Number and store records of a part of a locked run. Raises CL-1415 for one that is malformed."""
     rows = []
     for record in records:
         _step_check(run, record)
@@ -146,7 +97,12 @@ def _append(*, run: Run, participant: Participant, records: list[TelemetryRecord
 
 @service
 def event_record(
-    *, run: Run, name: str, detail: str = "", error: ErrorInfo | None = None, participant: Participant | None = None
+    *,
+    run: Run,
+    name: HubEvent,
+    detail: str = "",
+    error: ErrorInfo | None = None,
+    participant: Participant | None = None,
 ) -> Record:
     """Store an event of the hub's own on the run's timeline."""
     row = run_lock(run.pk)

@@ -18,7 +18,12 @@ _NEWEST = {"events": (("event", "phase"), 500), "samples": (("sample",), 20), "l
 
 
 def snapshot(*, user: User, run: Run) -> dict[str, Any]:
-    """The snapshot for a person who may see the run.
+    """The snapshot for a person who may see the run."""
+    return {**newest_of(user=user, run=run), "series": series_of(run)}
+
+
+def newest_of(*, user: User, run: Run) -> dict[str, Any]:
+    """The snapshot without its curves, which cost a read of every step.
 
     The number is read before anything else: a record stored meanwhile comes again as a delta, and none is missed.
     """
@@ -29,4 +34,4 @@ def snapshot(*, user: User, run: Run) -> dict[str, Any]:
         rows = records_visible_to(user, run).filter(kind__in=kinds, seq__lte=seq).order_by("-seq")[:count]
         lists[name] = [record_json(record=row, run=run, parties=parties) for row in reversed(rows)]
     now = timezone.now().isoformat()
-    return {"seq": seq, "now": now, **state_json(user=user, run=run), "series": series_of(run), **lists}
+    return {"seq": seq, "now": now, **state_json(user=user, run=run), **lists}

@@ -9,11 +9,11 @@ from splitcore.bounds import COUNT_MAX
 from webapp.accounts.sessions import by_password_alone
 from webapp.core.streaming import stream_response
 from webapp.orgs.http import MemberRequest, member_required
+from webapp.runs.live.feed import delta_for, message_of
 from webapp.runs.selectors import run_get_for
 from webapp.telemetry.exports import CSV
 from webapp.telemetry.exports import metrics_csv as csv_lines
 from webapp.telemetry.exports import metrics_json as json_lines
-from webapp.telemetry.feed import delta_for, message_of
 from webapp.telemetry.selectors import PAGE
 from webapp.telemetry.snapshot import snapshot as snapshot_of
 

@@ -161,7 +161,7 @@ def test_a_repeated_post_with_the_same_key_makes_one_object(admin, organisation)
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
     assert Project.objects.count() == 1
-    call(secret, "POST", "/projects", {"name": "Once"}, **{"Idempotency-Key": "k2"})
+    call(secret, "POST", "/projects", {"name": "Again"}, **{"Idempotency-Key": "k2"})
     assert Project.objects.count() == 2
 
 
@@ -173,9 +173,9 @@ def test_the_same_key_with_another_body_is_a_conflict(admin, organisation):
 
 
 def test_the_key_of_another_token_is_another_key(admin, organisation):
-    for _ in range(2):
+    for name in ("Once", "Again"):  # under one token the second body would be a conflict
         secret = api_token(admin, organisation)
-        call(secret, "POST", "/projects", {"name": "Once"}, **{"Idempotency-Key": "k1"})
+        call(secret, "POST", "/projects", {"name": name}, **{"Idempotency-Key": "k1"})
     assert Project.objects.count() == 2
 
 

@@ -45,16 +45,18 @@ def mailing_pages() -> dict[str, str]:
 @pytest.mark.django_db(transaction=True)
 def test_without_a_mail_server_every_page_says_where_the_mail_lies(in_files):
     for name, page in mailing_pages().items():
-        assert "on its way" not in page, name
+        assert "ve sent" not in page, name
         assert "<code>hub/mail</code>" in page, name
         assert str(Path(settings.VAR_DIR).parent) not in page, name  # strangers learn no path of the machine
-    assert len(list(Path(settings.EMAIL_FILE_PATH).iterdir())) == 3
+    # Two mails of one second may share a file.
+    mails = "".join(file.read_text() for file in Path(settings.EMAIL_FILE_PATH).iterdir())
+    assert mails.count("\nSubject: ") == 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_a_mail_server_the_mail_is_on_its_way():
+def test_with_a_mail_server_every_page_says_that_the_mail_was_sent():
     for name, page in mailing_pages().items():
-        assert "on its way" in page, name
+        assert "ve sent" in page, name
         assert "EMAIL_URL" not in page, name
 
 
@@ -73,7 +75,7 @@ def addresses_of(user) -> str:
 def test_the_only_address_is_neither_made_primary_nor_removed():
     page = addresses_of(MembershipFactory().user)
     assert "E-mail addresses" in page
-    for absent in ("Make primary", "Remove", "Send the link again", "Email", "Verification"):
+    for absent in ("Make primary", "Remove", "Resend link", "Email", "Verification"):
         assert absent not in page, absent
 
 
@@ -84,7 +86,7 @@ def test_further_addresses_have_the_acts_that_suit_their_state():
     page = addresses_of(user)
     rows = {row.partition("</th>")[0].split()[-1]: row for row in page.split('<th scope="row">')[1:]}
     assert ["Make primary" in rows[f"{name}@example.org"] for name in ("second", "third")] == [True, False]
-    assert ["Send the link again" in rows[f"{name}@example.org"] for name in ("second", "third")] == [False, True]
+    assert ["Resend link" in rows[f"{name}@example.org"] for name in ("second", "third")] == [False, True]
     for name in ("second", "third"):
         pk = EmailAddress.objects.get(email=f"{name}@example.org").pk
         assert page.count(f'data-dialog-open="remove-{pk}"') == 1

@@ -8,19 +8,13 @@ from pathlib import Path
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.peft_config import Terms
 from splitcore.adapters.segments import CONFIG, SEGMENT, WEIGHTS
-from splitcore.config import RunConfig, exchange_of
+from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from webapp.adapters.models import Adapter, AdapterState, Segment
+from webapp.adapters.models import Adapter, Segment
 from webapp.adapters.services.archives import file_sha256, write_zip
 from webapp.adapters.services.segments import media_path, read_metadata
 from webapp.adapters.services.tokenizer import tokenizer_files, tokenizer_stands_alone
-from webapp.audit.services import audit_record
-from webapp.core.live import wake_worker
-from webapp.core.transactions import service
-from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.locking import run_lock
-from webapp.runs.models import ParticipantRole, Run, RunState
-from webapp.runs.timeline import error_info, timeline_event
+from webapp.runs.models import ParticipantRole, Run
 
 
 def segment_groups(run: Run, config: RunConfig) -> dict[str, list[Segment]]:
@@ -31,7 +25,7 @@ def segment_groups(run: Run, config: RunConfig) -> dict[str, list[Segment]]:
     segments = list(run.segments.select_related("participant").order_by("participant__party", "name"))
     body = [s for s in segments if s.participant.role == ParticipantRole.SERVER]
     clients = [p.party for p in run.participants.all() if p.role == ParticipantRole.CLIENT]
-    own_ends = exchange_of(config.schedule, len(clients)).own_ends
+    own_ends = config.schedule.exchange(len(clients)).own_ends
     chosen = sorted(clients) if own_ends else sorted(clients)[:1]
     groups: dict[str, list[Segment]] = {}
     for party in chosen:
@@ -85,28 +79,7 @@ def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def adapter_join(run_id: str) -> None:
-    """Join a finishing run's segments and ask the recipients' workers to load the result. Safe to repeat."""
-    run = Run.objects.filter(pk=run_id, state=RunState.FINISHING).first()
-    if run is None or run.adapters.exclude(state=AdapterState.COLLECTING).exists():
-        return
-    config = RunConfig.parse(run.config)
-    try:
-        for party, segments in segment_groups(run, config).items():
-            adapter, _ = Adapter.objects.get_or_create(run=run, party=party)
-            _join_one(run, config, adapter, segments)
-    except AppError as error:
-        _fail(run_id, error)
-        return
-    _announce(run_id)
-
-
-@service
-def _fail(run_id: str, error: AppError) -> None:
-    run_fail(run_lock(run_id), error_info(error.code, error.message, error.remedy), phase="joining")
-
-
-def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segment]) -> None:
+def adapter_build(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segment]) -> None:
     """Join outside any transaction (it may take long), then store; the check archive holds the PEFT folder alone."""
     folder = Path("adapters") / run.id / (adapter.party or "joint")
     _join(config, segments, media_path(str(folder)))
@@ -123,15 +96,3 @@ def _join_one(run: Run, config: RunConfig, adapter: Adapter, segments: list[Segm
         "tokenizer_stands_alone": tokenizer_stands_alone(run.id),
     }
     adapter.save()
-
-
-@service
-def _announce(run_id: str) -> None:
-    run = run_lock(run_id)
-    if run.state != RunState.FINISHING:
-        return
-    run.adapters.filter(state=AdapterState.COLLECTING).update(state=AdapterState.JOINED)
-    timeline_event(run, "adapter.joined", "The segments are joined; recipients' workers load the adapter now.")
-    audit_record(actor=None, action="adapter.joined", project_id=run.project_id, object_id=run.id)
-    for worker_id in set(run.participants.values_list("worker_id", flat=True)):
-        wake_worker(worker_id, "check")

@@ -10,23 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from splitcore.bounds import is_plain, json_read
 from splitcore.errors import AppError
-from webapp.adapters.models import Segment
-from webapp.adapters.services.segment_limits import segment_limits
-from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import fence, sender_lock
-from webapp.runs.models import ParticipantRole, RunState
-from webapp.runs.states import TRAINS
-from webapp.runs.timeline import timeline_event
-from workers.contracts import SegmentUpload
 
 MAX_HEADER = 1024 * 1024
 MAX_SIDE = 2**31
 _SIZES = {"F32": 4}
-_NAMES = {ParticipantRole.CLIENT: ("head", "tail"), ParticipantRole.SERVER: ("body",)}
 
 
 def media_path(relative: str) -> Path:
@@ -124,45 +114,3 @@ def _elements(shape: Any) -> int:
     if not all(type(side) is int and 1 <= side <= MAX_SIDE for side in (rows, columns)):
         raise ValueError("not a matrix")
     return int(rows * columns)
-
-
-def segment_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload, stream: Iterable[bytes]) -> Segment:
-    """Store a worker's trained segment. The same file again changes nothing; an older attempt's is refused."""
-    with transaction.atomic():
-        limits = segment_limits(*_check_sender(worker, run_id, name, upload))
-    folder = Path("segments") / run_id
-    temporary, digest, size = receive(stream, media_path(str(folder)), limits.bytes)
-    try:
-        if digest != upload.sha256:
-            raise AppError("CL-1702", "The file's SHA-256 is not the announced one.")
-        read_header(temporary, most_tensors=limits.tensors)
-        with transaction.atomic():
-            run, participant = _check_sender(worker, run_id, name, upload)
-            relative = str(folder / f"{participant.id}-{name}.safetensors")
-            temporary.replace(media_path(relative))
-            segment, created = Segment.objects.update_or_create(
-                participant=participant,
-                name=name,
-                defaults={"run": run, "attempt": upload.attempt, "path": relative, "sha256": digest, "bytes": size},
-            )
-            if created:
-                timeline_event(run, "segment.stored", f"{name} of {participant.party}", participant=participant)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return segment
-
-
-def segment_limit(*, worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> int:
-    """The most bytes of an upload that a worker announces. Raises what `segment_store` would, before anything came."""
-    with transaction.atomic():
-        return segment_limits(*_check_sender(worker, run_id, name, upload)).bytes
-
-
-def _check_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpload) -> tuple[Any, Any]:
-    run, participant = sender_lock(worker, run_id, upload.participant_id)
-    fence(participant, upload.attempt)
-    if name not in _NAMES.get(ParticipantRole(participant.role), ()):
-        raise AppError("CL-1702", f"'{name}' is no segment of the {participant.get_role_display().lower()}.")
-    if run.state not in TRAINS | {RunState.FINISHING}:
-        raise AppError("CL-1504")
-    return run, participant

@@ -36,7 +36,7 @@ def build(world: World) -> None:
 
 ROWS = [
     Row("adapters:detail", {"GET": shared()}, ADAPTER),
-    Row("adapters:download", {"GET": admins(200, partner=403)}, ADAPTER),
+    Row("adapters:download", {"GET": shared(302), "POST": admins(200, partner=403)}, ADAPTER),
     Row("GET /api/v1/adapters", {"GET": members(anonymous=401)}, kind="api"),
     Row("GET /api/v1/adapters/{adapter_id}", {"GET": shared(anonymous=401)}, ADAPTER, kind="api"),
     Row(

@@ -72,8 +72,9 @@ def test_no_configuration_names_a_model_by_a_program(field):
 def test_one_workers_revision_alone_binds_nobody(liar):
     w = make.world()
     WorkerModel.objects.filter(worker=w.workers[liar]).update(revision="v2")
-    make.submit(w)
-    assert w.run.config["model"]["revision"] is None
+    with pytest.raises(AppError, match="CL-1005"):
+        make.submit(w)
+    assert not w.fresh().contract
 
 
 def test_the_revision_of_all_workers_is_pinned():

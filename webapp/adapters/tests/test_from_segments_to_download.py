@@ -9,31 +9,32 @@ import zipfile
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.http import Http404
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from splitcore.errors import AppError
+from webapp.accounts.scopes import Scope
+from webapp.accounts.services import token_create
 from webapp.adapters.models import AdapterState
-from webapp.adapters.selectors import adapter_get_for, why_no_download
-from webapp.adapters.services import (
-    adapter_download,
-    adapter_for_worker,
-    adapter_join,
-    adapter_package,
-    adapter_verified,
-)
-from webapp.adapters.services.packaging import CHECK_DEADLINE, package_entries
+from webapp.adapters.selectors import adapter_get_for
+from webapp.adapters.services.packaging import package_entries
 from webapp.adapters.tests.factories import finished, report, upload
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
+from webapp.runs.finishing.checking import adapter_verified
+from webapp.runs.finishing.handing_out import adapter_download, adapter_for_worker, why_no_download
+from webapp.runs.finishing.joining import adapter_join
+from webapp.runs.finishing.packaging import CHECK_DEADLINE, adapter_package
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.lifecycle.assignments import AWAY
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
-from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import Check, EvaluationResult, VerifyReport
 
@@ -196,21 +197,28 @@ def test_only_the_contracts_recipients_may_download_and_each_download_is_audited
 def test_the_download_is_an_attachment_that_no_browser_interprets(client):
     w, adapter = _ready()
     client.force_login(w.approvers[0])
-    response = client.get(f"/adapters/{adapter.id}/download")
+    response = client.post(f"/adapters/{adapter.id}/download")
     assert response["Content-Disposition"].startswith("attachment;")
     assert response["X-Content-Type-Options"] == "nosniff"
     assert "no-store" in response["Cache-Control"]
     assert client.get(f"/adapters/{adapter.id}").status_code == 200
 
 
-def test_a_link_of_another_site_downloads_nothing_in_the_readers_name(client):
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none", ""])
+def test_a_link_downloads_nothing_in_the_readers_name_wherever_it_stands(site):
     w, adapter = _ready()
+    client = Client(enforce_csrf_checks=True)
     client.force_login(w.approvers[0])
-    answer = client.get(f"/adapters/{adapter.id}/download", headers={"Sec-Fetch-Site": "cross-site"})
+    address = f"/adapters/{adapter.id}/download"
+    answer = client.get(address, headers={"Sec-Fetch-Site": site} if site else {})
     assert (answer.status_code, answer.url) == (302, f"/adapters/{adapter.id}")
+    assert client.post(address).status_code == 403, "a form of another page has no token of this session"
     assert not AuditEntry.objects.filter(action="adapter.downloaded").exists()
-    assert client.get(f"/adapters/{adapter.id}/download", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
-    assert AuditEntry.objects.filter(action="adapter.downloaded").exists()
+    client.get(f"/adapters/{adapter.id}")
+    button = client.post(address, {"csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME].value})
+    assert (button.status_code, button["Content-Type"]) == (200, "application/zip")
+    (entry,) = AuditEntry.objects.filter(action="adapter.downloaded")
+    assert entry.actor_id == w.approvers[0].id
 
 
 def test_a_worker_that_is_gone_for_good_is_not_waited_for():
@@ -322,7 +330,12 @@ def test_the_archive_holds_each_step_once_also_after_a_recovery():
 
 def test_the_card_names_organisations_and_not_their_parties():
     _, adapter = _ready()
-    assert "| Beta bank | 10 |" in package_entries(adapter)["README.md"].decode()
+    card = package_entries(adapter)["README.md"].decode()
+    assert "| Beta bank | 10 |" in card
+    assert (
+        "- Alpha clinic and Beta bank → Gamma compute: activations at the first cut (after the first 2 layers" in card
+    )
+    assert "They can be turned back into text" in card
 
 
 def test_a_finished_runs_page_links_to_the_download_or_says_who_may(client):
@@ -334,3 +347,29 @@ def test_a_finished_runs_page_links_to_the_download_or_says_who_may(client):
     page = client.get(reverse("runs:detail", args=[w.run.id])).content.decode()
     assert link not in page
     assert "The contract gives the adapter to Alpha clinic, Beta bank only." in page
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [(RunState.FAILED, "failed with CL-1701"), (RunState.STOPPED, "was stopped")]
+)
+def test_a_run_that_has_ended_without_an_adapter_says_so(client, state, words):
+    w = make.started()
+    Run.objects.filter(pk=w.run.pk).update(state=state, failure={"code": "CL-1701", "message": ""})
+    key = download_token(w)
+    answer = client.get(f"/api/v1/runs/{w.run.pk}/adapter", headers={"Authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "CL-1707")
+    assert words in answer.json()["message"]
+    assert "clone" in answer.json()["remedy"]
+
+
+def test_a_run_under_way_says_that_its_adapter_is_not_there_yet(client):
+    w = make.started()
+    key = download_token(w)
+    answer = client.get(f"/api/v1/runs/{w.run.pk}/adapter", headers={"Authorization": f"Bearer {key}"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "CL-1704")
+
+
+def download_token(w):
+    """A token with which the first organisation's approver downloads."""
+    scopes = [Scope.ADAPTERS_DOWNLOAD]
+    return token_create(actor=w.approvers[0], organisation=w.organisations[0], name="t", scopes=scopes, days=30)[1]

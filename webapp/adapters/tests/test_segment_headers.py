@@ -11,9 +11,10 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.adapters.services.segment_limits import segment_limits
-from webapp.adapters.services.segments import read_header, read_metadata, segment_store
+from webapp.adapters.services.segments import read_header, read_metadata
 from webapp.fleet.services import worker_quarantine, worker_revoke
 from webapp.orgs.tests.factories import member
+from webapp.runs.finishing.uploads import segment_store
 from webapp.runs.tests import factories as make
 from webapp.runs.tests.factories import started
 from workers.contracts import SegmentUpload

@@ -12,9 +12,12 @@ from splitcore.config import canonical_json
 from splitcore.errors import AppError
 from splitcore.models.manifest import Manifest, TensorPin
 from webapp.adapters.card import model_card, snippet
-from webapp.adapters.services import adapter_download, adapter_join, adapter_package, tokenizer_store
 from webapp.adapters.services.tokenizer import tokenizer_files
 from webapp.adapters.tests.factories import report, upload
+from webapp.runs.finishing.handing_out import adapter_download
+from webapp.runs.finishing.joining import adapter_join
+from webapp.runs.finishing.packaging import adapter_package
+from webapp.runs.finishing.uploads import tokenizer_store
 from webapp.runs.models import RunState
 from webapp.runs.tests import factories as make
 from workers.contracts import SegmentUpload
@@ -79,7 +82,7 @@ def test_the_archive_holds_the_tokenizer_and_card_and_snippet_use_it(client):
             assert name in archive.read("SHA256SUMS").decode()
         assert "manifest.json" not in archive.namelist()
     assert 'AutoTokenizer.from_pretrained("folder")' in snippet(adapter, "folder")
-    assert "its files lie beside the adapter" in model_card(adapter)
+    assert "Its files are next to the adapter" in model_card(adapter)
     client.force_login(w.approvers[0])
     assert "tokenizer_config.json" in client.get(f"/adapters/{adapter.id}").content.decode()
 
@@ -88,7 +91,7 @@ def test_an_archive_without_a_tokenizer_says_so():
     w, adapter = _done(with_tokenizer=False)
     with zipfile.ZipFile(adapter_download(actor=w.approvers[0], adapter=adapter)) as archive:
         assert "tokenizer.json" not in archive.namelist()
-        assert "The archive holds no tokenizer" in archive.read("README.md").decode()
+        assert "The archive has no tokenizer" in archive.read("README.md").decode()
     assert "AutoTokenizer.from_pretrained(base)" in snippet(adapter, "folder")
 
 

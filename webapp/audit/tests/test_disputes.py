@@ -17,7 +17,7 @@ from workers.contracts import ChainHead, ChainLoss, WitnessReport
 pytestmark = pytest.mark.django_db
 KEPT = ChainHead(epoch="", sequence=900, head="ab" * 32)
 ACCEPTED = WitnessReport()
-MARK = "A worker has seen another log"
+MARK = "A worker was shown a different log"
 
 
 def lost(kept: ChainHead = KEPT) -> WitnessReport:

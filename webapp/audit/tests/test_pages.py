@@ -45,6 +45,13 @@ def test_the_log_is_filtered_by_action_text_and_day(client, organisation):
     assert client.get("/audit?start=nonsense").status_code == 200
 
 
+def test_lists_in_the_details_are_words(client, organisation):
+    record(organisation, details={"scopes": ["read", "admin"], "refusals": [{"field": "models", "message": "None."}]})
+    page = client.get("/audit").content.decode()
+    assert "scopes: read, admin<" in page
+    assert "refusals: field: models, message: None.<" in page
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_the_csv_acts_as_a_formula(client, organisation, start):
     evil = MembershipFactory(organisation=organisation).user
@@ -94,7 +101,7 @@ def test_an_export_holds_the_own_organisations_entries_alone(client, organisatio
 def test_the_button_finds_a_flipped_byte(client, organisation):
     entry = record(organisation, object_id="run_1")
     record(organisation)
-    assert "The chain is whole" in client.post("/audit/verify").content.decode()
+    assert "The chain is intact" in client.post("/audit/verify").content.decode()
     AuditEntry.objects.filter(pk=entry.pk).update(object_id="run_2")
     page = client.post("/audit/verify").content.decode()
     assert "The chain is broken" in page

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,10 +22,12 @@ import pytest
 from django.conf import settings
 
 from processes.postgres_server import find_tool, postgres_url, tool_environment
+from processes.redis_server import free_port
 from splitcore.errors import AppError
 from webapp.backups import archive as backups
 from webapp.backups.archive import backup_read
 from webapp.backups.databases import NAMES, engine
+from webapp.backups.standstill import LOCK
 from webapp.core.folder import only_one
 from workers.contracts import ChainHead
 
@@ -107,16 +110,23 @@ class Hub:
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def look(self) -> dict:
-        return json.loads(self.manage("shell", "--no-imports", "-c", LOOK).strip().splitlines()[-1])
+    def look(self, first: str = "") -> dict:
+        """What the hub holds, after the code `first` has run in it."""
+        return json.loads(self.manage("shell", "--no-imports", "-c", first + LOOK).strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a hub on SQLite, of which each test of one takes a copy."""
+    return filled(Hub(tmp_path_factory.mktemp("pattern") / "hub")).folder
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pattern: Path) -> Iterator[Hub]:
     """A hub with the demo's organisations and a file of media, not running; the second test gets a restored one."""
     folder = tmp_path_factory.mktemp("backup") / "hub"
     if request.param == "sqlite":
-        yield filled(Hub(folder))
+        yield Hub(shutil.copytree(pattern, folder, symlinks=True))
         return
     with postgres_url() as url:
         yield filled(Hub(folder, url))
@@ -155,8 +165,7 @@ def test_a_hub_comes_back_as_it_was_and_says_so(hub: Hub, tmp_path: Path) -> Non
     assert key not in plain_text(hub, file, tmp_path), "a stolen backup opens no session"
     before = hub.look()
     assert before["sessions"] >= 1
-    hub.manage("shell", "--no-imports", "-c", LATER)
-    lost = hub.look()
+    lost = hub.look(LATER)
     assert "Came later" in lost["names"]
     (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").write_bytes(b"other")
     assert "CL-1921" in hub.manage("restore", str(file), ok=False)
@@ -187,14 +196,13 @@ def test_a_restore_that_fails_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path
     assert hub.look() == before
     assert (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").read_bytes() == b"adapter" * 1000
     assert not (hub.folder / "replaced-bad").exists()
-    assert "go on" in hub.manage("restore", str(file), "--replace"), "the failed one is in nobody's way"
+    assert "Restored the hub" in hub.manage("restore", str(file), "--replace"), "the failed one is in nobody's way"
 
 
 def test_a_restore_that_is_told_to_end_midway_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path) -> None:
     file = tmp_path / "ended.backup"
     hub.manage("backup", str(file))
-    hub.manage("shell", "--no-imports", "-c", LATER)
-    before = hub.look()
+    before = hub.look(LATER)
     code = INTERRUPTED.format(file=str(file), signals=[15, 2, 1])
     assert "midway" in hub.manage("shell", "--no-imports", "-c", code, ok=False)
     assert hub.look() == before
@@ -208,7 +216,7 @@ def test_a_restore_that_was_killed_is_undone_by_one_command(hub: Hub, tmp_path: 
     hub.manage("backup", str(file))
     (hub.folder / "media" / "adapters" / "run_1" / "joint.zip").write_bytes(b"newer")
     before = hub.look()
-    assert "nothing to put back" in hub.manage("restore", "--undo", ok=False)
+    assert "nothing to undo" in hub.manage("restore", "--undo", ok=False)
     code = INTERRUPTED.format(file=str(file), signals=[9])
     assert "midway" in hub.manage("shell", "--no-imports", "-c", code, ok=False)
     for command in (["serve"], ["migrate"], ["restore", str(file), "--replace"]):
@@ -250,11 +258,24 @@ def test_a_running_hub_is_not_restored(hub: Hub, tmp_path: Path) -> None:
     assert ("Other processes use" if hub.database else "CL-1902") in told
 
 
+@pytest.mark.parametrize("hub", ["postgresql"], indirect=True)
+def test_while_a_restore_goes_on_elsewhere_no_backup_is_written_and_no_hub_starts(hub: Hub, tmp_path: Path) -> None:
+    """Two machines may share a database of PostgreSQL's; a hub on SQLite is alone with its folder."""
+    folder, _, database = hub.database.removeprefix("postgres://cutlayer@/").rpartition("/")
+    with psycopg.connect(host=folder, user="cutlayer", dbname=database) as restore:
+        restore.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        for command in (("backup", str(tmp_path / "half.backup")), ("serve", "--port", str(free_port()))):
+            told = hub.manage(*command, ok=False)
+            assert "A restore puts another database in the place of this one" in told
+            assert "Traceback" not in told
+    assert hub.manage("backup", str(tmp_path / "whole.backup"))
+
+
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Path]:
+def small(tmp_path_factory: pytest.TempPathFactory, pattern: Path) -> tuple[Hub, Path]:
     """A hub on SQLite, and its backup."""
     folder = tmp_path_factory.mktemp("small")
-    hub = filled(Hub(folder / "hub"))
+    hub = Hub(shutil.copytree(pattern, folder / "hub", symlinks=True))
     hub.manage("backup", str(folder / "good.backup"))
     return hub, folder / "good.backup"
 
@@ -337,6 +358,19 @@ def test_a_backup_in_a_shared_folder_goes_into_no_file_that_another_account_has_
     assert (shared / "hub.backup").stat().st_ino != ready.stat().st_ino
     assert (shared / "hub.backup").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in shared.iterdir()} == {"hub.backup", ".hub.backup.partial"}
+
+
+def test_the_draft_of_a_backup_that_was_killed_goes_with_a_later_one(settings, tmp_path: Path, monkeypatch) -> None:
+    """It may hold the hub's keys, and lies where nobody looks."""
+    settings.VAR_DIR = tmp_path / "hub"
+    (settings.VAR_DIR / "keys").mkdir(parents=True)
+    monkeypatch.setattr(backups, "database_dump", lambda path: path.touch() or ChainHead())
+    old, fresh = tmp_path / ".mon.backup.12ab.backup-partial", tmp_path / ".tue.backup.34cd.backup-partial"
+    for draft in (old, fresh):
+        draft.write_bytes(b"keys")
+    os.utime(old, (1, 1))
+    backups.backup_write(tmp_path / "wed.backup")
+    assert {path.name for path in tmp_path.iterdir()} == {"hub", "wed.backup", fresh.name}
 
 
 def test_two_backups_at_once_do_not_meet_nor_does_one_meet_a_restore(small: tuple[Hub, Path], tmp_path: Path) -> None:

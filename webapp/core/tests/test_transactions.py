@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import psycopg
@@ -114,3 +115,14 @@ def test_every_transaction_that_is_audited_is_a_service():
         if {"tests", "migrations", "core"} & set(path.relative_to(ROOT).parts):
             continue
         assert "@transaction.atomic" not in path.read_text(), f"{path.name}: decorate it with webapp.core's service"
+
+
+def test_every_lock_leaves_room_for_rows_that_point_to_the_locked_one():
+    calls = [
+        (path.relative_to(ROOT), node.lineno, {keyword.arg for keyword in node.keywords})
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "select_for_update"
+    ]
+    assert len(calls) > 10
+    assert [(str(path), line) for path, line, named in calls if "no_key" not in named] == []

@@ -6,6 +6,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from webapp.fleet.tests.sockets import ORIGIN, Socket, close_code
+
 pytestmark = pytest.mark.django_db
 PATHS = ("/", "/home", "/accounts/login/", "/errors/", "/api/v1/me")
 LOGIN = "/accounts/login/"
@@ -47,3 +49,13 @@ def test_a_form_in_plain_text_is_read(charset: str):
 def test_the_answer_to_a_program_is_json():
     answer = post("rot13", HTTP_ACCEPT="application/json")
     assert (answer.status_code, answer.json()["code"]) == (400, "CL-1621")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("value", [b'"aaaaaaaaaaaa\\000"', b"a\x00b", b"\xff\xfe\xc3", b"\x9f", b"a" * 4000])
+@pytest.mark.parametrize("path", ["/ws/fleet/", "/ws/runs/run_0123456789abcdef/"])
+async def test_a_socket_with_a_session_cookie_that_cannot_be_read_is_a_strangers(path: str, value: bytes):
+    cookie = settings.SESSION_COOKIE_NAME.encode() + b"=" + value
+    socket = Socket(path, [(b"host", b"testserver"), ORIGIN, (b"cookie", cookie)])
+    assert await socket.connect()
+    assert await close_code(socket) == 4401

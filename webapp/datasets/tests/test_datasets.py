@@ -22,6 +22,7 @@ from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.fleet.tests.factories import make_worker
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, member
+from workers.contracts import ModelRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -126,6 +127,24 @@ def test_partner_sees_a_dataset_while_it_is_offered_and_no_longer(worker):
     assert not datasets_visible_to(partner).exists()
 
 
+def test_the_table_of_datasets_names_their_format_in_words(worker, client):
+    worker.post("datasets", metadata())
+    client.force_login(member(worker.row.organisation))
+    page = client.get("/datasets").content.decode()
+    assert "<td>Prompt and completion</td>" in page
+    assert "prompt_completion" not in page
+
+
+def test_only_a_single_project_is_chosen_before_anybody_has_chosen(worker, client):
+    worker.post("datasets", metadata())
+    ProjectFactory(owner=worker.row.organisation)
+    client.force_login(member(worker.row.organisation))
+    page = f"/datasets/{Dataset.objects.get().pk}"
+    assert "Choose a project" not in client.get(page).content.decode()
+    ProjectFactory(owner=worker.row.organisation)
+    assert '<option value="">Choose a project</option>' in client.get(page).content.decode()
+
+
 def test_dataset_is_not_offered_to_a_project_of_others(worker):
     worker.post("datasets", metadata())
     with pytest.raises(AppError, match="CL-1601"):
@@ -149,3 +168,29 @@ def test_histogram_says_in_words_what_it_shows():
     picture = histogram_picture(metadata().model_dump(mode="json"))
     assert picture.summary == "Most rows have 0–10 tokens; the longest has 19."
     assert [bar.height for bar in picture.bars] == [160, pytest.approx(106.67)]
+
+
+def test_a_dataset_s_name_looks_like_no_other_one_on_its_worker():
+    worker, other = make_worker(OrganisationFactory()), make_worker(OrganisationFactory())
+    assert worker.post("datasets", metadata(name="Letters")).status_code == 200
+    answer = worker.post("datasets", metadata(name="Ietters"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "CL-1458")
+    assert worker.post("datasets", metadata(name="Letters", version=2, digest="e" * 64)).status_code == 200
+    assert other.post("datasets", metadata(name="Ietters")).status_code == 200
+
+
+def test_a_worker_registers_so_much_and_no_more(monkeypatch):
+    monkeypatch.setattr("webapp.datasets.services.VERSIONS", 2)
+    monkeypatch.setattr("webapp.fleet.services.MODELS", 1)
+    worker = make_worker(OrganisationFactory())
+    for number in (1, 2, 1):  # the same again is no more
+        assert worker.post("datasets", metadata(version=number)).status_code == 200
+    answer = worker.post("datasets", metadata(version=3))
+    assert (answer.status_code, answer.json()["code"]) == (409, "CL-1459")
+    model = {"model_id": "tiny/llama", "manifest_hash": "a" * 64, "config": {}, "parameters": 1, "bytes": 1}
+    codes = [
+        worker.post("models", ModelRegistration.model_validate(model | change)).json().get("code", "")
+        for change in ({}, {"parameters": 2}, {"manifest_hash": "b" * 64})
+    ]
+    assert codes[2] == "CL-1459"
+    assert codes[1] == codes[0] != "CL-1459"

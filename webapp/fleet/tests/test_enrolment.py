@@ -16,7 +16,7 @@ from splitcore.errors import AppError
 from webapp.audit.models import AuditEntry
 from webapp.fleet.enrolment import enrolment_token_create, enrolment_token_revoke, worker_enrol
 from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
-from webapp.fleet.services import worker_leave
+from webapp.fleet.services import worker_leave, worker_rename
 from webapp.fleet.tests.factories import FACTS, fingerprint_of, make_certificate, make_worker
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from workers.contracts import EnrolReply, EnrolRequest
@@ -163,6 +163,20 @@ def test_name_of_a_worker_that_left_can_be_given_again():
     worker_leave(worker=worker.row)
     _, pem = make_certificate()
     assert post(request_for(new_token(organisation).secret, pem)).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_worker_s_name_looks_like_no_other_one_of_its_organisation():
+    organisation = OrganisationFactory()
+    make_worker(organisation, name="WARD-3")
+    with pytest.raises(AppError, match="CL-1416"):
+        new_token(organisation)  # of ward-3
+    admin, other = member(organisation), make_worker(organisation, name="ward-10")
+    for name in ("ward 3", "Ward_3"):
+        with pytest.raises(AppError, match="CL-1416"):
+            worker_rename(actor=admin, worker=other.row, name=name, labels=[])
+    assert worker_rename(actor=admin, worker=other.row, name="Ward-10", labels=["gpu"]).labels == ["gpu"]
+    make_worker(OrganisationFactory(), name="ward-3")
 
 
 @pytest.mark.django_db

@@ -94,6 +94,20 @@ def test_facts_are_told_apart(organisation):
     assert facts(worker)["Connection"] == "offline"
 
 
+def test_the_activity_of_a_worker_is_in_words(client, admin, organisation):
+    worker = make_worker(organisation, state=WorkerState.PENDING).row
+    client.post(f"/workers/{worker.pk}/confirm", {"fingerprint": worker.fingerprint})
+    page = client.get(f"/workers/{worker.pk}").content.decode()
+    assert "Worker confirmed" in page
+    assert "worker.confirmed" not in page
+
+
+def test_a_worker_that_was_just_let_in_again_is_not_said_to_be_stopped(organisation):
+    worker = make_worker(organisation, last_beat_at=timezone.now() - timezone.timedelta(minutes=5)).row
+    [connection] = [fact for fact in facts_of(worker) if fact.name == "Connection"]
+    assert connection.remedy.startswith("A running worker reconnects automatically.")
+
+
 def test_confirmation_needs_the_fingerprint_that_was_compared(client, admin, organisation):
     worker = make_worker(organisation, state=WorkerState.PENDING).row
     client.post(f"/workers/{worker.pk}/confirm", {"fingerprint": "0" * 64})

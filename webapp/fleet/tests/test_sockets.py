@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from splitcore.wire.certificates import create_identity
+from splitcore.wire.transport.certificates import create_identity
 from webapp.audit.models import AuditEntry
 from webapp.core.live import notify_org, wake_worker
 from webapp.core.origins import is_own
@@ -267,6 +267,26 @@ async def test_two_connections_that_speak_at_once_are_told_to_the_organisation_a
     await settled_beat(first)
     assert is_online(**await presence(worker)), "the one that goes on is the worker"
     await first.disconnect()
+
+
+async def test_a_worker_has_so_many_connections_and_no_more(worker, monkeypatch):
+    """Each of them takes turns at the database with everybody else: a thousand would keep all others waiting."""
+    monkeypatch.setattr(consumers, "CONNECTIONS", 3)
+    sockets = [worker_socket(worker) for _ in range(3)]
+    assert [await socket.connect() for socket in sockets] == [True] * 3
+    assert not await worker_socket(worker).connect()
+    other = worker_socket(await sync_to_async(lambda: make_worker(OrganisationFactory()))())
+    assert await other.connect()
+    await sockets[0].disconnect()
+    again = worker_socket(worker)
+    assert await again.connect()
+    monkeypatch.setattr(consumers, "message_take", None)  # a fault of the hub's ends the connection without a word
+    for socket in (*sockets[1:], again):
+        await socket.send_to(Beat().model_dump_json())
+        with pytest.raises(TypeError):
+            await socket.wait(3)
+    assert await worker_socket(worker).connect(), "what has ended by a fault does not count either"
+    await other.disconnect()
 
 
 async def test_a_worker_that_connects_again_is_no_copy(worker):

@@ -109,6 +109,6 @@ def enrolment_revoke(request: MemberRequest, token_id: str) -> HttpResponse:
     return answer_action(
         request,
         lambda: enrolment_token_revoke(actor=request.user, token=token),
-        done="The token is revoked; nobody can join with it.",
+        done="The token was revoked. Nobody can join with it.",
         to=reverse("fleet:enrol"),
     )

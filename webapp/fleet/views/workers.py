@@ -102,7 +102,7 @@ def quarantine(request: MemberRequest, worker_id: str) -> HttpResponse:
         request,
         worker_id,
         lambda actor, row: worker_quarantine(actor=actor, worker=row),
-        "The worker is in quarantine: its connection is closed and its calls are refused.",
+        "The worker is in quarantine. Its connection is closed and its calls are refused.",
     )
 
 
@@ -114,7 +114,7 @@ def release(request: MemberRequest, worker_id: str) -> HttpResponse:
         request,
         worker_id,
         lambda actor, row: worker_release(actor=actor, worker=row),
-        "The quarantine is lifted; the worker connects again by itself.",
+        "The quarantine was lifted. The worker reconnects automatically.",
     )
 
 
@@ -125,7 +125,7 @@ def revoke(request: MemberRequest, worker_id: str) -> HttpResponse:
 
     def act(actor: User, row: Worker) -> None:
         if request.POST.get("typed", "").strip() != row.name:
-            raise AppError("CL-1417", "The name that was typed is not the worker's.", "Type the worker's name exactly.")
+            raise AppError("CL-1417", "The name doesn't match the worker's.", "Type the worker's name exactly.")
         worker_revoke(actor=actor, worker=row)
 
-    return _act(request, worker_id, act, "The worker is revoked.")
+    return _act(request, worker_id, act, "The worker was revoked.")

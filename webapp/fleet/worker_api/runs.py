@@ -9,13 +9,15 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.adapters.services import adapter_for_worker, adapter_verified, segment_store, tokenizer_store
 from webapp.audit.witness import chain_head
 from webapp.core.streaming import file_response
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
 from webapp.runs import lifecycle
-from webapp.telemetry.services import batch_store
+from webapp.runs.finishing.checking import adapter_verified
+from webapp.runs.finishing.handing_out import adapter_for_worker
+from webapp.runs.finishing.uploads import segment_store, tokenizer_store
+from webapp.runs.lifecycle.reporting import batch_store
 from workers.contracts import (
     Assignments,
     Claim,

@@ -15,7 +15,8 @@ from webapp.fleet.tests.factories import FACTS, make_certificate
 from webapp.orgs.invitations import invitation_accept_partner, invitation_accept_person, invite_partner, invite_person
 from webapp.orgs.models import Invitation, InvitationState, Membership, Organisation, Role
 from webapp.orgs.services import membership_deactivate, membership_role_change
-from webapp.orgs.tests.factories import OrganisationFactory, ProjectFactory, UserFactory, member
+from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, UserFactory, member
+from webapp.projects.services import participation_end
 from workers.contracts import EnrolRequest
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +120,25 @@ def test_an_invitation_of_before_does_not_bring_a_deactivated_member_back(organi
     assert old.state == InvitationState.PENDING
     new, _ = invite_person(actor=boss, organisation=organisation, email=viewer.email, role="engineer")
     assert invitation_accept_person(actor=viewer, invitation=new).is_active
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["left", "removed"])
+def test_a_party_that_left_comes_back_by_a_new_invitation_alone(organisation, boss, removed: bool):
+    project = ProjectFactory(owner=organisation, created_by=boss)
+    party = ParticipationFactory(project=project)
+    theirs = member(party.organisation)
+    stranger, _ = invite_partner(actor=boss, project=project, email="else@example.org", party_kind="data")
+    old, _ = invite_partner(actor=boss, project=project, email=theirs.email, party_kind="compute")
+    later, _ = invite_partner(actor=boss, project=project, email="other@example.org", party_kind="compute")
+    participation_end(actor=boss if removed else theirs, participation=party)
+    states = dict(Invitation.objects.values_list("pk", "state"))
+    assert states == {old.pk: "revoked", stranger.pk: "pending", later.pk: "pending"}
+    assert AuditEntry.objects.get(action="invitation.revoked").details["left"] == party.organisation.name
+    EmailAddress.objects.create(user=theirs, email=later.email, verified=True)  # an address that nobody knew as theirs
+    for invitation in (old, later):
+        with pytest.raises(AppError, match="CL-1602"):
+            invitation_accept_partner(actor=theirs, invitation=invitation, organisation=party.organisation)
+    party.refresh_from_db()
+    assert not party.is_active
+    new, _ = invite_partner(actor=boss, project=project, email=theirs.email, party_kind="data")
+    assert invitation_accept_partner(actor=theirs, invitation=new, organisation=party.organisation).is_active

@@ -194,7 +194,10 @@ def test_the_only_own_organisation_is_chosen_and_a_name_is_asked_of_a_new_one_al
     assert options == [own.organisation_id, "new"]  # the browser chooses the first
     assert "optional" not in page[page.index('name="organisation"') : page.index('name="understood"')]
     unnamed = accept_as(own.user, token, {"organisation": "new", "name": "", "understood": "on"})
-    assert (unnamed.status_code, "Name the organisation that joins." in unnamed.content.decode()) == (422, True)
+    assert (unnamed.status_code, "Enter the name of the organisation that will join." in unnamed.content.decode()) == (
+        422,
+        True,
+    )
     assert (
         accept_as(own.user, token, {"organisation": "new", "name": "Second House", "understood": "on"}).url == "/home"
     )
@@ -208,8 +211,8 @@ def test_among_several_own_organisations_the_person_chooses(admin, project):
     options = re.findall(r'<option value="([^"]*)"', join_page(user, token).partition('name="organisation"')[2])
     assert (options[0], set(options)) == ("", {"", "new", *(one.pk for one in ours)})
     unchosen = accept_as(user, token, {"organisation": "", "name": "", "understood": "on"})
-    assert "Choose the organisation that joins." in unchosen.content.decode()
-    assert "Name the organisation" not in unchosen.content.decode()
+    assert "Choose the organisation that will join." in unchosen.content.decode()
+    assert "Enter the name of the organisation" not in unchosen.content.decode()
 
 
 def test_who_has_no_organisation_only_names_the_new_one(admin, project):

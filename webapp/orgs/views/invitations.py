@@ -97,7 +97,7 @@ def invitation_revoke_view(request: MemberRequest, invitation_id: str) -> HttpRe
     return answer_action(
         request,
         lambda: invitation_revoke(actor=request.user, invitation=invitation),
-        done=f"The invitation of {invitation.email} is revoked; its link no longer works.",
+        done=f"The invitation of {invitation.email} was revoked. Its link no longer works.",
         to="orgs:invitations",
     )
 

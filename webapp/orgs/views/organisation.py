@@ -62,7 +62,7 @@ def organisation_switch(request: MemberRequest) -> HttpResponse:
     if membership is None:
         raise Http404
     request.session["organisation_id"] = membership.organisation_id
-    messages.success(request, f"You now act for {membership.organisation.name}.")
+    messages.success(request, f"You're now acting for {membership.organisation.name}.")
     return redirect(_safe_next(request))
 
 
@@ -89,7 +89,7 @@ def profile(request: MemberRequest) -> HttpResponse:
                 raise
             error = refused
         else:
-            messages.success(request, "The profile is saved.")
+            messages.success(request, "The profile was saved.")
             return redirect("orgs:profile")
     context = {
         "form": form,

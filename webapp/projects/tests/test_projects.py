@@ -9,7 +9,11 @@ from django.test import Client
 from django.utils import timezone
 
 from splitcore.errors import AppError
+from webapp.audit.services import audit_record
+from webapp.datasets.models import DatasetVersion
+from webapp.datasets.tests.metadata import metadata
 from webapp.fleet.models import Worker, WorkerState
+from webapp.fleet.tests.factories import make_worker
 from webapp.orgs.invitations import invite_partner
 from webapp.orgs.models import PartyKind, Role
 from webapp.orgs.tests.factories import (
@@ -22,8 +26,8 @@ from webapp.orgs.tests.factories import (
 from webapp.projects.facts import first_steps, needs_attention, party_facts
 from webapp.projects.models import Participation, Project
 from webapp.projects.selectors import base_models_of, projects_visible_to
-from webapp.projects.services import participation_end, project_create
-from webapp.runs.models import Run, RunState
+from webapp.projects.services import participation_end, project_archive, project_create, project_update
+from webapp.runs.models import Participant, Run, RunState
 
 pytestmark = pytest.mark.django_db
 TABS = ("", "/organisations", "/datasets", "/runs", "/adapters", "/activity")
@@ -137,6 +141,23 @@ def test_each_party_has_one_chip_a_fact(project):
     assert [fact.label for fact in compute.facts] == ["Joined", "No worker yet"]
 
 
+def test_a_party_s_datasets_are_counted_once_each_and_without_those_whose_rows_are_gone(organisation, project):
+    worker = make_worker(organisation)
+    for name, version in (("notes", 1), ("notes", 2), ("letters", 1)):
+        worker.post("datasets", metadata(name=name, version=version))
+
+    def labels():
+        return [fact.label for fact in party_facts(project)[0].facts]
+
+    for dataset in organisation.datasets.all():
+        dataset.projects.add(project)
+    assert "2 datasets offered" in labels()
+    DatasetVersion.objects.filter(dataset__name="letters").update(missing_at=timezone.now())
+    assert "1 dataset offered" in labels()
+    DatasetVersion.objects.update(missing_at=timezone.now())
+    assert "No dataset offered" in labels()
+
+
 def test_text_from_other_organisations_is_escaped(admin, organisation):
     evil = "<script>alert(1)</script>"
     project = project_create(actor=admin, organisation=organisation, name=evil, goal=evil, lawful_basis=evil)
@@ -152,6 +173,53 @@ def test_the_checklist_says_what_is_done_and_who_can_do_the_rest(organisation, a
     assert steps["Add a dataset"].blocked == "Enrol a worker first."
     viewer = member(organisation, Role.VIEWER)
     assert all(step.blocked for step in first_steps(viewer, organisation) if not step.done)
+
+
+def test_a_worker_that_waits_for_confirmation_is_the_next_step(organisation, admin):
+    worker = make_worker(organisation, state=WorkerState.PENDING).row
+    steps = {step.label: step for step in first_steps(admin, organisation)}
+    assert (steps["Enrol a worker"].url, steps["Enrol a worker"].action) == (f"/workers/{worker.pk}", "Compare")
+    assert worker.name in steps["Enrol a worker"].text
+    assert steps["Add a dataset"].blocked == "Confirm your worker first."
+
+
+def test_the_activity_names_what_each_entry_is_about(project, admin):
+    run = run_in(project, RunState.DONE)
+    audit_record(actor=admin, action="run.stopped", project_id=project.pk, object_id=run.pk)
+    audit_record(actor=admin, action="run.stopped", project_id=project.pk, object_id="run_gone")
+    page = signed_in(admin).get(f"/projects/{project.pk}/activity").content.decode()
+    assert f'Run stopped: <a href="/runs/{run.pk}">r</a>' in page
+    assert page.count("Run stopped") == 2
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.STOPPED, RunState.TRAINING, RunState.AWAITING])
+def test_training_together_is_done_when_a_run_of_ours_is(organisation, admin, project, state):
+    def step():
+        return next(step for step in first_steps(admin, organisation) if step.label == "Train together")
+
+    run = run_in(project, state)
+    worker = make_worker(organisation).row
+    Participant.objects.create(run=run, organisation=organisation, worker=worker, role="client", party="us")
+    assert not step().done
+    partners = run_in(project, RunState.DONE)
+    assert not step().done, "a run in which others took part"
+    Participant.objects.create(run=partners, organisation=organisation, worker=worker, role="client", party="us")
+    assert step().done
+
+
+def test_the_checklist_counts_what_is_there_now(organisation, admin, project):
+    def done():
+        return {step.label for step in first_steps(admin, organisation) if step.done}
+
+    assert "Start a project with your partners" in done()
+    worker = make_worker(organisation)
+    worker.post("datasets", metadata())
+    assert "Add a dataset" in done()
+    DatasetVersion.objects.update(missing_at=timezone.now())
+    type(project).objects.update(is_archived=True)
+    assert not {"Add a dataset", "Start a project with your partners"} & done()
+    page = signed_in(admin).get("/home").content.decode()
+    assert "2 of 6 done" in page
 
 
 def test_a_compute_organisation_is_not_asked_for_data():
@@ -199,3 +267,22 @@ def test_the_home_page_names_workers_with_problems():
         "new": "awaiting_confirmation",
         "locked": "quarantined",
     }
+
+
+def test_a_project_s_name_looks_like_no_other_one_that_the_organisation_takes_part_in():
+    organisation, other = OrganisationFactory(), OrganisationFactory()
+    actor = member(organisation)
+    ParticipationFactory(project=ProjectFactory(owner=other, name="Discharge letters"), organisation=organisation)
+    for name in ("Discharge letters", "Discharge Ietters", "Discharge\u2010Letters"):
+        with pytest.raises(AppError, match="CL-1615"):
+            project_create(actor=actor, organisation=organisation, name=name)
+    mine = project_create(actor=actor, organisation=organisation, name="Radiology")
+    with pytest.raises(AppError, match="CL-1615"):
+        project_update(actor=actor, project=mine, name="Discharge-letters", goal="", lawful_basis="")
+    for name, code in (("R\u0430diology 2", "CL-1613"), ("The hub", "CL-1614")):
+        with pytest.raises(AppError, match=code):
+            project_create(actor=actor, organisation=organisation, name=name)
+    project_update(actor=actor, project=mine, name="radiology", goal="", lawful_basis="")
+    project_archive(actor=actor, project=mine, archived=True)
+    project_create(actor=actor, organisation=organisation, name="Radiology")
+    project_create(actor=member(other), organisation=other, name="Radiology")

@@ -15,7 +15,7 @@ from webapp.runs.services.draft_versions import party_label
 _LABELS = {
     "name": "Name",
     "note": "Note",
-    "start_when_approved": "Start by itself when everyone has approved",
+    "start_when_approved": "Start automatically once everyone has approved",
     "public_prompts": "Public prompts",
 }
 
@@ -53,7 +53,7 @@ def _label(path: str, form: ConfigForm) -> str:
     if path.startswith("parties."):
         titles = {one.party: one.title for one in form.parties}
         name = path.removeprefix("parties.")
-        return f"Own values of {titles.get(name, name)}"
+        return f"Values of {titles.get(name, name)}"
     return next((spec.label for spec in field_specs() if spec.path == path), path)
 
 

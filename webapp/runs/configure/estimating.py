@@ -8,7 +8,7 @@ from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.projects.models import Project
 from webapp.runs.configure.forms import Problem
-from webapp.runs.configure.options import PartyOptions, party_options
+from webapp.runs.configure.options import PartyOptions, model_options, party_options
 from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.preview import preview_build
 from webapp.runs.models import ParticipantRole
@@ -28,7 +28,9 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         problems = _sentences(error.details.get("fields", []))
     else:
         problems = _sentences(override_problems(parsed, [party.party for party in options.trainers]))
-        for conflict in policy_conflicts(parsed, options.sites):
+        models = model_options(project, options.worker_ids)
+        model = next((model for model in models if model.model_id == parsed.model.name_or_path), None)
+        for conflict in policy_conflicts(parsed, options.sites, model):
             problems.setdefault(conflict.path, f"{conflict.path}: {conflict.message}")
     options.check_formats()
     preview = preview_build(project, parsed, options, [Problem(text) for text in problems.values()])
@@ -43,6 +45,9 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         }
         for line in preview.memory
     ]
+    plan = preview.plan.to_dict() if preview.plan else None
+    if plan is not None and preview.model is not None:
+        plan["base_parameters"] = preview.model.parameters
     return {
         "problems": [problem.text for problem in preview.problems],
         "warnings": preview.warnings,
@@ -50,7 +55,7 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         "memory": memory,
         "time_source": preview.speeds.source if preview.speeds else "",
         "time_measured": bool(preview.speeds and preview.speeds.measured),
-        "plan": preview.plan.to_dict() if preview.plan else None,
+        "plan": plan,
     }
 
 

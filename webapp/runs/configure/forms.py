@@ -14,7 +14,8 @@ from django import forms
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
 from webapp.runs.configure.overrides import INHERITED, DataParty, Overrides, whole_number
-from webapp.runs.configure.schema import SECTIONS, FieldSpec, changed_paths, field_specs, grouped, value_at
+from webapp.runs.configure.schema import SECTIONS, FieldSpec, field_specs, grouped, spec_at
+from webapp.runs.configure.values import changed_paths, put_at, value_at
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class FormField:
     changed: bool
     error: str
     mend: str = ""  # the value that mends the error with the least change
+    hidden: bool = False  # a field of a strategy that is not chosen
 
     @property
     def element_id(self) -> str:
         """An id without dots, for labels, errors and links."""
         return "f-" + self.spec.path.replace(".", "-")
+
+    @property
+    def shown_by(self) -> str:
+        """The id of the choice that brings this field; empty for one that is always there."""
+        return "f-" + self.spec.within.replace(".", "-") if self.spec.within else ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,12 @@ def to_text(spec: FieldSpec, value: Any) -> Any:
     if spec.kind == "mapping":
         return "\n".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
     if spec.kind == "number" and isinstance(value, float):
-        return f"{value:g}"
+        return short if float(short := f"{value:g}") == value else repr(value)
     return str(value)
+
+
+# Beyond what RunConfig takes: what is more stays one text, is refused with the rest, and is shown as it was typed.
+_MOST = 1200
 
 
 def from_text(spec: FieldSpec, text: Any) -> Any:
@@ -115,9 +126,9 @@ def from_text(spec: FieldSpec, text: Any) -> Any:
             return text
         return number if math.isfinite(number) else text
     if spec.kind == "names":
-        return text if text == "all-linear" else [part.strip() for part in text.split(",") if part.strip()]
+        return text if text == "all-linear" else [part.strip() for part in text.split(",", _MOST) if part.strip()]
     if spec.kind == "mapping":
-        pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+        pairs = [line.partition(":") for line in text.split("\n", _MOST) if line.strip()]
         return {key.strip(): value.strip() for key, _, value in pairs}
     return text
 
@@ -163,7 +174,7 @@ class ConfigForm(forms.Form):
         self.stored = dict(config)
         self.parties = list(parties)
         self.overrides = Overrides(data, self.stored.get("parties"), parties)
-        initial = {s.path: to_text(s, value_at(config, s.path, s.default)) for s in field_specs()}
+        initial = {s.path: to_text(s, value_at(config, s)) for s in field_specs()}
         super().__init__(data=data, initial=initial)  # type: ignore[arg-type]
         for spec in field_specs():
             self.fields[spec.path] = _control(spec, models)
@@ -179,11 +190,11 @@ class ConfigForm(forms.Form):
         config: dict[str, Any] = {"parties": own} if own else {}
         for spec in field_specs():
             if spec.kind != "flag" and spec.path not in self.data:
-                value = value_at(self.stored, spec.path, spec.default)
+                value = value_at(self.stored, spec)
             else:
                 value = from_text(spec, self.data.get(spec.path))
             if value != spec.default or spec.required:
-                config.setdefault(spec.section, {})[spec.name] = value
+                put_at(config, spec, value)
         return config
 
     def check(self) -> RunConfig | None:
@@ -213,14 +224,15 @@ class ConfigForm(forms.Form):
     def _place(self, field: str, message: str = "") -> str:
         """The field that a problem belongs to: its own, else the first one of its section that the message names."""
         parts = field.split(".")
-        path = ".".join(parts[:2])
-        if path in self.fields:
-            return path
-        for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)?", message):
-            for named in (word, f"{parts[0]}.{word}"):
-                if named in self.fields:
-                    return named
-        return ""
+        own = spec_at(field)
+        named = [
+            spec_at(path)
+            for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)?", message)
+            for path in (word, f"{field}.{word}", f"{parts[0]}.{word}")
+        ]
+        missing = next((s for s in field_specs() if s.section == field and s.required), None)  # of a whole section
+        above = [spec_at(".".join(parts[:count])) for count in range(len(parts) - 1, 0, -1)]
+        return next((spec.path for spec in (own, missing, *named, *above) if spec is not None), "")
 
     def sections(self) -> Iterator[FormSection]:
         """The form in sections, each field with its state."""
@@ -232,16 +244,18 @@ class ConfigForm(forms.Form):
                 spec.path in changed,
                 self.problems.get(spec.path, ""),
                 self.mends.get(spec.path, ""),
+                hidden=bool(spec.within) and not self._is_chosen(spec),
             )
             for spec in field_specs()
         }
         for key, (title, text) in SECTIONS.items():
-            names = [spec.name for spec in field_specs() if spec.section == key]
-            groups = [
-                FormGroup(heading, [drawn[f"{key}.{name}"] for name in members])
-                for heading, members in grouped(key, names)
-            ]
+            groups = [FormGroup(heading, [drawn[spec.path] for spec in members]) for heading, members in grouped(key)]
             yield FormSection(key, title, text, groups)
+
+    def _is_chosen(self, spec: FieldSpec) -> bool:
+        """Whether the strategy is chosen that a field belongs to."""
+        value = self[spec.within].value()
+        return bool(value) if spec.listed else str(value or "") in spec.members
 
     def listed(self) -> list[Problem]:
         """Every problem with the name of its field, as the summary shows them."""
@@ -262,10 +276,10 @@ class ConfigForm(forms.Form):
 
 
 _WORDS = {
-    "Input should be a valid integer, unable to parse string as an integer": "Give a whole number.",
-    "Input should be a valid number, unable to parse string as a number": "Give a number.",
-    "Field required": "This is needed.",
-    "Input should be a valid string": "This is needed.",
+    "Input should be a valid integer, unable to parse string as an integer": "Enter a whole number.",
+    "Input should be a valid number, unable to parse string as a number": "Enter a number.",
+    "Field required": "This is required.",
+    "Input should be a valid string": "This is required.",
 }
 
 
@@ -275,9 +289,13 @@ def readable(message: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+# What a draft of the REST API holds is bounded by its size alone; libyaml writes that many entries six times as fast.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 def yaml_of(config: Mapping[str, Any]) -> str:
     """The configuration as YAML: complete where it is valid, as typed where it is not."""
     try:
         return RunConfig.parse(dict(config)).to_yaml()
     except AppError:
-        return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        return str(yaml.dump(dict(config), Dumper=_DUMPER, sort_keys=False, allow_unicode=True))

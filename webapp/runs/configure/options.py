@@ -9,6 +9,7 @@ from typing import Any
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.fleet.presence import worker_is_online
+from webapp.fleet.shared_models import shared_models, who_holds_which
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
 from webapp.runs.configure.overrides import DataParty
@@ -46,6 +47,7 @@ class OrganisationOption:
     receives: bool = True
     party: str = ""  # its name in the run, once a dataset is chosen
     error: str = ""  # what is wrong with the chosen dataset
+    withheld: str = ""  # why what it offers cannot be chosen now
 
     @property
     def chosen(self) -> DataOption | None:
@@ -83,6 +85,7 @@ class PartyOptions:
     compute: list[ComputeOption]
     server_receives: bool = False
     server_error: str = ""  # what is wrong with the chosen compute worker
+    compute_withheld: str = ""  # why the compute workers that are there cannot be chosen now
 
     def check_formats(self) -> None:
         """Say beside each dataset of another format than the others' that it does not fit (CL-1004)."""
@@ -146,40 +149,69 @@ class PartyOptions:
         return [choice.worker_id for choice in self.choices()]
 
 
+def _offered(project: Project) -> tuple[dict[str, list[DataOption]], dict[str, list[str]]]:
+    """By organisation: what it offers to the project, and why the rest of its offer cannot be used now."""
+    versions = (
+        DatasetVersion.objects.filter(dataset__projects=project, dataset__is_archived=False, withdrawn_at=None)
+        .select_related("dataset", "dataset__worker")
+        .order_by("dataset__name", "-number")
+    )
+    usable: dict[str, list[DataOption]] = {}
+    withheld: dict[str, list[str]] = {}
+    for version in versions:
+        worker = version.dataset.worker
+        why = _why_unusable(worker)
+        if not why and version.missing_at is not None:
+            why = f"{worker.name} no longer has the rows of {version.dataset.name} v{version.number}"
+        if why:
+            withheld.setdefault(version.dataset.organisation_id, []).append(why)
+        else:
+            option = DataOption(version, worker, worker_is_online(worker))
+            usable.setdefault(version.dataset.organisation_id, []).append(option)
+    return usable, withheld
+
+
+def _why_unusable(worker: Worker) -> str:
+    """Why a worker gets no work, as half a sentence; empty where it does."""
+    if worker.state == WorkerState.ACTIVE:
+        return ""
+    words = {
+        WorkerState.PENDING: "is not confirmed yet",
+        WorkerState.QUARANTINED: "is in quarantine",
+        WorkerState.REVOKED: "is revoked",
+        WorkerState.LEFT: "has left",
+    }
+    return f"{worker.name} {words[WorkerState(worker.state)]}"
+
+
+def _list(reasons: Iterable[str]) -> str:
+    """Reasons in one row, each once."""
+    return "; ".join(dict.fromkeys(reasons))
+
+
 def party_options(project: Project, run: Run | None, data: Mapping[str, Any] | None = None) -> PartyOptions:
     """What the project's members offer, with the choices of `data` (a submitted form) or of the stored run."""
     members = list(
         Organisation.objects.filter(participations__project=project, participations__is_active=True).order_by("name")
     )
-    versions = (
-        DatasetVersion.objects.filter(
-            dataset__projects=project,
-            dataset__is_archived=False,
-            withdrawn_at=None,
-            dataset__worker__state=WorkerState.ACTIVE,
-        )
-        .select_related("dataset", "dataset__worker")
-        .order_by("dataset__name", "-number")
+    by_organisation, withheld = _offered(project)
+    compute = (
+        Worker.objects.filter(organisation__in=members)
+        .exclude(kind=PartyKind.DATA)
+        .exclude(state__in=[WorkerState.REVOKED, WorkerState.LEFT])
+        .select_related("organisation")
+        .order_by("organisation__name", "name")
     )
-    by_organisation: dict[str, list[DataOption]] = {}
-    for version in versions:
-        worker = version.dataset.worker
-        by_organisation.setdefault(version.dataset.organisation_id, []).append(
-            DataOption(version, worker, worker_is_online(worker))
-        )
     options = PartyOptions(
         [
-            OrganisationOption(member, place, by_organisation.get(member.id, []))
+            OrganisationOption(
+                member, place, by_organisation.get(member.id, []), withheld=_list(withheld.get(member.id, []))
+            )
             for place, member in enumerate(members)
             if member.kind != PartyKind.COMPUTE or member.id in by_organisation
         ],
-        [
-            ComputeOption(worker, worker_is_online(worker))
-            for worker in Worker.objects.filter(organisation__in=members, state=WorkerState.ACTIVE)
-            .exclude(kind=PartyKind.DATA)
-            .select_related("organisation")
-            .order_by("organisation__name", "name")
-        ],
+        [ComputeOption(worker, worker_is_online(worker)) for worker in compute if worker.state == WorkerState.ACTIVE],
+        compute_withheld=_list([why for worker in compute if (why := _why_unusable(worker))]),
     )
     _choose_from_form(options, data) if data is not None else _choose_from_run(options, run)
     options.name_parties(run)
@@ -222,9 +254,11 @@ class ModelOption:
     model_id: str
     held_by: tuple[str, ...]
     missing: tuple[str, ...]
-    manifest: str  # of the weights that all of them hold; empty where they differ
+    manifest: str  # of the weights that all of them hold under one revision; empty where they differ
+    told: str  # who holds which
     worker_ids: tuple[str, ...]
     config: dict[str, Any]
+    parameters: int = 0  # counted by the site that hashed the files; an estimate of the shape leaves out the norms
 
     @property
     def same_weights(self) -> bool:
@@ -241,9 +275,7 @@ class ModelOption:
         """Why it cannot be chosen yet; empty when it can."""
         if self.missing:
             return f"Not registered on {', '.join(self.missing)}."
-        return (
-            "" if self.same_weights else "The workers hold different weights under this name (their manifests differ)."
-        )
+        return "" if self.same_weights else f"The workers have different versions of it: {self.told}."
 
 
 def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOption]:
@@ -256,20 +288,22 @@ def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOpti
     )
     workers = {w.id: w.name for w in (scope.filter(id__in=chosen) if chosen else scope)}
     held: dict[str, list[WorkerModel]] = {}
-    for model in WorkerModel.objects.filter(worker_id__in=workers).order_by("model_id", "created_at"):
+    found = WorkerModel.objects.filter(worker_id__in=workers).select_related("worker")
+    for model in found.order_by("model_id", "created_at"):
         held.setdefault(model.model_id, []).append(model)
     options = []
     for model_id, rows in held.items():
-        manifests = [{row.manifest_hash for row in rows if row.worker_id == w} for w in {row.worker_id for row in rows}]
         missing = tuple(sorted(name for w, name in workers.items() if w not in {row.worker_id for row in rows}))
         options.append(
             ModelOption(
                 model_id,
                 tuple(sorted({workers[row.worker_id] for row in rows})),
                 missing if chosen else (),
-                min(set.intersection(*manifests), default=""),
+                next(iter(shared_models(rows)), ""),
+                who_holds_which(rows),
                 tuple(sorted({row.worker_id for row in rows})),
                 rows[0].planned_config,
+                rows[0].parameters,
             )
         )
     return sorted(options, key=lambda option: (not option.fits, option.model_id))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from splitcore.config import RunConfig
+from splitcore.errors import AppError
+from splitcore.policy import Demand, Subject, conflicts, demands, strictest
 from webapp.fleet.models import Worker
+from webapp.runs.estimate import largest_message
 from webapp.runs.models import ParticipantRole
+
+_OF_A_PARTY = frozenset({"min_head_layers", "min_tail_layers"})  # rules on what a party may override
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class PolicyConflict:
     path: str
     message: str
     mend: str = ""
+    code: str = ""  # under which the site's worker refuses it
 
 
 @dataclass(frozen=True)
@@ -35,73 +40,73 @@ class Site:
         return f"{self.worker.name} of {self.worker.organisation.name}"
 
 
-def policy_conflicts(config: RunConfig, sites: Iterable[Site], manifest: str = "") -> list[PolicyConflict]:
-    """Everything in the configuration that a chosen site is known to refuse; per field the strictest site's."""
+class Model(Protocol):
+    """What is asked of the base model of that name, as the sites have registered it."""
+
+    @property
+    def manifest(self) -> str:
+        """Hash of its weights; empty where the sites' differ."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its config.json."""
+
+
+def policy_conflicts(config: RunConfig, sites: Iterable[Site], model: Model | None = None) -> list[PolicyConflict]:
+    """Everything in the configuration that a chosen site is known to refuse; per field the strictest site's demand."""
     chosen = list(sites)
-    found: dict[str, PolicyConflict] = {}
-    for site in chosen:
-        policy = site.worker.policy or {}
-        rules = [_model(config, site, policy, manifest), _steps(config, site, policy)]
-        if site.role != ParticipantRole.SERVER:
-            rules += [_topology(config, site, policy), _hosts(site, policy, chosen)]
-        for conflict in (conflict for rule in rules for conflict in rule):
-            known = found.get(conflict.path)
-            if known is None or _stricter(conflict, known):
-                found[conflict.path] = conflict
-    return list(found.values())
+    manifest, largest = (model.manifest, _largest(config, model, chosen)) if model is not None else ("", 0)
+    host = next((_host(site.worker) for site in chosen if site.role == ParticipantRole.SERVER), "")
+    found: dict[str, tuple[Demand, PolicyConflict]] = {}
+    for mine, asked in _views(config, chosen):
+        run = Subject.of(mine, manifest=manifest, message_bytes=largest, host=host)
+        for demand in strictest(asked):
+            for conflict in conflicts([demand], run):
+                known = found.get(conflict.field)
+                if known is None or _is_stricter(demand, known[0]):
+                    message = f"Site policy of {' and '.join(conflict.by)}: {conflict.sentence}"
+                    kept = PolicyConflict(conflict.field, message, conflict.mend, conflict.code)
+                    found[conflict.field] = demand, kept
+    return [kept for _, kept in found.values()]
 
 
-def _stricter(new: PolicyConflict, old: PolicyConflict) -> bool:
-    """Of two demands on one field: more layers, or fewer steps."""
-    if not (new.mend.isdigit() and old.mend.isdigit()):
-        return False
-    return int(new.mend) < int(old.mend) if new.path == "training.steps" else int(new.mend) > int(old.mend)
+def _is_stricter(demand: Demand, known: Demand) -> bool:
+    """Whether a demand on the same field leaves less than the known one, which a mend has to meet too."""
+    return strictest([[known], [demand]])[0].value != known.value
 
 
-def _topology(config: RunConfig, site: Site, policy: Mapping[str, Any]) -> Iterator[PolicyConflict]:
-    split = (config.for_party(site.party) if site.party in config.parties else config).split
-    allowed = list(policy.get("topologies") or [])
-    if allowed and split.topology not in allowed:
-        message = f"The site policy of {site.name} allows {', '.join(allowed)} only."
-        yield PolicyConflict("split.topology", message, allowed[0])
-        return
-    for name, word in (("head_layers", "head"), ("tail_layers", "tail")):
-        least = int(policy.get(f"min_{name}") or 0)
-        if name == "tail_layers" and split.topology != "u_shape":
-            continue
-        if getattr(split, name) < least:
-            message = f"The site policy of {site.name} demands at least {least} {word} layer{'s' * (least > 1)}."
-            yield PolicyConflict(f"split.{name}", message, str(least))
+def _views(config: RunConfig, sites: Iterable[Site]) -> list[tuple[RunConfig, list[list[Demand]]]]:
+    """The configuration as the sites see it, with the demands that it has to meet there.
+
+    A party's override makes a view of its own only where a rule can tell, and what no override changes has to meet the
+    demands of every site in every view.
+    """
+    views: list[tuple[RunConfig, list[list[Demand]]]] = []
+    shared: list[list[Demand]] = []
+    for site in sites:
+        mine = config.for_party(site.party)
+        asked = demands(site.worker.policy or {}, by=site.name, has_data=site.role != ParticipantRole.SERVER)
+        shared.append([demand for demand in asked if demand.rule not in _OF_A_PARTY])
+        own = [demand for demand in asked if demand.rule in _OF_A_PARTY]
+        known = next((policies for view, policies in views if view.split == mine.split), None)
+        if known is None:
+            views.append((mine, [own]))
+        else:
+            known.append(own)
+    return [(view, [*own, *shared]) for view, own in views]
 
 
-def _model(config: RunConfig, site: Site, policy: Mapping[str, Any], manifest: str) -> Iterator[PolicyConflict]:
-    allowed = list(policy.get("models") or [])
-    name = config.model.name_or_path
-    if allowed and name not in allowed and (config.model.manifest or manifest) not in allowed:
-        names = [one for one in allowed if len(one) != 64]
-        message = f"The site policy of {site.name} does not allow this base model, but {', '.join(names) or 'others'}."
-        yield PolicyConflict("model.name_or_path", message)
+def _largest(config: RunConfig, model: Model, sites: Iterable[Site]) -> int:
+    """Bytes of the largest message that the contract would allow; 0 where there would be none."""
+    try:
+        return largest_message(config, model.config, sum(site.role == ParticipantRole.CLIENT for site in sites))
+    except AppError:
+        return 0
 
 
-def _steps(config: RunConfig, site: Site, policy: Mapping[str, Any]) -> Iterator[PolicyConflict]:
-    limit = policy.get("max_steps")
-    steps = config.training.steps
-    if limit is None or (steps is not None and steps <= int(limit)):
-        return
-    how = "" if steps is not None else ", so the steps must be given"
-    yield PolicyConflict(
-        "training.steps", f"The site policy of {site.name} allows at most {limit} steps{how}.", str(limit)
-    )
-
-
-def _hosts(site: Site, policy: Mapping[str, Any], sites: list[Site]) -> Iterator[PolicyConflict]:
-    """Tensors go to the compute worker's host; where that is not told yet, nothing is known."""
-    patterns = [str(pattern).lower() for pattern in policy.get("hosts") or []]
-    for server in (one.worker for one in sites if one.role == ParticipantRole.SERVER):
-        host = str((server.facts or {}).get("tensor_host") or "").lower()
-        if patterns and host and not any(fnmatchcase(host, pattern) for pattern in patterns):
-            message = f"The site policy of {site.name} sends no tensors to {host}, the host of {server.name}."
-            yield PolicyConflict("server", message)
+def _host(worker: Worker) -> str:
+    """Where tensors go to; empty where the worker has not told it yet."""
+    return str((worker.facts or {}).get("tensor_host") or "")
 
 
 def format_clash(formats: Mapping[str, str]) -> dict[str, str]:
@@ -111,8 +116,8 @@ def format_clash(formats: Mapping[str, str]) -> dict[str, str]:
         return {}
     common = max(dict.fromkeys(kinds), key=kinds.count)
     return {
-        key: f"This dataset has the format {kind}, the others {common}. Choose one of the same format, or register it"
-        f" again with another column mapping (CL-1004)."
+        key: f"This dataset has the format {kind}, but the others have {common}. Choose one of the same format, or"
+        f" register it again with a different column mapping (CL-1004)."
         for key, kind in formats.items()
         if kind != common
     }

@@ -27,12 +27,12 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "training": {"steps": 1000, "schedule": "cosine", "warmup": 50, "eval_every": 100},
 }
 PRESETS = (
-    Preset("laptop", "Laptop test", "A few short steps: does everything fit together?", _LAPTOP),
-    Preset("balanced", "Balanced", "The defaults: a sound first run.", {}),
+    Preset("laptop", "Laptop test", "A few short steps to check that everything works together.", _LAPTOP),
+    Preset("balanced", "Balanced", "The defaults. A good first run.", {}),
     Preset(
         "privacy",
         "Strong privacy",
-        "U-shape with more layers at the data's side. A deeper cut alone does not stop inversion.",
+        "U-shape with more layers on the data side. A deeper cut alone does not stop inversion.",
         _PRIVACY,
     ),
     Preset("bandwidth", "Low bandwidth", "8-bit numbers on the wire: about half the bytes of the default.", _BANDWIDTH),
@@ -41,14 +41,16 @@ PRESETS = (
 
 
 def preset_apply(config: dict[str, Any], key: str, layers: int = 0) -> dict[str, Any]:
-    """The configuration with a preset's values in place of all others; the model and overrides stay.
+    """The configuration with a preset's values in place of all others; the model, defences and overrides stay.
 
     In a small model (`layers`) the preset's cut is made to leave at least two layers for the body.
     """
     preset = next((preset for preset in PRESETS if preset.key == key), None)
     if preset is None:
         return config
-    result: dict[str, Any] = {name: value for name, value in config.items() if name in ("model", "parties", "data")}
+    result: dict[str, Any] = {
+        name: value for name, value in config.items() if name in ("model", "parties", "data", "privacy")
+    }
     result |= {name: dict(values) for name, values in preset.values.items()}
     split = result.get("split")
     if split and layers:

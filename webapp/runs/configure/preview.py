@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
 
 from splitcore.config import RunConfig, idle_fields
 from splitcore.errors import AppError
+from splitcore.flows.matrix import Matrix
 from splitcore.planning import ModelShape, Plan, Range, estimate
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
@@ -16,7 +16,7 @@ from webapp.projects.models import Project
 from webapp.runs.configure.forms import Problem
 from webapp.runs.configure.options import ModelOption, PartyOptions, model_options
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
-from webapp.runs.configure.schema import field_specs
+from webapp.runs.configure.schema import spec_at
 from webapp.runs.configure.speeds import KnownSpeeds, known_speeds, row_lengths
 from webapp.runs.models import ParticipantRole
 from webapp.runs.services import PartyChoice
@@ -48,7 +48,7 @@ class MemoryLine:
     @property
     def words(self) -> str:
         """The verdict for people."""
-        words = {"blocked": "Will not fit", "unknown": "Not known", "fits": "Fits", "tight": "Tight"}
+        words = {"blocked": "Won't fit", "unknown": "Not known", "fits": "Fits", "tight": "Tight"}
         return words[self.verdict]
 
 
@@ -72,7 +72,7 @@ class Preview:
     memory: list[MemoryLine] = field(default_factory=list)
     plan: Plan | None = None
     steps: int | None = None
-    matrix: dict[str, Any] = field(default_factory=dict)
+    matrix: Matrix | None = None
     parties: list[Party] = field(default_factory=list)
     speeds: KnownSpeeds | None = None
 
@@ -93,7 +93,7 @@ class Preview:
         """What the main button says: the next missing thing."""
         if self.problems:
             count = len(self.problems)
-            return f"Fix {count} problem{'s' if count > 1 else ''} and request approval"
+            return f"Fix {count} problem{'s' if count > 1 else ''} first"
         count = len({party.name for party in self.parties})
         return f"Request approval ({count} organisations)"
 
@@ -124,7 +124,7 @@ def preview_build(
     models = {option.model_id: option for option in model_options(project, [c.worker_id for c in choices])}
     preview.model = models.get(config.model.name_or_path)
     if preview.model is None:
-        preview.problems.append(Problem("The chosen workers hold no base model of this name.", _MODEL))
+        preview.problems.append(Problem("None of the chosen workers has a base model with this name.", _MODEL))
         return preview
     if choices and preview.model.explanation:
         preview.problems.append(Problem(f"{config.model.name_or_path}: {preview.model.explanation}", _MODEL))
@@ -142,7 +142,7 @@ def _party_problems(options: PartyOptions) -> list[Problem]:
     if options.server_error:
         found.append(Problem(options.server_error, "server"))
     if not any(c.role == ParticipantRole.CLIENT for c in choices):
-        found.append(Problem("Choose a dataset of at least one organisation to train on.", "section-parties"))
+        found.append(Problem("Choose at least one organisation's dataset to train on.", "section-parties"))
     if not any(c.role == ParticipantRole.SERVER for c in choices):
         found.append(Problem("Choose a compute worker.", "server"))
     return found
@@ -174,7 +174,7 @@ def _plan(
     plans = preview.plan.clients
     preview.memory = [_memory_line(worker, plans[name].memory.total) for name, worker in clients.items()]
     preview.memory += [_memory_line(worker, preview.plan.server_memory.total) for worker in servers]
-    preview.warnings += [f"{m.name}: the estimate exceeds the memory of {m.worker}." for m in preview.memory
+    preview.warnings += [f"{m.name}: the estimate exceeds {m.worker}'s memory." for m in preview.memory
                          if m.verdict == "blocked"]  # fmt: skip
 
 
@@ -198,8 +198,11 @@ def _epoch_steps(config: RunConfig, versions: list[DatasetVersion]) -> int | Non
 
 def idle_warnings(config: RunConfig) -> list[str]:
     """What was set and has no effect, in words."""
-    labels = {spec.path: spec.label for spec in field_specs()}
-    return [f"{labels[item['field']]} has no effect: {item['message']}." for item in idle_fields(config)]
+    found = []
+    for item in idle_fields(config):
+        spec = spec_at(item["field"])
+        found.append(f"{spec.label if spec else item['field']} has no effect: {item['message']}.")
+    return found
 
 
 def layer_cells(config: RunConfig, layers: int) -> list[LayerCell]:

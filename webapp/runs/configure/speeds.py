@@ -14,11 +14,12 @@ from splitcore.planning.segments import segments_of
 from splitcore.planning.timing import step_operations
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
-from webapp.runs.models import Participant, ParticipantRole, RunState
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services import PartyChoice
 
+_RUNS_LOOKED_AT = 20  # the newest ones
 _LOOPBACK = ("127.", "localhost", "::1")
-MEASURED = "Measured: from the speeds of the last finished run on these workers with this model."
+MEASURED = "Measured in the last finished run with this model on these workers."
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,18 @@ def known_speeds(
     config: RunConfig, shape: ModelShape, choices: list[PartyChoice], workers: Mapping[str, Worker]
 ) -> KnownSpeeds:
     """The best that is known of the chosen workers; without speeds the source says what is missing."""
-    measured = measured_speeds(config, shape, [choice.worker_id for choice in choices])
+    measured = measured_speeds(config, shape, choices)
     if measured is not None:
         return KnownSpeeds(measured, MEASURED)
     chosen = [(choice.role, workers[choice.worker_id]) for choice in choices if choice.worker_id in workers]
     clients = [worker for role, worker in chosen if role == ParticipantRole.CLIENT]
     servers = [worker for role, worker in chosen if role == ParticipantRole.SERVER]
     if not clients or not servers:
-        return KnownSpeeds(None, "Choose the organisations that train and the one that computes.")
+        return KnownSpeeds(None, "Choose the training organisations and the compute organisation.")
     rates = {worker: own_rate(worker, config.model.dtype) for worker in (*clients, servers[0])}
     unknown = [worker.name for worker, rate in rates.items() if not rate]
     if unknown:
-        return KnownSpeeds(None, f"{', '.join(unknown)} has not measured its speed yet: it does when it starts.")
+        return KnownSpeeds(None, f"{', '.join(unknown)} hasn't measured its speed yet. It does so when it starts.")
     same = str(servers[0].facts.get("tensor_host") or "").startswith(_LOOPBACK)
     bounds = prior_speeds(
         shape,
@@ -59,7 +60,7 @@ def known_speeds(
         same_machine=same,
         link=None if same else _known_link(clients, servers[0]),
     )
-    return KnownSpeeds(bounds, f"An estimate; no run with this model has ended on these workers. {bounds.basis}")
+    return KnownSpeeds(bounds, f"An estimate, as no run with this model has finished on these workers. {bounds.basis}")
 
 
 def own_rate(worker: Worker, dtype: str) -> float:
@@ -111,28 +112,44 @@ def _link(client: Participant) -> Link | None:
     return Link(rate, rate)
 
 
-def measured_speeds(config: RunConfig, shape: ModelShape, worker_ids: list[str]) -> Speeds | None:
-    """Speeds that the last finished run on exactly these workers with this model showed; None without one."""
-    lanes: dict[str, list[Participant]] = {ParticipantRole.CLIENT: [], ParticipantRole.SERVER: []}
-    for worker_id in worker_ids:
-        part = (
-            Participant.objects.filter(worker_id=worker_id, run__state=RunState.DONE, metrics__has_key="compute_s")
-            .select_related("run")
-            .order_by("-run__ended_at")
-            .first()
-        )
-        if part is not None and part.role in lanes:
-            lanes[part.role].append(part)
-    if not lanes[ParticipantRole.CLIENT] or not lanes[ParticipantRole.SERVER]:
+def measured_speeds(config: RunConfig, shape: ModelShape, choices: list[PartyChoice]) -> Speeds | None:
+    """Speeds that the last finished run of exactly these workers with this model showed; None without one.
+
+    All of them in that one run and in these parts: what one worker did with another model or another partner says
+    nothing of this run.
+    """
+    clients = {choice.worker_id for choice in choices if choice.role == ParticipantRole.CLIENT}
+    servers = {choice.worker_id for choice in choices if choice.role == ParticipantRole.SERVER}
+    if not clients or len(servers) != 1:
         return None
-    client, server = lanes[ParticipantRole.CLIENT][0], lanes[ParticipantRole.SERVER][0]
+    runs = Run.objects.filter(
+        state=RunState.DONE, participants__worker_id__in=servers, participants__role=ParticipantRole.SERVER
+    )
+    for run in runs.order_by("-ended_at").distinct().prefetch_related("participants")[:_RUNS_LOOKED_AT]:
+        parts = list(run.participants.all())
+        trained = [part for part in parts if part.role == ParticipantRole.CLIENT]
+        [server] = [part for part in parts if part.role == ParticipantRole.SERVER]
+        if {part.worker_id for part in trained} == clients and (
+            found := _shown_by(run, config, shape, trained, server)
+        ):
+            return found
+    return None
+
+
+def _shown_by(
+    run: Run, config: RunConfig, shape: ModelShape, trained: list[Participant], server: Participant
+) -> Speeds | None:
+    """What a run showed, by its slowest client; None where it ran another model or was not measured."""
+    if not all("compute_s" in part.metrics for part in (*trained, server)):
+        return None
     try:
-        old = RunConfig.parse(client.run.config)
+        old = RunConfig.parse(run.config)
     except AppError:
         return None
-    if old.model.name_or_path != config.model.name_or_path:
+    if (old.model.name_or_path, old.model.dtype) != (config.model.name_or_path, config.model.dtype):
         return None
-    return _speeds(old, shape, client, server)
+    slowest = max(trained, key=lambda part: float(part.metrics.get("compute_s") or 0))
+    return _speeds(old, shape, slowest, server)
 
 
 def _speeds(old: RunConfig, shape: ModelShape, client: Participant, server: Participant) -> Speeds | None:

@@ -1,7 +1,7 @@
 """What workers cause: assignments asked for, verdicts, claims, exits, metrics."""
 
 from webapp.runs.lifecycle.assignments import assignments_for, settled_for
-from webapp.runs.lifecycle.observing import metric_observed, participant_beat
+from webapp.runs.lifecycle.observing import participant_beat, records_observed
 from webapp.runs.lifecycle.participation import (
     participant_claim,
     participant_exit,
@@ -13,10 +13,10 @@ from webapp.runs.lifecycle.participation import (
 
 __all__ = [
     "assignments_for",
-    "metric_observed",
     "participant_beat",
     "participant_claim",
     "participant_exit",
+    "records_observed",
     "runs_lock",
     "server_ready",
     "settled_for",

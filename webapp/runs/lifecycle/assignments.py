@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, When
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -17,7 +18,17 @@ from webapp.fleet.models import Worker, WorkerState
 from webapp.runs.lifecycle.turns import has_turn
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.states import ENDED
-from workers.contracts import API_PREFIX, ASSIGNMENTS, CHECKPOINT_DAYS, Assignment, Desired, Phase, Role
+from workers.contracts import (
+    API_PREFIX,
+    ASSIGNMENTS,
+    CHECKPOINT_DAYS,
+    REVIEW,
+    Assignment,
+    Desired,
+    Phase,
+    Role,
+    kind_since,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,31 +37,42 @@ _SETTLED = 100
 _TRAIN = (ParticipantRole.CLIENT, ParticipantRole.SERVER)
 _JOINED = (AdapterState.JOINED, AdapterState.READY)
 _REVIEWED = (RunState.AWAITING, RunState.APPROVED)
+_UNJUDGED = Q(run__state__in=_REVIEWED, policy_verdict__isnull=True)
+_TO_JUDGE = Q(run__state__in=_REVIEWED)  # the accepted too: the site's policy, or its version, may have changed since
+# Wanted, or may still have a process that has to confirm its end.
+_HAS_PROCESS = Q(run__desired__in=[DesiredState.RUNNING, DesiredState.PAUSED]) | Q(
+    attempt__gt=0, stop_confirmed_at__isnull=True
+)
+# An ended run stays in the table for ever, and a worker asks every few seconds: the database leaves it out.
+_STARTED = ~Q(run__state__in=[RunState.DRAFT, RunState.DECLINED, RunState.DONE, *_REVIEWED]) & (
+    Q(run__state=RunState.FINISHING, outcome__in=["", "done"]) | Q(_HAS_PROCESS, role__in=_TRAIN, outcome="")
+)
+_PLACE = Case(
+    When(_UNJUDGED, then=2),
+    When(_TO_JUDGE & Q(policy_verdict__accepted=False), then=3),
+    When(_TO_JUDGE, then=4),
+    When(attempt__gt=0, then=0),
+    default=1,
+)
 
 
 def assignments_for(worker: Worker) -> list[Assignment]:
     """Every part that is this worker's business now; what is not in the list is not.
 
-    What has a process, or may have one, comes first; then what is to start; last the contracts to be judged. Those
-    that do not fit into one answer follow when some of the others are over.
+    What has a process, or may have one, comes first; then what is to start; last the contracts to be judged: those
+    without a verdict, then those that are refused or wait, then the accepted: the site's word may change until the run
+    starts. Those that do not fit into one answer follow when some of the others are over.
     """
     if worker.state != WorkerState.ACTIVE:
         return []
-    rows = Participant.objects.filter(worker=worker).select_related("run", "organisation")
-    return list(islice(_readable(chain(_of_started(rows), _to_judge(rows))), ASSIGNMENTS))
+    return list(islice(_readable(_open_parts().filter(worker=worker).iterator()), ASSIGNMENTS))
 
 
-def _of_started(rows: QuerySet[Participant]) -> Iterator[Participant]:
-    started = rows.exclude(run__state__in=[RunState.DRAFT, RunState.DECLINED, RunState.DONE, *_REVIEWED])
-    yield from started.filter(attempt__gt=0).order_by("run__created_at")
-    yield from started.filter(attempt=0).order_by("run__created_at")
-
-
-def _to_judge(rows: QuerySet[Participant]) -> Iterator[Participant]:
-    """Contracts without a verdict, then those that are refused or wait: the site's word may change for the better."""
-    waiting = rows.filter(run__state__in=_REVIEWED).order_by("run__created_at")
-    yield from waiting.filter(policy_verdict__isnull=True)[:ASSIGNMENTS]
-    yield from waiting.filter(policy_verdict__accepted=False)[:ASSIGNMENTS]
+@functools.cache
+def _open_parts() -> QuerySet[Participant]:
+    """The parts that concern a worker, in the order of an answer: a query that every worker asks every few seconds."""
+    rows = Participant.objects.filter(_STARTED | _TO_JUDGE).select_related("run")
+    return rows.annotate(place=_PLACE).order_by("place", "run__created_at")
 
 
 def _readable(rows: Iterable[Participant]) -> Iterator[Assignment]:
@@ -68,12 +90,12 @@ def _readable(rows: Iterable[Participant]) -> Iterator[Assignment]:
 def _assignment(row: Participant) -> Assignment | None:
     run = row.run
     if run.state in _REVIEWED:
-        return _base(row, "review", Desired.NONE)
+        return _base(row, REVIEW, Desired.NONE)
     if run.state == RunState.FINISHING and row.outcome in ("", "done"):
         if row.role in _TRAIN and not row.outcome:
             return _train(row)
         return _check(row)
-    if row.role in _TRAIN and not row.outcome and _has_process(row):
+    if row.role in _TRAIN and not row.outcome:
         may_run = row.attempt > 0 and row.stop_confirmed_at is None
         return _train(row) if may_run or _is_due(row) else None
     return None
@@ -93,13 +115,6 @@ def settled_for(worker: Worker) -> list[str]:
     return list(runs.values_list("id", flat=True).distinct()[:_SETTLED])
 
 
-def _has_process(row: Participant) -> bool:
-    """Whether the part is wanted, or may still have a process that has to confirm its end."""
-    return row.run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) or (
-        row.attempt > 0 and row.stop_confirmed_at is None
-    )
-
-
 def _base(row: Participant, kind: str, desired: Desired, **more: Any) -> Assignment:
     return Assignment.model_validate(
         {
@@ -110,6 +125,7 @@ def _base(row: Participant, kind: str, desired: Desired, **more: Any) -> Assignm
             "attempt": row.attempt,
             "wanted_attempt": row.wanted_attempt,
             "kind": kind,
+            "kind_since": kind_since(kind),
             "desired": desired,
             "contract": row.run.contract,
             "contract_hash": row.run.contract_hash,

@@ -9,13 +9,16 @@ from django.utils import timezone
 
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.failing import is_named, source_agrees
-from webapp.runs.lifecycle.participation import phase_set
+from webapp.jobs.services import attempt_checkpoint
+from webapp.runs.life.apply import run_apply
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.life.failing import is_in_evaluation, is_source, source_agrees
+from webapp.runs.life.parts import part_return, phase_set
 from webapp.runs.locking import run_lock
-from webapp.runs.models import Participant, ParticipantRole, Run, RunState
-from webapp.runs.states import ENDED, LIVE, run_announce, run_move
-from webapp.runs.timeline import timeline_event
-from workers.contracts import Phase
+from webapp.runs.models import Participant, ParticipantRole, Run
+from webapp.runs.states import ENDED, LIVE
+from webapp.runs.timeline import run_announce, timeline_event
+from workers.contracts import HubEvent, Phase, WorkerEvent
 
 _SMOOTHING = 0.9  # of the running means of loss and step time
 _OVER = frozenset({Phase.DONE, Phase.FAILED, Phase.STOPPED})
@@ -30,11 +33,6 @@ class Observed(Protocol):
     payload: dict[str, Any]
 
 
-def metric_observed(*, participant: Participant, record: Observed) -> None:
-    """Take one new record into the participant's lane and the run. The caller holds the transaction."""
-    records_observed(participant=participant, records=[record])
-
-
 def records_observed(*, participant: Participant, records: Iterable[Observed]) -> None:
     """Take a batch of new records, in order, with one write of each row. The caller holds the transaction.
 
@@ -42,55 +40,53 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
     """
     run = participant.run
     ended, moved = run.state in ENDED, False
+    checkpoint: int | None = None  # the newest that the batch tells of
     for record in records:
         if record.kind == "metric" and not ended:
             moved = _metric(run, participant, record) or moved
         elif record.kind == "eval" and not ended:
             _evaluation(run, participant, record)
         elif record.kind == "event":
-            _event(participant, record)
-            _source(participant, record)
+            checkpoint = record.step or 0 if _is_of_checkpoint(record) else checkpoint
+            source_agrees(run, participant, record.payload, step=record.step)
             if not ended:
                 _skipped(run, participant, record)
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
+    if checkpoint is not None:
+        attempt_checkpoint(participant_id=participant.id, number=participant.attempt, step=checkpoint)
     participant.last_beat_at = timezone.now()
     participant.save(update_fields=_LANE_FIELDS)
     run.save(update_fields=["step", "summary", "updated_at"])
-    if moved and run.state == RunState.STARTING:
-        run_move(run, RunState.TRAINING, detail="The first step is done.")
-    elif moved and run.state == RunState.RECOVERING and not participant.awaits_claim:
-        run_move(run, RunState.TRAINING, detail="The run goes on.")
+    if moved:
+        run_apply(run, Event(Happening.STEP_DONE, participant=participant))
 
 
 def _phase(participant: Participant, phase: Phase) -> None:
+    """Take up what a part says that it does. That it is silent is the hub's own verdict, which fails a run in time."""
+    if phase == Phase.DROPPED:
+        return
     told_after_exit = (Phase.VERIFYING, Phase.EVALUATING, *([Phase.DONE] if participant.outcome == "done" else []))
     if participant.outcome and phase not in told_after_exit:
         return
     phase_set(participant, phase)
 
 
-def _event(participant: Participant, record: Observed) -> None:
-    """Keep in mind which checkpoint the participant has, for what can be said of a recovery."""
-    if record.payload.get("name") in ("checkpoint.saved", "checkpoint.resumed"):
-        participant.metrics = {**participant.metrics, "checkpoint_step": record.step or 0}
-
-
-def _source(participant: Participant, record: Observed) -> None:
-    detail = str(record.payload.get("detail") or "")
-    source_agrees(participant.run, participant, event=record.payload["name"], detail=detail, step=record.step)
+def _is_of_checkpoint(record: Observed) -> bool:
+    """Whether an event tells which checkpoint the attempt has, for what can be said of a recovery."""
+    return record.payload.get("name") in (WorkerEvent.CHECKPOINT_SAVED, WorkerEvent.CHECKPOINT_RESUMED)
 
 
 def _skipped(run: Run, participant: Participant, record: Observed) -> None:
-    """Count the steps that were applied nowhere, since a value was not finite; each half tells of each of them.
+    """Count the steps that were applied nowhere because of a NaN or infinite value; each half tells of each of them.
 
     Whose value it was is shown by the word of that half alone.
     """
-    detail = str(record.payload.get("detail") or "")
-    if record.payload.get("name") != "values.not_finite" or "in an evaluation" in detail or record.step is None:
+    payload = record.payload
+    if payload.get("name") != WorkerEvent.VALUES_NOT_FINITE or is_in_evaluation(payload) or record.step is None:
         return
     known = run.summary.get("skipped") or {"steps": 0, "step": 0}
-    party = participant.party if is_named(participant, detail) else ""
+    party = participant.party if is_source(participant, payload) else ""
     if record.step > known["step"]:
         known = {"steps": known["steps"] + 1, "step": record.step, "party": party}
     elif record.step == known["step"] and party:
@@ -196,10 +192,10 @@ def _beat_in_run(worker: Worker, run_id: str, told: dict[str, dict[str, Any]]) -
         if lane is not None and lane.get("attempt") == row.attempt:
             _lane(row, lane)
         if row.phase == Phase.DROPPED:
-            phase_set(row, Phase(row.metrics.get("phase_before_drop") or Phase.STARTING))
+            part_return(row)
         row.save(update_fields=["last_beat_at", "phase", "phase_since", "step", "updated_at"])
         if was_dropped:
-            timeline_event(run, "participant.returned", f"{worker.name} is back.", participant=row)
+            timeline_event(run, HubEvent.PARTICIPANT_RETURNED, f"{worker.name} is back.", participant=row)
             run_announce(run)
 
 

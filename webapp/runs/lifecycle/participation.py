@@ -6,34 +6,33 @@ from typing import Any, Literal
 
 from django.utils import timezone
 
-from splitcore.errors import AppError
+from splitcore.errors import AppError, ErrorRole, role_of
 from webapp.audit.services import audit_record
-from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
+from webapp.jobs.services import attempt_checkpoint
+from webapp.runs.life.apply import run_apply, run_expect
+from webapp.runs.life.effects import wake_participants
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.life.failing import failure
+from webapp.runs.life.parts import part_close, part_end, part_interrupt, part_take_up
 from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, part_lock, started_check
-from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.lifecycle.recovering import EXPECTED, HELD, can_recover, run_hold, run_recover
 from webapp.runs.lifecycle.turns import has_turn, next_turn
 from webapp.runs.locking import run_lock
-from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
-from webapp.runs.services.control import stop_if_all_gone, wake_participants
-from webapp.runs.states import LIVE, TRAINS, run_announce, run_move
-from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, Exit, Phase, PolicyVerdict, Ready
+from webapp.runs.states import LIVE, TRAINS
+from webapp.runs.timeline import error_info, run_announce, timeline_event
+from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, ErrorInfo, Exit, HubEvent, PolicyVerdict, Ready
 
+# What a part's failure is to the run, by what its error means.
+_BY_ROLE = {
+    ErrorRole.CAUSE: Happening.PART_FAILED,
+    ErrorRole.CONSEQUENCE: Happening.PART_LOST,
+    ErrorRole.RECOVERABLE: Happening.PART_LOST,
+    ErrorRole.HOLD: Happening.PART_HELD,
+}
 TOLD_VERDICTS = 5  # of one kind, for one part and contract: a worker that changes its mind for ever fills no log
-_CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
-_EXITED = ["outcome", "error", "stop_confirmed_at", "metrics", "phase", "phase_since", "updated_at"]
-
-
-def phase_set(participant: Participant, phase: Phase) -> bool:
-    """Give a participant another phase (unsaved); whether it changed."""
-    if participant.phase == phase.value:
-        return False
-    participant.phase, participant.phase_since = phase.value, timezone.now()
-    return True
 
 
 @service
@@ -70,7 +69,7 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
     if not changed:
         run_announce(run)
         return participant
-    if not approve_if_complete(run):
+    if not approve_if_complete(run, Happening.POLICY_JUDGED):
         run_announce(run)
     return participant
 
@@ -93,11 +92,11 @@ def _tell_verdict(run: Run, participant: Participant, word: Literal["accepted", 
     reasons = " ".join(refusal["message"] for refusal in (participant.policy_verdict or {})["refusals"])[:500]
     sentence = {
         "accepted": f"The policy of {name} accepts the contract.",
-        "waiting": f"{name} waits for the approval of its own site.",
+        "waiting": f"{name} is waiting for its own site's approval.",
         "refused": f"The policy of {name} refuses the contract. {reasons}",
     }[word]
     error = error_info("CL-1509", f"{name} refuses: {reasons}"[:600]) if word == "refused" else None
-    timeline_event(run, f"policy.{word}", sentence, error=error, participant=participant)
+    timeline_event(run, HubEvent(f"policy.{word}"), sentence, error=error, participant=participant)
 
 
 @service
@@ -106,23 +105,19 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
     run, participant = part_lock(worker, run_id, claim.participant_id)
     if claim.contract_hash != run.contract_hash:
         raise AppError("CL-1502")
-    wanted = run.desired in (DesiredState.RUNNING, DesiredState.PAUSED) and run.state in LIVE
-    if not wanted or participant.outcome or participant.role == ParticipantRole.EVALUATOR:
+    run_apply(run, Event(Happening.PART_CLAIMED, participant=participant))
+    if participant.outcome or participant.role == ParticipantRole.EVALUATOR:
         raise AppError("CL-1504")
     if not has_turn(participant):
         raise AppError("CL-1511")
     attempt = max(participant.attempt, participant.wanted_attempt - 1, claim.highest_attempt) + 1
     attempt_check(participant, attempt)
-    participant.attempt = attempt
-    participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
-    participant.last_beat_at = timezone.now()
-    phase_set(participant, Phase.STARTING)
-    participant.save(update_fields=_CLAIMED)
+    part_take_up(participant, attempt)
     next_turn(participant)
     timeline_event(
         run,
-        "participant.claimed",
-        f"{worker.name} took up its part (attempt {participant.attempt}).",
+        HubEvent.PARTICIPANT_CLAIMED,
+        f"{worker.name} started its part (attempt {participant.attempt}).",
         participant=participant,
     )
     run_announce(run)
@@ -135,10 +130,17 @@ def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
     run, participant = part_lock(worker, run_id, ready.participant_id)
     fence(participant, ready.attempt)
     if participant.role != ParticipantRole.SERVER:
-        raise AppError("CL-1504", "Only the compute organisation's part listens for others.")
+        raise AppError("CL-1504", "Only the compute organisation's part accepts connections.")
+    if not run_expect(run, Happening.SERVER_READY):
+        return participant
     participant.address = f"{ready.host}:{ready.port}"
     participant.save(update_fields=["address", "updated_at"])
-    timeline_event(run, "server.ready", f"{worker.name} listens for the data organisations.", participant=participant)
+    timeline_event(
+        run,
+        HubEvent.SERVER_READY,
+        f"{worker.name} is ready for the data organisations to connect.",
+        participant=participant,
+    )
     wake_participants(run, "peer")
     return participant
 
@@ -155,20 +157,16 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
         return participant
     phase_before = participant.phase
     interrupted = participant.awaits_claim and run.state in TRAINS and not _is_own_failure(exit_)
-    participant.stop_confirmed_at = timezone.now()
-    if exit_.checkpoint_step is not None:
-        participant.metrics = {**participant.metrics, "checkpoint_step": exit_.checkpoint_step}
+    if exit_.checkpoint_step is not None and exit_.attempt:
+        attempt_checkpoint(participant_id=participant.id, number=exit_.attempt, step=exit_.checkpoint_step)
     if interrupted:
-        phase_set(participant, Phase.WAITING)
+        part_interrupt(participant, exit_.outcome, exit_.error)
     else:
-        participant.outcome = exit_.outcome
-        participant.error = exit_.error.model_dump() if exit_.error else None
-        phase_set(participant, Phase(exit_.outcome))
-    participant.save(update_fields=_EXITED)
+        part_end(participant, exit_.outcome, exit_.error)
     timeline_event(
         run,
-        f"participant.{exit_.outcome}",
-        f"The process of {worker.name} is gone.",
+        HubEvent(f"participant.{exit_.outcome}"),
+        f"The process of {worker.name} ended.",
         error=exit_.error,
         participant=participant,
     )
@@ -181,7 +179,7 @@ def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant
 
 def _is_own_failure(exit_: Exit) -> bool:
     """Whether a process that was to end anyway names a trouble that the next attempt would meet again."""
-    return exit_.outcome == "failed" and exit_.error is not None and exit_.error.code not in EXPECTED
+    return exit_.outcome == "failed" and exit_.error is not None and role_of(exit_.error.code) is ErrorRole.CAUSE
 
 
 def runs_lock(worker: Worker) -> None:
@@ -211,36 +209,23 @@ def worker_shut_out(*, worker: Worker) -> None:
         phase_before = participant.phase
         message = f"{worker.name} of {participant.organisation.name} is no longer admitted to this hub."
         error = error_info("CL-1412", message)
-        participant.outcome, participant.error = "failed", error.model_dump()
-        phase_set(participant, Phase.FAILED)
-        participant.save(update_fields=["outcome", "error", "phase", "phase_since", "updated_at"])
-        run_fail(run, error, participant=participant, phase=phase_before)
-        stop_if_all_gone(run)
+        part_close(participant, "failed", error)
+        run_apply(run, failure(run, Happening.WORKER_SHUT_OUT, error, participant=participant, phase=phase_before))
+        run_apply(run, Event(Happening.PROCESS_GONE, participant=participant))
 
 
 def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: str) -> None:
+    """What a part's end is to the run, and that one process less is left."""
+    if exit_.outcome == "done":
+        run_apply(run, Event(Happening.PART_DONE, participant=participant))
+    else:
+        happening, error = _trouble(exit_)
+        run_apply(run, failure(run, happening, error, participant=participant, phase=phase_before))
+    run_apply(run, Event(Happening.PROCESS_GONE, participant=participant))
+
+
+def _trouble(exit_: Exit) -> tuple[Happening, ErrorInfo]:
+    if exit_.outcome == "stopped":
+        return Happening.PART_STOPPED, exit_.error or error_info("CL-1508")
     error = exit_.error or error_info("CL-1999")
-    if exit_.outcome == "failed" and can_recover(run, error):
-        run_recover(run, error, participant=participant)
-    elif exit_.outcome == "failed" and error.code in HELD and run.state in TRAINS:
-        run_hold(run, error, participant=participant)
-    elif exit_.outcome == "failed" and run.state in LIVE:
-        run_fail(run, error, participant=participant, phase=phase_before)
-    elif exit_.outcome == "stopped" and run.desired != DesiredState.STOPPED and run.state in LIVE:
-        run_fail(run, exit_.error or error_info("CL-1508"), participant=participant, phase=phase_before)
-    elif exit_.outcome == "done":
-        _finish_if_all_done(run)
-    stop_if_all_gone(run)
-
-
-def _finish_if_all_done(run: Run) -> None:
-    """Go on to joining once every training part is done."""
-    training = run.participants.exclude(role=ParticipantRole.EVALUATOR)
-    if run.state not in TRAINS:
-        return
-    if training.exclude(outcome="done").exists():
-        return
-    from webapp.adapters.tasks import join  # adapters import this app's models and states
-
-    run_move(run, RunState.FINISHING, detail="Training is done; the segments are being joined.")
-    enqueue_on_commit(join, run.id)
+    return _BY_ROLE[role_of(error.code)], error

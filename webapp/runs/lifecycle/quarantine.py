@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from splitcore.errors import AppError
 from webapp.fleet.models import Worker, WorkerState
-from webapp.runs.lifecycle.failing import failure_of
+from webapp.runs.life.apply import run_apply
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.life.guards import QUARANTINE
 from webapp.runs.lifecycle.participation import runs_lock
 from webapp.runs.locking import run_lock
-from webapp.runs.models import DesiredState, Participant, Run, RunState
-from webapp.runs.services.control import resume_locked, want
-from webapp.runs.states import TRAINS, run_announce, run_move
-from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import ErrorInfo
-
-CODE = "CL-1512"
+from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.states import TRAINS
+from webapp.runs.timeline import error_info
 
 
 def runs_hold(worker: Worker) -> None:
@@ -32,23 +30,11 @@ def runs_hold(worker: Worker) -> None:
 def run_hold_for(run: Run, part: Participant) -> None:
     """Hold a locked run for one of its parts whose worker is in quarantine."""
     error = error_info(
-        CODE,
+        QUARANTINE,
         f"The worker {part.worker.name} is in quarantine.",
-        f"An administrator or compute operator of {part.organisation.name} can release it; the run then goes on.",
+        f"An administrator or compute operator of {part.organisation.name} can release it. The run then continues.",
     )
-    was_paused, known = run.state == RunState.PAUSED, run.failure or {}
-    if was_paused and known and known.get("code") != CODE:  # it waits for people for another reason already
-        timeline_event(run, "run.held", error.message, error=error, participant=part)
-        return
-    resumes = bool(known.get("resumes")) if was_paused else True
-    run.failure = failure_of(error, part, "") | {"resumes": resumes}
-    run.save(update_fields=["failure", "updated_at"])
-    if was_paused:
-        timeline_event(run, "run.held", error.message, error=error, participant=part)
-        run_announce(run)
-    else:
-        run_move(run, RunState.PAUSED, detail=error.message, participant=part, error=error)
-    want(run, DesiredState.PAUSED)
+    run_apply(run, Event(Happening.WORKER_QUARANTINED, error.message, participant=part, error=error))
 
 
 def runs_let_go(worker: Worker, *, detail: str) -> None:
@@ -56,35 +42,27 @@ def runs_let_go(worker: Worker, *, detail: str) -> None:
 
     The caller has locked the runs (`runs_lock`) and then the worker.
     """
-    held = Run.objects.filter(participants__worker=worker, state=RunState.PAUSED, failure__code=CODE).order_by("id")
-    for run_id in list(held.values_list("id", flat=True).distinct()):
+    held = Run.objects.filter(participants__worker=worker, state=RunState.PAUSED, failure__code=QUARANTINE)
+    for run_id in list(held.order_by("id").values_list("id", flat=True).distinct()):
         run = run_lock(run_id)
         failure = run.failure or {}
-        if run.state != RunState.PAUSED or failure.get("code") != CODE:
+        if run.state != RunState.PAUSED or failure.get("code") != QUARANTINE:
             continue
         other = quarantined_part(run, besides=worker)
         if other is not None:
             run_hold_for(run, other)
-        elif failure.get("resumes"):
-            _resume_or_say_why_not(run, detail)
         else:
-            _stays_paused(run, f"{detail} The run stays paused, as it was before.")
+            _let_go(run, detail)
 
 
-def _resume_or_say_why_not(run: Run, detail: str) -> None:
+def _let_go(run: Run, detail: str) -> None:
     """Resume by the same rule as for people: where another party is not available now, the run stays paused."""
     try:
-        resume_locked(run, detail)
+        run_apply(run, Event(Happening.WORKER_RELEASED, detail))
     except AppError as error:
         told = error_info(error.code, error.message, error.remedy)
-        _stays_paused(run, f"{detail} The run stays paused: {error.message}", error=told)
-
-
-def _stays_paused(run: Run, detail: str, *, error: ErrorInfo | None = None) -> None:
-    run.failure = None
-    run.save(update_fields=["failure", "updated_at"])
-    timeline_event(run, "run.released", detail, error=error)
-    run_announce(run)
+        why = f"{detail} The run stays paused: {error.message}"
+        run_apply(run, Event(Happening.RELEASE_REFUSED, why, error=told))
 
 
 def quarantined_part(run: Run, *, besides: Worker | None = None) -> Participant | None:

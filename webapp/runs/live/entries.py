@@ -16,6 +16,7 @@ _LOOKS = {
     "run.starting": ("info", "loader-2", "Starting"),
     "run.training": ("active", "player-play", "Training started"),
     "run.recovering": ("attention", "refresh", "Recovering"),
+    "run.gave_way": ("info", "clock-pause", "Waiting for its turn"),
     "run.paused": ("attention", "player-pause", "Paused"),
     "run.finishing": ("info", "package", "Training done"),
     "run.done": ("success", "circle-check", "Done"),
@@ -23,33 +24,33 @@ _LOOKS = {
     "run.failed": ("danger", "circle-x", "Failed"),
     "run.stopping": ("attention", "player-stop", "Stop requested"),
     "run.stopped": ("neutral", "square", "Stopped"),
-    "run.released": ("info", "player-play", "Let go by one organisation"),
+    "run.released": ("info", "player-play", "Hold released by one organisation"),
     "run.note": ("attention", "note", "Note"),
     "approval.approved": ("success", "user-check", "Approved"),
     "approval.declined": ("danger", "user-x", "Declined"),
     "policy.accepted": ("success", "shield-check", "Site policy accepts"),
     "policy.refused": ("danger", "shield-x", "Site policy refuses"),
-    "participant.claimed": ("info", "hand-grab", "Part taken up"),
+    "participant.claimed": ("info", "hand-grab", "Worker started its part"),
     "participant.dropped": ("attention", "plug-connected-x", "Went silent"),
     "participant.returned": ("success", "plug-connected", "Back again"),
     "participant.done": ("success", "circle-check", "Part done"),
     "participant.failed": ("danger", "circle-x", "Part failed"),
-    "participant.stopped": ("neutral", "square", "Process gone"),
+    "participant.stopped": ("neutral", "square", "Process ended"),
     "hub.returned": ("info", "server-2", "The hub is back"),
     "server.ready": ("info", "server-2", "Ready for connections"),
     "segment.stored": ("info", "upload", "Segment uploaded"),
     "adapter.joined": ("info", "puzzle", "Adapter joined"),
     "adapter.verified": ("success", "shield-check", "Adapter loads"),
     "checkpoint.saved": ("info", "device-floppy", "Checkpoint saved"),
-    "checkpoint.resumed": ("success", "history", "Goes on from a checkpoint"),
-    "checkpoint.ignored": ("attention", "file-broken", "Damaged checkpoint left out"),
+    "checkpoint.resumed": ("success", "history", "Resumed from a checkpoint"),
+    "checkpoint.ignored": ("attention", "file-broken", "Damaged checkpoint skipped"),
     "party.late": ("attention", "clock-exclamation", "Late for a step"),
-    "values.not_finite": ("attention", "alert-triangle", "Values that are not finite"),
+    "values.not_finite": ("attention", "alert-triangle", "NaN or infinite values"),
     "stop.unconfirmed": ("danger", "alert-triangle", "Stop not confirmed"),
 }
 
 
-_SHARED = ("Checkpoint saved", "Goes on from a checkpoint")  # told by every organisation, of the same step
+_SHARED = ("Checkpoint saved", "Resumed from a checkpoint")  # told by every organisation, of the same step
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,9 @@ def _words(run: Run, parts: list[Participant], now: datetime) -> str:
         seconds = run_seconds(run)
         return f"took {human_duration(seconds)}" if seconds is not None and run.ended_at else ""
     if run.state == RunState.PAUSED:
-        return "time left is not counted while paused"
+        return "no estimate while paused"
     if any(part.phase == "dropped" for part in parts):
-        return "time left is not counted while a worker is away"
+        return "no estimate while a worker is away"
     if run.state != RunState.TRAINING or run.training_at is None or not run.total_steps:
         return ""
     return _left(run, parts, (now - run.training_at).total_seconds())

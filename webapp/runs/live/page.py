@@ -10,8 +10,8 @@ from webapp.runs.live.entries import Entry, entries_of, newest
 from webapp.runs.live.eta import Progress, progress_of
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ParticipantRole, Run
-from webapp.telemetry.series import smoothed
-from webapp.telemetry.snapshot import snapshot
+from webapp.telemetry.series import latest_losses
+from webapp.telemetry.snapshot import newest_of
 
 SHOWN_ENTRIES = 80
 
@@ -49,15 +49,15 @@ class LivePage:
     more_entries: int
     samples: list[Sample]
     seq: int
-    series: dict[str, Any]
 
 
 def live_page(*, user: User, run: Run) -> LivePage:
     """The page as it stands now."""
-    shot = snapshot(user=user, run=run)
+    shot = newest_of(user=user, run=run)
     parts = list(run.participants.select_related("organisation", "worker"))
     entries = entries_of(shot["events"])
-    lanes = [_lane(lane, shot["series"]) for lane in shot["lanes"]]
+    losses = latest_losses(run)
+    lanes = [_lane(lane, losses.get(lane["party"])) for lane in shot["lanes"]]
     shown = newest(entries, SHOWN_ENTRIES)
     return LivePage(
         run=run,
@@ -69,7 +69,6 @@ def live_page(*, user: User, run: Run) -> LivePage:
         more_entries=len(entries) - len(shown),
         samples=_samples(shot["samples"]),
         seq=shot["seq"],
-        series=shot["series"],
     )
 
 
@@ -88,11 +87,10 @@ def _tiles(run: Run, lanes: list[dict[str, Any]]) -> Tiles:
     )
 
 
-def _lane(lane: dict[str, Any], series: dict[str, Any]) -> dict[str, Any]:
+def _lane(lane: dict[str, Any], loss: float | None) -> dict[str, Any]:
     """A lane with the parts of its step time and the loss that the chart's bold line ends in."""
     metrics = lane["metrics"]
     parts = [(name, metrics.get(f"{name}_s") or 0.0) for name in ("compute", "send", "wait")]
-    loss = smoothed(series.get(lane["party"], {}).get("loss", []))
     return {**lane, "loss": loss, "parts": parts if any(value for _, value in parts) else []}
 
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from interface.statuses import status_look
-from webapp.runs.lifecycle.failing import mender_of
-from webapp.runs.lifecycle.recovering import can_continue, checkpoint_step, kept_until
+from webapp.runs.life.failing import mender_of
+from webapp.runs.life.guards import gone
+from webapp.runs.life.recovering import can_continue, checkpoint_step, kept_until
 from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import held_by_of
-from webapp.runs.services.control import gone
 from webapp.runs.states import TRAINS
 from webapp.runs.words import listed
 
@@ -39,7 +39,7 @@ def status_of(run: Run, parts: list[Participant]) -> Status:
     dropped = [part for part in parts if part.phase == "dropped"]
     if dropped and state in TRAINS | {RunState.FINISHING}:
         return Status(
-            f"{_names(dropped)} went silent. The others wait; the run goes on by itself when the worker is back.",
+            f"{_names(dropped)} went silent. The others are waiting. The run continues when the worker is back.",
             f"the operator of {dropped[0].organisation.name}",
             min(part.phase_since for part in dropped),
             "attention",
@@ -56,14 +56,17 @@ def _sites_of(run: Run, parts: list[Participant]) -> Status | None:
     waiting = [part for part in parts if part.waits_for_site]
     if not waiting:
         return None
-    text = f"Waiting for the site: {_names(waiting)} starts nothing before its own people approve the contract there."
+    text = f"Waiting for the site: {_names(waiting)} starts nothing until people there approve the contract."
     operators = ", ".join(f"the operator of {part.organisation.name}" for part in waiting)
     return Status(text, operators, run.state_since, "attention")
 
 
-def _awaiting(run: Run, parts: list[Participant]) -> Status:
+def _refused(run: Run, parts: list[Participant]) -> Status | None:
+    """The sites whose policies refuse the contract, if there are any."""
     refusing = [part for part in parts if part.refuses_contract]
-    if refusing and all(part.only_lacks_trust for part in refusing):
+    if not refusing:
+        return None
+    if all(part.only_lacks_trust for part in refusing):
         operators = ", ".join(f"the operator of {part.organisation.name}" for part in refusing)
         text = f"{_names(refusing)} does not trust a certificate of the contract yet. Approvals shows the command."
         return Status(text, operators, run.state_since, "attention")
@@ -72,13 +75,17 @@ def _awaiting(run: Run, parts: list[Participant]) -> Status:
             f"{_names(refusing)} has admitted another contract under this run, which the hub has lost: clone the run."
         )
         return Status(text, f"an engineer of {run.organisation.name}, who can clone it", run.state_since, "danger")
-    if refusing:
-        return Status(
-            f"The site policy of {_names(refusing)} refuses the contract.",
-            f"an engineer of {run.organisation.name}, who can change it",
-            run.state_since,
-            "danger",
-        )
+    return Status(
+        f"The site policy of {_names(refusing)} refuses the contract.",
+        f"an engineer of {run.organisation.name}, who can change it",
+        run.state_since,
+        "danger",
+    )
+
+
+def _awaiting(run: Run, parts: list[Participant]) -> Status:
+    if refused := _refused(run, parts):
+        return refused
     open_ = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.PENDING)
     names = ", ".join(open_.values_list("organisation__name", flat=True))
     if not names and (waits := _sites_of(run, parts)):
@@ -93,6 +100,8 @@ def _declined(run: Run, parts: list[Participant]) -> Status:
 
 
 def _approved(run: Run, parts: list[Participant]) -> Status:
+    if refused := _refused(run, parts):
+        return refused
     return Status(
         "Every organisation has approved.", f"an engineer of {run.organisation.name}, who can start it", run.state_since
     )
@@ -106,9 +115,9 @@ def _starting(run: Run, parts: list[Participant]) -> Status:
             return waits
         queued = [part for part in unclaimed if is_queued(part)]
         if queued:
-            text = f"Waiting for {_names(queued)}, busy with another run. This one is taken up when its turn comes."
+            text = f"Waiting for {_names(queued)}, busy with another run. This run starts when its turn comes."
             return Status(text, _names(queued), run.state_since)
-        return Status(f"Waiting for {_names(unclaimed)} to take up the part.", _names(unclaimed), run.state_since)
+        return Status(f"Waiting for {_names(unclaimed)} to start its part.", _names(unclaimed), run.state_since)
     doing: dict[str, list[str]] = {}
     for part in training:
         doing.setdefault(status_look(part.phase).label.lower(), []).append(part.organisation.name)
@@ -120,12 +129,12 @@ def _training(run: Run, parts: list[Participant]) -> Status:
     clients = [part.organisation.name for part in parts if part.role == ParticipantRole.CLIENT]
     server = next((part.organisation.name for part in parts if part.role == ParticipantRole.SERVER), "")
     who = listed([*clients, server])
-    if any(part.phase == "evaluating" for part in parts):
-        return Status("Evaluating on held-out rows.", "the workers", run.training_at or run.state_since, "active")
+    if begun := [part.phase_since for part in parts if part.phase == "evaluating"]:
+        return Status("Evaluating on held-out rows.", "the workers", min(begun), "active")
     if skipped := run.summary.get("skipped"):
         names = {part.party: part.organisation.name for part in parts} | {"server": server}
         count = skipped["steps"]
-        what = f"{count} step{'s were' if count > 1 else ' was'} skipped, since a value was not finite"
+        what = f"{count} step{'s were' if count > 1 else ' was'} skipped because of a NaN or infinite value"
         whose = names.get(skipped["party"], "")
         text = f"{who} are training. {what}: last in step {skipped['step']}{f', {whose}' if whose else ''}."
         return Status(text, f"an engineer of {run.organisation.name}", run.training_at or run.state_since, "attention")
@@ -143,7 +152,7 @@ def _recovering(run: Run, parts: list[Participant]) -> Status:
     waiting = [part for part in training if part.awaits_claim]
     if waits := _sites_of(run, waiting):
         return waits
-    doing = f"waiting for {_names(waiting)}" if waiting else "every worker has taken up its part again"
+    doing = f"waiting for {_names(waiting)}" if waiting else "every worker has restarted its part"
     text = f"{begin}, attempt {run.recoveries + 1}: {doing}."
     return Status(text, _names(waiting) or "the workers", run.state_since, "attention")
 
@@ -157,13 +166,15 @@ def _paused(run: Run, parts: list[Participant]) -> Status:
         return Status(f"{cause}. Nothing is lost.", acts, run.state_since, "danger")
     if held := held_by_of(run):
         names = " and ".join(one.name for one in held)
-        return Status(f"Paused by {names}. Nothing is lost.", f"somebody of {names}", run.state_since, "attention")
+        return Status(f"Paused by {names}. Nothing is lost.", f"someone at {names}", run.state_since, "attention")
     return Status("Paused. Nothing is lost.", f"an engineer of {run.organisation.name}", run.state_since, "attention")
 
 
 def _finishing(run: Run, parts: list[Participant]) -> Status:
     if not run.adapters.exclude(state="collecting").exists():
-        return Status("Training is done. The segments are being joined into one adapter.", "the hub", run.state_since)
+        return Status(
+            "Training is complete. The segments are being joined into one adapter.", "the hub", run.state_since
+        )
     reported = {key for adapter in run.adapters.all() for key in adapter.reports}
     waiting = [part for part in parts if part.dataset_version_id and part.id not in reported]
     who = _names(waiting) or "the hub"
@@ -175,7 +186,7 @@ def _stopping(run: Run, parts: list[Participant]) -> Status:
     left = [part for part in training if not gone(part)]
     done = len(training) - len(left)
     why = "A failure stops the run" if run.failure else "Stopping"
-    text = f"{why}: {done} of {len(training)} workers have confirmed that their process is gone."
+    text = f"{why}: {done} of {len(training)} workers have confirmed that their process ended."
     return Status(text, _names(left), run.state_since, "danger" if run.failure else "attention")
 
 
@@ -189,12 +200,16 @@ def _told(failure: dict[str, Any], worker: str = "") -> str:
     """Whose failure it is; another party that was named but has not said so itself is the sender's word."""
     owner = f"{failure.get('organisation') or ''}{worker}"
     told = failure.get("told")
-    return f"{owner}, by whose word it is of {told['organisation']}" if told else owner
+    return f"{owner}, which attributes it to {told['organisation']}" if told else owner
 
 
 def _failed(run: Run, parts: list[Participant]) -> Status:
     failure = run.failure or {}
-    whose = "Failed with a value of" if failure.get("code") == "CL-1531" and not failure.get("told") else "Failed at"
+    whose = (
+        "Failed because of a value from"
+        if failure.get("code") == "CL-1531" and not failure.get("told")
+        else "Failed at"
+    )
     worker = f" ({failure['worker']})" if failure.get("worker") else ""
     text = f"{whose} {_told(failure, worker)}: {failure.get('message', '')}".rstrip(".") + "."
     return Status(text, mender_of(run), run.state_since, "danger")
@@ -203,11 +218,11 @@ def _failed(run: Run, parts: list[Participant]) -> Status:
 def _stopped(run: Run, parts: list[Participant]) -> Status:
     if not run.started_at:
         return Status("Withdrawn before it started.", "", run.state_since, "neutral")
-    text = "Stopped. Every worker has confirmed that its process is gone."
+    text = "Stopped. Every worker has confirmed that its process ended."
     until = kept_until(run)
     if until is not None and can_continue(run):
         held = " and ".join(one.name for one in held_by_of(run))
-        text += f" It can be resumed from step {checkpoint_step(run)} until {until:%d %B %Y}"
+        text += f" It can be resumed from step {checkpoint_step(run)} until {until.day} {until:%B %Y}"
         text += f", by {held}." if held else "."
     return Status(text, "", run.state_since, "neutral")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from webapp.runs.configure.forms import to_text
-from webapp.runs.configure.schema import field_specs, value_at
+from webapp.runs.configure.schema import FieldSpec, field_specs, specs_by_path
+from webapp.runs.configure.values import is_chosen, value_at
 from webapp.runs.models import ParticipantRole, Run
 from webapp.runs.selectors.tables import trained_by
 from webapp.runs.words import listed
@@ -59,9 +60,7 @@ def _datasets(run: Run, organisation_id: str) -> str:
 
 def _settings(runs: list[Run]) -> list[Difference]:
     rows = [
-        Difference(
-            spec.label, [_text(to_text(spec, value_at(run.config, spec.path, spec.default))) for run in runs], spec.path
-        )
+        Difference(_label(spec), [_setting(run, spec) for run in runs], spec.path)
         for spec in field_specs()
         if spec.path not in _PINNED
     ]
@@ -71,6 +70,17 @@ def _settings(runs: list[Run]) -> list[Difference]:
         for name in own
     ]
     return [*rows, Difference("Public prompts", [_text(run.public_prompts) for run in runs])]
+
+
+def _label(spec: FieldSpec) -> str:
+    """A field's label, with its method's or defence's before it."""
+    owner = specs_by_path()[spec.within].label if spec.listed and spec.within else ""
+    return f"{owner}: {spec.label}" if owner else spec.label
+
+
+def _setting(run: Run, spec: FieldSpec) -> str:
+    """A run's value; none of a strategy that it has not chosen."""
+    return _text(to_text(spec, value_at(run.config, spec))) if is_chosen(run.config, spec) else "–"
 
 
 def _text(value: Any) -> str:

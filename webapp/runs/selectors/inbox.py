@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,9 +13,9 @@ from django.utils import timezone
 from webapp.accounts.models import User
 from webapp.fleet.models import Worker, WorkerState
 from webapp.orgs.models import Invitation, InvitationState, Organisation
-from webapp.orgs.permissions import Action, can
+from webapp.orgs.permissions import Action, organisations_where
 from webapp.orgs.selectors import invitations_addressed_to, organisations_of
-from webapp.runs.models import Approval, ApprovalState, RunState
+from webapp.runs.models import Approval, ApprovalState, Run, RunState
 from webapp.runs.selectors.access import runs_visible_to
 
 
@@ -32,48 +33,63 @@ class InboxItem:
     parties: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _organisations(user: User, action: Action) -> list[Organisation]:
-    return [organisation for organisation in organisations_of(user) if can(user, action, organisation)]
+_DECISIONS = (Action.APPROVE_RUN, Action.CONFIRM_WORKER, Action.CONFIGURE_RUN)
+Permitted = Mapping[Action, list[Organisation]]
 
 
-def _open_approvals(user: User) -> QuerySet[Approval]:
+def _open_approvals(permitted: Permitted) -> QuerySet[Approval]:
     """Decisions that this person may make now."""
     return Approval.objects.filter(
-        organisation__in=_organisations(user, Action.APPROVE_RUN),
+        organisation__in=permitted[Action.APPROVE_RUN],
         state=ApprovalState.PENDING,
         run__state=RunState.AWAITING,
         contract_hash=F("run__contract_hash"),
     ).select_related("run", "run__project", "run__organisation", "organisation")
 
 
-def _open_workers(user: User) -> QuerySet[Worker]:
+def _open_workers(permitted: Permitted) -> QuerySet[Worker]:
     return Worker.objects.filter(
-        organisation__in=_organisations(user, Action.CONFIRM_WORKER), state=WorkerState.PENDING
+        organisation__in=permitted[Action.CONFIRM_WORKER], state=WorkerState.PENDING
     ).select_related("organisation")
 
 
-def _open_invitations(user: User) -> QuerySet[Invitation]:
-    return invitations_addressed_to(user)
+def _declined_runs(permitted: Permitted) -> QuerySet[Run]:
+    """Runs of the own organisations that a partner declined, and that nobody has changed or archived since."""
+    own = permitted[Action.CONFIGURE_RUN]
+    return Run.objects.filter(organisation__in=own, state=RunState.DECLINED, is_archived=False)
+
+
+def _declined_item(run: Run) -> InboxItem:
+    approvals = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
+    no = approvals.filter(state=ApprovalState.DECLINED).first()
+    said = f"{no.organisation} declined: {no.reason} " if no else ""
+    parties = [{"name": a.organisation.name, "state": a.state} for a in approvals]
+    return InboxItem("run", run.name, f"{said}Change the run and resubmit it, or archive it.", f"/runs/{run.id}",
+                     run.state_since, "declined", run.organisation.name, parties)  # fmt: skip
 
 
 def needs_action_count(user: User) -> int:
     """How many things wait for this person."""
-    return _open_approvals(user).count() + _open_workers(user).count() + _open_invitations(user).count()
+    permitted = organisations_where(user, *_DECISIONS)
+    waiting = (_open_approvals(permitted), _open_workers(permitted), _declined_runs(permitted))
+    return invitations_addressed_to(user).count() + sum(things.count() for things in waiting)
 
 
 def inbox_for(user: User) -> dict[str, list[InboxItem]]:
     """The three lists of the inbox, newest first; `decide` oldest first."""
-    decide = [_run_item(a, f"Approve or decline for {a.organisation}.") for a in _open_approvals(user)]
+    permitted = organisations_where(user, *_DECISIONS)
+    decide = [_run_item(a, f"Approve or decline for {a.organisation}.") for a in _open_approvals(permitted)]
     decide += [
-        InboxItem("worker", w.name, "Compare the fingerprint and confirm.", f"/workers/{w.id}", w.created_at,
+        InboxItem("worker", w.name, "Compare and confirm the fingerprint.", f"/workers/{w.id}", w.created_at,
                   "awaiting_confirmation", w.organisation.name)
-        for w in _open_workers(user)
+        for w in _open_workers(permitted)
     ]  # fmt: skip
     decide += [
-        InboxItem("invitation", str(i.project or i.organisation), f"{i.organisation} invites you: read, then answer.",
+        InboxItem("invitation", str(i.project or i.organisation), f"{i.organisation} invited you. Read and answer.",
                   f"/invite/{i.id}", i.created_at, "invited", i.organisation.name)
-        for i in _open_invitations(user)
+        for i in invitations_addressed_to(user)
     ]  # fmt: skip
+    decide += [_declined_item(run) for run in _declined_runs(permitted).select_related("organisation")]
     return {
         "decide": sorted(decide, key=lambda item: item.since),
         "waiting": _waiting(user),
@@ -111,7 +127,7 @@ def _waiting(user: User) -> list[InboxItem]:
         organisation_id__in=mine, state=InvitationState.PENDING, expires_at__gt=timezone.now()
     ).select_related("project")
     items += [
-        InboxItem("invitation", f"{i.email} → {i.project or i.organisation}", "The invitation is not answered yet.",
+        InboxItem("invitation", f"{i.email} → {i.project or i.organisation}", "Not answered yet.",
                   f"/projects/{i.project_id}" if i.project_id else "/org/invitations", i.created_at, "invited")
         for i in sent
     ]  # fmt: skip

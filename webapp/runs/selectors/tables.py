@@ -150,9 +150,15 @@ def _clause(row: DomainRow, old: int, new: int) -> str:
         _sign(after["exact_match"] - before["exact_match"], _SAME_MATCH),
     }
     verdict = "mixed" if signs >= {1, -1} else "better" if 1 in signs else "worse" if -1 in signs else "the same"
-    match = f"{human_percent(before['exact_match'], 1)} to {human_percent(after['exact_match'], 1)}"
-    losses = f"{human_number(before['loss'], 3)} to {human_number(after['loss'], 3)}"
+    match = _change(human_percent(before["exact_match"], 1), human_percent(after["exact_match"], 1))
+    losses = _change(human_number(before["loss"], 3), human_number(after["loss"], 3))
     return f"{verdict} for {row.name} (exact match {match}, loss {losses})"
+
+
+def _change(before: str, after: str) -> str:
+    """Two figures as they are shown, each on one line; once where they show the same."""
+    before, after = (text.replace(" ", "\N{NO-BREAK SPACE}") for text in (before, after))
+    return f"{before} in both" if before == after else f"{before} to {after}"
 
 
 def _sign(change: float, least: float) -> int:

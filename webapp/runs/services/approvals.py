@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
@@ -12,51 +11,37 @@ from splitcore.errors import AppError
 from splitcore.planning import missing_targets
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
-from webapp.core.live import wake_worker
 from webapp.core.transactions import service
 from webapp.fleet.models import WorkerModel
+from webapp.fleet.shared_models import shared_models, who_holds_which
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
+from webapp.runs.availability import parties_check, refusals_check
 from webapp.runs.contract import contract_build, contract_hash, contract_text
 from webapp.runs.estimate import layer_count, step_count
+from webapp.runs.life.apply import run_apply, run_expect
+from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
-from webapp.runs.models import Approval, ApprovalState, Participant, ParticipantRole, Run, RunState
-from webapp.runs.services.control import start_locked
-from webapp.runs.services.parties import parties_check
-from webapp.runs.states import run_announce, run_move
-from webapp.runs.timeline import error_info, timeline_event
+from webapp.runs.models import Approval, ApprovalState, Participant, ParticipantRole, Run
+from webapp.runs.timeline import error_info, run_announce, timeline_event
+from workers.contracts import HubEvent
 
 
 def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunConfig, WorkerModel]:
-    """Pin the manifest that all workers of the run share; raise CL-1005 naming who lacks the model."""
+    """Pin the manifest and revision that all workers of the run share; raise CL-1005 naming who lacks or has which."""
     name = config.model.name_or_path
-    held: dict[str, set[str]] = {p.worker_id: set() for p in participants}
-    rows = {m.manifest_hash: m for m in WorkerModel.objects.filter(worker_id__in=held, model_id=name)}
-    for worker_id, manifest in WorkerModel.objects.filter(worker_id__in=held, model_id=name).values_list(
-        "worker_id", "manifest_hash"
-    ):
-        held[worker_id].add(manifest)
-    lacking = [p.worker.name for p in participants if not held[p.worker_id]]
+    held = WorkerModel.objects.filter(worker_id__in=[p.worker_id for p in participants], model_id=name)
+    rows = list(held.select_related("worker"))
+    lacking = [p.worker.name for p in participants if p.worker_id not in {row.worker_id for row in rows}]
     if lacking:
         raise AppError("CL-1005", f"{name} is not registered on {', '.join(lacking)}.")
-    common = set.intersection(*held.values())
-    if config.model.manifest:
-        common &= {config.model.manifest}
+    common = shared_models(rows, manifest=config.model.manifest, revision=config.model.revision)
     if not common:
-        raise AppError("CL-1005", f"The workers hold {name} with different manifests, so not the same weights.")
-    model = rows[min(common)]
-    revision = config.model.revision or _common_revision(model, held)
-    pinned = config.model.model_copy(update={"manifest": model.manifest_hash, "revision": revision})
-    return config.model_copy(update={"model": pinned}), model
-
-
-def _common_revision(model: WorkerModel, workers: Iterable[str]) -> str | None:
-    """The revision under which all these workers hold the manifest: what one of them says alone binds nobody else."""
-    alike = WorkerModel.objects.filter(
-        worker_id__in=workers, model_id=model.model_id, manifest_hash=model.manifest_hash
-    )
-    named = set(alike.values_list("revision", flat=True))
-    return named.pop() or None if len(named) == 1 else None
+        asked = f" at revision {config.model.revision}" if config.model.revision else ""
+        raise AppError("CL-1005", f"The workers hold no {name}{asked} that is alike: {who_holds_which(rows)}.")
+    model = next(row for row in rows if row.manifest_hash == common[0])
+    pinned = {"manifest": model.manifest_hash, "revision": model.revision or None}
+    return config.model_copy(update={"model": config.model.model_copy(update=pinned)}), model
 
 
 def check_cut(config: RunConfig, layers: int) -> None:
@@ -97,8 +82,7 @@ def run_submit(*, actor: User, run: Run) -> Run:
     """Freeze the contract, ask each participating organisation for its approval and each worker for its verdict."""
     require(actor, Action.SUBMIT_RUN, run.organisation)
     run = run_lock(run.id)
-    if run.state != RunState.DRAFT:
-        raise AppError("CL-1501", "Only a draft can be submitted.")
+    run_expect(run, Happening.SUBMITTED)
     config = run_check(run)
     run.config = config.model_dump(mode="json")
     run.total_steps = step_count(config, run.participants.select_related("dataset_version"))
@@ -113,7 +97,7 @@ def run_submit(*, actor: User, run: Run) -> Run:
             contract_hash=run.contract_hash,
             defaults={"state": ApprovalState.PENDING, "reason": "", "decided_by": None, "decided_at": None},
         )
-    run_move(run, RunState.AWAITING, detail=f"Contract {run.contract_hash[:12]} was submitted by {actor}.")
+    run_apply(run, Event(Happening.SUBMITTED, f"Contract {run.contract_hash[:12]} was submitted by {actor}."))
     audit_record(
         actor=actor,
         action="run.submitted",
@@ -122,26 +106,13 @@ def run_submit(*, actor: User, run: Run) -> Run:
         object_id=run.id,
         details={"contract_hash": run.contract_hash},
     )
-    for worker_id in run.participants.values_list("worker_id", flat=True):
-        wake_worker(worker_id, "review")
     return run
 
 
-def refusing_parts(run: Run) -> list[Participant]:
-    """The parts whose workers refuse the run's contract by their sites' policies. One that waits does not refuse."""
-    return [part for part in run.participants.select_related("worker", "organisation") if part.refuses_contract]
-
-
-def approve_if_complete(run: Run) -> bool:
-    """Move a locked run to approved when every organisation has agreed and no worker refuses or waits for its site."""
-    current = run.approvals.filter(contract_hash=run.contract_hash)
-    if run.state != RunState.AWAITING or current.exclude(state=ApprovalState.APPROVED).exists():
+def approve_if_complete(run: Run, happening: Happening) -> bool:
+    """Let a locked run become approved by an organisation's or a worker's word, and start. Whether it did."""
+    if not run_apply(run, Event(happening)):
         return False
-    if any(part.refuses_contract or part.waits_for_site for part in run.participants.all()):
-        return False
-    run.approved_contract = run.contract
-    run.save(update_fields=["approved_contract", "updated_at"])
-    run_move(run, RunState.APPROVED, detail="Every organisation has approved the contract.")
     if run.start_when_approved:
         _start_or_say_why_not(run)
     return True
@@ -150,9 +121,11 @@ def approve_if_complete(run: Run) -> bool:
 def _start_or_say_why_not(run: Run) -> None:
     """Start an approved run; where a party is not available now, it stays approved and its timeline says why."""
     try:
-        start_locked(run)
+        run_apply(run, Event(Happening.STARTED))
     except AppError as error:
-        timeline_event(run, "start.held", error.message, error=error_info(error.code, error.message, error.remedy))
+        timeline_event(
+            run, HubEvent.START_HELD, error.message, error=error_info(error.code, error.message, error.remedy)
+        )
         run_announce(run)
 
 
@@ -163,26 +136,20 @@ def approval_decide(
     """Record an organisation's decision on exactly the contract that the person saw."""
     require(actor, Action.APPROVE_RUN, organisation)
     run = run_lock(run.id)
-    if run.state != RunState.AWAITING:
-        raise AppError("CL-1501", "The run is not waiting for approval.")
+    run_expect(run, Happening.AGREED if approve else Happening.DECLINED)
     if contract_hash != run.contract_hash:
         raise AppError("CL-1502")
     approval = run.approvals.filter(organisation=organisation, contract_hash=run.contract_hash).first()
     if approval is None:
-        raise AppError("CL-1501", f"{organisation.name} takes no part in this run.")
+        raise AppError("CL-1501", f"{organisation.name} does not take part in this run.")
     if approval.state != ApprovalState.PENDING:
         raise AppError("CL-1501", f"{organisation.name} has already decided.")
-    refusing = refusing_parts(run) if approve else []
-    if refusing:
-        who = ", ".join(f"{part.worker.name} of {part.organisation.name}" for part in refusing)
-        if all(part.only_lacks_trust for part in refusing):
-            remedy = "At that site: `cutlayer worker trust` lists the certificate and prints the command."
-            raise AppError("CL-1423", f"{who} does not trust a certificate of this contract yet.", remedy)
-        if any(part.has_other_contract for part in refusing):
-            raise AppError("CL-1514")
-        raise AppError("CL-1509", f"The site policy of {who} refuses this contract, so it can't be approved.")
+    if approve:
+        refusals_check(run, "approved")
     if not approve and not reason.strip():
-        raise AppError("CL-1501", "A decline needs a reason.", "Say in a sentence what would have to change.")
+        raise AppError(
+            "CL-1501", "A reason is required to decline.", "Explain in a sentence what would have to change."
+        )
     approval.state = ApprovalState.APPROVED if approve else ApprovalState.DECLINED
     approval.reason, approval.decided_by, approval.decided_at = reason.strip()[:2000], actor, timezone.now()
     approval.save()
@@ -195,9 +162,9 @@ def approval_decide(
         object_id=run.id,
         details={"contract_hash": contract_hash, "reason": approval.reason},
     )
-    timeline_event(run, f"approval.{word}", f"{organisation.name} {word} contract {contract_hash[:12]}.")
+    timeline_event(run, HubEvent(f"approval.{word}"), f"{organisation.name} {word} contract {contract_hash[:12]}.")
     if not approve:
-        run_move(run, RunState.DECLINED, detail=f"{organisation.name}: {approval.reason}")
-    elif not approve_if_complete(run):
+        run_apply(run, Event(Happening.DECLINED, f"{organisation.name}: {approval.reason}"))
+    elif not approve_if_complete(run, Happening.AGREED):
         run_announce(run)
     return approval

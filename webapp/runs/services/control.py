@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from django.db.models import F
-from django.utils import timezone
-
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
-from webapp.core.live import wake_worker
 from webapp.core.transactions import service
 from webapp.orgs.permissions import Action, require
+from webapp.runs.life.apply import run_apply, run_expect
+from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
-from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import Run
 from webapp.runs.permissions import (
     can_resume_run,
     can_start_run,
@@ -21,23 +19,8 @@ from webapp.runs.permissions import (
     resume_why_not,
     stops_for,
 )
-from webapp.runs.services.parties import parties_check
-from webapp.runs.states import ENDED, run_announce, run_move
-from webapp.runs.timeline import timeline_event
-from workers.contracts import Phase
-
-
-def wake_participants(run: Run, reason: str) -> None:
-    """Ring the bell of every worker in the run."""
-    for worker_id in set(run.participants.values_list("worker_id", flat=True)):
-        wake_worker(worker_id, reason)
-
-
-def want(run: Run, desired: DesiredState) -> None:
-    """Store what is wanted of a locked run and ring its workers."""
-    run.desired = desired
-    run.save(update_fields=["desired", "updated_at"])
-    wake_participants(run, desired.value)
+from webapp.runs.timeline import run_announce, timeline_event
+from workers.contracts import HubEvent
 
 
 def _audit(actor: User, run: Run, action: str, reason: str = "") -> None:
@@ -51,21 +34,12 @@ def _audit(actor: User, run: Run, action: str, reason: str = "") -> None:
     )
 
 
-def start_locked(run: Run) -> None:
-    """Start a locked, approved run, provided that what it uses is still available."""
-    parties_check(run)
-    run_move(run, RunState.STARTING, detail="Workers are asked to take up their parts.")
-    want(run, DesiredState.RUNNING)
-
-
 @service
 def run_start(*, actor: User, run: Run) -> Run:
     """Start an approved run."""
     require(actor, Action.CONTROL_RUN, run.organisation)
     run = run_lock(run.id)
-    if run.state != RunState.APPROVED:
-        raise AppError("CL-1501", "Only an approved run can be started.")
-    start_locked(run)
+    run_apply(run, Event(Happening.STARTED))
     _audit(actor, run, "run.started")
     return run
 
@@ -75,9 +49,8 @@ def run_pause(*, actor: User, run: Run) -> Run:
     """Ask every worker to hold after its current step."""
     require_stop(actor, run)
     run = run_lock(run.id)
-    run_move(run, RunState.PAUSED, detail=f"Paused by {actor}.")
+    run_apply(run, Event(Happening.PAUSED, f"Paused by {actor}."))
     _hold(run, actor)
-    want(run, DesiredState.PAUSED)
     _audit(actor, run, "run.paused")
     return run
 
@@ -94,16 +67,10 @@ def run_resume(*, actor: User, run: Run) -> Run:
         if why := can_start_run(actor, run) and resume_why_not(actor, run):
             raise AppError("CL-1515", why)
         require(actor, Action.CONTROL_RUN, run.organisation)
-    if run.state not in (RunState.FAILED, RunState.STOPPED, RunState.PAUSED):
-        raise AppError("CL-1501", "Only a paused, stopped or failed run can be resumed.")
+    run_expect(run, Happening.RESUMED)
     if not _release(run, actor):
         return run
-    if run.state != RunState.PAUSED:
-        from webapp.runs.lifecycle.recovering import run_continue  # it asks for stops through this module
-
-        run_continue(run, detail=f"Resumed by {actor}.")
-    else:
-        resume_locked(run, f"Resumed by {actor}.")
+    run_apply(run, Event(Happening.RESUMED, f"Resumed by {actor}."))
     _audit(actor, run, "run.resumed")
     return run
 
@@ -124,51 +91,12 @@ def _release(run: Run, actor: User) -> bool:
     if not run.held_by:
         return True
     others = " and ".join(organisation.name for organisation in held_by_of(run))
-    timeline_event(run, "run.released", f"Resumed by {actor}. The run still waits for {others}, who stopped it too.")
+    timeline_event(
+        run, HubEvent.RUN_RELEASED, f"Resumed by {actor}. The run is still waiting for {others}, who also stopped it."
+    )
     _audit(actor, run, "run.released")
     run_announce(run)
     return False
-
-
-def resume_locked(run: Run, detail: str) -> None:
-    """Let a locked, paused run go on; it recovers where a part has to be taken up again.
-
-    Raises CL-1003, CL-1004 or CL-1006 where a party is not available now, whoever asks.
-    """
-    parties_check(run)
-    waits = any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
-    run.failure = None
-    run.save(update_fields=["failure", "updated_at"])
-    run_move(run, RunState.RECOVERING if waits else RunState.TRAINING, detail=detail)
-    want(run, DesiredState.RUNNING)
-
-
-def gone(participant: Participant) -> bool:
-    """Whether a participant surely has no process: it has not (yet) claimed its part, or has reported its exit."""
-    waits = participant.attempt == 0 or (participant.awaits_claim and participant.stop_confirmed_at is not None)
-    return bool(participant.outcome) or waits
-
-
-def stop_if_all_gone(run: Run) -> bool:
-    """Finish a locked, stopping run once every worker has said that its process is gone."""
-    if run.state != RunState.STOPPING or not all(gone(p) for p in run.participants.all()):
-        return False
-    if run.failure:
-        run_move(run, RunState.FAILED, detail=str(run.failure.get("message", "")))
-    else:
-        run_move(run, RunState.STOPPED, detail="Every worker has confirmed that its process is gone.")
-    return True
-
-
-def stop_locked(run: Run, detail: str) -> None:
-    """Ask every worker of a locked run to stop; workers that never took up their part have nothing to stop."""
-    run_move(run, RunState.STOPPING, detail=detail)
-    want(run, DesiredState.STOPPED)
-    now = timezone.now()
-    waiting = run.participants.filter(outcome="", attempt__lt=F("wanted_attempt"))
-    waiting.filter(attempt=0).update(stop_confirmed_at=now)
-    waiting.filter(stop_confirmed_at__isnull=False).update(phase=Phase.STOPPED.value, phase_since=now)
-    stop_if_all_gone(run)
 
 
 @service
@@ -178,16 +106,8 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     run = run_lock(run.id)
     _hold(run, actor)
     why = f"Stopped by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
-    if run.state in (RunState.AWAITING, RunState.APPROVED):
-        run.desired = DesiredState.STOPPED
-        run.save(update_fields=["desired", "updated_at"])
-        run_move(run, RunState.STOPPED, detail=why)
-        wake_participants(run, "withdrawn")
-    elif run.state == RunState.STOPPING:
-        return run
-    else:
-        stop_locked(run, why)
-    _audit(actor, run, "run.stopped", reason)
+    if run_apply(run, Event(Happening.STOPPED, why)):
+        _audit(actor, run, "run.stopped", reason)
     return run
 
 
@@ -196,8 +116,7 @@ def run_archive(*, actor: User, run: Run, archived: bool = True) -> Run:
     """Take an ended or draft run out of the lists, or bring it back. Nothing is deleted."""
     require(actor, Action.CONFIGURE_RUN, run.organisation)
     run = run_lock(run.id)
-    if run.state not in ENDED | {RunState.DRAFT, RunState.DECLINED}:
-        raise AppError("CL-1501", "A run that is under way cannot be archived.", "Stop it first.")
+    run_expect(run, Happening.ARCHIVED)
     run.is_archived = archived
     run.save(update_fields=["is_archived", "updated_at"])
     _audit(actor, run, "run.archived" if archived else "run.unarchived")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
-from webapp.runs.configure.schema import field_specs, value_at
+from webapp.runs.configure.schema import field_specs
+from webapp.runs.configure.values import older_forms, put_at, value_at
 from webapp.runs.models import ParticipantRole, Run
 from webapp.runs.services.choices import PartyChoice
 
@@ -59,7 +61,7 @@ class Draft:
             "start_when_approved": self.start_when_approved,
             "public_prompts": self.public_prompts,
         }
-        found |= {spec.path: value_at(self.config, spec.path, spec.default) for spec in field_specs()}
+        found |= {spec.path: value_at(self.config, spec) for spec in field_specs()}
         own = self.config.get("parties")
         found |= {f"parties.{name}": value for name, value in own.items()} if isinstance(own, Mapping) else {}
         for choice in self.parties or ():
@@ -69,19 +71,18 @@ class Draft:
     def taking(self, other: Draft, paths: Sequence[str]) -> Draft:
         """This draft with the other one's values at these paths."""
         top = {name: getattr(other, name) for name in _TOP if name in paths}
-        config = {section: dict(part) if isinstance(part, Mapping) else part for section, part in self.config.items()}
+        config = deepcopy(older_forms(self.config))
         values = other.fields()
+        for spec in field_specs():
+            if spec.path in paths:
+                put_at(config, spec, values[spec.path])
         for path in paths:
             section, _, name = path.partition(".")
-            if path in _TOP or section == "party":
-                continue
-            part = config.setdefault(section, {})
-            if not isinstance(part, dict):
-                continue
-            if path in values:
-                part[name] = values[path]
-            else:
-                part.pop(name, None)
+            if section == "parties":
+                own = config.setdefault(section, {})
+                own.update({name: values[path]} if path in values else {})
+                if path not in values:
+                    own.pop(name, None)
         parties = self.parties
         if parties is not None:
             theirs = [choice for choice in other.parties or () if _party_path(choice) in paths]

@@ -16,11 +16,13 @@ from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
+from webapp.runs.life.apply import run_apply, run_expect
+from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
-from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.choices import PartyChoice
 from webapp.runs.services.draft_versions import Basis, Draft, draft_note_edits, draft_settle
-from webapp.runs.states import EDITABLE, run_announce, run_move
+from webapp.runs.timeline import run_announce
 
 
 def _party_name(organisation: Organisation, role: str, taken: set[str]) -> str:
@@ -105,20 +107,6 @@ def _names(run: Run) -> set[str]:
     return set(run.participants.values_list("party", flat=True))
 
 
-def approvals_void(run: Run, why: str = "The configuration was changed; approvals are void.") -> None:
-    """Take a submitted run back to a draft: its decisions no longer count, the old text stays for the diff."""
-    if run.state == RunState.DRAFT:
-        return
-    decided = run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.APPROVED)
-    if decided.exists():
-        run.approved_contract = run.contract
-    run.approvals.filter(state__in=[ApprovalState.PENDING, ApprovalState.APPROVED]).update(state=ApprovalState.VOIDED)
-    run.contract = run.contract_hash = ""
-    run.save(update_fields=["approved_contract", "contract", "contract_hash", "updated_at"])
-    run.participants.update(policy_verdict=None)
-    run_move(run, RunState.DRAFT, detail=why)
-
-
 @service
 def run_draft_save(
     *,
@@ -152,8 +140,7 @@ def run_draft_save(
         if while_typing and run.state != RunState.DRAFT:
             return run
         action = "run.changed" if run.state != RunState.DRAFT else ""  # a draft is nobody else's business yet
-        if run.state not in EDITABLE:
-            raise AppError("CL-1501", "A run that has started cannot be changed.", "Clone it, and change the clone.")
+        run_expect(run, Happening.CHANGED)
     prompts = run.public_prompts if public_prompts is None else public_prompts
     draft = Draft(
         name=plain_line(name).strip() or "Untitled run",
@@ -165,7 +152,7 @@ def run_draft_save(
     )
     if not run._state.adding:
         draft = draft_settle(run, draft, basis)
-        approvals_void(run)
+        run_apply(run, Event(Happening.CHANGED, "The configuration was changed; approvals are void."))
     _store(run, draft, actor=actor, tab=basis.tab if basis else "")
     if action:
         audit_record(actor=actor, action=action, organisation_id=owner.id, project_id=run.project_id, object_id=run.id)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from splitcore.errors import AppError
 from webapp.core.ids import new_id
 from webapp.fleet.tests.factories import give_key
 from webapp.runs.lifecycle import assignments_for
-from webapp.runs.models import Participant, Run, RunState
-from webapp.runs.tests.factories import started, submit, verdict, world
+from webapp.runs.models import DesiredState, Participant, Run, RunState
+from webapp.runs.tests.factories import approve, started, submit, verdict, world
 from workers.contracts import ASSIGNMENTS
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +60,19 @@ def test_contracts_that_are_refused_do_not_hide_one_without_a_verdict(monkeypatc
     listed = [item.run_id for item in assignments_for(w.workers[0])]
     assert len(listed) == 3
     assert {listed[0]} == newest
-    assert w.run.id not in listed, "it is accepted"
+    assert w.run.id not in listed, "what is accepted comes last"
+
+
+def test_an_accepted_contract_is_judged_again_until_the_run_starts():
+    w = world()
+    submit(w)
+    verdict(w, 0, accepted=True)
+    assert [item.kind for item in assignments_for(w.workers[0])] == ["review"]
+    refusal = {"field": "participants.fingerprint", "message": "Not trusted here any more.", "limit": ""}
+    verdict(w, 0, accepted=False, refusals=[refusal])
+    with pytest.raises(AppError) as caught:
+        approve(w, 0)
+    assert caught.value.code == "CL-1423"
 
 
 def test_a_part_that_breaks_the_form_does_not_hide_the_others(caplog):
@@ -67,3 +80,13 @@ def test_a_part_that_breaks_the_form_does_not_hide_the_others(caplog):
     Participant.objects.filter(pk=other.part(0).pk).update(worker=w.workers[0], party="No such name!")
     assert [item.run_id for item in assignments_for(w.workers[0])] == [w.run.id]
     assert other.run.id in caplog.text
+
+
+def test_what_is_over_costs_a_look_nothing(django_assert_num_queries):
+    w = started()
+    copies(w, 20, attempt=1, outcome="failed")
+    Run.objects.exclude(pk=w.run.pk).update(state=RunState.FAILED, desired=DesiredState.STOPPED)
+    Run.objects.filter(pk=w.run.pk).update(state=RunState.FAILED, desired=DesiredState.STOPPED)
+    Participant.objects.filter(run=w.run).update(outcome="failed")
+    with django_assert_num_queries(1):
+        assert assignments_for(w.workers[0]) == []

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import pytest
 from django.urls import reverse
 
+from splitcore.codecs.registry import CHOICES
 from splitcore.config import RunConfig
-from splitcore.config.crossing import adapter_traffic
 from splitcore.errors import AppError
+from splitcore.fields import names_of
+from splitcore.flows import Cast
+from splitcore.flows.sentences import sentences_of
+from splitcore.methods.registry import METHODS
+from splitcore.privacy.registry import DEFENCES
+from splitcore.schedules.registry import SCHEDULES
+from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.runs.configure.forms import ConfigForm, to_text
 from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
-from webapp.runs.configure.schema import changed_paths, field_specs, value_at
+from webapp.runs.configure.schema import field_specs
+from webapp.runs.configure.values import changed_paths, value_at
 from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_draft_save, run_submit
 from webapp.runs.tests import factories as make
@@ -29,7 +38,7 @@ def _data(config):
     """A configuration as a browser would send it."""
     data = {}
     for spec in field_specs():
-        text = to_text(spec, value_at(config, spec.path, spec.default))
+        text = to_text(spec, value_at(config, spec))
         if spec.kind != "flag" or text:
             data[spec.path] = "on" if text is True else text
     return data
@@ -52,11 +61,71 @@ def test_every_field_of_the_schema_is_in_the_form_with_its_help():
     wanted = {
         f"{section}.{name}"
         for section, field in RunConfig.model_fields.items()
-        if section != "parties"
+        if section not in ("parties", "schedule", "methods")
         for name in field.annotation.model_fields
     }
-    assert paths == wanted
+    wanted |= {"schedule"} | {f"schedule.{names_of(s)[0]}.{name}" for s in SCHEDULES for name in s.model_fields}
+    wanted |= {
+        f"wire.{way}.{names_of(codec)[0]}.{name}"
+        for way in ("activations", "gradients")
+        for codec in CHOICES
+        for name in codec.model_fields
+    }
+    for path, strategies in {"methods": METHODS, "privacy.defences": DEFENCES}.items():
+        wanted |= {f"{path}.{s.model_fields['name'].default}.{name}" for s in strategies for name in s.model_fields}
+        wanted |= {f"{path}.{s.model_fields['name'].default}" for s in strategies}
+    assert paths == {path for path in wanted if not path.endswith(".name")} - {"privacy.defences"}
     assert all(spec.help and spec.label for spec in field_specs())
+
+
+def test_fields_of_a_strategy_are_there_where_it_is_chosen_alone(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    response = client.post(
+        reverse("runs:edit", args=[w.run.id]),
+        _post(client, w, **{"schedule": "sequential", "schedule.sequential.turn_steps": "7"}),
+    )
+    assert response.status_code == 302
+    assert w.fresh().config["schedule"] == {"name": "sequential", "turn_steps": 7}
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    drawn = re.findall(r'data-shown-for="([^"]+)"\s*(hidden)?', page)
+    assert {names: hidden for names, hidden in drawn if names in ("sequential", "parallel")} == {
+        "sequential": "",
+        "parallel": "hidden",
+    }
+
+
+def test_methods_and_defences_are_switched_on_with_their_fields(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    chosen = {
+        "privacy.defences.gaussian": "on",
+        "privacy.defences.gaussian.noise": "0.5",
+        "methods.auxiliary_loss": "on",
+    }
+    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, **chosen))
+    saved = w.fresh().config
+    assert saved["privacy"] == {"defences": [{"name": "gaussian", "noise": 0.5}]}
+    assert saved["methods"] == [{"name": "auxiliary_loss"}]
+    form = ConfigForm(None, config=saved, models=MODELS)
+    shown = {item.spec.path: item.hidden for item in form.drawn() if item.spec.listed and item.spec.within}
+    assert set(shown.values()) == {False}
+    assert set(changed_paths(saved)) >= {*chosen}
+    client.post(reverse("runs:edit", args=[w.run.id]), {**_post(client, w), "privacy.defences.gaussian": ""})
+    assert not w.fresh().config.get("privacy")
+
+
+def test_a_draft_in_the_older_form_is_shown_and_saved_in_the_new_one(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    older = make.config(schedule={"mode": "sequential", "turn_steps": 3, "aggregate_every": 4})
+    Run.objects.filter(pk=w.run.pk).update(config=older)
+    form = ConfigForm(None, config=older, models=MODELS)
+    assert (form["schedule"].value(), form["schedule.sequential.turn_steps"].value()) == ("sequential", "3")
+    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, **{"training.steps": "9"}))
+    saved = w.fresh().config
+    assert saved["schedule"] == {"name": "sequential", "turn_steps": 3}
+    assert saved["training"]["steps"] == 9
 
 
 @pytest.mark.parametrize(
@@ -81,7 +150,7 @@ def test_a_wrong_value_stands_in_the_form_as_typed_with_a_sentence_beside_it():
     data = {**_data(make.config()), "lora.rank": "eight", "training.batch_size": "3", "training.micro_batches": "2"}
     form = ConfigForm(data, config={}, models=MODELS)
     assert form.check() is None
-    assert form.problems["lora.rank"] == "Give a whole number."
+    assert form.problems["lora.rank"] == "Enter a whole number."
     assert form["lora.rank"].value() == "eight"
     assert form.typed()["lora"]["rank"] == "eight"
 
@@ -97,9 +166,9 @@ def test_every_problem_is_listed_on_top_by_its_label_with_a_link_to_its_field(cl
     assert "Input should" not in response.content.decode()
     listed = dict(re.findall(r'href="#(f-[^"]+)"[^>]*>([^<]+)</a>', top))
     assert listed == {
-        "f-lora-rank": "Rank: Give a whole number.",
+        "f-lora-rank": "Rank: Enter a whole number.",
         "f-training-batch_size": "Batch size: This should be greater than or equal to 1.",
-        "f-training-learning_rate": "Learning rate: Give a number.",
+        "f-training-learning_rate": "Learning rate: Enter a number.",
     }
 
 
@@ -123,8 +192,30 @@ def test_pasted_yaml_is_answered_with_every_problem(client):
     text = "model: {name_or_path: acme/tiny}\nlora: {rank: eight}\ntraining: {batch_size: 0}"
     page = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
     error = page.content.decode().partition('id="yaml-text-error"')[2].partition("</p>")[0]
-    assert "lora.rank: Give a whole number." in error
+    assert "lora.rank: Enter a whole number." in error
     assert "training.batch_size: This should be" in error
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("lora.target_modules", ", ".join(f"m{number}" for number in range(50_000))),
+        ("data.columns", "\n".join(f"r{number}: x" for number in range(50_000))),
+    ],
+)
+def test_a_list_without_an_end_is_refused_at_once_and_stays_as_it_was_typed(client, path, text):
+    w = make.world()
+    client.force_login(w.engineer)
+    page = reverse("runs:edit", args=[w.run.id])
+    client.get(page)  # what is read once is read
+    began = time.process_time()
+    answer = client.post(page, _post(client, w, **{path: text}, action="submit"))
+    assert time.process_time() - began < 2
+    assert answer.status_code == 422
+    assert "should have at most" in answer.content.decode()
+    section, _, name = path.partition(".")
+    spec = next(spec for spec in field_specs() if spec.path == path)
+    assert to_text(spec, w.fresh().config[section][name]) == text
 
 
 def test_modules_that_the_base_model_lacks_are_refused_while_typing_and_at_submission(client):
@@ -163,7 +254,7 @@ def test_a_draft_is_saved_while_it_is_typed_even_when_it_is_not_valid(client):
     client.force_login(w.engineer)
     response = client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "many"}))
     assert response.status_code == 200
-    assert "Give a whole number." in response.content.decode()
+    assert "Enter a whole number." in response.content.decode()
     assert w.fresh().config["lora"]["rank"] == "many"
     page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
     assert 'value="many"' in page
@@ -213,9 +304,9 @@ def test_the_preview_shows_memory_traffic_and_who_sees_what(client):
     for words in (
         "Fits",
         "16.0 GB",
-        "each step",
+        "per step",
         "Who sees what",
-        "has not measured its speed yet",
+        "measured its speed yet",
         "Request approval",
     ):
         assert words in text
@@ -227,6 +318,47 @@ def test_a_model_that_a_chosen_worker_lacks_is_explained(client):
     client.force_login(w.engineer)
     text = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
     assert f"Not registered on {w.workers[2].name}." in text
+
+
+def test_a_form_without_any_base_model_names_the_field_and_the_command(client):
+    w = make.world()
+    WorkerModel.objects.all().delete()
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:new"), {"project": w.project.id}).content.decode()
+    assert 'href="#f-model-name_or_path" data-goes-to>Base model: None of these workers has a base model yet' in page
+    assert "cutlayer worker model add" in page
+    assert "none is registered yet</option>" in page
+
+
+def test_a_draft_without_a_base_model_asks_for_one_and_offers_no_model_of_the_name_none(client):
+    w = make.world()
+    Run.objects.filter(pk=w.run.pk).update(config={"model": {"name_or_path": None}})
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    assert "None (" not in page
+    assert "choose a base model</option>" in page
+    assert "Base model: This is required." in page
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [(WorkerState.QUARANTINED, "is in quarantine"), (WorkerState.REVOKED, "is revoked")]
+)
+def test_a_form_says_why_what_an_organisation_offers_cannot_be_chosen(client, state, words):
+    w = make.world()
+    worker = w.workers[0]
+    Worker.objects.filter(pk=worker.pk).update(state=state)
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    assert f"{worker.name} {words}." in page
+    assert "No dataset offered" not in page
+
+
+def test_a_form_names_the_compute_worker_that_is_shut_out(client):
+    w = make.world()
+    Worker.objects.filter(pk=w.workers[2].pk).update(state=WorkerState.QUARANTINED)
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:edit", args=[w.run.id])).content.decode()
+    assert f"No compute worker is available: {w.workers[2].name} is in quarantine." in page
 
 
 def test_yaml_with_an_unknown_key_is_refused_with_a_suggestion_and_kept(client):
@@ -280,16 +412,21 @@ def test_a_bare_head_is_warned_of_and_the_matrix_says_that_labels_are_computable
 @pytest.mark.parametrize(
     ("schedule", "client", "server", "sentence"),
     [
-        ({}, "aggregate", "gradients in every step", "gradients of the head and tail adapters, summed in every step"),
-        ({"mode": "splitfed_v1", "aggregate_every": 5}, "aggregate", "weights every 5 steps", "averaged every 5 steps"),
+        ({}, "aggregate", "gradients in every step", "the sum of the head and tail adapters' gradients, in every step"),
+        (
+            {"mode": "splitfed_v1", "aggregate_every": 5},
+            "aggregate",
+            "weights every 5 steps",
+            "the average of the head and tail adapters' weights (a round is 5 steps)",
+        ),
         (
             {"mode": "sequential", "turn_steps": 3},
             "yes",
             "weights every 3 steps, handed on",
             "and the optimiser's state",
         ),
-        ({"mode": "sequential", "relay": False}, "own", "until the end", ""),
-        ({"mode": "personalised"}, "own", "until the end", ""),
+        ({"mode": "sequential", "relay": False}, "own", "within the finished adapter, if a recipient", ""),
+        ({"mode": "personalised"}, "own", "within the finished adapter, if a recipient", ""),
     ],
 )
 def test_the_matrix_and_the_contract_say_what_each_schedule_exchanges(schedule, client, server, sentence):
@@ -297,9 +434,9 @@ def test_the_matrix_and_the_contract_say_what_each_schedule_exchanges(schedule, 
     matrix = who_sees_what(config, [Party("A", "client"), Party("B", "client"), Party("G", "server")])
     cells = next(row for row in matrix["rows"] if row["label"] == "Head and tail adapters")["cells"]
     assert (cells[0]["level"], cells[2]["note"]) == (client, server)
-    lines = " ".join(adapter_traffic(config, 2))
+    lines = " ".join(sentences_of(config, Cast({"a": "A", "b": "B"}, "G")))
     assert sentence in lines
-    assert bool(lines) == bool(sentence)
+    assert ("of the head and tail adapters" in lines) == bool(sentence)
 
 
 def test_vanilla_says_that_labels_are_sent():
@@ -347,9 +484,9 @@ def test_values_of_organisations_come_from_the_yaml(client):
     ("values", "words"),
     [
         ({"rank": "4"}, "need the same rank"),
-        ({"head_layers": "1"}, "needs the same cut"),
+        ({"head_layers": "1"}, "need the same cut"),
         ({"rank": "-3"}, "greater than or equal to 1"),
-        ({"batch_size": "many"}, "Give a whole number."),
+        ({"batch_size": "many"}, "Enter a whole number."),
     ],
 )
 def test_a_value_that_the_run_cannot_honour_is_refused_beside_its_field(client, values, words):
@@ -387,7 +524,26 @@ def test_the_estimate_counts_what_an_organisation_sets_for_itself():
 @pytest.mark.parametrize(
     ("sections", "path", "words"),
     [
-        ({"schedule": {"mode": "splitfed_v1", "aggregate_every": 0}}, "schedule.aggregate_every", "splitfed_v1"),
+        (
+            {"schedule": {"name": "splitfed_v1", "aggregate_every": 0}},
+            "schedule.splitfed_v1.aggregate_every",
+            "greater than or equal to 1",
+        ),
+        (
+            {"schedule": {"name": "parallel", "straggler": "pause", "group_clients": True}},
+            "schedule.parallel.straggler",
+            "without group_clients",
+        ),
+        (
+            {"privacy": {"defences": [{"name": "gaussian", "clip": -1.0}]}},
+            "privacy.defences.gaussian.clip",
+            "greater than 0",
+        ),
+        (
+            {"wire": {"gradients": {"name": "int8", "rounding": "rotated"}}},
+            "wire.gradients.int8.rounding",
+            "'nearest' or 'stochastic'",
+        ),
         ({"training": {"batch_size": 8, "micro_batches": 3}}, "training.batch_size", "equal micro_batches"),
         ({"training": {"cache_activations": True}}, "training.cache_activations", "untrained head"),
     ],
@@ -402,10 +558,10 @@ def test_what_does_not_go_together_is_refused_at_a_field(sections, path, words):
 
 
 def test_what_has_no_effect_is_said():
-    config = RunConfig.parse(make.config(schedule={"turn_steps": 5}, wire={"gradient_rounding": "stochastic"}))
+    config = RunConfig.parse(make.config(schedule={"deadline_factor": 5}, wire={"cache_mb": 7}))
     assert idle_warnings(config) == [
-        "Steps of a turn has no effect: the mode is parallel.",
-        "Rounding of gradients has no effect: gradients are sent as bf16.",
+        "Deadline has no effect: a late organisation is waited for.",
+        "Cache limit has no effect: nothing is kept in a cache.",
     ]
     assert idle_warnings(RunConfig.parse(make.config())) == []
 

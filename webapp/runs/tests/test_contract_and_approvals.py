@@ -16,9 +16,9 @@ from webapp.orgs.tests.factories import member
 from webapp.runs.configure.privacy import Party, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
 from webapp.runs.lifecycle.assignments import assignments_for
-from webapp.runs.live.status import status_of
+from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ApprovalState, Run, RunState
-from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_submit
+from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_start, run_submit
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 
@@ -80,6 +80,16 @@ def test_a_change_voids_approvals_and_shows_the_field_that_changed():
     assert changes == {"config.lora.alpha": (16.0, 4.0)}
 
 
+def test_a_change_after_a_decline_shows_what_is_different_from_what_was_declined():
+    w = make.world()
+    make.submit(w)
+    _decide(w, 1, approve=False, reason="Two head layers are too few for us.")
+    _edit(w, lora={"alpha": 4})
+    run_submit(actor=w.engineer, run=w.run)
+    run = w.fresh()
+    assert [change.field for change in contract_diff(run.approved_contract, run.contract)] == ["config.lora.alpha"]
+
+
 def test_a_decision_on_an_older_contract_is_refused():
     w = make.world()
     old = make.submit(w).contract_hash
@@ -121,6 +131,30 @@ def test_a_workers_refusal_keeps_an_approved_contract_from_starting_until_it_is_
     assert w.fresh().state == RunState.STARTING
 
 
+def test_a_run_that_a_site_refuses_after_its_approval_is_not_started_until_the_refusal_is_withdrawn():
+    w = make.world()
+    Run.objects.filter(pk=w.run.id).update(start_when_approved=False)
+    make.submit(w)
+    make.approve(w)
+    assert _status(w).text == "Every organisation has approved."
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "split.head_layers", "message": "At least 3 head layers."}])
+    assert w.fresh().state == RunState.APPROVED
+    assert _status(w).text == f"The site policy of Beta bank ({w.workers[1].name}) refuses the contract."
+    with pytest.raises(AppError) as caught:
+        run_start(actor=w.engineer, run=w.run)
+    assert caught.value.code == "CL-1509"
+    assert f"{w.workers[1].name} of Beta bank refuses this contract, so it can't be started" in caught.value.message
+    assert w.fresh().state == RunState.APPROVED
+    make.verdict(w, 1, accepted=True)
+    assert _status(w).text == "Every organisation has approved."
+    run_start(actor=w.engineer, run=w.run)
+    assert w.fresh().state == RunState.STARTING
+
+
+def _status(w: make.World) -> Status:
+    return status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker")))
+
+
 def test_a_site_that_approves_itself_is_waited_for_and_is_asked_until_it_has():
     w = make.world()
     make.submit(w)
@@ -147,8 +181,8 @@ def test_a_worker_that_refuses_is_asked_again_since_its_people_may_change_their_
     status = status_of(run, list(run.participants.select_related("organisation", "worker")))
     assert "does not trust a certificate" in status.text
     assert status.next_actor == "the operator of Beta bank"
-    make.verdict(w, 0, accepted=True)
-    assert assignments_for(w.workers[0]) == []
+    make.verdict(w, 1, accepted=True)
+    assert [item.kind for item in assignments_for(w.workers[1])] == ["review"], "until the run starts"
 
 
 def test_a_run_that_was_started_waits_for_a_site_without_an_end():
@@ -231,8 +265,9 @@ def test_the_matrix_reads_the_contract_and_has_one_column_per_organisation(clien
         ("yes", "a recipient: may download it"),
         ("yes", "no recipient; its worker loads it to measure it"),
     ]
-    assert cells["Activations"][1] == ("yes", "of every data organisation; invertible")
+    assert cells["Activations"][1] == ("yes", "of every data organisation; can be turned back into text")
     assert [level for level, _ in cells["Rows of text"]] == ["own", "own", "no"]
+    assert cells["Rows of text"][1][1] == "of others: activations can be turned back into text"
     assert [level for level, _ in cells["Answers to the public prompts"]] == ["yes", "yes", "yes"]
 
 
@@ -249,7 +284,15 @@ def test_the_contract_lists_everything_that_crosses():
     w = make.world()
     make.submit(w)
     traffic = " ".join(contract_read(w.run.contract).traffic)
-    for words in ("the length of each row", "the number of rows", "target tokens", "gradient norms", "public prompts"):
+    for words in (
+        "the length of each row",
+        "the number of training rows",
+        "target tokens",
+        "gradient norms",
+        "public prompts",
+        "on its held-out rows",
+        "tokenizer",
+    ):
         assert words in traffic
     alone = run_draft_save(
         actor=w.engineer, project=w.project, organisation=w.organisations[0], name="Alone", config=make.config(),
@@ -258,5 +301,17 @@ def test_the_contract_lists_everything_that_crosses():
     run_submit(actor=w.engineer, run=alone)
     alone.refresh_from_db()
     traffic = " ".join(contract_read(alone.contract).traffic)
-    assert "norms of the adapters' gradients" in traffic
+    assert "one norm of the gradient of each head and tail adapter tensor" in traffic
     assert "to the public prompts" not in traffic
+
+
+def test_a_newer_schema_is_no_change_of_what_it_says():
+    w = make.world()
+    make.submit(w)
+    make.approve(w, 0)
+    _edit(w, privacy={"defences": ["gaussian"]})
+    run_submit(actor=w.engineer, run=w.run)
+    run = w.fresh()
+    changes = {change.field: change.new for change in contract_diff(run.approved_contract, run.contract)}
+    assert changes.pop("config.privacy.defences") == ["gaussian"]
+    assert all(field.startswith("traffic.") for field in changes)  # the sentence on activations names the noise

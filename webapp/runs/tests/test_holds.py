@@ -10,11 +10,11 @@ from splitcore.errors import AppError
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.live.status import status_of
 from webapp.runs.models import RunState
 from webapp.runs.services import run_pause, run_resume, run_stop
 from webapp.runs.tests import factories as make
-from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
 from workers.contracts import Desired
 
@@ -118,9 +118,9 @@ def test_a_viewer_of_the_partner_resumes_nothing():
 def test_the_page_says_who_has_to_resume():
     w = _paused(by=_beta)
     own, other = _page(w, w.engineer), _page(w, _beta(w))
-    assert "somebody of Beta bank has to resume it" in own
+    assert "someone at Beta bank has to resume it" in own
     resume = reverse("runs:control", args=[w.run.id, "resume"])
     assert resume not in own
-    assert "somebody of Beta bank has to resume it" not in other
+    assert "someone at Beta bank has to resume it" not in other
     assert resume in other
-    assert status_of(w.run, list(w.run.participants.all())).next_actor == "somebody of Beta bank"
+    assert status_of(w.run, list(w.run.participants.all())).next_actor == "someone at Beta bank"

@@ -11,11 +11,12 @@ from splitcore.errors import AppError
 from webapp.audit.witness import restoration_record
 from webapp.fleet.models import WorkerModel
 from webapp.fleet.tests.factories import give_key
+from webapp.jobs.selectors import checkpoint_steps
 from webapp.orgs.tests.factories import api_token
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.live.status import status_of
 from webapp.runs.models import ParticipantRole, Run, RunState
 from webapp.runs.tests import factories as make
-from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
 from workers.contracts import ErrorInfo, ModelRegistration
 
@@ -80,7 +81,7 @@ def test_late_records_of_an_ended_run_are_kept_and_its_figures_stand(state):
     ]
     assert records_store(participant=part, batch=batch(part, *late)).stored_through == 5
     assert (w.fresh().summary, w.run.step) == before
-    assert w.part(0).metrics["checkpoint_step"] == 1, "what a run can be resumed from may arrive late"
+    assert checkpoint_steps([part.id]) == {part.id: 1}, "what a run can be resumed from may arrive late"
 
 
 @pytest.mark.parametrize("told", [metric(1, step=5), record(1, "eval", loss=1.0, tokens=1)])
@@ -148,7 +149,7 @@ def test_a_failure_is_not_put_on_another_party_by_one_partys_word():
     Run.objects.filter(pk=w.run.pk).update(state=RunState.FAILED)
     text = status_of(w.fresh(), list(w.run.participants.all())).text
     assert text.startswith("Failed at Alpha clinic")
-    assert "by whose word it is of Beta bank" in text
+    assert "which attributes it to Beta bank" in text
 
 
 def test_a_failure_is_the_named_partys_once_its_own_record_agrees():
@@ -216,3 +217,11 @@ def test_a_model_configuration_of_another_kind_is_registered(config):
     w = make.world()
     assert give_key(w.workers[2]).post("models", registration(config)).status_code == 200
     assert WorkerModel.objects.get(worker=w.workers[2]).planned_config == config
+
+
+def test_no_worker_says_of_itself_that_it_is_silent():
+    w = make.started()
+    part = w.part(0)
+    told = [record(1, "phase", phase="training"), record(2, "phase", phase="dropped")]
+    records_store(participant=part, batch=batch(part, *told))
+    assert w.part(0).phase == "training"

@@ -5,23 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from interface.tags import number_h
 from splitcore.config import RunConfig
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.facts import online
 from webapp.fleet.models import Worker
 from webapp.runs.configure.options import party_options
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.live.entries import entries_of, newest
 from webapp.runs.live.eta import progress_of
 from webapp.runs.live.page import live_page
 from webapp.runs.live.status import status_of
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.selectors import domain_table, inbox_for, needs_action_count, run_get_for
-from webapp.runs.services import PartyChoice, run_clone, run_draft_save
+from webapp.runs.services import PartyChoice, approval_decide, run_archive, run_clone, run_draft_save
 from webapp.runs.tests import factories as make
-from webapp.telemetry.services import records_store
+from webapp.telemetry.series import latest_losses, series_of, smoothed
 from webapp.telemetry.state import lanes_json
 from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import ErrorInfo
@@ -44,8 +48,8 @@ def _run(step, total=1000, trained=timedelta(minutes=10), state=RunState.TRAININ
         (_run(19, trained=timedelta(seconds=38)), [_part()], ""),
         (_run(20, trained=timedelta(seconds=38)), [_part()], "26 min 8 s to 49 min left"),
         (_run(300), [_part()], "about 23 min 20 s left"),
-        (_run(300), [_part(), _part(phase="dropped")], "time left is not counted while a worker is away"),
-        (_run(300, state=RunState.PAUSED), [_part()], "time left is not counted while paused"),
+        (_run(300), [_part(), _part(phase="dropped")], "no estimate while a worker is away"),
+        (_run(300, state=RunState.PAUSED), [_part()], "no estimate while paused"),
         (_run(900, trained=timedelta(hours=2)), [_part()], "longer than expected"),
         (_run(0, state=RunState.STARTING), [_part()], ""),
     ],
@@ -69,6 +73,15 @@ def test_the_status_names_who_acts_next():
     assert status.next_actor == "Gamma compute"
 
 
+def test_an_evaluation_is_dated_from_its_own_begin():
+    w = make.started()
+    Run.objects.filter(pk=w.run.pk).update(state=RunState.TRAINING, training_at=NOW - timedelta(hours=1))
+    begun = NOW - timedelta(seconds=4)
+    Participant.objects.filter(worker=w.workers[0]).update(phase="evaluating", phase_since=begun)
+    status = status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker")))
+    assert (status.text, status.since) == ("Evaluating on held-out rows.", begun)
+
+
 def test_the_run_page_tells_the_first_cause_its_owner_and_the_remedy(client):
     w = make.started()
     make.exit_part(w, 1, "failed", ErrorInfo(code="CL-1820", message="The disk is full.", remedy="Free some space."))
@@ -87,12 +100,12 @@ def test_the_page_shows_each_confirmation_of_a_stop(client):
     make.exit_part(w, 0, "stopped")
     page = client.get(reverse("runs:live", args=[w.run.id])).content.decode()
     assert "1 of 3 workers have confirmed" in page
-    assert "process gone, confirmed" in page
+    assert "process ended (confirmed)" in page
 
 
 @pytest.mark.parametrize(
     ("action", "notice", "state"),
-    [("pause", "The run is paused", RunState.PAUSED), ("stop", "The stop was sent", RunState.STOPPING)],
+    [("pause", "The run is paused", RunState.PAUSED), ("stop", "Stop requested. The run is", RunState.STOPPING)],
 )
 def test_the_notice_of_an_act_stays_only_while_it_is_true(client, action, notice, state):
     w = make.started()
@@ -144,7 +157,7 @@ def test_the_contract_page_shows_the_command_that_a_site_has_to_run(client):
     page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
     assert f"<code>{command}</code>" in page
     assert f"{w.workers[1].name} does not trust a certificate of this contract yet" in page
-    assert "change it, and ask again" not in page
+    assert "Change it and resubmit" not in page
     assert "Waiting for the site" in page
 
 
@@ -168,6 +181,74 @@ def test_what_waits_for_a_person_is_counted_and_listed():
     lists = inbox_for(w.approvers[0])
     assert "Beta bank" in lists["waiting"][0].text
     assert lists["history"][0].state == "approved"
+
+
+def test_a_declined_run_waits_for_its_engineer_until_it_is_changed_or_archived():
+    w = make.world()
+    make.submit(w)
+    decline = {"actor": w.approvers[1], "organisation": w.organisations[1], "approve": False}
+    approval_decide(run=w.fresh(), contract_hash=w.fresh().contract_hash, reason="At most 10 steps.", **decline)
+    assert [needs_action_count(user) for user in (w.approvers[0], w.engineer)] == [0, 1]
+    (item,) = inbox_for(w.engineer)["decide"]
+    assert (item.url, item.state) == (f"/runs/{w.run.id}", "declined")
+    assert item.text.startswith("Beta bank declined: At most 10 steps.")
+    run_archive(actor=w.engineer, run=w.fresh())
+    assert needs_action_count(w.engineer) == 0
+
+
+def test_the_contract_page_keeps_earlier_decisions_with_their_reasons_and_no_others(client):
+    w = make.world()
+    make.submit(w)
+    decline = {"actor": w.approvers[1], "organisation": w.organisations[1], "approve": False}
+    approval_decide(run=w.fresh(), contract_hash=w.fresh().contract_hash, reason="At most 10 steps.", **decline)
+    address = reverse("runs:approvals", args=[w.run.id])
+    client.force_login(w.engineer)
+    page = client.get(address).content.decode()
+    assert "Earlier contracts" not in page, "nothing was changed yet"
+    assert page.count("Not decided") == len(w.organisations) - 1, "nobody is waited for any more"
+    Run.objects.filter(pk=w.run.pk).update(contract_hash="0" * 64)
+    earlier = client.get(address).content.decode().partition("Earlier contracts of this run")[2]
+    assert "At most 10 steps." in earlier
+    assert "Beta bank" in earlier
+    assert w.organisations[0].name not in earlier, "it had not decided"
+
+
+def test_withdrawing_a_run_is_asked_back_and_names_the_way_to_change_it(client):
+    w = make.world()
+    make.submit(w)
+    address = reverse("runs:approvals", args=[w.run.id])
+    client.force_login(w.engineer)
+    page = client.get(address).content.decode()
+    assert 'data-dialog-open="withdraw-run"' in page
+    assert "can't be reopened" in page
+    assert "use Change instead" in page
+    client.force_login(w.approvers[1])
+    assert "use Change instead" not in client.get(address).content.decode(), "a partner cannot change it"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [(RunState.STOPPED, "Only finished runs"), (RunState.TRAINING, "adapter yet")]
+)
+def test_a_run_that_ended_early_promises_no_adapter(client, state, words):
+    w = make.started()
+    Run.objects.update(state=state)
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:artefacts", args=[w.run.id])).content.decode()
+    assert words in page
+    assert ("yet" in page.partition("No adapter")[2][:5]) == (state == RunState.TRAINING)
+
+
+def test_the_list_leads_to_archived_runs_when_no_other_is_left(client):
+    w = make.started()
+    client.force_login(w.engineer)
+    lead = "Every run is archived"
+    assert lead not in client.get(reverse("runs:list")).content.decode()
+    Run.objects.update(state=RunState.STOPPED, is_archived=True)
+    page = client.get(reverse("runs:list")).content.decode()
+    assert lead in page
+    assert "No runs yet" not in page
+    assert "/runs?archived=on" in page
+    assert w.run.name in client.get("/runs?archived=on").content.decode()
 
 
 def test_a_draft_is_seen_by_its_own_organisation_alone():
@@ -233,12 +314,14 @@ def test_where_loss_and_exact_match_disagree_nothing_is_green_and_one_sentence_s
     assert [row.best for row in table.rows if row.party == "beta-bank"] == [-1]
     assert table.conclusion == (
         "Training together, compared with training alone, was mixed for Beta bank"
-        " (exact match 73.0 % to 85.0 %, loss 0.018 to 0.022)."
+        " (exact match 73.0\N{NO-BREAK SPACE}% to 85.0\N{NO-BREAK SPACE}%, loss 0.018 to 0.022)."
     )
     client.force_login(w.engineer)
     page = client.get(reverse("runs:compare"), {"run": [alone.id, w.run.id]}).content.decode()
     assert "“First run”, compared with “Bank alone”, was mixed for Beta bank" in page
     assert page.count("cl-best") == 1, "only the other organisation's row is better on both counts"
+    _measured(alone, **{"beta-bank": (0.02204, 0.73)})
+    assert "loss 0.022 in both" in domain_table(w.project).conclusion
 
 
 def test_the_comparison_says_who_took_part_and_on_which_data(client):
@@ -266,7 +349,7 @@ def test_a_field_left_at_its_default_does_not_differ_from_the_default_written_ou
     Run.objects.filter(pk=other.pk).update(config=written)
     client.force_login(w.engineer)
     page = client.get(reverse("runs:compare"), {"run": [w.run.id, other.id]}).content.decode()
-    assert "Nothing: the same organisations, datasets and settings." in page
+    assert "None: the organisations, datasets and settings are the same." in page
 
 
 def test_an_ended_run_has_one_duration_on_every_page(client):
@@ -294,6 +377,24 @@ def test_tile_and_lane_show_the_average_that_the_chart_draws():
     drawn = [(0.081 * first + 0.09 * second + 0.1 * third) / 0.271 for first, second, third in losses.values()]
     assert [lane["loss"] for lane in page.lanes] == [pytest.approx(drawn[0]), pytest.approx(drawn[1]), None]
     assert page.tiles.loss == pytest.approx(sum(drawn) / 2)
+
+
+def test_a_fetch_of_the_live_parts_reads_a_bounded_number_of_records(client):
+    w = make.started()
+    Run.objects.filter(pk=w.run.pk).update(total_steps=1000)
+    part = w.part(0)
+    for first in range(1, 1001, 500):
+        values = [metric(n, loss=2.0 + n % 7) for n in range(first, first + 500)]
+        records_store(participant=part, batch=batch(part, *values))
+    client.force_login(w.engineer)
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(reverse("runs:live", args=[w.run.id])).content.decode()
+    reads = [one["sql"] for one in queries if 'FROM "telemetry_record"' in one["sql"]]
+    assert reads
+    assert [sql for sql in reads if " LIMIT " not in sql] == []
+    drawn = smoothed(series_of(w.fresh())[part.party]["loss"])
+    assert latest_losses(w.run)[part.party] == pytest.approx(drawn, rel=1e-12)
+    assert number_h(drawn, 3) in page
 
 
 def test_the_list_filters_by_state_and_the_comparison_shows_only_differences(client):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from django.urls import reverse
 
@@ -16,6 +18,7 @@ from webapp.runs.tests import factories as make
 from webapp.runs.tests.test_configure import _post
 
 pytestmark = pytest.mark.django_db
+MODEL = SimpleNamespace(manifest=make.MANIFEST, config={"hidden_size": 16})
 POLICY = {
     "topologies": ["u_shape"],
     "min_head_layers": 1,
@@ -60,15 +63,41 @@ def test_of_two_sites_the_stricter_one_counts_and_a_compute_site_has_no_say_on_t
     assert policy_conflicts(config, [_site(w, 2, role="server", min_head_layers=5)]) == []
 
 
+@pytest.mark.parametrize("override", [{"batch_size": 4}, {"head_layers": 2}, {"tail_layers": 1, "rank": 2}])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_the_stricter_site_counts_where_one_party_has_an_override(override, order):
+    w = make.world()
+    sections = {"split": {"tail_layers": 1}, "training": {"steps": 500, "batch_size": 2, "max_length": 16}}
+    config = RunConfig.parse(make.config(**sections, parties={"a": override}))
+    sites = [
+        _site(w, 0, party="a", max_steps=400, topologies=["vanilla"]),
+        _site(w, 1, party="b", min_tail_layers=4),
+        _site(w, 2, role="server", max_steps=50),
+    ]
+    found = {one.path: one for one in policy_conflicts(config, [sites[place] for place in order])}
+    mends = {path: one.mend for path, one in found.items()}
+    assert mends == {"split.tail_layers": "4", "training.steps": "50", "split.topology": ""}, "u_shape suits one alone"
+    assert w.workers[1].name in found["split.tail_layers"].message
+    assert w.workers[2].name in found["training.steps"].message
+
+
+def test_a_party_whose_override_meets_its_own_site_asks_nothing_of_the_others():
+    w = make.world()
+    config = RunConfig.parse(make.config(split={"tail_layers": 1}, parties={"a": {"tail_layers": 4}}))
+    sites = [_site(w, 0, party="a", min_tail_layers=4), _site(w, 1, party="b", min_tail_layers=2)]
+    [conflict] = policy_conflicts(config, sites)
+    assert (conflict.path, conflict.mend) == ("split.tail_layers", "2")
+
+
 def test_what_the_worker_accepts_is_no_conflict():
     w = make.world()
     config = RunConfig.parse(make.config(split={"head_layers": 1, "tail_layers": 2}))
     site = _site(w, 0, models=[make.MANIFEST], max_steps=4, hosts=["gpu.*"])
     server = Site(w.workers[2], "server")
     server.worker.facts = {"tensor_host": "GPU.example"}
-    assert policy_conflicts(config, [site, server], make.MANIFEST) == []
+    assert policy_conflicts(config, [site, server], MODEL) == []
     server.worker.facts = {"tensor_host": "elsewhere.example"}
-    assert [c.path for c in policy_conflicts(config, [site, server], make.MANIFEST)] == ["server"]
+    assert [c.path for c in policy_conflicts(config, [site, server], MODEL)] == ["server"]
 
 
 def test_a_policy_conflict_stands_in_the_preview_and_at_the_field_with_a_button_that_mends_it(client):
@@ -77,13 +106,13 @@ def test_a_policy_conflict_stands_in_the_preview_and_at_the_field_with_a_button_
     client.force_login(w.engineer)
     data = _post(client, w, **{"split.tail_layers": "1"})
     page = client.post(reverse("runs:preview"), data).content.decode()
-    assert page.count("demands at least 2 tail layers") == 2
+    assert page.count("At least 2 tail layers must stay at the site, not 1.") == 2
     assert 'data-fills="f-split-tail_layers"' in page
     assert "Fix 1 problem" in page
     page = client.post(
         reverse("runs:preview"), {**data, "split.tail_layers": "2", "split.head_layers": "1"}
     ).content.decode()
-    assert "The site policy" not in page
+    assert "Site policy of" not in page
 
 
 def test_datasets_of_different_formats_are_told_while_the_run_is_configured(client):
@@ -105,14 +134,14 @@ def test_the_estimate_of_the_api_names_policies_and_formats_too():
         PartyChoice("server", w.workers[2].id),
     ]
     problems = " ".join(estimate_of(w.project, make.config(), parties)["problems"])
-    assert "at most 2 steps" in problems
+    assert "At most 2 steps" in problems
     assert "CL-1004" in problems
 
 
 def test_a_contract_that_a_worker_refuses_cannot_be_approved_on_the_page_or_by_the_service(client):
     w = make.world()
     make.submit(w)
-    refusal = {"field": "split.tail_layers", "message": "Fewer tail layers than this site demands.", "limit": "2"}
+    refusal = {"field": "split.tail_layers", "message": "Fewer tail layers than this site requires.", "limit": "2"}
     make.verdict(w, 1, accepted=False, refusals=[refusal])
     client.force_login(w.approvers[0])
     page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()

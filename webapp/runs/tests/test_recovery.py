@@ -10,22 +10,24 @@ from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.fleet.models import WorkerState
 from webapp.fleet.services import worker_revoke
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
-from webapp.runs.lifecycle import assignments_for, metric_observed, participant_exit, settled_for
-from webapp.runs.lifecycle.recovering import MOST_IN_VAIN, can_continue
+from webapp.runs.life.recovering import MOST_IN_VAIN, can_continue
+from webapp.runs.lifecycle import assignments_for, participant_exit, records_observed, settled_for
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.live.status import status_of
 from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_pause, run_resume, run_stop
+from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 from webapp.telemetry.exports import metrics_csv
 from webapp.telemetry.models import Record
 from webapp.telemetry.series import series_of
-from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric, record
 from workers.contracts import CHECKPOINT_DAYS, ErrorInfo, Exit
 
@@ -35,7 +37,8 @@ LOST = ErrorInfo(code="CL-1530", message="Another half of the run was lost.")
 
 
 def observe(w: make.World, place: int, kind: str, step: int, **payload: object) -> None:
-    metric_observed(participant=w.part(place), record=SimpleNamespace(kind=kind, step=step, payload=payload))
+    record = SimpleNamespace(kind=kind, step=step, payload=payload)
+    records_observed(participant=w.part(place), records=[record])
 
 
 def trained(w: make.World, through: int, checkpoint: int = 0) -> None:
@@ -91,6 +94,14 @@ def test_after_a_killed_half_every_part_is_taken_up_again_and_the_run_goes_on() 
     assert "step 10, attempt 2" in event.payload["detail"]
 
 
+@pytest.mark.parametrize("code", ["CL-1306", "CL-1503"])
+def test_a_half_that_met_an_older_attempt_is_recovered_like_one_that_lost_its_partner(code: str) -> None:
+    w = make.started()
+    trained(w, 12, checkpoint=10)
+    make.exit_part(w, 0, "failed", ErrorInfo(code=code, message="An older attempt."))
+    assert (w.fresh().state, w.run.failure) == (RunState.RECOVERING, None)
+
+
 def test_an_exit_of_the_interrupted_attempt_is_refused_after_the_new_claim() -> None:
     w = make.started()
     trained(w, 3)
@@ -144,9 +155,7 @@ def test_a_failed_run_without_checkpoints_or_with_a_revoked_worker_cannot_be_res
     with pytest.raises(AppError) as caught:
         run_resume(actor=w.engineer, run=w.run)
     assert caught.value.code == "CL-1501"
-    for part in w.run.participants.all():
-        part.metrics["checkpoint_step"] = 5
-        part.save()
+    make.hold_checkpoints(w, 5)
     assert can_continue(w.run)
     worker_revoke(actor=member(w.organisations[0], Role.ADMIN), worker=w.workers[0])
     assert w.part(0).worker.state == WorkerState.REVOKED
@@ -196,11 +205,14 @@ def test_a_half_lost_during_a_pause_is_taken_up_again_when_the_run_is_resumed() 
         ("CL-1534", "party.late", (2,), "Gamma compute"),
     ],
 )
-def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code, event, told_by, owner) -> None:
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "as_before_version_4"])
+def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code, event, told_by, owner, typed) -> None:
     w = make.started()
     trained(w, 3)
+    party = w.part(1).party
+    whose = {"source": party, "detail": "server: loss"} if typed else {"detail": f"{party}: loss"}
     for place in told_by:
-        told = record(w.part(place).last_seq + 1, "event", name=event, detail=f"{w.part(1).party}: loss")
+        told = record(w.part(place).last_seq + 1, "event", name=event, **whose)
         records_store(participant=w.part(place), batch=batch(w.part(place), told))
     error = ErrorInfo(code=code, message="The run paused.")
     for place in (2, 0, 1):
@@ -209,7 +221,7 @@ def test_what_pauses_every_half_pauses_the_run_and_names_its_party(code, event, 
     assert (run.state, run.desired) == (RunState.PAUSED, "paused")
     assert (run.failure["code"], run.failure["organisation"]) == (code, owner)
     assert "Beta bank" in sentence(w)
-    assert ("by whose word" in sentence(w)) == (owner != "Beta bank"), "the word of one party is shown as such"
+    assert ("which attributes" in sentence(w)) == (owner != "Beta bank"), "the word of one party is shown as such"
     run_resume(actor=w.engineer, run=run)
     assert (w.fresh().state, w.run.failure) == (RunState.RECOVERING, None)
     assert attempts(w) == [(1, 2)] * 3
@@ -245,6 +257,63 @@ def test_a_worker_takes_its_runs_up_in_the_order_of_their_start() -> None:
     assert make.claim(second, 2) == 1
 
 
+def test_a_run_that_took_a_worker_up_between_two_attempts_of_an_older_one_gives_way() -> None:
+    older, younger = make.started(run_config=make.long_config()), make.world(prefix="Other ")
+    trained(older, 12, checkpoint=10)
+    make.submit(younger)
+    make.approve(younger)
+    for place in (0, 2):  # the younger run shares the compute worker and one data worker with the older
+        part, shared = younger.part(place), older.workers[place]
+        younger.run.participants.filter(pk=part.pk).update(worker=shared)
+        younger.workers[place] = shared
+    younger.run.participants.filter(worker=younger.workers[2]).update(attempt=1, phase="connecting")
+    make.exit_part(older, 2, "failed", KILLED)
+    assert older.fresh().state == RunState.RECOVERING
+    sweep()
+    assert attempts(younger)[2] == (1, 1), "the worker may have room for both"
+    older.run.participants.update(phase_since=timezone.now() - timedelta(minutes=1))
+    for _ in range(3):
+        sweep()
+    assert attempts(younger) == [(0, 1), (0, 1), (1, 2)]
+    assert younger.fresh().state == RunState.STARTING
+    assert younger.run.records.filter(payload__name="run.gave_way").count() == 1, "it gives way once"
+    make.exit_part(younger, 2, "stopped", attempt=1)
+    assert [a.run_id for a in assignments_for(older.workers[2])] == [older.run.id]
+    assert make.claim(older, 2) == 2
+
+
+def test_a_run_gives_nothing_to_a_part_that_its_own_site_keeps_waiting() -> None:
+    older, younger = make.started(run_config=make.long_config()), make.world(prefix="Other ")
+    trained(older, 12, checkpoint=10)
+    make.submit(younger)
+    make.approve(younger)
+    younger.run.participants.filter(pk=younger.part(2).pk).update(worker=older.workers[2], attempt=1)
+    make.exit_part(older, 2, "failed", KILLED)
+    older.run.participants.update(
+        phase_since=timezone.now() - timedelta(minutes=1),
+        policy_verdict={"accepted": False, "waiting": True, "refusals": []},
+    )
+    sweep()
+    assert not younger.run.records.filter(payload__name="run.gave_way").exists()
+
+
+def test_the_time_of_a_start_counts_from_when_the_turn_has_come() -> None:
+    older, younger = make.started(run_config=make.long_config()), make.world(prefix="Other ")
+    make.submit(younger)
+    make.approve(younger)
+    younger.run.participants.filter(pk=younger.part(2).pk).update(worker=older.workers[2])
+    younger.workers[2] = older.workers[2]
+    Run.objects.filter(pk=younger.run.pk).update(state_since=timezone.now() - timedelta(hours=2))
+    sweep()
+    assert younger.fresh().state == RunState.STARTING, "it waits for the older run"
+    Run.objects.filter(pk=older.run.pk).update(state=RunState.DONE)
+    sweep()
+    assert younger.fresh().state == RunState.STARTING, "its turn has only just come"
+    Run.objects.filter(pk=younger.run.pk).update(waited_at=timezone.now() - timedelta(minutes=16))
+    sweep()
+    assert younger.fresh().failure["code"] == "CL-1506"
+
+
 def stopped(w: make.World, checkpoint: int) -> None:
     """Stop and save: every worker confirms it and names its checkpoint."""
     run_stop(actor=w.engineer, run=w.run)
@@ -278,9 +347,7 @@ def test_a_stopped_run_is_not_resumed_without_common_checkpoints_or_after_they_a
     trained(w, 12)
     stopped(w, 0)
     assert not can_continue(w.run)
-    for part in w.run.participants.all():
-        part.metrics["checkpoint_step"] = 12
-        part.save()
+    make.hold_checkpoints(w, 12)
     assert can_continue(w.run)
     w.run.is_archived = True
     assert not can_continue(w.run), "it is restored first"
@@ -308,13 +375,11 @@ def test_an_archived_run_is_restored_from_its_page(client) -> None:
 NAN = ErrorInfo(code="CL-1531", message="Step 12 had a value that is not finite.", remedy="Lower the learning rate.")
 
 
-def not_finite(w: make.World, place: int, *steps: int, source: str) -> None:
-    """A half tells of steps that were skipped."""
+def not_finite(w: make.World, place: int, *steps: int, source: str, evaluation: bool = False) -> None:
+    """A half tells of steps that were skipped, or of evaluations that have no result."""
     part = w.part(place)
-    told = [
-        record(part.last_seq + n, "event", name="values.not_finite", detail=f"{source}: head")
-        for n, _ in enumerate(steps, start=1)
-    ]
+    event = {"name": "values.not_finite", "detail": "head", "source": source, "in_evaluation": evaluation}
+    told = [record(part.last_seq + n, "event", **event) for n, _ in enumerate(steps, start=1)]
     told = [one.model_copy(update={"step": step}) for one, step in zip(told, steps, strict=True)]
     records_store(participant=part, batch=batch(part, *told))
 
@@ -328,7 +393,7 @@ def test_a_failure_by_values_names_whose_they_were_and_asks_the_author_to_lower_
         make.exit_part(w, place, "failed", NAN)
     run = w.fresh()
     assert (run.state, run.failure["organisation"]) == (RunState.FAILED, "Alpha clinic")
-    assert sentence(w).startswith("Failed with a value of Alpha clinic")
+    assert sentence(w).startswith("Failed because of a value from Alpha clinic")
     client.force_login(w.engineer)
     page = client.get(reverse("runs:detail", args=[run.id])).content.decode()
     assert "an engineer of Alpha clinic" in page
@@ -341,10 +406,13 @@ def test_a_failure_by_values_names_whose_they_were_and_asks_the_author_to_lower_
 
 
 def test_the_first_skipped_step_is_told_on_the_runs_page() -> None:
-    w = make.started()
+    w = make.started(run_config=make.long_config())
     trained(w, 2)
     for place in range(3):
         not_finite(w, place, 3, source="server")
-    assert "1 step was skipped, since a value was not finite: last in step 3, Gamma compute." in sentence(w)
+    assert "1 step was skipped because of a NaN or infinite value: last in step 3, Gamma compute." in sentence(w)
     not_finite(w, 0, 4, source="server")
     assert "2 steps were skipped" in sentence(w)
+    not_finite(w, 0, 4, source="server", evaluation=True)
+    not_finite(w, 0, 5, source="server", evaluation=True)
+    assert "2 steps were skipped" in sentence(w), "an evaluation skips none"

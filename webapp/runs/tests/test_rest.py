@@ -132,3 +132,13 @@ def test_a_change_from_an_older_version_overwrites_nothing_and_names_the_field(c
     assert w.fresh().name == "First"
     answer = _call(client, w.engineer, own, "PATCH", f"/runs/{w.run.id}", {**first, "name": "First", "note": "New"})
     assert (answer.status_code, w.fresh().note) == (200, "New")
+
+
+def test_an_archived_run_is_put_back_into_the_lists(client):
+    w = make.world()
+    own, address = w.organisations[0], f"/runs/{w.run.id}/archive"
+    assert _call(client, w.engineer, own, "POST", address).json()["is_archived"]
+    assert _call(client, w.engineer, own, "GET", "/runs").json()["items"] == []
+    assert not _call(client, w.engineer, own, "POST", f"{address}?archived=false").json()["is_archived"]
+    [listed] = _call(client, w.engineer, own, "GET", "/runs").json()["items"]
+    assert listed["id"] == w.run.id

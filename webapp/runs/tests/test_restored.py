@@ -6,14 +6,15 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.audit.witness import restoration_record
+from webapp.runs.life.effects import ATTEMPT_GAP
 from webapp.runs.lifecycle import participant_claim
 from webapp.runs.lifecycle.access import ATTEMPT_JUMP, ATTEMPTS
-from webapp.runs.lifecycle.restoring import ATTEMPT_GAP, runs_after_restore
+from webapp.runs.lifecycle.reporting import records_store
+from webapp.runs.lifecycle.restoring import runs_after_restore
 from webapp.runs.live.status import status_of
 from webapp.runs.models import RunState
 from webapp.runs.services import run_resume, run_stop
-from webapp.runs.tests.factories import approve, claim, exit_part, started, submit, verdict, world
-from webapp.telemetry.services import records_store
+from webapp.runs.tests.factories import approve, claim, exit_part, hold_checkpoints, started, submit, verdict, world
 from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import OTHER_CONTRACT, Claim, Desired
 
@@ -108,7 +109,7 @@ def test_a_stop_is_confirmed_by_workers_whose_attempt_the_hub_forgot():
 
 def test_a_failed_run_is_resumed_above_what_was_forgotten():
     w = started()
-    w.run.participants.update(metrics={"checkpoint_step": 2})
+    hold_checkpoints(w, 2)
     type(w.run).objects.update(state=RunState.FAILED, ended_at=w.fresh().state_since)
     runs_after_restore()
     run_resume(actor=w.engineer, run=w.run)
@@ -117,7 +118,7 @@ def test_a_failed_run_is_resumed_above_what_was_forgotten():
 
 def test_a_stopped_run_is_resumed_above_what_was_forgotten():
     w = started()
-    w.run.participants.update(metrics={"checkpoint_step": 2})
+    hold_checkpoints(w, 2)
     type(w.run).objects.update(state=RunState.STOPPED, ended_at=w.fresh().state_since)
     runs_after_restore()
     assert w.fresh().state == RunState.STOPPED

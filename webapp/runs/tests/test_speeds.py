@@ -7,10 +7,13 @@ from django.utils import timezone
 
 from splitcore.config import RunConfig
 from splitcore.planning import ModelShape, SpeedBounds, Speeds
+from webapp.fleet.models import WorkerModel
+from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.configure.options import party_options
 from webapp.runs.configure.preview import Preview, preview_build
 from webapp.runs.configure.speeds import known_speeds, row_lengths
 from webapp.runs.models import RunState
+from webapp.runs.services import PartyChoice
 from webapp.runs.tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +89,43 @@ def test_a_run_with_another_model_still_tells_the_network():
     assert isinstance(known.speeds, SpeedBounds)
     assert known.speeds.best.link == known.speeds.worst.link
     assert "assumed" not in known.source
+
+
+def test_a_server_s_run_with_other_partners_or_another_model_is_not_called_measured():
+    w = make.world()
+    tell_speed(w, 0, 1, 2)
+    finish(w)
+    w.run.participants.filter(worker=w.workers[1]).update(worker=make.WorkerFactory(organisation=w.organisations[1]))
+    workers = {worker.id: worker for worker in w.workers}
+    wanted = [
+        PartyChoice("client", one.id, version.id, True) for one, version in zip(w.workers, w.versions, strict=False)
+    ]
+    wanted.append(PartyChoice("server", w.workers[2].id, "", False))
+    shape = ModelShape.from_config(make.CONFIG)
+    known = known_speeds(RunConfig.parse(w.run.config), shape, wanted, workers)
+    assert not known.measured
+    assert known.source.startswith("An estimate")
+
+
+def test_a_run_whose_server_was_not_measured_is_not_called_measured():
+    w = make.world()
+    tell_speed(w, 0, 1, 2)
+    finish(w)
+    w.run.participants.filter(worker=w.workers[2]).update(metrics={})
+    preview = preview_of(w)
+    assert preview.speeds is not None
+    assert not preview.speeds.measured
+
+
+def test_the_base_model_has_the_weights_that_were_counted_at_its_registration():
+    w = make.world()
+    WorkerModel.objects.update(parameters=3_837_120)
+    preview = preview_of(w)
+    assert preview.model is not None
+    assert preview.model.parameters == 3_837_120
+    choices = party_options(w.project, w.run).choices()
+    plan = estimate_of(w.project, w.run.config, choices)["plan"]
+    assert plan["base_parameters"] == 3_837_120
 
 
 def test_the_lengths_of_rows_come_from_the_histograms_that_the_sites_share():

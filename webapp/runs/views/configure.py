@@ -27,13 +27,16 @@ from webapp.runs.configure.policies import policy_conflicts
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import Preview, preview_build
 from webapp.runs.configure.prompts import prompts_from_text, prompts_to_text
-from webapp.runs.configure.schema import changed_paths
+from webapp.runs.configure.values import changed_paths
 from webapp.runs.contract import diff
 from webapp.runs.estimate import layer_count
 from webapp.runs.models import ApprovalState, Run, RunState
 from webapp.runs.selectors import run_get_for, visible_parents
 from webapp.runs.services import Basis, run_draft_save, run_submit
 from webapp.runs.states import EDITABLE
+
+MODEL_FIELD = "model.name_or_path"
+NO_MODEL = "None of these workers has a base model yet. Run on each: cutlayer worker model add ID-OR-FOLDER."
 
 
 @dataclass
@@ -80,13 +83,17 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
     models = model_options(project, options.worker_ids)
     stored: dict[str, Any] = run.config if run is not None else {}
     choices = [(m.model_id, m.model_id if m.fits else f"{m.model_id} ({m.explanation})") for m in models]
-    name = str((stored.get("model") or {}).get("name_or_path", ""))
+    name = str((stored.get("model") or {}).get("name_or_path") or "")
     if name and name not in dict(choices):
         choices.append((name, f"{name} (not registered on the chosen workers)"))
     if not stored and models:
         stored = {"model": {"name_or_path": models[0].model_id}}
+    elif not name:
+        choices.insert(0, ("", "choose a base model" if models else "none is registered yet"))
     form = ConfigForm(data, config=stored, models=choices, parties=options.trainers)
     config = form.check()
+    if not models and MODEL_FIELD in form.problems:
+        form.problems[MODEL_FIELD] = NO_MODEL
     _ask_sites(config, options, form, models)
     source = data or QueryDict()
     return Setup(
@@ -116,8 +123,7 @@ def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm
     model = next((model for model in models if model.model_id == config.model.name_or_path), None)
     if model is not None and (wrong := missing_targets(model.config, config.lora.target_modules)):
         form.take_problems([{"field": "lora.target_modules", "message": wrong}])
-    manifest = model.manifest if model is not None else ""
-    for conflict in policy_conflicts(config, options.sites, manifest):
+    for conflict in policy_conflicts(config, options.sites, model):
         if conflict.path == "server":
             options.server_error = conflict.message
         else:
@@ -223,7 +229,7 @@ def run_edit(request: MemberRequest, run_id: str) -> HttpResponseBase:
     run = run_get_for(user=request.user, run_id=run_id)
     require(request.user, Action.CONFIGURE_RUN, run.organisation)
     if run.state not in EDITABLE:
-        messages.info(request, "A run that has started cannot be changed. Clone it, and change the clone.")
+        messages.info(request, "A run that has started can't be changed. Clone it, and change the clone.")
         return redirect("runs:detail", run.id)
     if request.method != "POST":
         return _page(request, setup(run.project, run))
@@ -238,7 +244,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
             model = state.preview().model
             layers = layer_count(model.config) if model else 0
             run = _save(request, state, preset_apply(state.form.typed(), action.removeprefix("preset:"), layers))
-            messages.success(request, "The preset is applied; the base model and the parties stay.")
+            messages.success(request, "The preset was applied. The base model and the parties are unchanged.")
             return redirect("runs:edit", run.id)
         if action == "yaml":
             return _import(request, state)
@@ -246,7 +252,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
         state.run = run
         if action == "submit":
             run_submit(actor=request.user, run=run)
-            messages.success(request, "The contract is frozen. Each organisation is asked for its approval.")
+            messages.success(request, "The contract is frozen. Each organisation has been asked to approve it.")
             return redirect("runs:approvals", run.id)
     except AppError as error:
         if error.code == "CL-1601":
@@ -254,7 +260,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
         state.error = error
         state.form.take_problems(error.details.get("fields", []))
         return _page(request, state, status=409 if state.conflicts else 422)
-    messages.success(request, "The draft is saved.")
+    messages.success(request, "The draft was saved.")
     return redirect("runs:edit", run.id)
 
 
@@ -277,7 +283,7 @@ def _import(request: MemberRequest, state: Setup) -> HttpResponse:
         state.yaml_error = " ".join([*(fields or [error.message]), error.remedy])
         return _page(request, state, status=422)
     run = _save(request, state, config.model_dump(mode="json", exclude_defaults=True))
-    messages.success(request, "The YAML is taken over into the form.")
+    messages.success(request, "The YAML was applied to the form.")
     return redirect("runs:edit", run.id)
 
 

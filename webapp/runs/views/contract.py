@@ -9,18 +9,18 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from splitcore.config import RunConfig
+from splitcore.config import config_read
 from splitcore.errors import AppError
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, why_not
+from webapp.runs.availability import refusing_parts
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
 from webapp.runs.models import ApprovalState, Participant, Run, RunState
 from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
 from webapp.runs.selectors import inbox_for, run_get_for
 from webapp.runs.services import approval_decide
-from webapp.runs.services.approvals import refusing_parts
 from webapp.runs.views.tabs import run_tabs
 from workers.contracts import ContractDocument
 
@@ -37,7 +37,7 @@ def _why_refused(parts: list[Participant]) -> str:
         return f"{names} does not trust a certificate of this contract yet. Its operator finds the command below."
     if any(part.has_other_contract for part in parts):
         return f"{names} has admitted another contract under this run, which the hub has lost: clone the run."
-    return f"The site policy of {names} refuses this contract: change it, and ask again." if parts else ""
+    return f"The site policy of {names} refuses this contract. Change it and resubmit." if parts else ""
 
 
 def _decisions(request: MemberRequest, run: Run) -> list[dict[str, object]]:
@@ -68,8 +68,8 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
         return redirect("runs:edit" if can_edit_run(request.user, run) else "runs:detail", run.id)
     document = contract_read(run.contract)
     assert document is not None
-    config = RunConfig.parse(document.config)
-    voided = run.approvals.filter(state=ApprovalState.VOIDED).exclude(contract_hash=run.contract_hash)
+    config = config_read(document.config, document.contract_version)
+    earlier = run.approvals.filter(decided_at__isnull=False).exclude(contract_hash=run.contract_hash)
     context = {
         "run": run,
         "tabs": run_tabs(run, "approvals"),
@@ -81,7 +81,7 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
         "verdicts": run.participants.select_related("worker", "organisation"),
         "changes": contract_diff(run.approved_contract, run.contract),
         "first_contract": not run.approved_contract,
-        "voided": voided.select_related("organisation", "decided_by"),
+        "earlier": earlier.select_related("organisation", "decided_by").order_by("-decided_at"),
         "matrix": who_sees_what(config, party_columns(document), prompts=bool(document.public_prompts)),
         "warnings": cut_warnings(config),
         "can_start": can_start_run(request.user, run) and run.state == RunState.APPROVED,
@@ -101,7 +101,7 @@ def decide(request: MemberRequest, run_id: str) -> HttpResponse:
     organisation = Organisation.objects.filter(id=wanted, id__in=run.participants.values("organisation_id")).first()
     try:
         if organisation is None:
-            raise AppError("CL-1501", "That organisation takes no part in this run.")
+            raise AppError("CL-1501", "That organisation does not take part in this run.")
         approve = request.POST.get("decision") == "approve"
         approval_decide(
             actor=request.user,

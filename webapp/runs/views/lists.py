@@ -50,14 +50,17 @@ def _filtered(request: MemberRequest) -> QuerySet[Run]:
 def run_list(request: MemberRequest) -> HttpResponse:
     """All runs that the person can see; filter, order and columns are in the address."""
     chosen = request.GET.getlist("column") or list(COLUMNS)
+    page = Paginator(_filtered(request), 25).get_page(request.GET.get("page"))
+    filtered = any(request.GET.get(name) for name in ("state", "project", "q", "archived"))
     context = {
-        "page_obj": Paginator(_filtered(request), 25).get_page(request.GET.get("page")),
+        "page_obj": page,
         "projects": projects_visible_to(request.user),
         "states": RunState.choices,
         "sorts": [(key, label) for key, (label, _) in SORTS.items()],
         "columns": [(name, name in chosen) for name in COLUMNS],
         "shown": chosen,
-        "filtered": any(request.GET.get(name) for name in ("state", "project", "q", "archived")),
+        "filtered": filtered,
+        "only_archived": not page.object_list and not filtered and runs_visible_to(request.user).exists(),
         "query": request.GET,
         "new_why_not": why_not(request.user, Action.CONFIGURE_RUN, request.organisation),
     }

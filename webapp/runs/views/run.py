@@ -18,16 +18,16 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.adapters.models import AdapterState
-from webapp.adapters.selectors import why_no_download
-from webapp.adapters.services.downloading import download_organisation
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, can, why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
+from webapp.runs.configure.values import older_forms
 from webapp.runs.contract import diff
-from webapp.runs.lifecycle.failing import meets_again, mender_of
+from webapp.runs.finishing.handing_out import download_organisation, why_no_download
+from webapp.runs.life.failing import meets_again, mender_of
+from webapp.runs.life.recovering import can_continue
 from webapp.runs.lifecycle.quarantine import quarantined_part
-from webapp.runs.lifecycle.recovering import can_continue
 from webapp.runs.live.page import live_page
 from webapp.runs.models import Run, RunState
 from webapp.runs.permissions import (
@@ -43,6 +43,7 @@ from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, 
 from webapp.runs.states import EDITABLE, ENDED, LIVE
 from webapp.runs.views.tabs import run_tabs
 from webapp.telemetry.selectors import parties_of, record_json, records_visible_to
+from webapp.telemetry.series import series_of
 from workers.contracts import LogPayload
 
 
@@ -69,7 +70,7 @@ def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
         "can_archive": not run.is_archived
         and run.state in ENDED | {RunState.DRAFT, RunState.DECLINED}
         and can_edit_run(user, run),
-        "is_live": run.state in LIVE,
+        "is_live": run.state in LIVE or can_continue(run),
         "offers": offers_of(user, run),
     }
 
@@ -101,7 +102,7 @@ def detail(request: MemberRequest, run_id: str) -> HttpResponseBase:
         {"key": lane["party"], "label": lane["organisation"], "place": lane["place"], "role": lane["role"]}
         for lane in page.lanes
     ]
-    context = {**run_context(request, run, "detail"), "page": page, "places": places, "table": _table(page.series)}
+    context = {**run_context(request, run, "detail"), "page": page, "places": places, "table": _table(series_of(run))}
     return render(request, "runs/detail.html", context)
 
 
@@ -162,7 +163,9 @@ def config(request: MemberRequest, run_id: str) -> HttpResponse:
         **run_context(request, run, "config"),
         "yaml": yaml_of(run.config),
         "parts": parts,
-        "parent_diff": diff(run.parent_config, run.config) if run.parent_config is not None else [],
+        "parent_diff": diff(older_forms(run.parent_config), older_forms(run.config))
+        if run.parent_config is not None
+        else [],
         "curl": curl_of(run, list(parts)),
     }
     return render(request, "runs/config.html", context)
@@ -232,11 +235,14 @@ _TRUE_IN: dict[str, tuple[RunState, ...]] = {
 }
 _ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
     "start": (run_start, "The run is starting."),
-    "stop": (run_stop, "The stop was sent. The run is stopped when every worker has confirmed it."),
-    "pause": (run_pause, "The run is paused; each worker ends its current step first."),
-    "resume": (run_resume, "The run goes on."),
-    "archive": (run_archive, "The run is archived. Nothing was deleted."),
-    "restore": (partial(run_archive, archived=False), "The run is in the lists again."),
+    "stop": (run_stop, "Stop requested. The run is stopped once every worker has confirmed."),
+    "pause": (run_pause, "The run is paused. Each worker finishes its current step first."),
+    "resume": (run_resume, "The run continues."),
+    "archive": (
+        run_archive,
+        "The run was archived. Nothing was deleted. Tick “Archived runs” above the table to see it.",
+    ),
+    "restore": (partial(run_archive, archived=False), "The run was restored."),
 }
 
 
@@ -248,7 +254,7 @@ def _perform(user: User, run: Run, action: str, reason: str) -> str:
         run = service(actor=user, run=run)
     if action == "resume" and run.held_by:
         names = " and ".join(one.name for one in held_by_of(run))
-        return f"Your organisation no longer holds the run. It goes on when {names} resumes it too."
+        return f"Your organisation no longer holds the run. It continues once {names} resumes it too."
     return done
 
 

@@ -14,11 +14,13 @@ from webapp.core.live import run_group
 from webapp.fleet.tests.sockets import Socket, browser_socket, close_code
 from webapp.orgs.models import Membership, Organisation
 from webapp.orgs.tests.factories import OrganisationFactory, member
-from webapp.runs.models import Run
-from webapp.runs.tests.factories import World, long_config, started
+from webapp.runs.lifecycle.reporting import records_store
+from webapp.runs.models import Run, RunState
+from webapp.runs.services import run_resume
+from webapp.runs.tests.factories import World, exit_part, long_config, started
 from webapp.telemetry import consumers
-from webapp.telemetry.services import records_store
-from webapp.telemetry.tests.batches import batch, log, metric
+from webapp.telemetry.tests.batches import batch, log, metric, record
+from workers.contracts import ErrorInfo
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +68,38 @@ async def test_feed_brings_what_was_and_what_comes_in_order(w):
     assert await numbers(socket, before) == list(range(1, before + 1))
     await sync_to_async(send)(w, metric(3), metric(4))
     assert await numbers(socket, before + 2) == [before + 1, before + 2]
+    await socket.disconnect()
+
+
+def fail(w: World, *, checkpoint: bool) -> None:
+    """One half fails, perhaps after a checkpoint of all of them."""
+    for place in range(3):
+        send(w, metric(1), *([record(2, "event", name="checkpoint.saved")] if checkpoint else []), place=place)
+    exit_part(w, 1, "failed", ErrorInfo(code="CL-1820", message="The worker's disk is full."))
+    for place in (0, 2):
+        exit_part(w, place, "stopped")
+    assert w.fresh().state == RunState.FAILED
+
+
+async def test_the_feed_of_a_failed_run_that_can_be_resumed_goes_on(w):
+    await sync_to_async(fail)(w, checkpoint=True)
+    socket = await opened(w, w.engineer)
+    before = (await Run.objects.aget(pk=w.run.pk)).record_count
+    assert await numbers(socket, before) == list(range(1, before + 1))
+    await sync_to_async(run_resume)(actor=w.engineer, run=w.run)
+    after = (await Run.objects.aget(pk=w.run.pk)).record_count
+    assert after > before
+    assert await numbers(socket, after) == list(range(before + 1, after + 1))
+    await socket.disconnect()
+
+
+async def test_the_feed_of_a_failed_run_without_a_checkpoint_ends(w):
+    await sync_to_async(fail)(w, checkpoint=False)
+    socket = await opened(w, w.engineer)
+    seen = []
+    while (message := json.loads(await socket.receive_from()))["type"] != "ended":
+        seen.append(message)
+    assert seen[-1]["seq"] == (await Run.objects.aget(pk=w.run.pk)).record_count, "it ends after the last record"
     await socket.disconnect()
 
 

@@ -16,12 +16,13 @@ from django.utils import timezone
 from splitcore.errors import AppError
 from webapp.fleet.tests.factories import give_key, make_worker
 from webapp.orgs.tests.factories import OrganisationFactory, member
+from webapp.runs.lifecycle.reporting import batch_store, records_store
 from webapp.runs.models import Run, RunState
 from webapp.runs.tests.factories import World, claim, long_config, started
 from webapp.telemetry.models import Record
 from webapp.telemetry.selectors import records_page, records_visible_to
 from webapp.telemetry.series import downsample
-from webapp.telemetry.services import batch_store, event_record, records_store
+from webapp.telemetry.services import event_record
 from webapp.telemetry.tests.batches import batch, log, metric, record
 from workers.contracts import MetricPayload
 

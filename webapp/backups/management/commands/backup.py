@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from processes.private_files import close_new_files
 from splitcore.errors import AppError
@@ -18,7 +19,8 @@ from webapp.fleet.hub_key import hub_public_key_pem
 class Command(BaseCommand):
     """Writes database, media and keys into one file that its owner alone can read."""
 
-    help = "Write a backup of this hub. It holds the hub's keys: keep it as you keep them."
+    help = "Write a backup of this hub. It contains the hub's keys, so protect it like them."
+    requires_system_checks: list[str] = []  # they load every page, and none is about a backup
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where to."""
@@ -27,12 +29,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write it, and note in the audit log that somebody did."""
         close_new_files()
-        audit_record(actor=None, action="hub.backed_up", details={"file": options["file"].name})
-        hub_public_key_pem()  # a key that is born later would not be in the backup, and workers pin it
         try:
+            audit_record(actor=None, action="hub.backed_up", details={"file": options["file"].name})
+            hub_public_key_pem()  # a key that is born later would not be in the backup, and workers pin it
             manifest = backup_write(options["file"].resolve())
         except AppError as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:  # such as while a restore has it
+            raise CommandError(f"The backup was not written: {error}") from None
         except OSError as error:  # a full disk, or a folder that is not there
             why = f"there is no folder {options['file'].parent}" if isinstance(error, FileNotFoundError) else str(error)
             raise CommandError(f"The backup was not written: {why}. Choose another place for it.") from None
@@ -41,4 +45,4 @@ class Command(BaseCommand):
             f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {manifest.sequence}."
         )
         for name in manifest.missing:
-            self.stderr.write(f"{name} was removed while the backup was written, and is not in it.")
+            self.stderr.write(f"{name} was removed while the backup was being written and is not in it.")

@@ -24,6 +24,7 @@ from webapp.backups.afterwards import after_restore
 from webapp.backups.archive import Manifest, backup_read
 from webapp.backups.databases import NAMES, chain_end, database_dump, database_is_used, engine, others_connected
 from webapp.backups.replacing import check_no_restore_was_cut_off, dump_drop, hub_replaced, undo
+from webapp.backups.standstill import standstill
 from webapp.core.folder import only_one
 from workers.contracts import ChainHead
 
@@ -39,10 +40,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """From where, and whether a hub with content may be replaced."""
         parser.add_argument("file", type=Path, nargs="?")
-        parser.add_argument("--replace", action="store_true", help="move a hub that has content aside")
-        parser.add_argument(
-            "--undo", action="store_true", help="put back what a restore that was cut off was to replace"
-        )
+        parser.add_argument("--replace", action="store_true", help="move an existing hub with content aside")
+        parser.add_argument("--undo", action="store_true", help="undo an interrupted restore")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Restore, migrate, and tell the audit log and the runs."""
@@ -55,8 +54,9 @@ class Command(BaseCommand):
             signal.signal(number, _end)
         with _told_plainly(), only_one(var_dir), only_one(var_dir, "backup"):  # a backup would be of a half-made hub
             if options["undo"]:
-                undo(var_dir / ".restore")
-                self.stdout.write("All is as it was before the restore that was cut off.")
+                with standstill():
+                    undo(var_dir / ".restore")
+                self.stdout.write("Everything is as it was before the interrupted restore.")
             else:
                 self._restore(var_dir, options["file"], replace=options["replace"])
 
@@ -66,23 +66,24 @@ class Command(BaseCommand):
         shutil.rmtree(staged, ignore_errors=True)
         try:
             manifest = backup_read(file, private_folder(staged))
-            lost = self._look(aside, replace=replace)
-            with hub_replaced(staged, aside):
-                call_command("migrate", interactive=False, verbosity=0)
-                runs = after_restore(manifest, lost)
-                _ignore_signals()  # it is done; what was replaced is put away
+            if others_connected():
+                raise AppError("CL-1921", "Other processes use the hub's database.")
+            with standstill():
+                lost = self._look(aside, replace=replace)
+                with hub_replaced(staged, aside):
+                    call_command("migrate", interactive=False, verbosity=0)
+                    runs = after_restore(manifest, lost)
+                    _ignore_signals()  # it is done; what was replaced is put away
         finally:
             shutil.rmtree(staged, ignore_errors=True)
         self._tell(manifest, lost, aside, runs)
 
     def _look(self, aside: Path, *, replace: bool) -> ChainHead | None:
         """Whether what is there may be replaced; returns where its audit chain ended. Raises AppError."""
-        if others_connected():
-            raise AppError("CL-1921", "Other processes use the hub's database.")
         if not database_is_used():
             return None
         if not replace:
-            raise AppError("CL-1921", "There is a hub with content here already.")
+            raise AppError("CL-1921", "There is already a hub with content here.")
         if engine() == "sqlite":
             return chain_end()
         try:
@@ -93,16 +94,16 @@ class Command(BaseCommand):
 
     def _tell(self, manifest: Manifest, lost: ChainHead | None, aside: Path, runs: int) -> None:
         self.stdout.write(
-            f"Restored the hub as of {manifest.made_at}; its audit chain goes on from {manifest.sequence}."
+            f"Restored the hub as of {manifest.made_at}; its audit chain continues from {manifest.sequence}."
         )
         if lost is not None:
             self.stdout.write(f"Lost: the entries up to {lost.sequence}.")
         if (aside / NAMES[engine()]).exists():
             self.stdout.write(f"What was here before is in {aside}.")
         self.stdout.write(
-            f"{runs} runs that were under way go on once the hub is started. Everybody signs in again."
-            " What was revoked after the backup (workers, tokens, members, invitations) is valid again:"
-            " look through it before you start."
+            f"{runs} runs that were in progress continue once the hub is started. Everyone has to sign in again."
+            " Anything revoked after the backup (workers, tokens, members, invitations) is valid again:"
+            " review it before you start."
         )
 
 
@@ -120,9 +121,9 @@ def _told_plainly() -> Iterator[None]:
     except AppError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{error}. All is as it was before.") from None
+        raise CommandError(f"{error}. Everything is as it was before.") from None
     except DatabaseError as error:
-        raise CommandError(f"The database does not work: {error}. All is as it was before.") from None
+        raise CommandError(f"The database does not work: {error}. Everything is as it was before.") from None
 
 
 def _end(*_: Any) -> None:

@@ -26,6 +26,7 @@ from processes.supervisor import NeverStaysError, Supervisor
 from splitcore.errors import AppError
 from webapp.backups.replacing import check_no_restore_was_cut_off
 from webapp.core.folder import only_one, prepare
+from webapp.core.outages import StandstillError
 from webapp.listening import add_address, address_check
 from webapp.settings.redis import run_folder
 
@@ -55,7 +56,7 @@ class Command(BaseCommand):
                 held.enter_context(only_one(var_dir))
                 check_no_restore_was_cut_off()
                 address_check(host, port)
-            except AppError as error:
+            except (AppError, StandstillError) as error:
                 raise CommandError(str(error)) from None
             logs = prepare(var_dir)
             if not options["no_migrate"]:
@@ -88,7 +89,7 @@ class Command(BaseCommand):
         logging.basicConfig(level=logging.WARNING)
         self.stdout.write(f"The hub: {address}   logs: {logs}")
         if settings.EMAIL_BACKEND.endswith("PrivateFileBackend"):
-            self.stdout.write(f"No mail server is set: mails are written to {settings.EMAIL_FILE_PATH}")
+            self.stdout.write(f"No mail server is set. E-mails are written to {settings.EMAIL_FILE_PATH}")
 
 
 def hub_environment(host: str, port: int) -> dict[str, str]:

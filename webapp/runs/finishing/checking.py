@@ -14,13 +14,15 @@ from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
+from webapp.runs.life.apply import run_apply, run_expect
+from webapp.runs.life.effects import PACKAGE
+from webapp.runs.life.events import Happening
+from webapp.runs.life.failing import failure
 from webapp.runs.lifecycle.access import part_lock
 from webapp.runs.lifecycle.assignments import checkers, may_report, pending_adapters
-from webapp.runs.lifecycle.failing import run_fail
-from webapp.runs.models import Participant, Run, RunState
-from webapp.runs.states import run_announce
-from webapp.runs.timeline import error_info, timeline_event
-from workers.contracts import Check, EvaluationResult, VerifyReport
+from webapp.runs.models import Participant, Run
+from webapp.runs.timeline import error_info, run_announce, timeline_event
+from workers.contracts import Check, EvaluationResult, HubEvent, VerifyReport
 
 _DIGITS = 4
 
@@ -38,15 +40,15 @@ def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> Ad
     if adapter is None or not may_report(participant, adapter):
         raise Http404("No adapter that this part loads.")
     if report.adapter_sha256 != adapter.sha256:
-        raise AppError("CL-1702", "The report is about another file than the joined adapter.")
+        raise AppError("CL-1702", "The report is about a different file than the joined adapter.")
     waits = adapter.state in (AdapterState.JOINED, AdapterState.READY)
-    if participant.id in adapter.reports or run.state != RunState.FINISHING or not waits:
+    if participant.id in adapter.reports or not waits or not run_expect(run, Happening.ADAPTER_CHECKED):
         return adapter
     checks = _checks_of(report)
     _store(adapter, participant, report.evaluation, [check.model_dump() for check in checks])
     failed = [check for check in checks if check.status == "failed"]
     if failed or not checks:
-        _fail(run, adapter, participant, failed[0].detail or failed[0].name if failed else "No check was made.")
+        _fail(run, adapter, participant, failed[0].detail or failed[0].name if failed else "No checks were run.")
     else:
         _accept(run, adapter, participant, worker)
     run_announce(run)
@@ -89,7 +91,7 @@ def _fail(run: Run, adapter: Adapter, participant: Participant, why: str) -> Non
     adapter.state = AdapterState.FAILED
     adapter.save(update_fields=["state", "updated_at"])
     error = error_info("CL-1703", f"{participant.worker.name} could not load the joined adapter: {why}"[:600])
-    run_fail(run, error, participant=participant, phase="verifying")
+    run_apply(run, failure(run, Happening.CHECK_FAILED, error, participant=participant, phase="verifying"))
 
 
 def _accept(run: Run, adapter: Adapter, participant: Participant, worker: Worker) -> None:
@@ -105,11 +107,12 @@ def _accept(run: Run, adapter: Adapter, participant: Participant, worker: Worker
             details={"sha256": adapter.sha256},
         )
     timeline_event(
-        run, "adapter.verified", f"{worker.name} loaded the adapter; every check passed.", participant=participant
+        run,
+        HubEvent.ADAPTER_VERIFIED,
+        f"{worker.name} loaded the adapter. Every check passed.",
+        participant=participant,
     )
     if checks_open(run):
         wake_worker(worker.id, "check")  # with one adapter a party, an evaluator goes on to the next
         return
-    from webapp.adapters.tasks import package  # tasks import this package
-
-    enqueue_on_commit(package, run.id)
+    enqueue_on_commit(PACKAGE, run.id)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from webapp.accounts.sessions import person_of_session
-from webapp.runs.models import RunState
+from webapp.runs.life.recovering import can_continue
 from webapp.runs.selectors import runs_visible_to
+from webapp.runs.states import ENDED
 from webapp.telemetry.selectors import PAGE, records_page
 from webapp.telemetry.state import state_json
-
-_ENDED = (RunState.DONE, RunState.FAILED, RunState.STOPPED)
 
 
 def delta_for(*, user_id: str, by_password: bool, run_id: str, since: int, limit: int = PAGE) -> dict[str, Any] | None:
@@ -30,7 +29,8 @@ def delta_for(*, user_id: str, by_password: bool, run_id: str, since: int, limit
         "seq": page.through,
         "last": page.last,
         **state,
-        "ended": run.state in _ENDED and page.through >= page.last,
+        # A run that can be resumed is over for nobody who looks at it: its page follows.
+        "ended": run.state in ENDED and page.through >= page.last and not can_continue(run),
     }
 
 

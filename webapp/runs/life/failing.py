@@ -1,29 +1,27 @@
-"""Failure of a run: the first cause wins, with its owner and remedy; the others are asked to stop."""
+"""Whose trouble a failure is, and who can mend it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
 
-from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
-from webapp.runs.services.control import stop_locked, want
-from webapp.runs.states import ENDED, run_move
-from webapp.runs.timeline import timeline_event
-from workers.contracts import ErrorInfo
-
-# What a half reports when the *other* one is in trouble. Whichever report arrives first, such an error gives way to
-# one that names a trouble of its sender's own.
-CONSEQUENCES = frozenset(
-    {"CL-1320", "CL-1321", "CL-1326", "CL-1327", "CL-1328", "CL-1329", "CL-1331", "CL-1510", "CL-1530"}
-)
+from splitcore.errors import ErrorRole, role_of
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.models import Participant, ParticipantRole, Run
+from workers.contracts import ErrorInfo, WorkerEvent
 
 # What the configuration causes, wherever it shows: its remedy is with the run's own engineers.
 CONFIGURED = frozenset({"CL-1002", "CL-1004", "CL-1005", "CL-1105", "CL-1521", "CL-1531", "CL-1532"})
 # A value that was not finite shows at whichever half looked first, and so does a late part; the event that names whose
 # it was. Every half tells of a value, the one that it came from too; of a late part the compute worker alone.
-SHOWN_ELSEWHERE = {"CL-1531": "values.not_finite", "CL-1532": "values.not_finite", "CL-1534": "party.late"}
+SHOWN_ELSEWHERE = {
+    "CL-1531": WorkerEvent.VALUES_NOT_FINITE,
+    "CL-1532": WorkerEvent.VALUES_NOT_FINITE,
+    "CL-1534": WorkerEvent.PARTY_LATE,
+}
 
 
 def training_parts(run: Run) -> list[Participant]:
@@ -31,10 +29,22 @@ def training_parts(run: Run) -> list[Participant]:
     return list(run.participants.exclude(role=ParticipantRole.EVALUATOR).select_related("worker", "organisation"))
 
 
-def is_named(part: Participant, detail: str) -> bool:
-    """Whether an event's detail names this part before the colon; `server` is the compute part."""
-    name = detail.partition(":")[0]
+def is_source(part: Participant, payload: Mapping[str, Any]) -> bool:
+    """Whether an event names this part as the one whose trouble it is; `server` is the compute part."""
+    name = payload.get("source") or _source_before_version_4(payload)
     return name == part.party or (name, part.role) == ("server", ParticipantRole.SERVER)
+
+
+def is_in_evaluation(payload: Mapping[str, Any]) -> bool:
+    """Whether an event tells of a value that was met where held-out rows are measured, so no step was skipped."""
+    if payload.get("source"):
+        return bool(payload.get("in_evaluation"))
+    return "in an evaluation" in str(payload.get("detail") or "")  # as a worker before version 4 tells it
+
+
+def _source_before_version_4(payload: Mapping[str, Any]) -> str:
+    """A worker of an older protocol names the source in its sentence alone, before the colon."""
+    return str(payload.get("detail") or "").partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -51,21 +61,22 @@ def source_of(run: Run, code: str, sender: Participant | None) -> Source:
         return Source(sender)
     events = run.records.filter(kind="event", payload__name=SHOWN_ELSEWHERE[code]).order_by("-seq")
     last = events.filter(participant=sender).first()
-    detail = str(last.payload.get("detail") or "") if last else ""
-    named = next((part for part in training_parts(run) if is_named(part, detail)), None)
+    told = last.payload if last else {}
+    named = next((part for part in training_parts(run) if is_source(part, told)), None)
     if last is None or named is None or named.pk == sender.pk:
         return Source(sender)
     own = events.filter(participant=named, step=last.step)
-    if any(is_named(named, str(record.payload.get("detail") or "")) for record in own):
+    if any(is_source(named, record.payload) for record in own):
         return Source(named)
     return Source(sender, {"party": named.party, "organisation": named.organisation.name, "step": last.step})
 
 
-def source_agrees(run: Run, participant: Participant, *, event: str, detail: str, step: int | None) -> None:
+def source_agrees(run: Run, participant: Participant, payload: Mapping[str, Any], *, step: int | None) -> None:
     """A part says itself, later, what another told of it in the failure of a locked run: then it is so."""
     failure = run.failure or {}
     told = failure.get("told") or {}
-    fits = SHOWN_ELSEWHERE.get(str(failure.get("code"))) == event and is_named(participant, detail)
+    event = SHOWN_ELSEWHERE.get(str(failure.get("code")))
+    fits = event == payload.get("name") and is_source(participant, payload)
     if fits and told.get("party") == participant.party and told.get("step") == step:
         run.failure = {**failure, **_whose(participant), "told": None}
         run.save(update_fields=["failure", "updated_at"])
@@ -106,26 +117,18 @@ def meets_again(run: Run) -> bool:
     return (run.failure or {}).get("code") == "CL-1531"
 
 
-def run_fail(run: Run, error: ErrorInfo, *, participant: Participant | None = None, phase: str = "") -> None:
-    """Note the cause on a locked run and ask all workers to stop; the run has failed when all are gone."""
-    if run.state in ENDED:
-        return
+def is_consequence(code: str) -> bool:
+    """Whether such an error only says that another part is in trouble.
+
+    Whichever report arrives first, it gives way to one that names a trouble of its sender's own.
+    """
+    return role_of(code) is ErrorRole.CONSEQUENCE
+
+
+def failure(
+    run: Run, happening: Happening, error: ErrorInfo, *, participant: Participant | None = None, phase: str = ""
+) -> Event:
+    """A failure as an event: of the part whose trouble it is, as far as that is more than the sender's word."""
     source = source_of(run, error.code, participant)
-    participant = source.participant
-    known = run.failure
-    replaces = known is not None and known["code"] in CONSEQUENCES and error.code not in CONSEQUENCES
-    stopped_by_people = known is None and run.state == RunState.STOPPING
-    if (known is None and not stopped_by_people) or replaces:
-        found = failure_of(error, participant, phase or (participant.phase if participant else ""))
-        run.failure = {**found, "told": source.told}
-        run.save(update_fields=["failure", "updated_at"])
-        timeline_event(run, "run.failing", error.message, error=error, participant=participant)
-    if run.state == RunState.FINISHING and not _any_process(run):
-        want(run, DesiredState.STOPPED)
-        run_move(run, RunState.FAILED, detail=error.message)
-    elif run.state != RunState.STOPPING:
-        stop_locked(run, error.message)
-
-
-def _any_process(run: Run) -> bool:
-    return run.participants.filter(outcome="", attempt__gt=0).exists()
+    phase = phase or (source.participant.phase if source.participant else "")
+    return Event(happening, participant=source.participant, error=error, phase=phase, told=source.told)

@@ -18,7 +18,9 @@ from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, can, denial
 from webapp.orgs.selectors import membership_of
 from webapp.runs.lifecycle.assignments import pending_adapters
-from webapp.runs.models import Participant, RunState
+from webapp.runs.models import Participant, Run, RunState
+
+_ENDED: dict[str, str] = {RunState.FAILED: "failed", RunState.STOPPED: "was stopped", RunState.DECLINED: "was declined"}
 
 
 def download_organisation(user: User, adapter: Adapter) -> Organisation:
@@ -39,12 +41,24 @@ def download_organisation(user: User, adapter: Adapter) -> Organisation:
     )
 
 
+def no_adapter(run: Run, adapter: Adapter | None = None) -> AppError:
+    """Why there is nothing to download: the run has ended without an adapter, or is not so far."""
+    if adapter is not None and adapter.state == AdapterState.FAILED:
+        return AppError("CL-1703")
+    if run.state in (RunState.FAILED, RunState.STOPPED, RunState.DECLINED):
+        code = str((run.failure or {}).get("code", ""))
+        because = f" with {code}" if code and run.state == RunState.FAILED else ""
+        return AppError("CL-1707", f"The run {run.name} {_ENDED[run.state]}{because}, so it has no adapter.")
+    shown = adapter.get_state_display().lower() if adapter is not None else "not made yet"
+    return AppError("CL-1704", f"The run {run.name} is {run.get_state_display().lower()}, and its adapter is {shown}.")
+
+
 @service
 def adapter_download(*, actor: User, adapter: Adapter) -> Path:
     """The verified archive, for a recipient; every download is in the audit log."""
     organisation = download_organisation(actor, adapter)
     if adapter.state != AdapterState.READY or adapter.run.state != RunState.DONE:
-        raise AppError("CL-1704")
+        raise no_adapter(adapter.run, adapter)
     path = media_path(adapter.archive)
     if not path.is_file():
         raise AppError(
@@ -72,3 +86,18 @@ def adapter_for_worker(*, worker: Worker, run_id: str, adapter_id: str, particip
         if adapter.id == adapter_id:
             return media_path(adapter.archive)
     raise Http404("No such adapter.")
+
+
+def why_no_download(adapter: Adapter) -> str:
+    """Why the download is not offered yet; empty when it is."""
+    if adapter.state == AdapterState.FAILED:
+        return "The adapter failed its load check, so it can't be downloaded."
+    if adapter.state == AdapterState.COLLECTING:
+        return "The segments are still being joined."
+    if adapter.state == AdapterState.JOINED:
+        if adapter.run.state == RunState.FINISHING:
+            return "A recipient's worker is loading the adapter. You can download it once every check has passed."
+        return "No worker has loaded the adapter, so it isn't verified."
+    if adapter.run.state != RunState.DONE:
+        return "The archive is being built. The remaining evaluations are still running."
+    return ""

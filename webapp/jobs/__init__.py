@@ -1,0 +1,1 @@
+"""Jobs of workers, and every attempt at one."""

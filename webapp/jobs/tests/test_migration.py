@@ -1,0 +1,49 @@
+"""Rows from before attempts were kept: what stood among a part's figures finds its place, and goes back as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from webapp.jobs.models import Attempt
+from webapp.runs.models import Participant
+from webapp.runs.tests import factories as make
+from workers.contracts import ErrorInfo
+
+BEFORE = [("jobs", None), ("runs", "0005_run_waited_at")]
+
+
+def migrate(targets: list[tuple[str, str | None]]) -> Any:
+    """Bring the tables to where they were then; returns the models of that time."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets)
+    return MigrationExecutor(connection).loader.project_state([one for one in targets if one[1]]).apps
+
+
+@pytest.mark.django_db(transaction=True)
+def test_attempts_and_silence_of_a_run_from_before_are_taken_over() -> None:
+    latest = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    w = make.started()
+    make.hold_checkpoints(w, 7)
+    make.exit_part(w, 0, "failed", ErrorInfo(code="CL-1820", message="The disk is full."))
+    silent_id = w.part(1).pk
+    Participant.objects.filter(pk=silent_id).update(
+        phase="dropped", phase_before_drop="training", metrics={"loss": 1.5}
+    )
+    try:
+        of_before = migrate(BEFORE).get_model("runs", "Participant").objects.get(pk=silent_id)
+        assert of_before.metrics == {"loss": 1.5, "phase_before_drop": "training", "checkpoint_step": 7}
+    finally:
+        migrate(latest)
+    failed, silent = w.part(0), w.part(1)
+    assert silent.metrics == {"loss": 1.5}
+    assert silent.phase_before_drop == "training"
+    told = {row.job.participant_id: row for row in Attempt.objects.select_related("job")}
+    assert set(told) == {part.id for part in w.run.participants.all()}
+    assert all(row.checkpoint_step == 7 and row.job.kind == "train" for row in told.values())
+    assert (told[failed.id].outcome, (told[failed.id].error or {})["code"]) == ("failed", "CL-1820")
+    assert told[failed.id].ended_at == failed.stop_confirmed_at
+    assert (told[silent.id].outcome, told[silent.id].ended_at) == ("", None)

@@ -1,0 +1,83 @@
+"""The archives of a finishing run, and its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from webapp.adapters.models import AdapterState
+from webapp.adapters.services.archives import write_zip
+from webapp.adapters.services.packaging import package_entries
+from webapp.adapters.services.segments import media_path
+from webapp.core.transactions import service
+from webapp.runs.finishing.checking import checks_open
+from webapp.runs.life.apply import run_apply
+from webapp.runs.life.events import Event, Happening
+from webapp.runs.locking import run_lock
+from webapp.runs.models import Run, RunState
+from webapp.runs.timeline import timeline_event
+from workers.contracts import HubEvent
+
+CHECK_DEADLINE = timedelta(minutes=15)
+
+
+def run_overdue(run: Run) -> bool:
+    """Whether the load checks have had their time."""
+    return timezone.now() - run.state_since > CHECK_DEADLINE
+
+
+def adapter_package(run_id: str) -> None:
+    """Build the archives of a finishing run whose checks are in (or overdue), and end the run. Safe to repeat."""
+    run = Run.objects.filter(pk=run_id, state=RunState.FINISHING).first()
+    if run is None or not run.adapters.exists() or (checks_open(run) and not run_overdue(run)):
+        return
+    built: dict[str, tuple[str, str, int]] = {}
+    for adapter in run.adapters.filter(state=AdapterState.READY).select_related("run"):
+        archive = str(Path(adapter.folder).with_suffix(".zip"))
+        built[adapter.id] = (archive, *write_zip(media_path(archive), package_entries(adapter)))
+    _complete(run_id, built)
+
+
+@service
+def _complete(run_id: str, built: dict[str, tuple[str, str, int]]) -> None:
+    run = run_lock(run_id)
+    if run.state != RunState.FINISHING:
+        return
+    notes = []
+    for adapter in run.adapters.all():
+        if adapter.id in built:
+            adapter.archive, adapter.sha256, adapter.bytes = built[adapter.id]
+            adapter.save(update_fields=["archive", "sha256", "bytes", "updated_at"])
+        else:
+            notes.append("No worker has loaded the adapter, so it can't be downloaded.")
+    missing = [
+        p.organisation.name for p in run.participants.select_related("organisation") if _unreported(run, p.id, p)
+    ]
+    if missing:
+        notes.append(f"No evaluation came from {', '.join(sorted(set(missing)))}.")
+    run.summary = {**run.summary, **_final(run), "notes": notes}
+    run.save(update_fields=["summary", "updated_at"])
+    for note in notes:
+        timeline_event(run, HubEvent.RUN_NOTE, note)
+    run_apply(run, Event(Happening.PACKAGED, "The adapter is verified." if built else "The run has ended."))
+
+
+def _unreported(run: Run, participant_id: str, participant: Any) -> bool:
+    return bool(participant.dataset_version_id) and not any(participant_id in a.reports for a in run.adapters.all())
+
+
+def _final(run: Run) -> dict[str, Any]:
+    """Steps, seconds of training and the evaluation table, as the summary keeps them."""
+    table: dict[str, Any] = {}
+    for adapter in run.adapters.all():
+        table |= {
+            party: result
+            for party, result in adapter.evaluation.items()
+            if party not in table or party == adapter.party
+        }
+    start = run.training_at or run.started_at
+    seconds = (run.state_since - start).total_seconds() if start else 0.0  # it was moved to finishing then
+    return {"steps": run.step, "seconds": round(seconds, 3), "evaluation": table}

@@ -1,0 +1,76 @@
+"""A part's own life, as far as it decides the run's: taken up, silent, back again, interrupted, ended."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from webapp.jobs.services import attempt_begin, attempt_end
+from webapp.runs.models import Participant
+from workers.contracts import ErrorInfo, Phase
+
+_CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
+_ENDED = ["outcome", "error", "stop_confirmed_at", "phase", "phase_since", "updated_at"]
+
+
+def phase_set(participant: Participant, phase: Phase) -> bool:
+    """Give a participant another phase (unsaved); whether it changed."""
+    if participant.phase == phase.value:
+        return False
+    participant.phase, participant.phase_since = phase.value, timezone.now()
+    return True
+
+
+def part_take_up(participant: Participant, attempt: int) -> None:
+    """A worker has claimed its part: it begins anew under this attempt."""
+    participant.attempt = attempt
+    participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
+    participant.last_beat_at = timezone.now()
+    phase_set(participant, Phase.STARTING)
+    participant.save(update_fields=_CLAIMED)
+    attempt_begin(participant_id=participant.id, number=attempt)
+
+
+def part_interrupt(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
+    """The process of an attempt that was to end is gone: the part waits to be taken up again."""
+    attempt_end(participant_id=participant.id, number=participant.attempt, outcome=outcome, error=error)
+    participant.stop_confirmed_at = timezone.now()
+    phase_set(participant, Phase.WAITING)
+    participant.save(update_fields=_ENDED)
+
+
+def part_end(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
+    """The part's process is gone, for good as far as the part is concerned."""
+    participant.stop_confirmed_at = timezone.now()
+    _close(participant, outcome, error, is_gone=True)
+
+
+def part_close(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
+    """The part is over, and nobody will tell any more whether its process is gone."""
+    _close(participant, outcome, error, is_gone=False)
+
+
+def _close(participant: Participant, outcome: str, error: ErrorInfo | None, *, is_gone: bool) -> None:
+    attempt_end(
+        participant_id=participant.id, number=participant.attempt, outcome=outcome, error=error, is_gone=is_gone
+    )
+    participant.outcome = outcome
+    participant.error = error.model_dump() if error else None
+    phase_set(participant, Phase(outcome))
+    participant.save(update_fields=_ENDED)
+
+
+def part_drop(participant: Participant) -> None:
+    """A worker has gone silent; what its part did is kept in mind."""
+    participant.phase_before_drop = participant.phase
+    phase_set(participant, Phase.DROPPED)
+    participant.save(update_fields=["phase_before_drop", "phase", "phase_since", "updated_at"])
+
+
+def part_return(participant: Participant) -> None:
+    """A silent worker is back, with nothing new to say of its part (unsaved)."""
+    phase_set(participant, phase_before_drop(participant) or Phase.STARTING)
+
+
+def phase_before_drop(participant: Participant) -> Phase | None:
+    """What a part did before its worker went silent, as far as that is known."""
+    return Phase(participant.phase_before_drop) if participant.phase_before_drop else None
