@@ -5,6 +5,25 @@ from datetime import timedelta
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 NARROW_SPACE = "\u202f"
 NOTHING = "–"
+# In this order: the names of many browsers contain those of the later ones.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Macintosh", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def as_float(value: object) -> float | None:
@@ -68,3 +87,23 @@ def human_percent(value: object, digits: int = 0) -> str:
     """Return a fraction as a percentage: 0.32 is 32 %."""
     number = as_float(value)
     return NOTHING if number is None else f"{number * 100:.{digits}f} %"
+
+
+def human_detail(value: object) -> str:
+    """Return a JSON value as a line for people: lists and mappings without brackets, nothing as a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {human_detail(item)}" for name, item in value.items()) or NOTHING
+    if isinstance(value, list):
+        between = "; " if any(isinstance(item, (dict, list)) for item in value) else ", "
+        return between.join(human_detail(item) for item in value) or NOTHING
+    return NOTHING if value is None or value == "" else str(value)
+
+
+def human_browser(user_agent: object) -> str:
+    """Return what a browser's long name says to people: Firefox on Linux."""
+    text = str(user_agent or "")
+    browser = next((name for mark, name in _BROWSERS if mark in text), text.split("/")[0][:40].strip())
+    system = next((name for mark, name in _SYSTEMS if mark in text), "")
+    return f"{browser or 'an unknown browser'}{f' on {system}' if system else ''}"

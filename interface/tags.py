@@ -14,7 +14,15 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import is_naive, make_aware
 
 from interface.drawings import line_of, stack_of
-from interface.formatting import as_float, human_bytes, human_duration, human_number, human_percent
+from interface.formatting import (
+    as_float,
+    human_browser,
+    human_bytes,
+    human_detail,
+    human_duration,
+    human_number,
+    human_percent,
+)
 from interface.icons import icon_svg
 from interface.statuses import status_look
 
@@ -56,6 +64,18 @@ def number_h(value: object, digits: int | None = None) -> str:
 def percent_h(value: object, digits: int = 0) -> str:
     """Return a fraction (0..1) as a percentage."""
     return human_percent(value, digits)
+
+
+@register.filter
+def browser_h(user_agent: object) -> str:
+    """Return a browser's name and system."""
+    return human_browser(user_agent)
+
+
+@register.filter
+def detail_h(value: object) -> str:
+    """Return a value of an audit entry's details as a line."""
+    return human_detail(value)
 
 
 @register.filter
@@ -245,7 +265,7 @@ def disabled_button(label: str, reason: str, icon_name: str = "", css: str = "bt
 def who_sees_what(matrix: Mapping[str, Any], caption: str = "Who sees what in this run") -> dict[str, Any]:
     """Draw the matrix: parties are names; a row has a label, a hint and cells.
 
-    A cell has a level (yes, no, noised, aggregate or own) and a note.
+    A cell has a level (yes, indirect, own, noised, aggregate or no) and a note.
     """
     return {"parties": matrix["parties"], "rows": matrix["rows"], "caption": caption, "notes": matrix.get("notes", [])}
 

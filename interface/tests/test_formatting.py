@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from interface.formatting import NOTHING, human_bytes, human_duration, human_number, human_percent
+from interface.formatting import (
+    NOTHING,
+    human_browser,
+    human_bytes,
+    human_detail,
+    human_duration,
+    human_number,
+    human_percent,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +57,35 @@ def test_numbers_group_thousands_with_a_narrow_space() -> None:
 @pytest.mark.parametrize("value", [None, "", "abc", float("nan"), float("inf"), True])
 def test_what_is_no_number_shows_a_dash(value: object) -> None:
     assert human_bytes(value) == human_number(value) == human_percent(value) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "text"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/138.0 Mobile Safari/537.36", "Chrome on Android"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/138.0 Safari/537.36 Edg/138.0", "Edge on Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 14_5) Version/17.5 Safari/605.1.15", "Safari on macOS"),
+        ("curl/8.5.0", "curl"),
+        ("", "an unknown browser"),
+    ],
+)
+def test_a_browser_is_called_as_people_call_it(user_agent: str, text: str) -> None:
+    assert human_browser(user_agent) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("clinic", "clinic"),
+        (0, "0"),
+        (False, "no"),
+        ("", NOTHING),
+        (None, NOTHING),
+        ([], NOTHING),
+        (["read", "runs:write"], "read, runs:write"),
+        ([{"field": "hosts", "limit": 3}, {"field": "models"}], "field: hosts, limit: 3; field: models"),
+    ],
+)
+def test_details_have_no_brackets(value: object, text: str) -> None:
+    assert human_detail(value) == text

@@ -324,7 +324,7 @@ export class SeriesChart {
   #summarise() {
     const texts = [...this.series.values()].map((series) => describe(series.label, this.#told(series))).filter(Boolean);
     const steps = Math.max(0, ...[...this.series.values()].map((series) => series.steps.at(-1) ?? 0));
-    const text = texts.length ? `${this.metric} at step ${number(steps, 0)}${this.#named()}: ${texts.join("; ")}.` : "No points yet: the curve starts with the first step.";
+    const text = texts.length ? `${this.metric} at step ${number(steps, 0)}${this.#named()}: ${texts.join("; ")}.` : "No points yet. The curve starts at the first step.";
     if (this.parts.summary && this.parts.summary.textContent !== text) this.parts.summary.textContent = text;
     this.#readOut(this.plot, this.#shown());
   }
@@ -361,7 +361,7 @@ export class SeriesChart {
       }
     }
     const caption = table.createCaption();
-    caption.textContent = `${this.metric} of single steps, not smoothed`;
+    caption.textContent = `${this.metric} per step, not smoothed`;
     this.parts.data.replaceChildren(table);
   }
 }

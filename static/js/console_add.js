@@ -63,7 +63,8 @@ async function sendChunk(id, offset, chunk) {
 }
 
 async function send(file) {
-  let state = await fetchJson("/uploads", { method: "POST", body: JSON.stringify({ name: file.name, size: file.size }) });
+  const facts = { name: file.name, size: file.size, changed: Math.max(0, Math.trunc(file.lastModified)) };
+  let state = await fetchJson("/uploads", { method: "POST", body: JSON.stringify(facts) });
   let failures = 0;
   document.querySelector("#progress-box").hidden = false;
   pauseButton.hidden = false;
@@ -81,7 +82,7 @@ async function send(file) {
       if (error.code && !["CL-1221", "CL-1222"].includes(error.code)) throw error;
       failures += 1;
       if (failures > 8) throw error;
-      barText.textContent = "The connection was cut; going on in a moment";
+      barText.textContent = "Connection lost. Resuming in a moment";
       await new Promise((resume) => setTimeout(resume, 500 * failures));
       state = await fetchJson(`/uploads/${state.id}`).catch(() => state);
     }
@@ -90,7 +91,7 @@ async function send(file) {
   }
   bar.value = bar.max;
   pauseButton.hidden = true;
-  barText.textContent = `${file.name}: all ${bytes(file.size)} are on this worker`;
+  barText.textContent = `${file.name}: all ${bytes(file.size)} uploaded to this worker`;
   return state.id;
 }
 
@@ -115,8 +116,8 @@ async function describe(id) {
   const roles = found.mapping ? Object.keys(mapping) : ["prompt", "completion", "messages", "text"];
   document.querySelector("#mapping").replaceChildren(...roles.map((role) => mappingField(role, found.columns, mapping[role])));
   document.querySelector("#mapping-note").textContent = found.mapping
-    ? "The columns were recognised; change them if that is wrong."
-    : "Say which column holds what: prompt and completion, or messages, or text.";
+    ? "The columns were recognised. Correct them if necessary."
+    : "Choose the columns for prompt and completion, messages, or text.";
   document.querySelector("#check-form").hidden = false;
   document.querySelector("#check-form").scrollIntoView({ behavior: "smooth", block: "start" });
 }
@@ -124,7 +125,9 @@ async function describe(id) {
 async function take(part, file) {
   if (!file) return;
   show(null);
+  if (part === "train") document.querySelector("#check-form").hidden = true;
   try {
+    uploads[part] = null;
     uploads[part] = await send(file);
     if (part === "heldout") document.querySelector("#fraction-box").hidden = true;
     if (uploads.train) await describe(uploads.train);
@@ -174,8 +177,12 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 drop.addEventListener("drop", (event) => take("train", event.dataTransfer.files[0]));
-document.querySelector("#file").addEventListener("change", (event) => take("train", event.target.files[0]));
-document.querySelector("#heldout").addEventListener("change", (event) => take("heldout", event.target.files[0]));
+for (const [id, part] of [["#file", "train"], ["#heldout", "heldout"]]) {
+  const input = document.querySelector(id);
+  // Opening the choice forgets the last one: the same file, corrected meanwhile, can be chosen again.
+  input.addEventListener("click", () => (input.value = ""));
+  input.addEventListener("change", () => take(part, input.files[0]));
+}
 document.querySelector("#check-form").addEventListener("submit", check);
 for (const button of document.querySelectorAll("[data-discard]")) {
   button.addEventListener("click", async () => {
@@ -192,6 +199,6 @@ for (const button of document.querySelectorAll("[data-discard]")) {
 }
 pauseButton.addEventListener("click", () => {
   paused = !paused;
-  pauseButton.textContent = paused ? "Go on" : "Pause";
+  pauseButton.textContent = paused ? "Continue" : "Pause";
 });
 await exchangeTicket();

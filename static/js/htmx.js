@@ -3,11 +3,11 @@ import { toast } from "./announce.js";
 
 document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail?.xhr?.status;
-  toast(status === 403 ? "You may not do that here." : `The hub answered with an error (${status}). Nothing was changed.`, "error");
+  toast(status === 403 ? "You can't do that here." : `The hub returned an error (${status}). Nothing was changed.`, "error");
 });
 
 document.addEventListener("htmx:sendError", () => {
-  toast("The hub cannot be reached. What you typed is still here; try again in a moment.", "warning");
+  toast("The hub can't be reached. What you typed is still here. Try again in a moment.", "warning");
 });
 
 // A form that comes back with errors answers 422: show it like any other answer.

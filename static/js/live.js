@@ -204,7 +204,7 @@ export class LiveFeed {
     }
     if (state === this.state) return;
     this.state = state;
-    if (state === "closed") announce("You may no longer see this page's updates.");
+    if (state === "closed") announce("You no longer have access to this page's updates.");
     this.handlers.state?.(state);
   }
 }

@@ -83,12 +83,16 @@ class RunPage {
     this.chart.setMarkers([...this.markers.values()]);
   }
 
-  // One fetch at a time, at most one in PARTS_MS; what changes meanwhile is in the next one.
+  // One fetch at a time, at most one in PARTS_MS. What changes while one is on its way may not be in its answer: it is
+  // followed by another.
   #refreshSoon() {
+    if (this.fetching) this.again = true;
     if (this.timer) return;
     const wait = Math.max(0, (this.fetchedAt ?? 0) + PARTS_MS - Date.now());
     this.timer = window.setTimeout(async () => {
+      this.fetching = true;
       await this.#refresh();
+      this.fetching = false;
       this.timer = 0;
       if (this.again) {
         this.again = false;
@@ -151,6 +155,7 @@ function replace(target, part) {
   const open = [...target.querySelectorAll("details")].map((details) => details.open);
   const scroll = target.querySelector(".cl-timeline")?.scrollTop ?? 0;
   target.className = part.className;
+  Object.assign(target.dataset, part.dataset); // the run's state, by which notices are judged, is among them
   target.innerHTML = part.innerHTML;
   if (open.length) [...target.querySelectorAll("details")].forEach((details, place, all) => {
     const before = open[place - (all.length - open.length)];

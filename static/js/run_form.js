@@ -21,6 +21,14 @@ if (advanced) {
   advanced.addEventListener("change", () => window.localStorage.setItem("cl-run-advanced", advanced.checked ? "yes" : "no"));
 }
 
+// The fields of a strategy are there while it is chosen; what was typed into the others stays with them.
+document.addEventListener("input", (event) => {
+  for (const own of document.querySelectorAll(`[data-shown-by="${event.target.id}"]`)) {
+    const { type, checked, value } = event.target;
+    own.hidden = type === "checkbox" ? !checked : !own.dataset.shownFor.split(" ").includes(value);
+  }
+});
+
 // An organisation's own field shows in grey what it takes over as long as it is empty.
 document.addEventListener("input", (event) => {
   for (const own of document.querySelectorAll(`[data-inherits="${event.target.id}"]`)) own.placeholder = event.target.value;

@@ -4,7 +4,7 @@
   const KEY = "cutlayer-theme";
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const WORDS = { light: "light", dark: "dark", auto: "as the system" };
+  const WORDS = { light: "light", dark: "dark", auto: "system" };
 
   function stored() {
     try {
