@@ -59,6 +59,23 @@ def start_child(
     )
 
 
+def run_child(
+    command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, tethered to this process; what it printed comes back, whatever its status."""
+    return subprocess.run(  # noqa: S603
+        [str(part) for part in command],
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        preexec_fn=tether(signal.SIGKILL),
+    )
+
+
 def end_child(child: subprocess.Popen[bytes], *, grace: float = 5.0) -> int:
     """Ask the child's group to end, then insist. Returns its exit status."""
     if child.poll() is None:

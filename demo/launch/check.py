@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from demo.launch.groups import BASE_MODEL, REPO, DemoError
 from demo.launch.stage import DATA_PARTIES, Stage
+from processes.children import run_child
 
 
 def download_adapter(stage: Stage, run_id: str, folder: Path) -> Path:
@@ -37,9 +37,7 @@ def measure(adapter: Path, files: list[Path], canary: Path | None) -> dict[str, 
         command += ["--canary", str(canary)]
     # one thread: two that wait for each other burn far more time than they save beside the demo's other processes
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(  # noqa: S603
-        command, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = run_child(command, env=environment, timeout=300)
     if done.returncode:
         raise DemoError(f"Plain peft could not use the adapter:\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from processes.children import end_child, start_child
+from processes.children import end_child, run_child, start_child
 from processes.file_lock import HeldError, sole_holder
 from processes.redis_server import free_port
 
@@ -142,16 +142,7 @@ class Groups:
 
     def command(self, key: str, *arguments: str) -> str:
         """Run `cutlayer …` as one site's operator would. Raises DemoError with what it printed."""
-        done = subprocess.run(  # noqa: S603
-            [CUTLAYER, *arguments],
-            env=self.worker_environment(key),
-            cwd=REPO,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = run_child([CUTLAYER, *arguments], env=self.worker_environment(key), cwd=REPO, timeout=300)
         if done.returncode:
             raise DemoError(f"cutlayer {' '.join(arguments[:3])} failed at {key}:\n{done.stdout}{done.stderr}")
         return done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from demo.datasets import HELDOUT_ROWS, write_datasets
 from demo.launch.groups import BASE_MODEL, MODEL_ID, REPO, WORKERS, DemoError, Groups
 from demo.launch.rest import Rest
+from processes.children import run_child
 
 DATA_PARTIES = ("clinic", "bank")
 
@@ -43,15 +43,8 @@ class Stage:
 
 def seed(groups: Groups) -> tuple[str, dict[str, Party]]:
     """Three organisations with a person each, and their project."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "demo_seed"],
-        env=groups.hub_environment(),
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "manage.py", "demo_seed"]
+    done = run_child(command, env=groups.hub_environment(), cwd=REPO, timeout=120)
     if done.returncode:
         raise DemoError(f"Seeding the hub failed:\n{done.stderr[-2000:]}")
     data = json.loads(done.stdout.strip().splitlines()[-1])
