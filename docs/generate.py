@@ -1,5 +1,6 @@
 """Write what the code knows best: configuration.md from RunConfig, model-types.md, the list of operations in api.md,
-the table of promises in threat-model.md.
+the table of promises in threat-model.md, the table of a run's life in architecture.md, what leaves in README.md,
+threat-model.md and protocol.md, and the licences of third parties in THIRD-PARTY-NOTICES.md.
 
 Run it with `make docs`, or `python -m docs.generate`.
 """
@@ -13,9 +14,10 @@ from typing import Any
 
 import django
 
-from docs import promises
+from docs import flows, promises
 from splitcore.config import PartyOverride, RunConfig
 from splitcore.models.types import CONDITIONAL, EXACT, REFUSED
+from supply_chain import notice
 
 TARGET = Path(__file__).with_name("configuration.md")
 TYPES_PAGE = Path(__file__).with_name("model-types.md")
@@ -33,6 +35,10 @@ and this page come from it. Importing it loads no torch.
   field. Both are `CL-1001`, with every field's error in `details.fields`.
 - `steps` and `epochs` exclude each other: exactly one of them is set. `batch_size` must be a multiple of
   `micro_batches`.
+- A *strategy* (a schedule, a number format, a method, a defence) is chosen by its name: `schedule: sequential`. Where
+  it has fields of its own, a mapping sets them: `schedule: {name: sequential, turn_steps: 4}`. The older forms
+  (`schedule.mode` beside the fields of all schedules, `wire.gradient_rounding`, `privacy.mechanism: none`) are read
+  too.
 - A configuration is frozen. Its canonical JSON (sorted keys, no spaces) is what a contract's hash is taken of.
 - *Level* says where the hub's form shows a field: `simple` at once, `advanced` after a click.
 - A field that is *empty* by default has the value `null` in YAML and JSON.
@@ -54,7 +60,7 @@ PARTIES = """
 ## `parties`
 
 A mapping from a data party's name to what it sets for itself. Every party needs the same cut, and the same rank unless
-each keeps its own head and tail (`schedule.mode: personalised`, or `sequential` without `relay`).
+each keeps its own head and tail (as with `schedule: personalised` or `splitfed_v3`).
 `batch_size` may differ freely. Anything else is refused with `CL-1001` before a run starts.
 """
 
@@ -100,31 +106,61 @@ def configuration_page() -> str:
     parts = [INTRODUCTION]
     for name, entry in schema["properties"].items():
         if name != "parties":
-            parts.append(_section(name, _resolved(schema, entry)))
+            parts.append(_section(schema, name, _resolved(schema, entry)))
     parts.append(PARTIES)
     override = PartyOverride.model_json_schema()
-    parts.append(_table(override["properties"], set()))
+    parts.append(_table(override, override["properties"], set()))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
 def _resolved(schema: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    reference = entry.get("$ref") or entry["allOf"][0]["$ref"]
-    found: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[-1]]
+    reference = entry.get("$ref")
+    found: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[-1]] if reference else entry
     return found
 
 
-def _section(name: str, section: dict[str, Any]) -> str:
+def _section(schema: dict[str, Any], name: str, section: dict[str, Any]) -> str:
     heading = f"## `{name}`\n\n{section.get('description', '').strip()}\n"
-    return f"{heading}\n{_table(section['properties'], set(section.get('required', [])))}"
+    if "items" in section:
+        return heading + "\n" + _strategies(schema, name, section["items"], 3, listed=True)
+    if "discriminator" in section:
+        return heading + "\n" + _strategies(schema, name, section, 3)
+    fields = section["properties"]
+    parts = [heading, _table(schema, fields, set(section.get("required", [])))]
+    told: list[Any] = []
+    for field, entry in fields.items():
+        if "discriminator" in entry and entry["oneOf"] not in told:
+            told.append(entry["oneOf"])
+            same = [f"`{name}.{other}`" for other, one in fields.items() if one.get("oneOf") == entry["oneOf"]]
+            parts.append(f"### Fields of {' and '.join(same)}\n")
+            parts.append(_strategies(schema, f"{name}.{field}", entry, 4))
+        if "discriminator" in entry.get("items", {}):
+            parts.append(f"### Fields of `{name}.{field}`\n")
+            parts.append(_strategies(schema, f"{name}.{field}", entry["items"], 4, listed=True))
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
-def _table(properties: dict[str, Any], required: set[str]) -> str:
+def _strategies(schema: dict[str, Any], path: str, entry: dict[str, Any], depth: int, *, listed: bool = False) -> str:
+    """The choices of a place, each with its fields; the name alone is the short form."""
+    how = f"Any of the following, as `{path}: [NAME, …]`" if listed else f"One of the following, as `{path}: NAME`"
+    each = "each by its name or as a mapping" if listed else "or as a mapping"
+    parts = [f"{how}, {each} with `name` and the fields below.\n"]
+    for option in entry["oneOf"]:
+        strategy = _resolved(schema, option)
+        fields = {name: field for name, field in strategy["properties"].items() if name != "name"}
+        parts.append(f"{'#' * depth} {_one_type(strategy['properties']['name'])}\n")
+        parts.append(strategy.get("description", "").strip() + "\n")
+        parts.append(_table(schema, fields, set(strategy.get("required", []))) if fields else "")
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+
+
+def _table(schema: dict[str, Any], properties: dict[str, Any], required: set[str]) -> str:
     lines = ["| field | type and bounds | unit | default | level | meaning |", "| --- | --- | --- | --- | --- | --- |"]
     for name, field in properties.items():
         default = "**required**" if name in required else _default(field.get("default"))
         cells = [
             f"`{name}`",
-            _type(field),
+            _type(schema, field),
             field.get("unit", ""),
             default,
             field.get("level", ""),
@@ -135,11 +171,16 @@ def _table(properties: dict[str, Any], required: set[str]) -> str:
 
 
 def _default(value: Any) -> str:
-    return "empty" if value is None or value == {} else f"`{json.dumps(value)}`"
+    return "empty" if value is None or value in ({}, []) else f"`{json.dumps(value)}`"
 
 
-def _type(field: dict[str, Any]) -> str:
+def _type(schema: dict[str, Any], field: dict[str, Any]) -> str:
     """The type with its bounds, in words."""
+    if "discriminator" in field.get("items", {}):
+        return f"list of {_type(schema, field['items'])}"
+    if "discriminator" in field:
+        names = [_resolved(schema, option)["properties"]["name"] for option in field["oneOf"]]
+        return ", ".join(_one_type(name) for name in names)
     options = [option for option in field.get("anyOf", [field]) if option.get("type") != "null"]
     return " or ".join(_one_type(option) for option in options)
 
@@ -187,7 +228,13 @@ def main() -> None:
     TARGET.write_text(configuration_page(), encoding="utf-8")
     TYPES_PAGE.write_text(types_page(), encoding="utf-8")
     API_PAGE.write_text(api_page(), encoding="utf-8")
+    from docs import life
+
+    life.PAGE.write_text(life.page(), encoding="utf-8")
     promises.PAGE.write_text(promises.page(), encoding="utf-8")
+    for path in flows.TABLES:
+        path.write_text(flows.page(path), encoding="utf-8")
+    notice.PAGE.write_text(notice.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

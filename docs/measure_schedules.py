@@ -15,7 +15,7 @@ import torch
 
 from demo.datasets import domain_rows
 from splitcore import RunConfig, fine_tune
-from splitcore.training.events import EvaluationFinished, Event
+from splitcore.control.events import EvaluationFinished, Event
 
 TARGET = Path(__file__).parent / "methods" / "schedules-compared.md"
 MODEL = Path(__file__).parents[1] / "demo" / "base_model"
