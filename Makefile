@@ -21,15 +21,21 @@ setup: $(VENV)/.installed node_modules/.installed  ## install everything into th
 # that none comes in unhashed; at the end with what only this machine's build of it needs.
 $(VENV)/.installed: $(LOCK) requirements/base.in pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cutlayer needs Python 3.11 or newer; name it with: make PYTHON=python3.11 …")'
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --no-deps $(TORCH)
-	$(PY) -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
-	$(PY) -m pip install --quiet $(TORCH)
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
-	$(PY) -m pip check
+	@echo "Installing Cutlayer into this folder; the first time takes about five minutes and 2 GB of disk, or more with NVIDIA's libraries."
+	@echo "1/5  a Python environment in $(VENV) (seconds)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "2/5  PyTorch (750 MB on the disk, or more with NVIDIA's libraries; one to three minutes)"
+	@$(PY) -m pip install --quiet --no-deps $(TORCH)
+	@echo "3/5  $$(grep -c '==' $(LOCK)) further packages, checked by their hashes (1.2 GB on the disk; one to two minutes)"
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
+	@echo "4/5  what this machine's PyTorch needs, and Cutlayer itself (seconds; minutes with NVIDIA's libraries)"
+	@$(PY) -m pip install --quiet $(TORCH)
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(PY) -m pip check
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
+	@echo "5/5  styles and scripts of the pages in node_modules (113 MB on the disk; half a minute)"
 	@if command -v npm >/dev/null 2>&1; then npm ci $(NPM_ARGS) --no-audit --no-fund --loglevel=error; \
 	 else $(PY) -m pip install --quiet --no-deps --require-hashes -r requirements/node-lock.txt && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/npm ci $(NPM_ARGS) --no-audit --no-fund --loglevel=error; fi
 	@touch $@
@@ -47,9 +53,8 @@ demo-model: setup  ## pre-train the demo's base model again, from its seed
 
 # Side by side, one process more than cores; tests of the one real system stay together (conftest.py). One thread of
 # torch in each, since the cores are taken. The page tools need the node of .venv/bin where the system has none.
-test: setup browser  ## run every test, and the hub's once more on PostgreSQL
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
-	$(if $(ARGS),,OMP_NUM_THREADS=1 $(PY) -m tests.postgresql)
+test: setup browser  ## run every test, and beside them the hub's once more on PostgreSQL
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 $(PY) -m tests.suite $(ARGS)
 
 test-postgresql: setup  ## run the hub's tests on PostgreSQL alone (ARGS="webapp/runs -x")
 	OMP_NUM_THREADS=1 $(PY) -m tests.postgresql $(ARGS)
@@ -57,7 +62,7 @@ test-postgresql: setup  ## run the hub's tests on PostgreSQL alone (ARGS="webapp
 check: setup  ## the quality gate
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(PY) -m mypy splitcore processes interface workers webapp demo supply_chain
+	$(PY) -m mypy splitcore processes interface workers webapp demo supply_chain tests/benchmarks tests/soak
 	$(VENV)/bin/djlint templates workers/console/templates --check --quiet
 	$(VENV)/bin/djlint templates workers/console/templates --lint --quiet
 	$(VENV)/bin/lint-imports
@@ -77,7 +82,7 @@ bench: setup  ## measure, as ratios within one run
 soak: setup  ## run and kill for a while; memory and descriptors must stay flat (ARGS="--minutes 3", default 20)
 	@$(PY) -m tests.soak $(ARGS)
 
-docs: setup  ## write what the code knows best: docs/configuration.md, docs/model-types.md, the operations in docs/api.md
+docs: setup  ## write the generated pages: configuration, model types, operations, promises, flows, licences
 	$(PY) -m docs.generate
 
 screenshots: setup browser  ## take the pictures of every page into screenshots/

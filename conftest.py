@@ -13,11 +13,24 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).parent
 FIRST = "tests/integration/test_demo.py"  # the longest single test
 STACK = "the stack"  # tests of the one real system, which exists once in a session: one process, in turn
+NICE = 3  # of all other groups: the stack's tests, one after another, take longer than anything beside them
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process more than cores (`-n auto`): tests of the real system wait half of their time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Beside the stack's group the others give way; whoever has it got it before any other group."""
+    if "PYTEST_XDIST_WORKER" in os.environ and group_of(item.nodeid.split("::")[0]) != STACK:
+        _give_way()
+
+
+@cache
+def _give_way() -> None:
+    """Once in a process: niceness adds up."""
+    os.nice(NICE)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import splitcore
-from splitcore.training.events import Event, StepFinished
+from splitcore.control.events import Event, StepFinished
 from tests.benchmarks.frame import Scale, figure
 from tests.benchmarks.models import full_rows, run_config, saved_model
 

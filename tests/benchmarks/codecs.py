@@ -28,12 +28,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import splitcore
 from splitcore import RunConfig
+from splitcore.codecs.registry import payload_bytes
 from splitcore.config import DataSection
+from splitcore.control.events import SERVER, Event, StepFinished
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.tokenise import encode_rows
-from splitcore.training.events import SERVER, Event, StepFinished
-from splitcore.training.loss import loss_sum
-from splitcore.wire.formats import payload_bytes
+from splitcore.optimise.loss import loss_sum
 from tests.benchmarks.codec_share import WORK, share, shares
 from tests.benchmarks.frame import Scale, Table, figure, show
 from tests.benchmarks.warm_base import warm_base

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from splitcore.config.exchange import total_steps
+from splitcore.config.length import total_steps
 from splitcore.data.sampling import Sampler
-from splitcore.training.optim import Optimiser
+from splitcore.optimise.optimiser import Optimiser
 from splitcore.training.unsplit import UnsplitRun
 
 LOCAL_STEPS = 10

@@ -75,7 +75,7 @@ def interleaved(rounds: int, arms: Mapping[str, Callable[[], Any]]) -> list[dict
     """
     found: list[dict[str, Any]] = []
     for number in range(rounds):
-        names = list(arms) if number % 2 == 0 else list(reversed(arms))
+        names = list(arms) if number % 2 == 0 else list(arms)[::-1]
         outcome = {name: arms[name]() for name in names}
         found.append({name: outcome[name] for name in arms})
     return found

@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 from splitcore.adapters.lora import adapter_layout, initialise, place
+from splitcore.boundary.stages import At
 from splitcore.config import RunConfig
 from splitcore.models.carve import Segment
 from splitcore.models.loading import load_segment, read_config
 from splitcore.models.plan import segment_plans
-from splitcore.training.crossings import Place
+from splitcore.optimise.optimiser import Optimiser
+from splitcore.runtime.adapters import Bodies
+from splitcore.runtime.interface import MicroBatch
+from splitcore.runtime.passes import BodyPass
 from splitcore.training.halves import named_adapter
-from splitcore.training.optim import Optimiser
-from splitcore.training.schedules.bodies import Bodies
-from splitcore.training.schedules.passes import BodyPass, Parcel
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, ratios, show
 from tests.benchmarks.models import run_config, saved_model
 
@@ -61,8 +62,8 @@ def _seconds(body: Segment, bodies: Bodies, config: RunConfig, tokens: int, *, g
     width = int(body.model.config.hidden_size)
     mask_BL = torch.ones(1, tokens, dtype=torch.int64)
 
-    def parcels() -> list[Parcel]:
-        return [Parcel(f"p{number}", torch.randn(1, tokens, width), Place(0, 0, mask_BL)) for number in range(CLIENTS)]
+    def parcels() -> list[MicroBatch]:
+        return [MicroBatch(f"p{number}", torch.randn(1, tokens, width), At(0, 0, mask_BL)) for number in range(CLIENTS)]
 
     best = float("inf")
     for _ in range(3):

@@ -19,14 +19,14 @@ from typing import Any
 import torch
 
 from splitcore.config import RunConfig
+from splitcore.control.events import Event, StepFinished
+from splitcore.run.settings import HalfSettings
 from splitcore.training.client import ClientHalf
-from splitcore.training.events import Event, StepFinished
-from splitcore.training.halves import HalfSettings
 from splitcore.training.server import ServerHalf
 from splitcore.training.unsplit import UnsplitRun
-from splitcore.wire.certificates import Identity, create_identity
-from splitcore.wire.grpc_channel import dial
-from splitcore.wire.grpc_listener import serve
+from splitcore.wire.transport.certificates import Identity, create_identity
+from splitcore.wire.transport.grpc_channel import dial
+from splitcore.wire.transport.grpc_listener import serve
 from tests.benchmarks.children import child
 from tests.benchmarks.models import full_rows
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from splitcore.wire.certificates import Identity
+from splitcore.wire.transport.certificates import Identity
 from workers.agent.presence import Presence
-from workers.agent.service import LOOK_SECONDS
+from workers.agent.service import FIRST_LOOK_SECONDS, LOOK_SECONDS
 from workers.contracts import Check, Hello, PolicySummary, WorkerFacts
 from workers.hub import HubClient, HubError, Signer
 
@@ -68,6 +68,7 @@ class IdleAgent:
             lanes=list,
             on_wake=lambda _: self._wake.set(),
             left=lambda *_: None,
+            protocol=lambda: self._hub.hub_protocol,
         )
 
     async def run(self) -> None:
@@ -75,12 +76,16 @@ class IdleAgent:
         await asyncio.gather(self._presence.run(), self._look())
 
     async def _look(self) -> None:
-        """As the agent's own loop: at once, on a doorbell, and every few seconds."""
+        """As the agent's own loop: once connected, on a doorbell, and every few seconds."""
+        await self._rest(FIRST_LOOK_SECONDS)
         while True:
             await asyncio.to_thread(self._ask)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
-            self._wake.clear()
+            await self._rest(LOOK_SECONDS)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.clear()
 
     def _ask(self) -> None:
         start = time.perf_counter()

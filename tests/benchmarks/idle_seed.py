@@ -15,7 +15,7 @@ import django
 
 django.setup()
 
-from splitcore.wire.certificates import Identity, create_identity  # noqa: E402
+from splitcore.wire.transport.certificates import Identity, create_identity  # noqa: E402
 from webapp.accounts.models import User  # noqa: E402
 from webapp.fleet.enrolment import enrolment_token_create, worker_enrol  # noqa: E402
 from webapp.fleet.services import worker_confirm  # noqa: E402

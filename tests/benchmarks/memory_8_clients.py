@@ -17,7 +17,9 @@ import torch
 from splitcore.adapters.lora import adapter_parameters
 from splitcore.config import RunConfig
 from splitcore.models.carve import hidden_width
-from splitcore.training.halves import HalfSettings, blueprint, load_with_adapter
+from splitcore.run.plan import run_plan
+from splitcore.run.settings import HalfSettings
+from splitcore.training.halves import load_with_adapter
 from tests.benchmarks.children import child
 from tests.benchmarks.client_peak import own
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, show
@@ -73,7 +75,7 @@ def _brought(pipe: Connection, config: RunConfig) -> None:
     """Bytes of one client's activations in flight, and of its gradients of the body."""
     torch.set_num_threads(1)
     folder = config.model.name_or_path
-    plan = blueprint(HalfSettings(config=config, parties=["p0"], model_source=folder, out=Path(folder)))
+    plan = run_plan(HalfSettings(config=config, parties=["p0"], model_source=folder, out=Path(folder)))
     body = load_with_adapter(plan, "body", plan.layout(config.lora), config.lora)
     weights = {parameter.data_ptr() for parameter in body.model.parameters()}
     kept: dict[int, int] = {}

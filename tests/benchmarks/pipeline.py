@@ -7,6 +7,7 @@ side. `busy` is the stricter view: the part of a step's wall time in which the b
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, show
@@ -20,8 +21,8 @@ def measure(scale: Scale) -> dict[str, Any]:
     """Share of the bound; `value` is the more balanced cut's, the harder one."""
     with bench(scale) as model:
         arms: dict[str, Any] = {"unsplit": lambda: unsplit(model.config(1, 1, MICRO))}
-        for name, cut in CUTS.items():
-            arms[name] = lambda cut=cut: split(model.config(*cut, MICRO))
+        for name, (head, tail) in CUTS.items():
+            arms[name] = partial(split, model.config(head, tail, MICRO))
         runs = interleaved(scale.of(3, 2), arms)
         cuts = {}
         for name in CUTS:

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import splitcore.training.client
 import splitcore.training.server
-import splitcore.wire.grpc_channel
-import splitcore.wire.grpc_listener  # noqa: F401
+import splitcore.wire.transport.grpc_channel
+import splitcore.wire.transport.grpc_listener  # noqa: F401

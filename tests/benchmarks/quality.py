@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.segments import WEIGHTS
 from splitcore.config import RunConfig
+from splitcore.training.unsplit import UnsplitRun
 from tests.benchmarks import e2e, fedavg
 from tests.benchmarks.frame import Scale, Table
 from tests.benchmarks.halves import SERVER, Record, run_split, run_unsplit
@@ -114,7 +115,7 @@ def _train(name: str, steps: int, shards: Mapping[str, list[e2e.Row]], out: Path
     if name == "split":
         return _split(_config(steps), shards, out)
     own = dict(list(shards.items())[:1]) if name == "alone" else shards
-    kind = fedavg.FederatedRun if name == "federated" else fedavg.UnsplitRun
+    kind = fedavg.FederatedRun if name == "federated" else UnsplitRun
     record = run_unsplit(_config(steps), kind=kind, shards=own, out=out)
     (out / "whole" / "adapter").rename(out / "adapter")
     adapter = load_file(out / "adapter" / WEIGHTS)

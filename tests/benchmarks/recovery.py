@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 import torch
 
+from splitcore.checkpoints.files import Checkpoints, Owner
 from splitcore.config import RunConfig
+from splitcore.control.events import CheckpointChanged, StepFinished
+from splitcore.launch.processes import run_in_processes
 from splitcore.models.tests.tiny import rows as dataset
 from splitcore.models.tests.tiny import save_model
-from splitcore.training.checkpoint import Checkpoints, Owner
-from splitcore.training.events import CheckpointChanged, StepFinished
-from splitcore.training.halves import HalfSettings
-from splitcore.training.processes import run_in_processes
+from splitcore.run.settings import HalfSettings
 from splitcore.training.tests.grpc_halves import Halves
 from tests.benchmarks.frame import Scale, Table, figure, show
 

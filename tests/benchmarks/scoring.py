@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from nltk.translate.meteor_score import meteor_score
@@ -46,7 +47,7 @@ def score(config: RunConfig, adapter: Path | None, asked: Sequence[Asked]) -> di
     folder = Path(config.model.name_or_path)
     tokenizer = read_tokenizer(folder)
     model = load_whole(folder, config.model)
-    tuned = PeftModel.from_pretrained(model, str(adapter)).eval() if adapter else model
+    tuned: Any = PeftModel.from_pretrained(model, str(adapter)).eval() if adapter else model
     encoded = encode_rows(
         [row for one in asked for row in one.rows], tokenizer, config.data, config.training.max_length
     )
@@ -93,7 +94,7 @@ def meteor(answers: Sequence[list[str]], references: Sequence[Sequence[list[str]
 def bleu(texts: Sequence[str], asked: Sequence[Asked]) -> float:
     """Corpus BLEU (0 to 100), in which case counts; prompts have different numbers of references."""
     most = max(len(one.references) for one in asked)
-    streams = [[one.references[n] if n < len(one.references) else None for one in asked] for n in range(most)]
+    streams: Any = [[one.references[n] if n < len(one.references) else None for one in asked] for n in range(most)]
     return float(corpus_bleu(list(texts), streams).score)
 
 

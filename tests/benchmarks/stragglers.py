@@ -15,14 +15,14 @@ from threading import Thread
 from time import perf_counter
 from typing import Any
 
+from splitcore.control.events import Event, StepFinished
+from splitcore.launch.threads import MemoryListener
+from splitcore.run.settings import HalfSettings
 from splitcore.training.client import ClientHalf
-from splitcore.training.events import Event, StepFinished
-from splitcore.training.halves import HalfSettings
-from splitcore.training.local import MemoryListener
 from splitcore.training.server import ServerHalf
-from splitcore.wire.channel import Channel
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.messages import Kind, Message
+from splitcore.wire.protocol.channel import Channel
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.messages import Kind, Message
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, show
 from tests.benchmarks.models import full_rows, run_config, saved_model
 

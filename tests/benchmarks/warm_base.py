@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from splitcore.config import DataSection
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.tokenise import encode_rows
-from splitcore.training.loss import loss_sum
+from splitcore.optimise.loss import loss_sum
 
 BATCH, RATE, WARMUP = 16, 1e-3, 20
 

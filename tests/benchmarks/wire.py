@@ -18,13 +18,16 @@ from typing import Any
 import grpc
 import torch
 
-from splitcore.wire.certificates import Identity, common_name, create_identity
-from splitcore.wire.channel import Channel
-from splitcore.wire.codecs import decode, encode
-from splitcore.wire.grpc_channel import dial, options
-from splitcore.wire.grpc_listener import serve
-from splitcore.wire.limits import FrameLimits, session_limits
-from splitcore.wire.messages import ChannelError, Kind, Message, Payload, PeerError, Phase, SessionIds
+from splitcore.codecs.payload import Payload
+from splitcore.codecs.tensors import decode, encode
+from splitcore.config import RunConfig
+from splitcore.flows import anyone, carried_to, flows_of
+from splitcore.wire.protocol.channel import Channel
+from splitcore.wire.protocol.limits import FrameLimits, Sizes, session_limits
+from splitcore.wire.protocol.messages import ChannelError, Kind, Message, PeerError, Phase, SessionIds
+from splitcore.wire.transport.certificates import Identity, common_name, create_identity
+from splitcore.wire.transport.grpc_channel import dial, options
+from splitcore.wire.transport.grpc_listener import serve
 from tests.benchmarks.children import child, wait_for_end
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, ratios, show
 
@@ -36,17 +39,9 @@ SERVICE, METHOD = "cutlayer.Bench", "Echo"
 
 def limits(side: Any) -> FrameLimits:
     """Room for one message of 16 MiB in either direction."""
-    return session_limits(
-        SessionIds("bench", PARTY),
-        side,
-        rows=ROWS,
-        length=LENGTH,
-        width=WIDTH,
-        vocabulary=2,
-        adapters={},
-        activations="fp32",
-        gradients="fp32",
-    )
+    config = RunConfig.parse({"model": {"name_or_path": "m"}, "wire": {"activations": "fp32", "gradients": "fp32"}})
+    carried = carried_to(flows_of(config, anyone(1)))
+    return session_limits(SessionIds("bench", PARTY), side, carried, Sizes(ROWS, LENGTH, WIDTH, vocabulary=2))
 
 
 def measure(scale: Scale) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def measure(scale: Scale) -> dict[str, Any]:
         def with_tensor() -> None:
             _echo(channels["tensors"], encode(tensor_BLD, "fp32"), decoded=True)
 
-        arms: dict[str, Callable[[], None]] = {
+        arms: dict[str, Callable[[], object]] = {
             "bare": lambda: bare(raw),
             "channel": lambda: _echo(channels["channel"], payload, decoded=False),
             "tensors": with_tensor,
@@ -94,11 +89,11 @@ def rows(result: Mapping[str, Any]) -> Table:
     )
 
 
-def _timed(echo: Callable[[], None], count: int) -> Callable[[], float]:
+def _timed(echo: Callable[[], object], count: int) -> Callable[[], float]:
     return lambda: _median_seconds(echo, count)
 
 
-def _median_seconds(echo: Callable[[], None], count: int) -> float:
+def _median_seconds(echo: Callable[[], object], count: int) -> float:
     seconds = []
     for _ in range(count):
         start = perf_counter()

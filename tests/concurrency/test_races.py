@@ -22,12 +22,12 @@ from webapp.orgs.models import Invitation, InvitationState, Organisation, PartyK
 from webapp.orgs.tests.factories import OrganisationFactory, member
 from webapp.projects.models import Participation
 from webapp.runs.lifecycle import participant_exit
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import ApprovalState, DesiredState, Participant, RunState
 from webapp.runs.services import approval_decide, run_stop
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests.factories import World, approve, hub_watched, long_config, started, submit, world
 from webapp.telemetry.models import Record
-from webapp.telemetry.services import records_store
 from webapp.telemetry.tests.batches import batch, metric
 from workers.contracts import Beat, Exit
 

@@ -4,7 +4,9 @@
 `steps RUN FIRST LAST` reports those steps of every worker;
 `draft NAME` makes a draft, its engineer, and a site whose policy wants two tail layers;
 `finish RUN` ends the run with an evaluation of each data organisation;
-`fail RUN` ends the run by a full disk at the second data organisation.
+`fail RUN` ends the run by a full disk at the second data organisation;
+`adapter` makes a finished run with its adapter, and a clone of it;
+`checkpoint RUN STEP` reports a checkpoint of every worker; `resume RUN` resumes the run as its author.
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ from django.conf import settings  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from webapp.adapters.tests import factories as adapters  # noqa: E402
 from webapp.orgs.models import Role  # noqa: E402
 from webapp.orgs.tests.factories import PASSWORD, member  # noqa: E402
+from webapp.runs.finishing.packaging import adapter_package  # noqa: E402
 from webapp.runs.lifecycle import participant_beat, participant_exit  # noqa: E402
+from webapp.runs.lifecycle.reporting import records_store  # noqa: E402
 from webapp.runs.models import Participant, Run, RunState  # noqa: E402
+from webapp.runs.services import run_clone, run_resume  # noqa: E402
 from webapp.runs.tests import factories as make  # noqa: E402
-from webapp.telemetry.services import records_store  # noqa: E402
 from workers.contracts import ErrorInfo, Exit, TelemetryBatch, TelemetryRecord  # noqa: E402
 
 
@@ -123,7 +128,52 @@ def fail(run_id: str) -> dict[str, str]:
     return {"state": Run.objects.get(pk=run_id).state}
 
 
-COMMANDS = {"world": world, "draft": draft, "crowd": crowd, "steps": steps, "finish": finish, "fail": fail}
+def adapter() -> dict[str, str]:
+    """A finished run with its adapter, a clone to compare it with, and an administrator."""
+    w, joined = adapters.finished()
+    for place in (0, 1):
+        adapters.report(w, place, joined)
+    adapter_package(w.run.id)
+    clone = run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    Run.objects.filter(pk=clone.pk).update(name="A long name for a run of two clinics", state=RunState.STOPPED)
+    user = member(w.organisations[0], Role.ADMIN, email="admin@adapter.example")
+    found = {"run": w.run.id, "clone": clone.id, "adapter": joined.id, "project": w.project.id}
+    return {**found, "email": user.email, "password": PASSWORD}
+
+
+def checkpoint(run_id: str, step: str) -> dict[str, int]:
+    """Every worker has stored a checkpoint."""
+    for part in Participant.objects.filter(run_id=run_id):
+        saved = TelemetryRecord(
+            seq=part.last_seq + 1,
+            kind="event",
+            step=int(step),
+            at=timezone.now(),
+            payload={"name": "checkpoint.saved"},
+        )
+        records_store(
+            participant=part, batch=TelemetryBatch(participant_id=part.id, attempt=part.attempt, records=[saved])
+        )
+    return {"step": int(step)}
+
+
+def resume(run_id: str) -> dict[str, str]:
+    """Another person lets the run go on."""
+    run = Run.objects.get(pk=run_id)
+    return {"state": run_resume(actor=run.created_by, run=run).state}
+
+
+COMMANDS = {
+    "world": world,
+    "draft": draft,
+    "crowd": crowd,
+    "steps": steps,
+    "finish": finish,
+    "fail": fail,
+    "adapter": adapter,
+    "checkpoint": checkpoint,
+    "resume": resume,
+}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -43,7 +43,7 @@ def test_the_second_of_two_tabs_is_told_what_the_first_one_saved(hub: Hub, brows
     expect(conflict).to_contain_text("You, in another tab")
     expect(conflict).to_contain_text("77")
     expect(conflict).to_be_in_viewport()
-    conflict.get_by_role("button", name="Use the saved values").click()
+    conflict.get_by_role("button", name="Use saved values").click()
     expect(second.locator("#f-training-steps")).to_have_value("77")
     expect(second.locator("#f-lora-rank")).to_have_value("2")
     assert errors == []
@@ -71,7 +71,7 @@ def test_what_a_site_refuses_stands_at_the_field_and_one_click_mends_it(hub: Hub
     configure(page, seeded)
     page.locator("#f-split-tail_layers").fill("1")
     message = page.locator("#f-split-tail_layers-error")
-    expect(message).to_contain_text("demands at least 2 tail layers")
+    expect(message).to_contain_text("At least 2 tail layers must stay at the site")
     expect(page.locator("#f-split-tail_layers")).to_have_attribute("aria-invalid", "true")
     message.get_by_role("button", name="Use 2").click()
     expect(page.locator("#f-split-tail_layers")).to_have_value("2")
@@ -144,4 +144,28 @@ def test_legend_tile_and_sentence_of_a_run_tell_one_loss(hub: Hub, browser: Brow
     expect(lane).to_have_text(legend.inner_text())
     expect(page.locator("#loss-chart [data-chart='summary']")).to_contain_text(f"to {legend.inner_text()}")
     expect(page.locator("#live-tiles")).to_contain_text(legend.inner_text())
+    page.context.close()
+
+
+def test_the_fields_of_a_strategy_come_and_go_with_it(hub: Hub, browser: Browser) -> None:
+    seeded = hub.feed("draft", "strategies")
+    page = enter(hub, browser, seeded)
+    errors = configure(page, seeded)
+    page.locator("#show-advanced").check()
+    turns, together = page.locator("#f-schedule-sequential-turn_steps"), page.locator("#f-schedule-parallel-straggler")
+    noise = page.locator("#f-privacy-defences-gaussian-noise")
+    expect(together).to_be_visible()
+    expect(turns).to_be_hidden()
+    page.locator("#f-schedule").select_option("sequential")
+    expect(turns).to_be_visible()
+    expect(page.get_by_text("Late organisations")).to_be_hidden()
+    turns.fill("5")
+    expect(noise).to_be_hidden()
+    page.locator("#f-privacy-defences-gaussian").check()
+    with page.expect_response(lambda response: "noise=0.25" in (response.request.post_data or "")):
+        noise.fill("0.25")
+    page.reload()
+    expect(turns).to_have_value("5")
+    expect(noise).to_have_value("0.25")
+    assert errors == []
     page.context.close()

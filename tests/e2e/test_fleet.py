@@ -17,7 +17,7 @@ def test_worker_joins_by_one_command_and_its_page_takes_a_dataset(stack: Stack, 
     operator.create_organisation("Coast Clinic", "data")
     page = operator.go("/workers/new")
     operator.fill(name="ward-7", labels="gpu, building 3")
-    operator.press("Make the token")
+    operator.press("Create token")
     command = page.locator("#way-pip code", has_text="cutlayer worker join").inner_text()
     assert f"join {stack.url} --token clw_" in command
     expect(page).to_have_url(re.compile("/workers/enrolments/"))  # a reload must not make another token
@@ -32,7 +32,7 @@ def test_worker_joins_by_one_command_and_its_page_takes_a_dataset(stack: Stack, 
 
     stack.groups.start_worker("coast")
     expect(page.locator("[data-step-done='Connection']")).to_be_visible(timeout=FOLLOWS)
-    operator.press("They match: confirm")
+    operator.press("Confirm match")
     expect(page.get_by_role("heading", level=1)).to_have_text("ward-7")
     expect(page.locator("main")).to_contain_text("Confirmed")
     expect(page.locator("main")).to_contain_text("building 3")

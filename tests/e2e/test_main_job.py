@@ -57,13 +57,13 @@ def enrol(person: Person, site: str, kind: str) -> None:
     person.go("/workers/new")
     person.fill(name=site)
     person.choose("kind", kind)
-    person.press("Make the token")
+    person.press("Create token")
     command = person.page.locator("#way-pip pre code").inner_text().strip()
     stack.add_site(site)
     printed = stack.join(site, command)
     fingerprint = stack.config_of(site)["enrolment"]["fingerprint"]
     assert fingerprint[:4] in printed
-    confirm = person.page.get_by_role("button", name="They match: confirm")
+    confirm = person.page.get_by_role("button", name="Confirm match")
     expect(confirm).to_be_visible(timeout=30_000)
     expect(person.page.locator("#checklist")).to_contain_text(fingerprint[:4])
     confirm.click()
@@ -97,7 +97,7 @@ def upload_dataset(person: Person, site: str, file: Path) -> None:
     expect(console.locator("#add-form")).to_be_visible()
     assert "#" not in console.url, "the ticket must not stay in the address"
     console.locator("#file").set_input_files(file)
-    console.get_by_role("button", name="Check every row").click()
+    console.get_by_role("button", name="Check all rows").click()
     console.wait_for_url("**/staged/**")
     expect(console.locator("main")).to_contain_text("CL-1213")
     expect(console.locator("#leaves")).to_contain_text("train_rows")
@@ -185,7 +185,7 @@ def test_two_organisations_fine_tune_a_model_by_hand(stack: Stack, browser: Brow
     ada.page.locator("a[href^='/adapters/']").first.click()
     snippet = ada.page.locator("pre code").filter(has_text="PeftModel").first.inner_text()
     with ada.page.expect_download() as downloaded:
-        ada.page.get_by_role("link", name="Download").first.click()
+        ada.page.get_by_role("button", name="Download").first.click()
     archive = tmp_path / "adapter.zip"
     downloaded.value.save_as(archive)
     assert "it works" in output_of_snippet(snippet, archive, tmp_path)

@@ -25,7 +25,7 @@ WIDE, NARROW = 1280, 360
 
 # What people and machines write becomes one long word; the words that are the product's own stay.
 LENGTHEN = """() => {
-    const own = 'button, .btn, .cl-chip, nav, label, dt, time, .cl-scroll, .cl-num, .cl-progress-text, .cl-cfg-bounds';
+    const own = 'button, .btn, .cl-chip, nav, label, dt, time, .cl-scroll, .cl-num, .cl-cfg-bounds';
     const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
     let lengthened = 0;
     while (texts.nextNode()) {
@@ -150,3 +150,21 @@ def test_no_word_is_long_enough_to_widen_a_page(stack: Stack, browser: Browser, 
     for page in (hub, console):
         page.context.close()
     assert problems == []
+
+
+@pytest.mark.e2e
+def test_the_way_of_a_file_fits_a_narrow_window(stack: Stack, browser: Browser) -> None:
+    hub = signed_in(browser, stack, stack.stage.parties["clinic"], scheme="light", width=NARROW)
+    hub.goto(f"{stack.url}/datasets/new")
+    hub.get_by_role("button", name="Choose").click()
+    hub.locator("#open-upload").wait_for()
+    console = unlocked_console(browser, stack, "clinic", scheme="light", width=NARROW)
+    console.goto(stack.groups.console_url("clinic") + "add")
+    rows = b'{"prompt": "question", "completion": "answer"}\n'
+    name = "all-the-notes-of-the-wards-of-the-year-before-last.jsonl"
+    console.set_input_files("#file", {"name": name, "mimeType": "application/json", "buffer": rows})
+    console.locator("#check").wait_for()
+    found = {page.url: page.evaluate(OVERFLOW) for page in (hub, console)}
+    for page in (hub, console):
+        page.context.close()
+    assert not [overflow for overflow in found.values() if overflow]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
 from tests.e2e.played_hub import Hub, enter, played_hub
 from tests.stack import wait_for
@@ -70,3 +70,44 @@ def test_a_failure_shows_its_first_cause_owner_and_remedy_without_a_reload(hub: 
     expect(panel).to_contain_text("Beta bank")
     expect(panel).to_contain_text("Free some space")
     expect(page.locator("#live-chip")).to_contain_text("Failed")
+
+
+def test_what_changes_while_the_parts_are_on_their_way_is_shown_too(hub: Hub, browser: Browser) -> None:
+    seeded = hub.feed("world", "overtaken")
+    page = watch(hub, browser, seeded)
+    expect(page.locator("#live-pill")).to_have_attribute("data-state", "live", timeout=15_000)
+    held: list[tuple[Route, APIResponse]] = []
+    page.wait_for_load_state("networkidle")
+    page.route("**/live", lambda route: held.append((route, route.fetch())), times=1)
+    hub.feed("steps", seeded["run"], "1", "5")
+    wait_for(lambda: page.title() and held, what="the parts as they stood in training")
+    hub.feed("fail", seeded["run"])
+    expect(page.locator("#live-pill")).to_have_attribute("data-state", "ended", timeout=15_000)
+    route, outdated = held[0]
+    route.fulfill(response=outdated)
+    expect(page.locator("#live-chip")).to_contain_text("Failed")
+
+
+def test_a_notice_and_a_failure_go_without_a_reload_once_the_run_was_resumed(hub: Hub, browser: Browser) -> None:
+    seeded = hub.feed("world", "third")
+    run = seeded["run"]
+    hub.feed("steps", run, "1", "10")
+    hub.feed("checkpoint", run, "10")
+    page = watch(hub, browser, seeded)
+    expect(page.locator("#live-pill")).to_have_attribute("data-state", "live", timeout=15_000)
+    page.get_by_role("button", name="Pause").click()
+    notices, failure = page.locator("#messages"), page.locator("#live-failure")
+    expect(notices).to_contain_text("The run is paused")
+    expect(page.locator("#live-pill")).to_have_attribute("data-state", "live", timeout=15_000)
+    page.evaluate("window.stays = true")  # a reload would forget it
+
+    hub.feed("resume", run)
+    expect(page.locator("#live-chip")).not_to_contain_text("Paused", timeout=15_000)
+    expect(notices).not_to_contain_text("The run is paused")
+
+    hub.feed("fail", run)
+    expect(failure).to_contain_text("CL-1820", timeout=20_000)
+    hub.feed("resume", run)
+    expect(failure).not_to_contain_text("CL-1820", timeout=20_000)
+    expect(page.locator("#live-chip")).not_to_contain_text("Failed")
+    assert page.evaluate("window.stays") is True

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from docs import flows
 from docs.generate import API_PAGE, TARGET, TYPES_PAGE, api_page, configuration_page, types_page
 from splitcore.errors import CATALOGUE
 from webapp.api import api
@@ -195,6 +196,11 @@ def test_the_configuration_page_is_what_the_code_says() -> None:
 
 def test_the_page_of_model_types_is_what_the_code_says() -> None:
     assert text_of(TYPES_PAGE) == types_page(), "run: make docs"
+
+
+@pytest.mark.parametrize("path", flows.TABLES, ids=name_of)
+def test_the_tables_of_what_leaves_are_what_the_flows_say(path: Path) -> None:
+    assert text_of(path) == flows.page(path), "run: make docs"
 
 
 def python_blocks() -> list[tuple[str, str]]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from splitcore.checkpoints.files import Checkpoints, Owner
 from splitcore.errors import AppError
 from splitcore.errors.numbers import code_of
-from splitcore.training.checkpoint import Checkpoints, Owner
 from workers.agent.spool import Spool
 from workers.contracts import LogPayload
 

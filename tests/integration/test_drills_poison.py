@@ -11,13 +11,13 @@ import torch
 
 import splitcore
 from demo.launch.groups import BASE_MODEL
+from splitcore.codecs.tensors import decode, encode
 from splitcore.errors import AppError
-from splitcore.training import local
+from splitcore.launch import threads
 from splitcore.training.server import ServerHalf
-from splitcore.wire.codecs import decode, encode
-from splitcore.wire.limits import FrameLimits
-from splitcore.wire.messages import Kind, Message
-from splitcore.wire.session import Session
+from splitcore.wire.protocol.limits import FrameLimits
+from splitcore.wire.protocol.messages import Kind, Message
+from splitcore.wire.protocol.session import Session
 
 pytestmark = pytest.mark.integration
 GOOD_STEPS = 2
@@ -34,7 +34,7 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> list[ServerHalf]:
             super().__init__(*arguments, **options)
             made.append(self)
 
-    monkeypatch.setattr(local, "ServerHalf", Kept)
+    monkeypatch.setattr(threads, "ServerHalf", Kept)
     return made
 
 
@@ -68,7 +68,7 @@ def test_a_poisoned_message_never_reaches_the_weights(
     kind: Kind, value: float, halves: list[ServerHalf], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(tmp_path / "clean", GOOD_STEPS)
-    memory_pair = local.memory_pair
+    memory_pair = threads.memory_pair
 
     def poisoned(client: FrameLimits, server: FrameLimits) -> tuple[Session, Session]:
         near, far = memory_pair(client, server)
@@ -87,7 +87,7 @@ def test_a_poisoned_message_never_reaches_the_weights(
         monkeypatch.setattr(near, "send", spoil)
         return near, far
 
-    monkeypatch.setattr(local, "memory_pair", poisoned)
+    monkeypatch.setattr(threads, "memory_pair", poisoned)
     with pytest.raises(AppError) as caught:
         train(tmp_path / "poisoned", GOOD_STEPS + 2)
     assert caught.value.code == "CL-1311"

@@ -37,7 +37,7 @@ from tests.integration.drills import (
     run_of,
 )
 from tests.stack import Stack, wait_for
-from workers.agent.duty import RING_MOST
+from workers.agent.reconciler import RING_MOST
 from workers.contracts import QUEUE
 from workers.hub import HubError
 from workers.settings import WorkerHome

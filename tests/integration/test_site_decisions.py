@@ -60,7 +60,7 @@ def test_a_copied_worker_is_told_to_both_sides(stack: Stack) -> None:
         for folder in (home, copy):
             wait_for((folder / "copy.json").exists, seconds=90, what=f"the notice in {folder.name}")
         page = page_of(stack, stack.stage.parties["bank"], f"/workers/{stack.stage.workers['bank']}")
-        assert "Two processes with this key were connected" in page
+        assert "Two processes were connected with this key" in page
     finally:
         stack.stop_site(COPY)
     (home / "copy.json").unlink()

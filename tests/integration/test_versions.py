@@ -15,8 +15,9 @@ import httpx
 import pytest
 from django.test import Client
 
+from splitcore.bounds import Short
 from splitcore.errors import AppError
-from splitcore.wire.certificates import load_identity
+from splitcore.wire.transport.certificates import load_identity
 from webapp.fleet import protocol
 from webapp.fleet.models import Worker
 from webapp.fleet.tests.factories import fingerprint_of
@@ -26,7 +27,7 @@ from webapp.telemetry.models import Record
 from workers import contracts, enrol, hub, versions
 from workers.agent.sender import Sender
 from workers.agent.spool import Spool
-from workers.contracts import HEADER_PROTOCOL, Assignments, Claim, ClaimReply, Exit, LogPayload, Short, Since
+from workers.contracts import HEADER_PROTOCOL, Assignments, Claim, ClaimReply, Exit, LogPayload, Since
 from workers.enrol import JoinOptions, join, rotate_key
 from workers.hub import HubClient, HubError, Signer
 from workers.settings import WorkerConfig, WorkerHome
@@ -219,7 +220,7 @@ def test_refusal_of_an_enrolment_names_both_versions(site: Site, monkeypatch: py
     request = contracts.EnrolRequest(token="clw_x", certificate_pem="pem", facts=facts, sent_at=datetime.now(UTC))
     refused = site.client._http.post(f"{contracts.API_PREFIX}/enrol", content=request.model_dump_json()).json()
     assert refused["code"] == "CL-1407"
-    assert f"version {NOW}" in refused["message"]
+    assert f"versions up to {NOW}" in refused["message"]
     assert f"{NOW + 5} to {NOW + 6}" in refused["message"]
     assert "on the worker" in refused["remedy"]
 

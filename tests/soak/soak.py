@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pytest
+
 from demo.launch.groups import WORKERS
 from tests.integration.drills import halves
 from tests.soak.kills import Victim, around, first_all
@@ -45,6 +47,7 @@ class Outcome:
         return [fault for change in self.changes for fault in change.faults()]
 
 
+@pytest.mark.promise(34, figure="`make soak`: 11 runs, 40 kills; memory + 2 % at most, no descriptor more")
 def soak(stack: Stack, plan: Plan, progress: Progress = lambda line: None) -> Outcome:
     """Kill everything once while runs train, read, kill what is not long-lived for the rest of the time, read again.
 
