@@ -14,12 +14,13 @@ from typing import IO, Any
 _PR_SET_PDEATHSIG = 1
 
 
-def tether(death_signal: signal.Signals) -> Callable[[], None]:
+def tether(death_signal: signal.Signals, *, parent: int | None = None) -> Callable[[], None]:
     """A `preexec_fn`: the kernel sends `death_signal` to the child when the parent's starting thread ends (Linux).
 
-    On systems without that call the child watches nothing; there the parent's own clean-up is all there is.
+    parent: its process id, where the child itself makes the call. On systems without the kernel's call the child
+    watches nothing; there the parent's own clean-up is all there is.
     """
-    parent = os.getpid()
+    parent = parent or os.getpid()
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def arm() -> None:

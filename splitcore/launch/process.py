@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -55,11 +55,11 @@ class ProcessSpec:
         return path
 
 
-def run_spec(path: Path) -> int:
-    """Run the half of a spec; returns the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the half of the spec that is named; returns the exit status."""
     import torch
 
-    spec = ProcessSpec.read(path)
+    spec = ProcessSpec.read(Path(arguments[0]))
     folder = Path(spec.folder)
     if spec.threads:
         torch.set_num_threads(spec.threads)
@@ -176,4 +176,4 @@ def _address(server_folder: Path, folder: Path, patience: float = 600.0) -> tupl
 
 
 if __name__ == "__main__":
-    sys.exit(run_spec(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

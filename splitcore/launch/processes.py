@@ -6,19 +6,17 @@ which every half has a checkpoint.
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition
 from time import monotonic
 from typing import Any
 
+from processes.fork_server import ForkedProcess, ForkServer
 from splitcore.checkpoints.files import checkpoint_steps, claimed_attempt
 from splitcore.control.events import event_from_dict
 from splitcore.errors import AppError
@@ -31,103 +29,23 @@ LOOK = 0.05  # seconds between looks at the halves' files
 GRACE = 5.0  # seconds for the other halves to end when one has failed
 
 
-class _ForkServer:
-    """This process's fork server: started once, ends with this process."""
-
-    def __init__(self) -> None:
-        self._state = Condition()
-        self._pids: dict[str, int] = {}
-        self._ended: dict[int, int] = {}
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "splitcore.launch.fork_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        Thread(target=self._listen, daemon=True, name="fork-server").start()
-        atexit.register(self.close)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can start halves."""
-        return self._process.poll() is None
-
-    def start(self, spec: Path) -> int:
-        """Start a half; returns its process id. Raises AppError CL-1999."""
-        self._wish({"run": str(spec)})
-        with self._state:
-            if not self._state.wait_for(lambda: str(spec) in self._pids or not self.alive, timeout=120.0):
-                raise AppError("CL-1999", "The half's process did not start in time.")
-            if str(spec) not in self._pids:
-                raise AppError("CL-1999", "The half's process could not be started.")
-            return self._pids[str(spec)]
-
-    def kill(self, pid: int) -> None:
-        """End a half at once."""
-        self._wish({"kill": pid})
-
-    def ended(self, pid: int) -> bool:
-        """Whether a half's process is gone."""
-        with self._state:
-            return pid in self._ended or not self.alive
-
-    def wait(self, pid: int) -> None:
-        """Wait until a half's process is gone. Raises AppError CL-1999."""
-        with self._state:
-            if not self._state.wait_for(lambda: pid in self._ended or not self.alive, timeout=30.0):
-                raise AppError("CL-1999", "A half's process does not end.")
-
-    def status(self, pid: int) -> int | None:
-        """How a half's process ended: its exit status, or the signal's number below zero."""
-        with self._state:
-            return self._ended.get(pid)
-
-    def close(self) -> None:
-        """End it and every half that it runs."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-    def _wish(self, wish: dict[str, Any]) -> None:
-        if self._process.stdin is None:
-            return
-        self._process.stdin.write((json.dumps(wish) + "\n").encode())
-        self._process.stdin.flush()
-
-    def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            fact = json.loads(line)
-            with self._state:
-                if "started" in fact:
-                    self._pids[fact["started"]] = int(fact["pid"])
-                elif "ended" in fact:
-                    self._ended[int(fact["ended"])] = int(fact["status"])
-                self._state.notify_all()
-        with self._state:
-            self._state.notify_all()
-
-
-_fork_server: _ForkServer | None = None
-_starting = Lock()
-
-
-def _the_fork_server() -> _ForkServer:
-    global _fork_server
-    with _starting:
-        if _fork_server is None or not _fork_server.alive:
-            _fork_server = _ForkServer()
-        return _fork_server
+# this process's own: started once, ends with this process
+_fork_server = ForkServer(
+    "splitcore.launch.process",
+    preload=[
+        "splitcore.training.client",
+        "splitcore.training.server",
+        "splitcore.wire.transport.grpc_channel",
+        "splitcore.wire.transport.grpc_listener",
+    ],
+)
 
 
 class _Half:
     """One half's process, seen from outside."""
 
-    def __init__(self, name: str, folder: Path, pid: int) -> None:
-        self.name, self.folder, self.pid = name, folder, pid
+    def __init__(self, name: str, folder: Path, process: ForkedProcess) -> None:
+        self.name, self.folder, self.process = name, folder, process
         self._read = 0
         self.over = False
 
@@ -214,26 +132,41 @@ def _of_attempt(spec: ProcessSpec, attempt: int, fall: Mapping[str, str]) -> Pro
 
 def _attempt(settings: HalfSettings, specs: Mapping[str, ProcessSpec]) -> dict[str, HalfResult]:
     """Run every half once. Raises AppError, or _KilledError where a half's process was killed."""
-    fork_server = _the_fork_server()
     halves: list[_Half] = []
     killed: _Half | None = None
     try:
         for name, spec in specs.items():
             Path(spec.folder).mkdir(mode=0o700)
-            halves.append(_Half(name, Path(spec.folder), fork_server.start(spec.write())))
-        killed = _follow(fork_server, halves, settings)
+            halves.append(_Half(name, Path(spec.folder), _started(spec)))
+        killed = _follow(halves, settings)
     finally:
         for half in halves:
-            if not fork_server.ended(half.pid):
-                fork_server.kill(half.pid)
+            half.process.kill()
     for half in halves:
-        fork_server.wait(half.pid)  # nothing of this attempt may be at work when the next one begins
+        _wait(half.process)  # nothing of this attempt may be at work when the next one begins
     outcomes = {half.name: half.outcome() for half in halves}
     _raise_first(outcomes)
     killed = killed or next((half for half in halves if not outcomes[half.name]), None)
     if killed is not None:
-        raise _KilledError(killed.name, fork_server.status(killed.pid))
+        raise _KilledError(killed.name, killed.process.returncode)
     return {name: _take_home(specs[name], outcome["result"]) for name, outcome in outcomes.items()}
+
+
+def _started(spec: ProcessSpec) -> ForkedProcess:
+    try:
+        process = _fork_server.start([str(spec.write())])
+    except OSError:
+        process = None
+    if process is None:
+        raise AppError("CL-1999", "The half's process could not be started.")
+    return process
+
+
+def _wait(process: ForkedProcess) -> None:
+    try:
+        process.wait(timeout=30.0)
+    except subprocess.TimeoutExpired:
+        raise AppError("CL-1999", "A half's process does not end.") from None
 
 
 def _take_home(spec: ProcessSpec, data: dict[str, Any]) -> HalfResult:
@@ -289,7 +222,7 @@ def _write_rows(path: Path, rows: Rows) -> None:
             file.write(json.dumps(dict(row)) + "\n")
 
 
-def _follow(fork_server: _ForkServer, halves: Sequence[_Half], settings: HalfSettings) -> _Half | None:
+def _follow(halves: Sequence[_Half], settings: HalfSettings) -> _Half | None:
     """Pass events on until every process has ended, or until one was killed, which is returned.
 
     When one fails, the others are asked to stop and left alone for GRACE seconds.
@@ -301,7 +234,7 @@ def _follow(fork_server: _ForkServer, halves: Sequence[_Half], settings: HalfSet
             for half in halves:
                 (half.folder / STOP).touch()
         for half in halves:
-            gone = fork_server.ended(half.pid)  # asked before the events are read, so that none is missed
+            gone = half.process.poll() is not None  # asked before the events are read, so that none is missed
             for event in half.new_events():
                 settings.emit(event_from_dict(event))
             half.over = half.over or gone

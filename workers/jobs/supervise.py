@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+from processes.fork_server import ForkedProcess, ForkServer
 from splitcore.errors import AppError, ErrorRole, role_of
 from workers.agent.spool import Spool
 from workers.contracts import Desired
@@ -20,7 +23,6 @@ from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
 from workers.jobs.kinds.kind import Ended
 from workers.jobs.kinds.registry import kind_of
-from workers.jobs.warm import Half, WarmProcess, half_command
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
 
@@ -33,7 +35,10 @@ SHUT_DOWN_SECONDS = 3.0  # the same where the worker itself ends: less than the 
 CAUSE_SECONDS = 4.0
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 MEMORY_EVENTS: Path | None = None  # a drill's counters in place of the kernel's
-_warm: dict[Path, WarmProcess] = {}  # of this process, kept between jobs
+HALF = "workers.jobs.run"  # the program of a half
+PRELOAD = ("peft", "torch", "transformers.modeling_utils", "splitcore.training.client", "splitcore.training.server")
+Half = subprocess.Popen[bytes] | ForkedProcess
+_fork_servers: dict[Path, ForkServer] = {}  # of this process, kept between jobs
 
 
 def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
@@ -121,17 +126,25 @@ def _is_wanted(folder: JobFolder) -> bool:
     return not _shutting_down() and folder.desired() is not Desired.STOPPED
 
 
+def half_command(folder: JobFolder) -> list[str]:
+    """The half as a program that is started anew."""
+    return [sys.executable, "-m", HALF, str(folder.path)]
+
+
 def start_half(home: WorkerHome, folder: JobFolder) -> Half | None:
     """Start the half's process; None when the job was stopped before it was there.
 
     With CUTLAYER_WARM_HALVES it is forked from a process that keeps torch loaded between jobs. A slot with a GPU
     starts it anew all the same: a driver that was touched before a fork cannot be used after it.
     """
-    if not WorkerEnvironment().warm_halves or os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return start(half_command(folder), log=folder.log)
-    if home.root not in _warm:
-        _warm[home.root] = WarmProcess(home.logs / "warm.log")
-    return _warm[home.root].start_half(folder, wanted=lambda: _is_wanted(folder))
+    if WorkerEnvironment().warm_halves and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        if home.root not in _fork_servers:
+            _fork_servers[home.root] = ForkServer(HALF, preload=PRELOAD, log=home.logs / "warm.log")
+        try:
+            return _fork_servers[home.root].start([str(folder.path)], log=folder.log, wanted=lambda: _is_wanted(folder))
+        except OSError as error:
+            log.warning("the half is started anew: %s", error)
+    return start(half_command(folder), log=folder.log)
 
 
 def _stop(folder: JobFolder, process: Half, *, saving: float) -> None:

@@ -16,7 +16,7 @@ from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.data.store import DatasetStore
 from workers.jobs.folder import JobFolder, JobSpec, Peer, job_id_of
-from workers.jobs.warm import half_command
+from workers.jobs.supervise import half_command
 from workers.models_registry import ModelRegistry
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home, wait_for

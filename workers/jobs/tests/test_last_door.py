@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
+from processes.fork_server import ForkServer
 from workers.agent.spool import Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment
 from workers.jobs import run
 from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.verify.bound import TIMES
+from workers.jobs.supervise import HALF, half_command
 from workers.jobs.tests.door import Door, code_of
-from workers.jobs.warm import WarmProcess, half_command
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
 
@@ -113,9 +114,9 @@ def test_the_real_process_goes_on_to_the_model_with_what_was_admitted(door: Door
 
 def test_a_half_that_is_forked_from_a_warm_process_refuses_too(door: Door, tmp_path: Path) -> None:
     folder = door.open(changed(door, vanilla))
-    warm = WarmProcess(tmp_path / "warm.log")
+    warm = ForkServer(HALF, log=tmp_path / "warm.log")
     try:
-        half = warm.start_half(folder)
+        half = warm.start([str(folder.path)], log=folder.log)
         assert half is not None
         assert half.wait() == 1
     finally:

@@ -13,7 +13,7 @@ from splitcore.wire.transport.certificates import create_identity
 from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.jobs.folder import JobFolder, JobSpec
-from workers.jobs.warm import half_command
+from workers.jobs.supervise import half_command
 from workers.models_registry import ModelRegistry
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home, wait_for
