@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from workers.agent.questions import Questions, WaitingRow
 from workers.agreement import printable
 from workers.approvals import ApprovalBook
 from workers.contracts import Role
+from workers.outbox.questions import Questions, WaitingRow
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 from workers.trust import Purpose, TrustBook

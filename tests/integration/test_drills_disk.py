@@ -16,8 +16,8 @@ import torch
 from splitcore.checkpoints.files import Checkpoints, Owner
 from splitcore.errors import AppError
 from splitcore.errors.numbers import code_of
-from workers.agent.spool import Spool
 from workers.contracts import LogPayload
+from workers.outbox.spool import Spool
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.old_house import SITES, OldHouse, old_house
 from tests.stack import wait_for
-from workers.agent.spool import Spool
 from workers.console.tests.conftest import Visitor
 from workers.data.store import DatasetStore
+from workers.outbox.spool import Spool
 from workers.policy_review import Site
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook

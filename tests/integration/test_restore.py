@@ -18,7 +18,7 @@ from demo.launch.runs import approve_by_all, launch
 from processes.children import end_child
 from tests.integration.drills import event_of, reach, reach_step, records_of, run_of
 from tests.stack import Stack, wait_for
-from workers.agent.sender import NOTE
+from workers.outbox.sender import NOTE
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 STEPS = 160

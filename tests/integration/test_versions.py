@@ -25,11 +25,11 @@ from webapp.fleet.worker_api import runs
 from webapp.runs.tests.factories import World, started
 from webapp.telemetry.models import Record
 from workers import contracts, enrol, hub, versions
-from workers.agent.sender import Sender
-from workers.agent.spool import Spool
 from workers.contracts import HEADER_PROTOCOL, Assignments, Claim, ClaimReply, Exit, LogPayload, Since
 from workers.enrol import JoinOptions, join, rotate_key
 from workers.hub import HubClient, HubError, Signer
+from workers.outbox.sender import Sender
+from workers.outbox.spool import Spool
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
 

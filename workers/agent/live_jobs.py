@@ -7,12 +7,12 @@ from pathlib import Path
 from threading import Lock
 
 from splitcore.errors import AppError
-from workers.agent.spool import Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Desired
-from workers.jobs.errors import error_info
+from workers.errors import error_info
 from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.registry import is_steered
+from workers.outbox.spool import Spool
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook

@@ -15,13 +15,13 @@ from dataclasses import replace
 
 from splitcore.errors import AppError
 from workers.agent.live_jobs import LiveJobs
-from workers.agent.spool import JobRow, Spool
 from workers.agent.verdicts import Verdicts
 from workers.contracts import REVIEW, Assignment, Assignments, Desired
+from workers.errors import error_info
 from workers.hub import HubClient, HubError
-from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, JobResult, forget_checkpoints, job_id_of
 from workers.jobs.kinds.registry import KINDS, is_beside, is_steered, kind_of
+from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Review, Site, other_contract
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook

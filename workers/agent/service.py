@@ -23,8 +23,6 @@ from workers.agent.children import Children
 from workers.agent.live_jobs import state_of
 from workers.agent.presence import Presence
 from workers.agent.reconciler import Reconciler
-from workers.agent.sender import Sender
-from workers.agent.spool import Spool
 from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, Hello, PolicySummary, WitnessReport
 from workers.copies import copy_note
 from workers.data.register import register_pending
@@ -37,6 +35,8 @@ from workers.jobs.kinds.registry import is_beside
 from workers.ledger.book import Book
 from workers.models_registry import ModelRegistry
 from workers.network import is_loopback
+from workers.outbox.sender import Sender
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.witness import Finding, Witness

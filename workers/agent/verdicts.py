@@ -6,10 +6,10 @@ import logging
 from collections.abc import Collection
 
 from workers import policy_review
-from workers.agent.questions import Question, Questions
-from workers.agent.spool import Spool
 from workers.contracts import Assignment, ContractDocument, PolicyVerdict
 from workers.hub import HubClient, HubError
+from workers.outbox.questions import Question, Questions
+from workers.outbox.spool import Spool
 from workers.policy_review import Review, Site, other_contract, other_participant
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from processes.private_files import close_new_files
 from processes.redaction import redact_logs
-from workers.agent.spool import Spool
 from workers.cli import decide, model, policy
 from workers.cli.console import err, out, show_checks, show_error, show_json, show_table
 from workers.cli.ledger import ledger as ledger_command
 from workers.console.pin import forget_tries, read_or_create_pin
 from workers.doctor import run_checks
 from workers.enrol import JoinOptions, fingerprint_groups, join, leave, rotate_key
+from workers.outbox.spool import Spool
 from workers.policy import Kind
 from workers.settings import WorkerConfig, WorkerEnvironment, WorkerHome
 from workers.witness import Witness

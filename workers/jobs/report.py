@@ -18,7 +18,6 @@ from splitcore.control.events import (
     SampleWritten,
     StepFinished,
 )
-from workers.agent.spool import Spool, StaleAttemptError
 from workers.contracts import (
     EvalPayload,
     EventPayload,
@@ -31,6 +30,7 @@ from workers.contracts import (
 )
 from workers.jobs.folder import JobSpec
 from workers.jobs.lines import Line, line_of, link_line, phase_line
+from workers.outbox.spool import Spool, StaleAttemptError
 
 PROGRESS_SECONDS = 0.5
 OWN_WORD = ("done", "stopping", "stopped")  # said by the exit, once the process is gone

@@ -12,7 +12,7 @@ from pathlib import Path
 from processes.redaction import redact_logs
 from splitcore.errors import AppError
 from workers.contracts import Phase
-from workers.jobs.errors import error_info
+from workers.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult
 from workers.jobs.kinds.registry import kind_of
 from workers.jobs.lines import failure_line

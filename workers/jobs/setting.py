@@ -13,7 +13,6 @@ from splitcore.control.events import Event, PhaseChanged
 from splitcore.errors import AppError
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.transport.certificates import Identity, fingerprint, load_identity
-from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant, Desired, Role
 from workers.jobs.folder import JobFolder, JobSpec
 from workers.jobs.lines import model_line
@@ -21,6 +20,7 @@ from workers.jobs.report import Reporter
 from workers.ledger.book import Book
 from workers.ledger.frames import FrameLedger
 from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome

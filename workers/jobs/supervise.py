@@ -16,13 +16,13 @@ from pathlib import Path
 
 from processes.fork_server import ForkedProcess, ForkServer
 from splitcore.errors import AppError, ErrorRole, role_of
-from workers.agent.spool import Spool
 from workers.contracts import Desired
+from workers.errors import error_info
 from workers.facts import disk_free
-from workers.jobs.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult, JobSpec
 from workers.jobs.kinds.kind import Ended
 from workers.jobs.kinds.registry import kind_of
+from workers.outbox.spool import Spool
 from workers.processes import signal_group, start
 from workers.settings import WorkerEnvironment, WorkerHome
 

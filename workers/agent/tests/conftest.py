@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.spool import Spool
 from workers.agent.tests.site import Site
 from workers.hub import HubClient
+from workers.outbox.spool import Spool
 from workers.tests.support import enrolled_home, equip, fake_hub
 
 

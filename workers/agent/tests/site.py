@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from workers.agent.reconciler import Reconciler
-from workers.agent.spool import Spool
 from workers.contracts import API_PREFIX, Assignment, Assignments
 from workers.hub import HubClient
 from workers.jobs.folder import JobFolder
+from workers.outbox.spool import Spool
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import FakeHub, assignment_for, contract_for
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from workers.agent.questions import Question, Questions, WaitingRow
 from workers.agent.tests.site import JOB, Site, listed
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment, Desired
 from workers.decisions import open_decisions
+from workers.outbox.questions import Question, Questions, WaitingRow
 from workers.policy import SitePolicy
 from workers.tests.support import PEER, assignment_for, contract_for
 from workers.trust import TrustBook

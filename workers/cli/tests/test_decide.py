@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.questions import Question, Questions
 from workers.approvals import ApprovalBook
 from workers.cli.tests.test_cli import run
 from workers.contracts import Assignment
+from workers.outbox.questions import Question, Questions
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 from workers.tests.support import PEER, assignment_for, contract_for, enrolled_home

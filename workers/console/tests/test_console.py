@@ -16,11 +16,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processes.redis_server import RedisServer
-from workers.agent.spool import Spool
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.contracts import MetricPayload, SamplePayload
 from workers.data.store import DatasetStore
 from workers.ledger.book import Book
+from workers.outbox.spool import Spool
 
 ROWS = "".join(json.dumps({"prompt": f"secret question {i}", "completion": f"answer {i}"}) + "\n" for i in range(60))
 GUARDED = ["/datasets/notes/1", "/logs"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workers.agent.questions import Question, Questions
 from workers.approvals import ApprovalBook
 from workers.console.tests.conftest import RunningConsole
+from workers.outbox.questions import Question, Questions
 from workers.policy import SitePolicy
 from workers.tests.support import PEER, assignment_for, contract_for
 from workers.trust import TrustBook

@@ -12,13 +12,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
-from workers.agent.questions import WaitingRow
 from workers.agreement import contract_lines
 from workers.approvals import ApprovalBook
 from workers.console import access
 from workers.console.site import site
 from workers.decisions import PURPOSES, open_decisions, purpose_of_row
 from workers.enrol import fingerprint_groups
+from workers.outbox.questions import WaitingRow
 from workers.trust import TrustBook
 
 

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from processes.insight import insight_token, may_look
 from processes.redis_server import plain_url, url_of_folder
-from workers.agent.spool import Spool
+from workers.outbox.spool import Spool
 from workers.settings import WorkerHome
 
 conf: Any = settings  # the console's own settings, which the type checker does not know

@@ -14,7 +14,6 @@ from django.template.defaultfilters import filesizeformat
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
-from workers.agent.ledger import recent_jobs, sent_items
 from workers.console import access
 from workers.console.site import site
 from workers.copies import copy_seen
@@ -24,6 +23,7 @@ from workers.hub import HubClient
 from workers.ledger.book import Book
 from workers.ledger.summary import RunTotal, totals, words_of
 from workers.models_registry import ModelRegistry
+from workers.outbox.history import recent_jobs, sent_items
 
 _PREVIEW_ROWS = 20
 _LOG_LINES = 400

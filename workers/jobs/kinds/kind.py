@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from splitcore.errors import AppError
-from workers.agent.spool import Spool
 from workers.contracts import Assignment, spec_read
 from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 

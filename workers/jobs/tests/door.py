@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workers.agent.spool import Spool
 from workers.contracts import API_PREFIX, Assignment, Desired
 from workers.jobs.folder import JobFolder, JobSpec, job_id_of
+from workers.outbox.spool import Spool
 from workers.settings import WorkerHome
 from workers.tests.support import assignment_for, contract_for
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from processes.redis_server import free_port
 from splitcore.wire.transport.certificates import load_identity
-from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.data.store import DatasetStore
 from workers.jobs.folder import JobFolder, JobSpec, Peer, job_id_of
 from workers.jobs.supervise import half_command
 from workers.models_registry import ModelRegistry
+from workers.outbox.spool import Spool
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home, wait_for
 from workers.trust import TrustBook

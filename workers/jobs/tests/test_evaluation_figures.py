@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from splitcore.config import RunConfig
-from workers.agent.measurements import Measurements
-from workers.agent.spool import Spool
 from workers.contracts import ContractDocument, ContractParticipant
 from workers.data.rows import LEAST_MEASURED
 from workers.jobs.folder import JobFolder, JobSpec
@@ -22,6 +20,8 @@ from workers.jobs.report import Reporter
 from workers.jobs.setting import JobSetting
 from workers.ledger.book import Book
 from workers.ledger.frames import FrameLedger
+from workers.outbox.measurements import Measurements
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig
 from workers.tests.support import assignment_for, contract_for, enrolled_home

@@ -16,8 +16,8 @@ import pytest
 
 from splitcore.adapters.tests.test_join import parts
 from splitcore.models.tests.tiny import save_model
-from workers.agent.spool import Spool
 from workers.jobs.tests.door import Door
+from workers.outbox.spool import Spool
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
 
 REPO = Path(__file__).resolve().parents[3]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from processes.fork_server import ForkServer
-from workers.agent.spool import Spool
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment
 from workers.jobs import run
@@ -20,6 +19,7 @@ from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.verify.bound import TIMES
 from workers.jobs.supervise import HALF, half_command
 from workers.jobs.tests.door import Door, code_of
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
 

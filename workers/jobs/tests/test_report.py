@@ -18,10 +18,10 @@ from splitcore.control.events import (
     PhaseChanged,
     SampleWritten,
 )
-from workers.agent.spool import Spool
 from workers.contracts import Phase
 from workers.jobs.lines import PHASES, Line
 from workers.jobs.report import Reporter
+from workers.outbox.spool import Spool
 from workers.versions import message_form
 
 

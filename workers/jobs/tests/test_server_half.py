@@ -10,11 +10,11 @@ import pytest
 
 from processes.redis_server import free_port
 from splitcore.wire.transport.certificates import create_identity
-from workers.agent.spool import Spool
 from workers.contracts import Assignment, Desired
 from workers.jobs.folder import JobFolder, JobSpec
 from workers.jobs.supervise import half_command
 from workers.models_registry import ModelRegistry
+from workers.outbox.spool import Spool
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import assignment_for, contract_for, enrolled_home, wait_for
 from workers.trust import TrustBook

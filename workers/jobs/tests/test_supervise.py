@@ -17,11 +17,11 @@ import pytest
 
 from splitcore.config import canonical_json
 from splitcore.errors import CATALOGUE, ErrorRole, role_of
-from workers.agent.spool import Spool
 from workers.contracts import Desired
+from workers.errors import error_info
 from workers.jobs import supervise
-from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.outbox.spool import Spool
 from workers.settings import WorkerHome
 from workers.tests.support import FakeHub, assignment_for, contract_for, enrolled_home, fake_hub, wait_for
 
@@ -262,7 +262,7 @@ def test_a_job_that_the_hub_does_not_want_is_not_started(site: Site) -> None:
 
 
 def test_a_job_condemned_by_its_site_is_stopped_with_the_site_s_reason(site: Site) -> None:
-    from workers.jobs.errors import error_info
+    from workers.errors import error_info
 
     supervisor = site.supervise(OBEDIENT)
     site.half()

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from splitcore.wire.transport.certificates import create_identity
-from workers.agent.spool import Spool
 from workers.contracts import Beat, LogPayload, Ready, SegmentUpload
 from workers.hub import HubClient, HubError, Signer
 from workers.ledger.book import START, Book, Line, chained
 from workers.ledger.requests import place_of
+from workers.outbox.spool import Spool
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 SLOW_DOWN = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"

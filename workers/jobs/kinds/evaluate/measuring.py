@@ -29,13 +29,13 @@ from splitcore.errors import AppError
 from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
 from splitcore.optimise.loss import loss_sum
-from workers.agent.measurements import Measurements, Selection
 from workers.contracts import Check, EvaluationResult
 from workers.data.rows import LEAST_MEASURED
 from workers.data.store import DatasetStore
 from workers.jobs.kinds.verify.loading import ok
 from workers.jobs.rows import rows_of
 from workers.jobs.setting import JobSetting
+from workers.outbox.measurements import Measurements, Selection
 from workers.policy import SitePolicy
 
 BATCH = 16

@@ -11,16 +11,16 @@ import pytest
 from pydantic import Field
 
 from splitcore.errors import AppError
-from workers.agent.spool import Spool
 from workers.contracts import JOBS, PROTOCOL_VERSION, AdapterSpec, Assignment, Exit, JobForm, Message, spec_read
+from workers.errors import error_info
 from workers.jobs import run
-from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, JobResult
 from workers.jobs.kinds.kind import JobKind
 from workers.jobs.kinds.registry import KINDS, is_steered, kind_of
 from workers.jobs.setting import JobSetting
 from workers.jobs.supervise import supervise
 from workers.jobs.tests.door import Door
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.processes import start
 from workers.settings import WorkerHome

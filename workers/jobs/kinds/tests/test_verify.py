@@ -14,13 +14,13 @@ import pytest
 from splitcore.adapters.tests.test_verify import adapter
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_model
-from workers.agent.spool import Spool
 from workers.contracts import API_PREFIX, Assignment
 from workers.hub import HubClient
 from workers.jobs import run
 from workers.jobs.kinds.verify.bound import TIMES
 from workers.jobs.tests.door import Door
 from workers.models_registry import ModelRegistry
+from workers.outbox.spool import Spool
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
 
 

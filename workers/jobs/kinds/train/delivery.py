@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from splitcore.errors import AppError
-from workers.agent.spool import OutboxKind
 from workers.contracts import SegmentUpload
-from workers.jobs.errors import error_info
+from workers.errors import error_info
 from workers.jobs.folder import JobResult
 from workers.jobs.kinds.kind import Ended
 from workers.jobs.kinds.train.segments import pack_segment
 from workers.jobs.kinds.train.tokenizer import tokenizer_uploads
 from workers.ledger.budget import check_budget
+from workers.outbox.spool import OutboxKind
 
 
 def queue_files(ended: Ended, result: JobResult) -> JobResult:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from splitcore.errors import AppError
-from workers.agent.spool import Spool
 from workers.contracts import Assignment, Claim, ClaimReply, Exit, Phase, Role
+from workers.errors import error_info
 from workers.hub import HubClient, HubError
-from workers.jobs.errors import error_info
 from workers.jobs.folder import JobFolder, JobResult, JobSpec, Peer
 from workers.jobs.kinds.kind import Ended, JobKind
 from workers.jobs.kinds.train.delivery import queue_files
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from splitcore.errors import AppError
-from workers.agent.measurements import Measurements
 from workers.contracts import Role
 from workers.jobs.setting import JobSetting
+from workers.outbox.measurements import Measurements
 
 TIMES = 3  # a contract's adapters are checked so often: a run that fails in its last phase and is resumed has others
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.agent.spool_file import SpoolFile
+from workers.outbox.file import SpoolFile
 
 DAY = 86400.0  # seconds
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from splitcore.errors import AppError
-from workers.agent.spool_schema import migrate
 from workers.database import Database
+from workers.outbox.schema import migrate
 
 
 class SpoolFile(Database):

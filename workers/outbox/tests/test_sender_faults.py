@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from workers.agent.faults import FAULTS, PAUSE_MOST
-from workers.agent.ledger import sent_items
-from workers.agent.sender import Sender
-from workers.agent.spool import Spool
 from workers.contracts import ErrorInfo, Exit, LogPayload
 from workers.hub import HubClient, HubError
+from workers.outbox.faults import FAULTS, PAUSE_MOST
+from workers.outbox.history import sent_items
+from workers.outbox.sender import Sender
+from workers.outbox.spool import Spool
 from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
 
 OWN: Answer = (500, {"code": "CL-1910", "message": "The hub failed.", "remedy": "", "details": {}})

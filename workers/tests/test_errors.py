@@ -12,12 +12,12 @@ import pytest
 from splitcore.data.rows import check_row
 from splitcore.errors import AppError
 from splitcore.wire.protocol.messages import PeerError
-from workers.jobs.errors import error_info
+from workers.errors import error_info
 
 OUT_OF_MEMORY = """
 import resource, torch
 from pathlib import Path
-from workers.jobs.errors import error_info
+from workers.errors import error_info
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28),) * 2)
 try:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from splitcore.errors import AppError
-from workers.agent.faults import PAUSE_MOST
-from workers.agent.sender import Sender
-from workers.agent.spool import Spool
 from workers.contracts import Exit, LogPayload, SegmentUpload
 from workers.hub import HubClient, HubError
 from workers.ledger.book import Book
 from workers.ledger.budget import RequestBudget
 from workers.ledger.requests import Take
+from workers.outbox.faults import PAUSE_MOST
+from workers.outbox.sender import Sender
+from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 from workers.tests.support import FakeHub, enrolled_home, fake_hub

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from splitcore.errors import AppError
-from workers.agent.spool_file import SpoolFile
 from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, TelemetryRecord
+from workers.outbox.file import SpoolFile
 
 BATCH = 500
 KEPT = 2000  # records that the hub has are kept for each participant, for the console's ledger

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.faults import PAUSE_MOST
-from workers.agent.sender import Sender
-from workers.agent.spool import Spool
 from workers.contracts import Desired, Exit, LogPayload, Ready, SegmentUpload
 from workers.hub import HubClient, HubError
+from workers.outbox.faults import PAUSE_MOST
+from workers.outbox.sender import Sender
+from workers.outbox.spool import Spool
 from workers.tests.support import FakeHub, enrolled_home, fake_hub
 
 
@@ -170,7 +170,7 @@ def test_a_restored_hub_gets_again_what_it_lost(bench: Bench) -> None:
 
 
 def test_numbers_whose_records_are_gone_are_closed_with_a_note(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.agent.spool.KEPT", 20)
+    monkeypatch.setattr("workers.outbox.spool.KEPT", 20)
     bench.write(150)
     bench.sender.send_all()
     forget(bench, 100)

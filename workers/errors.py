@@ -10,7 +10,7 @@ from splitcore.errors import CATALOGUE, AppError
 from splitcore.errors.numbers import code_of
 from workers.contracts import ErrorInfo
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 OWN = ("splitcore", "workers")
 # What a half that ends tells of the run, not of its own site: both act on it alike.
 OF_BOTH = frozenset({"CL-1503", "CL-1510", "CL-1530", "CL-1531", "CL-1532", "CL-1534"})

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.measurements import Measurements, Selection
-from workers.agent.questions import Question, Questions
-from workers.agent.spool import Spool, StaleAttemptError
-from workers.agent.spool_schema import MIGRATIONS
 from workers.contracts import Exit, LogPayload, Ready
+from workers.outbox.measurements import Measurements, Selection
+from workers.outbox.questions import Question, Questions
+from workers.outbox.schema import MIGRATIONS
+from workers.outbox.spool import Spool, StaleAttemptError
 
 
 def log(text: str = "hello") -> LogPayload:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workers.agent.spool_file import SpoolFile
+from workers.outbox.file import SpoolFile
 
 WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
 WaitingKind = Literal["certificate", "contract"]

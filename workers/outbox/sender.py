@@ -12,13 +12,13 @@ from pathlib import Path
 
 from splitcore.errors import CATALOGUE, AppError
 from workers import contracts
-from workers.agent.faults import Faults, Pauses, Search
-from workers.agent.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAttemptError
 from workers.contracts import Desired, LogPayload, TelemetryBatch, TelemetryRecord, TelemetryReply
+from workers.errors import error_info
 from workers.hub import HubClient, HubError
-from workers.jobs.errors import error_info
 from workers.ledger.budget import CODE as OVER_BUDGET
 from workers.ledger.budget import WithheldError
+from workers.outbox.faults import Faults, Pauses, Search
+from workers.outbox.spool import BATCH, KEPT, OutboxItem, Pending, Spool, StaleAttemptError
 
 log = logging.getLogger(__name__)
 BODY_BYTES = 700_000  # a batch stays below the hub's limit for one message
