@@ -92,8 +92,9 @@ class Checkpointer:
         return self._checkpoints.newest()
 
     def save_if_possible(self, step: int) -> None:
-        """Save on the way out of a failure, which must not be hidden by another one."""
+        """Save on the way out of a failure, which must not be hidden by another one; a stop that comes now waits."""
         with suppress(AppError, OSError):
+            self._controller.phase("stopping")
             self.save(step)
 
     def updating(self) -> None:

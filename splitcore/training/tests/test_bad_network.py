@@ -13,7 +13,7 @@ import pytest
 from splitcore.checkpoints.files import checkpoint_steps
 from splitcore.codecs.payload import Buffer
 from splitcore.config import RunConfig
-from splitcore.control.events import StepFinished
+from splitcore.control.events import PhaseChanged, StepFinished
 from splitcore.errors import AppError
 from splitcore.launch import threads as local
 from splitcore.models.tests.tiny import rows
@@ -165,7 +165,9 @@ def test_a_network_that_stays_away_interrupts_both_halves_which_go_on_later_from
     assert monotonic() - cut_at[0] < 30
     assert all(isinstance(error, LostError) and error.code == "CL-1530" for error in halves.errors.values())
     assert set(halves.errors) == {"a", "server"}
-    for half in halves.errors:  # what they had is saved, not only what was due
+    phases = [(event.party, event.phase) for event in halves.events if isinstance(event, PhaseChanged)]
+    for half in halves.errors:  # what they had is saved, not only what was due, and a stop waits for that
+        assert [phase for party, phase in phases if party == half][-1] == "stopping"
         assert checkpoint_steps(tmp_path / "run" / "checkpoints" / half)[-1] == 3
     resumed = Halves(config, tmp_path / "run", attempt=2)
     assert resumed.run() == clean
