@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export DO_NOT_TRACK = 1
+# Compiled modules are kept whatever the caller's environment says: dozens of processes load the same ones.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench soak docs lock screenshots clean
 
