@@ -1,4 +1,4 @@
-"""How the suite is spread over processes: what shares one real system stays together and begins first."""
+"""How the suite is spread over processes: what shares a real system stays together and begins first."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent
 FIRST = "tests/integration/test_demo.py"  # the longest single test
-STACK = "the stack"  # tests of the one real system, which exists once in a session: one process, in turn
-NICE = 3  # of all other groups: the stack's tests, one after another, take longer than anything beside them
+# Tests of the real system share one a process, in turn: those that use it, and those that stop or break parts of it.
+USED, BROKEN = "the stack that is used", "the stack that is broken"
+BREAKING = ("test_drills", "test_pause", "test_quarantine", "test_recovery", "test_restore", "test_two_web_processes")
+NICE = 3  # of all other groups: a stack's tests, one after another, take longer than anything beside them
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process more than cores (`-n auto`): tests of the real system wait half of their time."""
+    """One process more than cores (`-n auto`): tests of the real systems wait half of their time."""
     return (os.cpu_count() or 1) + 1
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Beside the stack's group the others give way; whoever has it got it before any other group."""
-    if "PYTEST_XDIST_WORKER" in os.environ and group_of(item.nodeid.split("::")[0]) != STACK:
+    """Beside the stacks' groups the others give way; whoever has one got it before any other group."""
+    if "PYTEST_XDIST_WORKER" in os.environ and group_of(item.nodeid.split("::")[0]) not in (USED, BROKEN):
         _give_way()
 
 
@@ -54,10 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @cache
 def group_of(file: str) -> str:
-    """The group of a file's tests: the real system's where one of them uses it, else the file itself."""
-    uses_stack = file.startswith("tests/") and "stack: Stack" in (ROOT / file).read_text()
-    return STACK if uses_stack else file
+    """The group of a file's tests: that of a real system where one of them uses it, else the file itself."""
+    if not file.startswith("tests/") or "stack: Stack" not in (ROOT / file).read_text():
+        return file
+    return BROKEN if Path(file).name.startswith(BREAKING) else USED
 
 
 def _rank(group: str) -> int:
-    return {FIRST: 0, STACK: 1}.get(group, 2)
+    return {FIRST: 0, USED: 1, BROKEN: 2}.get(group, 3)
