@@ -108,7 +108,7 @@ def test_a_stop_is_confirmed_by_every_worker_and_keeps_both_checkpoints(stack: S
     assert 0 < last < 10
     for key in SITES:
         [job] = (stack.groups.home(key) / "jobs" / training_run).iterdir()
-        assert (job / "stopping").exists(), key
+        assert (job / "stopping").exists(), f"{key}: {(job / 'job.log').read_text()[-3000:]}"
         assert list((job / "checkpoints").glob("step-*")), key
 
 
