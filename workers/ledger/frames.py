@@ -14,8 +14,8 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
+from splitcore.wire.protocol.exchange import CONTROL
 from splitcore.wire.protocol.outgoing import AGAIN
-from splitcore.wire.protocol.session import CONTROL
 from workers.ledger.book import Book, Line, Writer, chained, now_text
 from workers.ledger.budget import take
 

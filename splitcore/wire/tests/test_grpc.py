@@ -131,7 +131,7 @@ def test_the_end_of_a_conversation_is_not_told_as_a_broken_connection(listener: 
     ends = [server, client] if first == "server" else [client, server]
     ends[0].close(timeout=10)
     if first == "server":
-        until(lambda: not client._attached)
+        until(lambda: not client.attached)
     ends[1].close(timeout=10)
     for one in set(threading.enumerate()) - before:
         if one.name == f"tensors-{IDS.participant}":
@@ -158,27 +158,27 @@ def start_client(listener: GrpcListener, folder: Path, program: str) -> subproce
     return subprocess.Popen([sys.executable, "-c", code, str(folder), str(listener.address[1])])
 
 
-def test_the_other_half_s_process_ending_badly_is_a_lost_connection(listener: GrpcListener, tmp_path: Path) -> None:
-    process = start_client(
-        listener,
-        tmp_path,
-        """
-        channel.send(head_up(1))
-        channel.receive(timeout=20)
-        os._exit(9)
-        """,
-    )
-    try:
-        server = listener.accept(timeout=30)
-        message = server.receive(timeout=20)
-        server.send(body_down(1, decode(message.tensors["hidden"])))
-        assert process.wait(timeout=20) == 9
-        server._patience = 0.3
-        with pytest.raises(ChannelError, match="CL-1326"):
-            server.receive(timeout=10)
-    finally:
-        process.kill()
-        process.wait()
+def test_the_other_half_s_process_ending_badly_is_a_lost_connection(tmp_path: Path) -> None:
+    with open_door(patience=0.3) as listener:
+        process = start_client(
+            listener,
+            tmp_path,
+            """
+            channel.send(head_up(1))
+            channel.receive(timeout=20)
+            os._exit(9)
+            """,
+        )
+        try:
+            server = listener.accept(timeout=30)
+            message = server.receive(timeout=20)
+            server.send(body_down(1, decode(message.tensors["hidden"])))
+            assert process.wait(timeout=20) == 9
+            with pytest.raises(ChannelError, match="CL-1326"):
+                server.receive(timeout=10)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_what_was_sent_arrives_although_the_process_exits_right_after_close(

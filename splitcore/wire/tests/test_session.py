@@ -185,7 +185,7 @@ def test_a_window_of_bytes_lets_one_message_through_however_large() -> None:
 
 def test_a_sender_that_ignores_the_window_is_cut_off() -> None:
     client, server = memory_pair(limits("client"), limits("server"), window=Window(frames=2))
-    client._outgoing.window = Window()
+    client.exchange.outgoing.window = Window()
     for step in range(6):
         if not client.over:
             client.send(head_up(step))
@@ -331,7 +331,7 @@ def test_an_answer_acknowledges_so_that_no_frame_of_its_own_does() -> None:
     greetings = 1  # what each end says of itself when it is attached
     assert client.sent.frames == client.sent.messages + greetings == 4
     assert server.sent.frames == server.sent.messages + greetings == 4
-    assert not client._outgoing.waits  # the answers said what had arrived
+    assert not client.exchange.outgoing.waits  # the answers said what had arrived
     assert not client.ready()
     assert client.sent.frames == 5  # now idle, it says what it took
-    assert not server._outgoing.waits
+    assert not server.exchange.outgoing.waits

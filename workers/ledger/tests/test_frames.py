@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from splitcore.errors import AppError
+from splitcore.wire.protocol.exchange import CONTROL
 from splitcore.wire.protocol.frames import PREFIX, FrameType, encode_bare, header_size
 from splitcore.wire.protocol.messages import Kind, Message
 from splitcore.wire.protocol.outgoing import AGAIN
-from splitcore.wire.protocol.session import CONTROL, Session
+from splitcore.wire.protocol.session import Session
 from splitcore.wire.tests.doors import CLIENT, SERVER
 from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
 from splitcore.wire.tests.relay import Relay
@@ -116,7 +117,7 @@ def test_frames_that_go_once_more_after_a_break_are_counted_once_more(book: Book
         relay.swallow()
         for step in range(1, 4):
             near.send(head_up(step), timeout=10)
-        wait_for(lambda: near._outgoing.furthest == 4, what="the frames' way to gRPC")
+        wait_for(lambda: near.exchange.outgoing.furthest == 4, what="the frames' way to gRPC")
         relay.cut()
         relay.restore()
         assert [far.receive(timeout=20).step for _ in range(3)] == [1, 2, 3]
