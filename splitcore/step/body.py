@@ -5,6 +5,7 @@ Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +13,13 @@ import torch
 
 from splitcore.codecs.tensors import decode
 from splitcore.control.clock import Clock
+from splitcore.control.events import SERVER
 from splitcore.errors import AppError
 from splitcore.models.carve import hidden_width
 from splitcore.optimise.loss import loss_sum
 from splitcore.run.plan import RunPlan
 from splitcore.runtime.interface import MicroBatch, Pass, Runtime
+from splitcore.step.faults import Fault
 from splitcore.step.greedy import next_tokens
 from splitcore.step.link import Link, out_of_turn
 from splitcore.step.stages import boundary_of
@@ -59,23 +62,31 @@ class BodyWork:
         self.boundaries = {
             party: boundary_of(self._config, party, clock, width=width, holds=True, folder=scratch) for party in links
         }
+        self._since_average = dict.fromkeys(links, 0)  # target tokens, where bodies are averaged
+        self._waiting: deque[tuple[str, Message]] = deque()  # micro-batches whose loss has no denominator yet
         self.begin(0)
 
     # ---- what outlives the process
 
     def state(self) -> Tensors:
-        """The caches of the parties' activations, by the party's place in the contract."""
-        return {
+        """The caches of the parties' activations, by the party's place in the contract, and each one's own body."""
+        caches = {
             f"{place}.{name}": tensor
             for place, boundary in enumerate(self.boundaries.values())
             for name, tensor in boundary.state().items()
         }
+        if not self._runtime.own:
+            return caches
+        return {**caches, "since_average": torch.tensor(list(self._since_average.values())), **self._runtime.state()}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take back what `state` gave."""
         for place, boundary in enumerate(self.boundaries.values()):
             own = f"{place}."
             boundary.restore({name.removeprefix(own): value for name, value in state.items() if name.startswith(own)})
+        if self._runtime.own:
+            self._since_average = dict(zip(self._links, state["since_average"].tolist(), strict=True))
+            self._runtime.restore(state)
 
     def close(self) -> None:
         """Delete what was kept of the parties' activations."""
@@ -99,11 +110,18 @@ class BodyWork:
         self.progress[party] = Progress()
         self.sums.pop(party, None)
         self.boundaries[party].finite.clear()
+        self._waiting = deque((name, message) for name, message in self._waiting if name != party)
 
     # ---- forward
 
     def forward(self, party: str, message: Message) -> None:
-        """Take a micro-batch. Raises AppError CL-1505, 1309."""
+        """Take a micro-batch; it waits where its loss is computed here and has no denominator yet.
+
+        Raises AppError CL-1505, 1309.
+        """
+        if self._runtime.has_output and self._tokens_of(party) is None:
+            self._waiting.append((party, message))
+            return
         progress = self.progress[party]
         if message.micro != progress.forwards or message.micro >= self._config.training.micro_batches:
             raise out_of_turn(message)
@@ -122,6 +140,12 @@ class BodyWork:
         for micro_batch, output_BLD in done.outputs():
             self.progress[micro_batch.party].passes[message.micro] = done
             self._send(micro_batch, Kind.ACTIVATIONS, Phase.BODY_DOWN, output_BLD)
+
+    def go_on(self) -> None:
+        """Take the micro-batches that have waited, as far as they can be."""
+        waiting, self._waiting = self._waiting, deque()
+        for party, message in waiting:
+            self.forward(party, message)
 
     def _group(self, party: str, message: Message) -> dict[str, Message]:
         """The messages to be computed together with this one, in the contract's order; none while one is missing."""
@@ -230,3 +254,21 @@ class BodyWork:
             return
         tensors = self.boundaries[party].out(Phase.BODY_DOWN, micro_batch.at, output)
         self._links[party].send(Kind.ACTIVATIONS, **to, phase=Phase.BODY_DOWN, body=finite.told(), tensors=tensors)  # type: ignore[arg-type]
+
+    # ---- the update
+
+    def faults(self, parties: Sequence[str]) -> list[Fault]:
+        """Where values of these parties were not finite here, in their order; told once."""
+        found = [Fault(SERVER, where, party) for party in parties if (where := self.boundaries[party].finite.where)]
+        for party in parties:
+            self.boundaries[party].finite.clear()
+        return found
+
+    def average(self, counts: Mapping[str, int], *, is_due: bool) -> None:
+        """Note the tokens of a step; when due, the mean of the parties' bodies by their tokens since the last one."""
+        for party, tokens in counts.items():
+            self._since_average[party] += tokens
+        if is_due:
+            total = sum(self._since_average.values())
+            self._runtime.average({party: tokens / total for party, tokens in self._since_average.items()})
+            self._since_average = dict.fromkeys(self._links, 0)

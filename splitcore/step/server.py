@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,25 +67,17 @@ class ServerStep:
             taking_part=self.membership.taking_part, tell=self._tell_tokens, own=self._runtime.own
         )
         self._dropped: set[str] = set()  # in this step
-        self._since_average = dict.fromkeys(links, 0)  # target tokens, where bodies are averaged
-        self._waiting: deque[tuple[str, Message]] = deque()
         self._work.begin(first)
 
     # ---- what outlives the process
 
     def state(self) -> Tensors:
         """See `files.Part.state`: what is kept of activations, and each party's own body beside the first one."""
-        found = self._work.state()
-        if self._runtime.own:
-            found |= {"since_average": torch.tensor(list(self._since_average.values())), **self._runtime.state()}
-        return found
+        return self._work.state()
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """See `files.Part.restore`."""
         self._work.restore(state)
-        if self._runtime.own:
-            self._since_average = dict(zip(self._links, state["since_average"].tolist(), strict=True))
-            self._runtime.restore(state)
 
     def close(self) -> None:
         """Delete what was kept of the parties' activations."""
@@ -109,7 +100,9 @@ class ServerStep:
                 self._work.evaluate(party, message)
                 self.membership.evaluates(party)
             case Kind.ACTIVATIONS:
-                self._forward(party, message)
+                self._check_turn(party, message)
+                self.membership.heard(party)
+                self._work.forward(party, message)
             case Kind.GRADIENTS:
                 self._check_turn(party, message)
                 self._work.backward(party, message)
@@ -132,7 +125,7 @@ class ServerStep:
         if message.step not in (self._step, self._step + 1) and not (joins is not None and message.step == joins):
             raise out_of_turn(message)
         self._normaliser.note(party, message)
-        self._forward_waiting()
+        self._work.go_on()
 
     def _tell_tokens(self, party: str, step: int, tokens: int) -> None:
         self._send(party, Kind.STEP_TOTAL, step=step, body={"tokens": tokens})
@@ -140,19 +133,6 @@ class ServerStep:
     def _loss_normaliser(self, party: str) -> int | None:
         """What a party's summed loss is divided by in the current step; None while it is not known."""
         return self._normaliser.of(party, self._step)
-
-    def _forward(self, party: str, message: Message) -> None:
-        self._check_turn(party, message)
-        self.membership.heard(party)
-        if self._vanilla and self._loss_normaliser(party) is None:
-            self._waiting.append((party, message))
-            return
-        self._work.forward(party, message)
-
-    def _forward_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for party, message in waiting:
-            self._forward(party, message)
 
     def _send(self, party: str, kind: Kind, **parts: Any) -> None:
         """Send to a party whose loss the run may survive."""
@@ -188,10 +168,9 @@ class ServerStep:
         """Nothing of what a party has brought into this step is used."""
         self._brought.clear(party)
         self._work.forget(party)
-        self._waiting = deque((name, message) for name, message in self._waiting if name != party)
         self._dropped.add(party)
         self._normaliser.without(party)
-        self._forward_waiting()
+        self._work.go_on()
 
     def _comes_back(self, party: str, message: Message) -> None:
         """A late party has left its step: tell it what it has missed, and where it joins again."""
@@ -234,7 +213,7 @@ class ServerStep:
         with self._clock.stage("update"):
             if self._runtime.own:
                 norm, rate, fault = self._update_own(taking_part)
-                self._average_bodies(counts)
+                self._work.average(counts, is_due=self._plan.averages_bodies_after(self._step, self._total))
             else:
                 norm, rate, fault = self._update_shared(taking_part, factor)
         work = [self._work.progress[party] for party in taking_part]
@@ -302,19 +281,6 @@ class ServerStep:
 
     def _fault(self, parties: Sequence[str], norm: torch.Tensor) -> Fault | None:
         """Why this step is to be applied nowhere: the first cause in the order of the parties, this half's own last."""
-        found = list(self._brought.faults(parties))
-        own = {party: self._work.boundaries[party].finite for party in parties}
-        found += [Fault(SERVER, where, party) for party, finite in own.items() if (where := finite.where)]
+        found = [*self._brought.faults(parties), *self._work.faults(parties)]
         found += [] if bool(torch.isfinite(norm).all()) else [Fault(SERVER, "gradient")]
-        for finite in own.values():
-            finite.clear()
         return found[0] if found else None
-
-    def _average_bodies(self, counts: Mapping[str, int]) -> None:
-        """At the end of a round: the mean of the parties' bodies, weighted by their tokens since the last one."""
-        for party, tokens in counts.items():
-            self._since_average[party] += tokens
-        if self._plan.averages_bodies_after(self._step, self._total):
-            total = sum(self._since_average.values())
-            self._runtime.average({party: tokens / total for party, tokens in self._since_average.items()})
-            self._since_average = dict.fromkeys(self._links, 0)
