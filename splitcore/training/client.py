@@ -5,24 +5,19 @@ Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from torch.nn import Parameter
 
 from splitcore.adapters.lora import AdapterLayout
 from splitcore.checkpoints.checkpointer import Checkpointer, fingerprint, held_json, parts_of
-from splitcore.config.length import evaluates_at, total_steps
+from splitcore.config.length import check_length, evaluates_at
 from splitcore.control.clock import Clock
 from splitcore.control.controller import Controller, StoppedError
-from splitcore.control.events import SERVER, StepFinished
-from splitcore.data.batches import Batch, collate, padding_id
-from splitcore.data.sampling import Sampler, cut
-from splitcore.data.tokenise import Encoded, encode_rows
+from splitcore.control.events import SERVER
+from splitcore.data.batches import Batch
 from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
-from splitcore.models.carve import Segment, hidden_width
-from splitcore.models.loading import read_tokenizer
+from splitcore.models.carve import hidden_width
 from splitcore.optimise.optimiser import Optimiser
 from splitcore.run.plan import run_plan
 from splitcore.run.settings import HalfResult, HalfSettings
@@ -36,16 +31,16 @@ from splitcore.training.halves import (
     hello_body,
     in_flight,
     load_with_adapter,
-    micro_rows,
     named_adapter,
+    share_embedding,
     wire_limits,
     write_segment,
 )
+from splitcore.training.party_rows import PartyRows, Rows
+from splitcore.training.step_report import StepReport
 from splitcore.wire.protocol.channel import Channel
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.messages import Kind
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 class ClientHalf:
@@ -66,7 +61,7 @@ class ClientHalf:
         """`connect` is called once, after the model is loaded, with what the channel may accept."""
         self._settings, self._party, self._attempt = settings, party, attempt
         self._config = settings.config.for_party(party)
-        self._rows, self._eval_rows, self._connect = rows, eval_rows, connect
+        self._texts, self._connect = (rows, eval_rows), connect
         self._prompts, self._sample_tokens = list(sample_prompts), sample_tokens
         self._controller, self._clock = (
             Controller(settings.emit, settings.control, party),
@@ -102,7 +97,7 @@ class ClientHalf:
             self._controller.phase("admission")
             admit_model(self._plan)
             self._controller.phase("loading_data")
-            self._read_rows()
+            self._rows = PartyRows(self._plan, self._party, *self._texts)
             self._controller.gate()
             self._controller.phase("loading_model")
             self._load()
@@ -113,25 +108,12 @@ class ClientHalf:
             self._controller,
             self._clock,
             attempt=self._attempt,
-            data=fingerprint([*self._encoded, *self._held_out]),
+            data=fingerprint(list(self._rows)),
         )
         self._controller.phase("connecting")
         body = set(self._layout.shapes) - set(self._parameters)
         limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
         self._link = Link(self._connect(limits), self._controller, self._clock, peer=SERVER)
-
-    def _read_rows(self) -> None:
-        """Rows to tokens. Raises AppError CL-12xx."""
-        config = self._config
-        self._tokenizer: Any = read_tokenizer(self._plan.folder)
-        self._encoded = encode_rows(self._rows, self._tokenizer, config.data, config.training.max_length)
-        self._held_out = encode_rows(self._eval_rows, self._tokenizer, config.data, config.training.max_length)
-        if not self._encoded:
-            raise AppError("CL-1205")
-        training = config.training
-        self._sampler = Sampler(
-            len(self._encoded), training.batch_size, seed=training.seed, party=self._party, shuffle=training.shuffle
-        )
 
     def _load(self) -> None:
         plan, lora = self._plan, self._config.lora
@@ -139,7 +121,7 @@ class ClientHalf:
         self._head = load_with_adapter(plan, "head", self._layout, lora)
         self._tail = load_with_adapter(plan, "tail", self._layout, lora) if "tail" in plan.plans else None
         if self._tail is not None:
-            _share_embedding(self._head, self._tail)
+            share_embedding(self._head, self._tail)
         self._segments = [segment for segment in (self._head, self._tail) if segment is not None]
         own = named_adapter(*self._segments)
         self._parameters = {name: own[name] for name in self._layout.order(set(own))}
@@ -149,15 +131,18 @@ class ClientHalf:
 
     def _converse(self) -> None:
         """From hello to bye."""
-        hello = {"rows": len(self._encoded), "held": held_json(self._checkpointer.held())}
+        hello = {"rows": len(self._rows), "held": held_json(self._checkpointer.held())}
         self._link.send(Kind.HELLO, body={**hello_body(self._plan), **hello})
         welcome = self._link.receive()
         if welcome.kind is not Kind.WELCOME:
             raise out_of_turn(welcome)
-        self._total = self._agreed_total(int(number(welcome, "steps")))
+        config, parties = self._settings.config, self._settings.parties
+        self._total = int(number(welcome, "steps"))
+        check_length(config, parties, self._party, rows=len(self._rows), steps=self._total)
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._build_stages()
         self._begin(int(number(welcome, "step")), text(welcome, "branch"))
+        self._report = StepReport(self._party, self._clock, self._traffic)
         if self._step < self._total:
             self._announce(self._step)
         while self._step < self._total and self._skips.ending is None:
@@ -176,19 +161,6 @@ class ClientHalf:
             self._checkpointer.save(self._step)
             self._link.channel.close(timeout=10.0)
             raise self._skips.ending
-
-    def _agreed_total(self, steps: int) -> int:
-        """The length that the server half names, where it is the contract's. Raises AppError CL-1505.
-
-        Epochs of several parties follow from the largest dataset, which may be another's: then it is no less than this
-        party's own rows ask for. A site that wants a bound sets `max_steps`, which lets no epochs in.
-        """
-        config, parties = self._settings.config, self._settings.parties
-        least = total_steps(config, [len(self._encoded)], [self._config.training.batch_size])
-        is_known = config.training.steps is not None or len(parties) == 1
-        if steps < least or (is_known and steps != least):
-            raise AppError("CL-1505", f"The server half names {steps} steps, where the contract comes to {least}.")
-        return steps
 
     def _begin(self, step: int, branch: str) -> None:
         """Go on from the step that both sides hold, or from the beginning. Raises AppError CL-1505."""
@@ -218,49 +190,33 @@ class ClientHalf:
         self._evaluation = ClientEvaluation(
             stepper=self._stepper,
             controller=self._controller,
-            tokenizer=self._tokenizer,
-            batches=self._evaluation_batches(),
+            tokenizer=self._rows.tokenizer,
+            batches=self._rows.held_out(),
             prompts=self._prompts,
             sample_tokens=self._sample_tokens,
         )
 
-    def _evaluation_batches(self) -> list[Batch]:
-        size = micro_rows(self._settings.config, self._party)
-        rows = self._held_out
-        return [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
-
-    def _collate(self, rows: Sequence[Encoded], numbers: Sequence[int] | None = None) -> Batch:
-        return collate(rows, padding=padding_id(self._tokenizer), device=self._plan.device, numbers=numbers)
-
-    def _micro_batches(self, step: int) -> list[Batch]:
-        """This party's part of a step; empty where it is another's turn."""
-        if self._party not in self._plan.active(step):
-            return []
-        indices = self._sampler.batch(self._plan.own_step(self._party, step))
-        parts = cut(indices, self._config.training.micro_batches)
-        return [self._collate([self._encoded[index] for index in part], part) for part in parts]
-
     def _announce(self, step: int) -> None:
         """Tell the tokens of a step ahead, so that the common denominator is there when it is needed."""
-        self._next = self._micro_batches(step)
+        self._next = self._rows.step(step)
         if self._next:
             self._link.send(Kind.STEP_BEGIN, step=step, body={"tokens": sum(batch.targets for batch in self._next)})
 
     def _train_step(self) -> None:
-        before = self._link.channel.sent.bytes, self._link.channel.received.bytes
+        self._report.begin()
         self._clock.take_step()
         batches = self._next
         if self._step + 1 < self._total:
             self._announce(self._step + 1)
         outcome = self._stepper.run(self._step, self._total, batches)
-        self._complete(outcome, batches, before)
+        self._complete(outcome, batches)
         if outcome.late:
             self._catch_up()
 
     def _leave(self, late: TooLateError) -> None:
         """The step ended while this party still measured held-out rows."""
-        before = self._link.channel.sent.bytes, self._link.channel.received.bytes
-        self._complete(self._stepper.leave(self._step, self._total, late.message), [], before)
+        self._report.begin()
+        self._complete(self._stepper.leave(self._step, self._total, late.message))
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -268,11 +224,11 @@ class ClientHalf:
         self._stepper.come_back(self._step)
         joins: int | None = None
         while (joins is None or self._step < joins) and self._skips.ending is None:
-            before = self._link.channel.sent.bytes, self._link.channel.received.bytes
+            self._report.begin()
             self._clock.take_step()
             found = self._stepper.missed(self._step, self._total)
             if isinstance(found, StepOutcome):
-                self._complete(found, [], before)
+                self._complete(found)
             elif joins is None and self._step <= found <= self._total:
                 joins = found
                 if joins < self._total:
@@ -280,31 +236,13 @@ class ClientHalf:
             else:
                 raise AppError("CL-1505", "The server half named a step that cannot be the next one.")
 
-    def _complete(self, outcome: StepOutcome, batches: Sequence[Batch], before: tuple[int, int]) -> None:
+    def _complete(self, outcome: StepOutcome, batches: Sequence[Batch] = ()) -> None:
         """A step is over: what is kept and told of it."""
-        sent, received = self._link.channel.sent, self._link.channel.received
         self._step += 1
         self._skips.note(self._step, outcome.fault)
         self._controller.step = self._step
-        seconds = self._clock.take_step()
-        apart = ("send", "wait")
-        self._controller.emit(
-            StepFinished(
-                self._party,
-                self._step,
-                loss=outcome.loss,
-                tokens=outcome.tokens,
-                seen_tokens=sum(batch.seen for batch in batches),
-                grad_norm=outcome.grad_norm,
-                learning_rate=outcome.learning_rate,
-                compute_seconds=sum(value for name, value in seconds.items() if name not in apart),
-                send_seconds=seconds.get("send", 0.0),
-                wait_seconds=seconds.get("wait", 0.0),
-                uplink_bytes=sent.bytes - before[0],
-                downlink_bytes=received.bytes - before[1],
-                seconds=seconds,
-            )
-        )
+        seen = sum(batch.seen for batch in batches)
+        self._controller.emit(self._report.finished(self._step, outcome, seen_tokens=seen))
         # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
         self._checkpointer.complete(self._step, self._total)
 
@@ -322,17 +260,9 @@ class ClientHalf:
     # ---- after it
 
     def _write(self, folder: str, step: int) -> list[Any]:
-        lora = self._config.lora
+        lora, target = self._config.lora, self._settings.out / folder
         return [
-            write_segment(
-                self._plan,
-                segment,
-                self._layout,
-                lora,
-                party=self._party,
-                step=step,
-                folder=self._settings.out / folder,
-            )
+            write_segment(self._plan, segment, self._layout, lora, party=self._party, step=step, folder=target)
             for segment in self._segments
         ]
 
@@ -352,16 +282,11 @@ class ClientHalf:
         self._controller.phase("stopped")
         return self._result("stopped", checkpoint=folder)
 
+    def _traffic(self) -> tuple[int, int]:
+        """Bytes to the server half and from it, so far."""
+        channel = self._link.channel
+        return channel.sent.bytes, channel.received.bytes
+
     def _result(self, status: Any, **more: Any) -> HalfResult:
-        link = getattr(self, "_link", None)
-        up = link.channel.sent.bytes if link else 0
-        down = link.channel.received.bytes if link else 0
+        up, down = self._traffic() if hasattr(self, "_link") else (0, 0)
         return HalfResult(status, self._step, up, down, dict(self._clock.total), **more)
-
-
-def _share_embedding(head: Segment, tail: Segment) -> None:
-    """Hold the embedding of a tied model once for head and tail."""
-    ours, theirs = head.model.get_input_embeddings(), tail.model.get_input_embeddings()
-    tied, own = getattr(theirs, "weight", None), getattr(ours, "weight", None)
-    if isinstance(tied, Parameter) and isinstance(own, Parameter) and tied.shape == own.shape:  # a slot's is none
-        own.data = tied.data

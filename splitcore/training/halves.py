@@ -69,6 +69,14 @@ def _pins_much(plan: RunPlan) -> bool:
     return len(settings.parties) > 1 and held >= PINNING_BYTES
 
 
+def share_embedding(head: Segment, tail: Segment) -> None:
+    """Hold the embedding of a tied model once for head and tail."""
+    ours, theirs = head.model.get_input_embeddings(), tail.model.get_input_embeddings()
+    tied, own = getattr(theirs, "weight", None), getattr(ours, "weight", None)
+    if isinstance(tied, nn.Parameter) and isinstance(own, nn.Parameter) and tied.shape == own.shape:  # a slot's is none
+        own.data = tied.data
+
+
 def named_adapter(*segments: Segment) -> dict[str, nn.Parameter]:
     """Canonical name → parameter of the segments' adapters."""
     return {name: parameter for segment in segments for name, parameter in adapter_parameters(segment.model)}

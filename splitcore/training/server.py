@@ -11,12 +11,12 @@ from time import monotonic
 from typing import Any
 
 from splitcore.adapters.lora import AdapterLayout
-from splitcore.checkpoints.checkpointer import Checkpointer, held_from_json, parts_of
+from splitcore.checkpoints.checkpointer import Checkpointer, parts_of
 from splitcore.checkpoints.files import newest_common
 from splitcore.config.length import total_steps
 from splitcore.control.clock import Clock
-from splitcore.control.controller import SLICE, Controller, StoppedError
-from splitcore.control.events import SERVER, PartyLate, StepFinished
+from splitcore.control.controller import Controller, StoppedError
+from splitcore.control.events import SERVER, PartyLate
 from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
 from splitcore.optimise.optimiser import Optimiser
@@ -24,17 +24,18 @@ from splitcore.run.plan import run_plan
 from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.runtime.one_device import OneDevice
 from splitcore.step.faults import Skips
-from splitcore.step.link import Link, LostError, number, out_of_turn
+from splitcore.step.link import Link, LostError
 from splitcore.step.server import ServerStep
+from splitcore.training.greeting import greetings
 from splitcore.training.halves import (
     admit_model,
-    hello_body,
     load_with_adapter,
     named_adapter,
     wire_limits,
     write_segment,
 )
-from splitcore.wire.protocol.channel import Channel, Listener, wait_any
+from splitcore.training.step_report import StepReport
+from splitcore.wire.protocol.channel import Listener, wait_any
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.messages import ChannelError, Kind, Message
 
@@ -135,44 +136,19 @@ class ServerHalf:
         self._controller.phase("connecting")
         if self._listener is None:
             raise RuntimeError("not listening")
-        deadline = monotonic() + self._wait_for_clients
         rows: dict[str, int] = {}
         held = {SERVER: self._checkpointer.held()}
-        while len(rows) < len(self._settings.parties):
-            self._controller.gate()
-            try:
-                channel = self._listener.accept(timeout=SLICE)
-            except ChannelError as error:
-                if error.code != "CL-1327" or monotonic() > deadline:
-                    raise
-                continue
-            try:
-                party, link, hello = self._greet(channel)
-            except LostError:
-                continue  # its process is gone, or a newer attempt has taken its place
-            self._links[party] = link
-            rows[party] = int(number(hello, "rows"))
-            held[party] = held_from_json(hello.body.get("held"))
+        for greeting in greetings(
+            self._listener, self._plan, self._controller, self._clock, seconds=self._wait_for_clients
+        ):
+            party = greeting.link.peer
+            self._links[party] = greeting.link
+            rows[party], held[party] = greeting.rows, greeting.held
         sizes = [self._config.for_party(party).training.batch_size for party in self._settings.parties]
         self._total = total_steps(self._config, [rows[party] for party in self._settings.parties], sizes)
         self._step = self._controller.step = newest_common(list(held.values()))
         for link in self._ordered():
             link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})
-
-    def _greet(self, channel: Channel) -> tuple[str, Link, Message]:
-        """Read a client's hello. Raises AppError CL-1505 when it means another run or model."""
-        party = channel.session.participant
-        link = Link(channel, self._controller, self._clock, peer=party)
-        hello = link.receive(timeout=60.0)
-        if hello.kind is not Kind.HELLO:
-            raise out_of_turn(hello)
-        expected = hello_body(self._plan)
-        for key in expected:
-            mine, theirs = expected[key], hello.body.get(key)
-            if mine != theirs and not (key == "manifest" and None in (mine, theirs)):
-                channel.abort("CL-1505")
-                raise AppError("CL-1505", f"The half of '{party}' holds another {key}.", details={"field": key})
-        return party, link, hello
 
     def _ordered(self) -> list[Link]:
         """Links in the contract's order, whoever came first."""
@@ -205,7 +181,7 @@ class ServerHalf:
         self._checkpointer.begin(self._step, self._branch, parts)
         self._controller.on_pause = lambda: self._checkpointer.save(self._step)
         gone: set[str] = set()
-        before = self._traffic()
+        self._report = StepReport(SERVER, self._clock, self._traffic)
         while len(gone | self._stepper.membership.gone) < len(self._links):
             self._gate()
             gone |= self._stepper.membership.gone
@@ -219,7 +195,7 @@ class ServerHalf:
                 self._stepper.handle(party, message)
             self._look_for_late()
             if self._stepper.complete():
-                before = self._end_step(before)
+                self._end_step()
         if self._skips.ending is not None:
             self._checkpointer.save(self._step)
             raise self._skips.ending
@@ -268,35 +244,17 @@ class ServerHalf:
                     raise
                 return []
 
-    def _end_step(self, before: tuple[int, int]) -> tuple[int, int]:
+    def _end_step(self) -> None:
         """The common update, and what is told of the step."""
         outcome = self._stepper.finish()
         self._step += 1
         self._skips.note(self._step, outcome.fault)
         self._controller.step = self._step
-        now = self._traffic()
-        seconds = self._clock.take_step()
         self._controller.emit(
-            StepFinished(
-                SERVER,
-                self._step,
-                loss=outcome.loss,
-                tokens=outcome.tokens,
-                seen_tokens=outcome.seen_tokens,
-                grad_norm=outcome.grad_norm,
-                learning_rate=outcome.learning_rate,
-                compute_seconds=sum(value for name, value in seconds.items() if name not in ("send", "wait")),
-                send_seconds=seconds.get("send", 0.0),
-                wait_seconds=seconds.get("wait", 0.0),
-                uplink_bytes=now[0] - before[0],
-                downlink_bytes=now[1] - before[1],
-                seconds=seconds,
-                absent=outcome.absent,
-            )
+            self._report.finished(self._step, outcome, seen_tokens=outcome.seen_tokens, absent=outcome.absent)
         )
         # after it was told: a kill between the two repeats the step's figures, in the other order it would lose them
         self._checkpointer.complete(self._step, self._total)
-        return now
 
     def _traffic(self) -> tuple[int, int]:
         channels = [link.channel for link in self._links.values()]

@@ -1,0 +1,58 @@
+"""A data party's rows, as its half goes through them: tokens, the batches of each step, and the held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from splitcore.data.batches import Batch, collate, padding_id
+from splitcore.data.sampling import Sampler, cut
+from splitcore.data.tokenise import Encoded, encode_rows
+from splitcore.errors import AppError
+from splitcore.models.loading import read_tokenizer
+from splitcore.run.plan import RunPlan
+from splitcore.training.halves import micro_rows
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class PartyRows:
+    """Encoded once; no text is kept."""
+
+    def __init__(self, plan: RunPlan, party: str, rows: Rows, held_out: Rows) -> None:
+        """Raises AppError CL-12xx."""
+        config = plan.settings.config.for_party(party)
+        training = config.training
+        self._plan, self._party, self._micro_batches = plan, party, training.micro_batches
+        self.tokenizer: Any = read_tokenizer(plan.folder)
+        self._encoded = encode_rows(rows, self.tokenizer, config.data, training.max_length)
+        self._held_out = encode_rows(held_out, self.tokenizer, config.data, training.max_length)
+        if not self._encoded:
+            raise AppError("CL-1205")
+        self._sampler = Sampler(
+            len(self._encoded), training.batch_size, seed=training.seed, party=party, shuffle=training.shuffle
+        )
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __iter__(self) -> Iterator[Encoded]:
+        """All of them, the held-out ones last."""
+        yield from self._encoded
+        yield from self._held_out
+
+    def step(self, step: int) -> list[Batch]:
+        """The micro-batches of a step (from 0); none where it is another party's turn."""
+        if self._party not in self._plan.active(step):
+            return []
+        indices = self._sampler.batch(self._plan.own_step(self._party, step))
+        parts = cut(indices, self._micro_batches)
+        return [self._collate([self._encoded[index] for index in part], part) for part in parts]
+
+    def held_out(self) -> list[Batch]:
+        """The held-out rows, in batches of a micro-batch's size."""
+        size, rows = micro_rows(self._plan.settings.config, self._party), self._held_out
+        return [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+    def _collate(self, rows: Sequence[Encoded], numbers: Sequence[int] | None = None) -> Batch:
+        return collate(rows, padding=padding_id(self.tokenizer), device=self._plan.device, numbers=numbers)
