@@ -45,6 +45,7 @@ from workers.contracts.base import (
 from workers.contracts.document import ContractDocument, ContractParticipant
 from workers.contracts.jobs import JOBS, REVIEW, AdapterSpec, JobForm, TrainSpec, kind_since, spec_read
 from workers.contracts.participation import (
+    JOB_KIND,
     OTHER_CONTRACT,
     SITE_APPROVAL,
     Claim,
@@ -111,6 +112,7 @@ __all__ = [
     "HELD_MAX",
     "HELD_SINCE",
     "JOBS",
+    "JOB_KIND",
     "MESSAGE_BYTES_MAX",
     "OLDEST_PROTOCOL",
     "OTHER_CONTRACT",

@@ -13,6 +13,8 @@ from workers.contracts.base import Desired, ErrorInfo, Hex64, HubMessage, Messag
 SITE_APPROVAL = "approve"
 # This one alone: the site has admitted another contract under the run's id, and will admit no second one.
 OTHER_CONTRACT = "contract.other"
+# And this one: the worker knows no such kind of job. Of the contract it says nothing.
+JOB_KIND = "job.kind"
 
 
 class PolicyRefusal(Message):

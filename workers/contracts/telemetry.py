@@ -86,6 +86,7 @@ class HubEvent(StrEnum):
     POLICY_ACCEPTED = "policy.accepted"
     POLICY_REFUSED = "policy.refused"
     POLICY_WAITING = "policy.waiting"
+    JOB_UNKNOWN = "job.unknown"
     START_HELD = "start.held"
     STOP_UNCONFIRMED = "stop.unconfirmed"
     PARTICIPANT_CLAIMED = "participant.claimed"

@@ -23,7 +23,18 @@ from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
 from webapp.runs.states import LIVE, TRAINS
 from webapp.runs.timeline import error_info, run_announce, timeline_event
-from workers.contracts import SITE_APPROVAL, Claim, ClaimReply, Desired, ErrorInfo, Exit, HubEvent, PolicyVerdict, Ready
+from workers.contracts import (
+    JOB_KIND,
+    SITE_APPROVAL,
+    Claim,
+    ClaimReply,
+    Desired,
+    ErrorInfo,
+    Exit,
+    HubEvent,
+    PolicyVerdict,
+    Ready,
+)
 
 # What a part's failure is to the run, by what its error means.
 _BY_ROLE = {
@@ -42,6 +53,9 @@ def verdict_record(*, worker: Worker, run_id: str, verdict: PolicyVerdict) -> Pa
     if verdict.contract_hash != run.contract_hash:
         raise AppError("CL-1502")
     before = participant.policy_verdict
+    if before and verdict.refusals and all(refusal.field == JOB_KIND for refusal in verdict.refusals):
+        _tell_unknown_job(run, participant, before, verdict)
+        return participant
     waits = bool(verdict.refusals) and all(refusal.field == SITE_APPROVAL for refusal in verdict.refusals)
     told = dict((before or {}).get("told", {}))
     participant.policy_verdict = {
@@ -79,6 +93,20 @@ def _refusals_in_short(verdict: PolicyVerdict) -> dict[str, Any]:
     short = [{"field": one.field, "message": one.message[:200]} for one in verdict.refusals[:10]]
     more = len(verdict.refusals) - len(short)
     return {"refusals": short, **({"more": more} if more else {})}
+
+
+def _tell_unknown_job(run: Run, participant: Participant, judged: dict[str, Any], verdict: PolicyVerdict) -> None:
+    """The worker is too old for a job of the run. What it has said of the contract holds."""
+    told = judged.setdefault("told", {})
+    if told.get("unknown", 0) == TOLD_VERDICTS:
+        return
+    told["unknown"] = told.get("unknown", 0) + 1
+    participant.save(update_fields=["policy_verdict", "updated_at"])
+    name, reasons = participant.worker.name, " ".join(refusal.message for refusal in verdict.refusals)[:500]
+    error = error_info("CL-1525", f"{name}: {reasons}"[:600])
+    sentence = f"{name} doesn't support a job of this run. {reasons}"
+    timeline_event(run, HubEvent.JOB_UNKNOWN, sentence, error=error, participant=participant)
+    run_announce(run)
 
 
 def _outcome(verdict: dict[str, Any]) -> Literal["accepted", "waiting", "refused"]:

@@ -30,6 +30,7 @@ _LOOKS = {
     "approval.declined": ("danger", "user-x", "Declined"),
     "policy.accepted": ("success", "shield-check", "Site policy accepts"),
     "policy.refused": ("danger", "shield-x", "Site policy refuses"),
+    "job.unknown": ("attention", "versions", "Worker too old for a job"),
     "participant.claimed": ("info", "hand-grab", "Worker started its part"),
     "participant.dropped": ("attention", "plug-connected-x", "Went silent"),
     "participant.returned": ("success", "plug-connected", "Back again"),

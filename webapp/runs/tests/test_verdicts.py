@@ -9,6 +9,7 @@ import pytest
 from webapp.audit.models import AuditEntry
 from webapp.runs.lifecycle.participation import TOLD_VERDICTS
 from webapp.runs.tests import factories as make
+from workers.contracts import JOB_KIND
 
 pytestmark = pytest.mark.django_db
 REFUSALS = [{"field": "f" * 120, "message": "m" * 600, "limit": "l" * 120}] * 50
@@ -53,3 +54,21 @@ def test_another_contract_is_judged_anew():
     w.run.participants.update(policy_verdict=None)
     make.verdict(w, 1, accepted=True)
     assert _entries().count() == 2
+
+
+def test_a_worker_too_old_for_a_job_says_nothing_against_the_contract():
+    w = make.world()
+    make.submit(w)
+    make.verdict(w, 1, accepted=True)
+    entries = _entries().count()
+    needs = "A job of the kind “audit” needs a worker of protocol 9; this one reads up to 8 (CL-1525)."
+    for _ in range(2 * TOLD_VERDICTS):
+        make.verdict(w, 1, accepted=False, refusals=[{"field": JOB_KIND, "message": needs}])
+    part = w.part(1)
+    assert part.policy_verdict["accepted"]
+    assert not part.refuses_contract
+    told = [row.payload for row in w.run.records.filter(kind="event", payload__name="job.unknown")]
+    assert len(told) == TOLD_VERDICTS
+    assert told[0]["error"]["code"] == "CL-1525"
+    assert needs in told[0]["detail"]
+    assert _entries().count() == entries

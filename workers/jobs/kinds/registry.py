@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitcore.errors import AppError
-from workers.contracts import PROTOCOL_VERSION, Assignment
+from workers.contracts import JOB_KIND, PROTOCOL_VERSION, Assignment
 from workers.jobs.kinds.evaluate.kind import Evaluate
 from workers.jobs.kinds.kind import JobKind
 from workers.jobs.kinds.train.kind import Train
@@ -26,7 +26,7 @@ def kind_of(assignment: Assignment) -> JobKind:
 
 
 def _refusal(code: str, message: str) -> AppError:
-    return AppError(code, message, details={"fields": [{"field": "job.kind", "message": message}]})
+    return AppError(code, message, details={"fields": [{"field": JOB_KIND, "message": message}]})
 
 
 def is_beside(kind: str) -> bool:
