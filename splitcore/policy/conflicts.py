@@ -23,7 +23,6 @@ class Conflict(Breach):
     """A demand that a run does not meet, with the code under which a worker refuses it."""
 
     code: str = ""
-    rule: str = ""
     by: tuple[str, ...] = ()
 
 
@@ -72,6 +71,4 @@ def conflicts(asked: Iterable[Demand], run: Subject) -> Iterator[Conflict]:
     for demand in asked:
         rule = RULES[demand.rule]
         for breach in rule.breaches(demand.value, run):
-            yield Conflict(
-                breach.field, breach.sentence, breach.allowed, breach.mend, rule.code, demand.rule, demand.by
-            )
+            yield Conflict(breach.field, breach.sentence, breach.allowed, breach.mend, rule.code, demand.by)

@@ -1,4 +1,4 @@
-"""The kinds of jobs: what each is told, and what its end reports. One table; a new kind is a line of it.
+"""The kinds of jobs, and what each is told. One table; a new kind is a line of it.
 
 An assignment bears the fields of the first kinds side by side, as workers of protocol 2 read them; what a later kind is
 told lies in its `spec`. Either way an assignment bears what its own kind is told, and nothing of another's.
@@ -11,10 +11,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import Short, Small, Text
-from workers.contracts.artefacts import VerifyReport
 from workers.contracts.assignments import Assignment
 from workers.contracts.base import Hex64, Message, Party, Pem
-from workers.contracts.participation import Exit
 
 REVIEW = "review"  # the one assignment that is no job: the contract is judged, and nothing is started
 
@@ -37,17 +35,16 @@ class AdapterSpec(Message):
 
 
 class JobForm(NamedTuple):
-    """What a kind of job is told, what its end reports, and the protocol's version in which it was added."""
+    """What a kind of job is told, and the protocol's version in which it was added."""
 
     spec: type[Message]
-    result: type[Message]
     since: int
 
 
 JOBS: dict[str, JobForm] = {
-    "train": JobForm(TrainSpec, Exit, 2),
-    "evaluate": JobForm(AdapterSpec, VerifyReport, 2),
-    "verify": JobForm(AdapterSpec, VerifyReport, 2),
+    "train": JobForm(TrainSpec, 2),
+    "evaluate": JobForm(AdapterSpec, 2),
+    "verify": JobForm(AdapterSpec, 2),
 }
 
 

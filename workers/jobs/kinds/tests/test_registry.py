@@ -20,6 +20,7 @@ from workers.jobs.kinds.registry import KINDS, is_steered, kind_of
 from workers.jobs.setting import JobSetting
 from workers.jobs.supervise import supervise
 from workers.jobs.tests.door import Door
+from workers.outbox.sender import BODIES
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.processes import start
@@ -101,7 +102,7 @@ def test_job_that_is_told_what_its_kind_does_not_take_is_refused(kind: str, chan
 
 @pytest.mark.parametrize("told", [{}, {"factor": 0}, {"factor": 3, "rows": 9}], ids=["nothing", "bounds", "more"])
 def test_what_a_later_kind_is_told_is_as_strict(told: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(JOBS, "count", JobForm(CountSpec, Exit, PROTOCOL_VERSION))
+    monkeypatch.setitem(JOBS, "count", JobForm(CountSpec, PROTOCOL_VERSION))
     with pytest.raises(AppError) as caught:
         Count().rule(asked("count", spec=told), SitePolicy())
     assert caught.value.code == "CL-1425"
@@ -117,7 +118,7 @@ def test_end_of_each_kind_is_reported_in_the_form_of_the_contracts(door: Door, k
     failed = JobResult(outcome="failed", error=error_info("CL-1520"))
     KINDS[kind].report(door.spool, asked(kind, **ADAPTER), 1, failed)
     [item] = door.spool.outbox()
-    assert JOBS[kind].result.model_validate_json(item.body)
+    assert BODIES[item.kind].model_validate_json(item.body)
     assert "CL-1520" in item.body
 
 
@@ -157,7 +158,7 @@ def in_this_process(_home: WorkerHome, folder: JobFolder) -> subprocess.Popen[by
 
 def test_new_kind_needs_its_class_and_one_line_of_each_table(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reviewed, supervised, run and reported by what is there already."""
-    monkeypatch.setitem(JOBS, "count", JobForm(CountSpec, Exit, PROTOCOL_VERSION))
+    monkeypatch.setitem(JOBS, "count", JobForm(CountSpec, PROTOCOL_VERSION))
     monkeypatch.setitem(KINDS, "count", Count())
     monkeypatch.setattr("workers.jobs.supervise.start_half", in_this_process)
     assignment = assignment_for(contract_for(door.home), kind="count", attempt=1, spec={"factor": 3})
