@@ -16,6 +16,7 @@ from workers.errors import error_info
 from workers.jobs.folder import EXIT_DISK, JobFolder, JobResult
 from workers.jobs.kinds.registry import kind_of
 from workers.jobs.lines import failure_line
+from workers.jobs.opening import opened
 from workers.jobs.setting import JobSetting
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = JobFolder(Path(arguments[0]).resolve())
     try:
-        result = _work(JobSetting.open(folder))
+        result = _work(opened(folder))
     except BaseException as error:  # the process ends with it: KeyboardInterrupt and SystemExit are results too
         log.exception("the job failed")  # the raw text stays in this machine's job.log
         result = JobResult(outcome="failed", error=error_info(error))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from splitcore.errors import AppError
 from workers.contracts import Assignment, spec_read
 from workers.jobs.folder import JobFolder, JobResult, JobSpec
+from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
-
-if TYPE_CHECKING:  # the setting reviews the contract, and the review asks the kinds
-    from workers.jobs.setting import JobSetting
 
 
 @dataclass(frozen=True)

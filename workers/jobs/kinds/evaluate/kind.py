@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from workers.contracts import Phase
 from workers.jobs.folder import JobResult
 from workers.jobs.kinds.verify.kind import Verify
-
-if TYPE_CHECKING:
-    from workers.jobs.setting import JobSetting
+from workers.jobs.setting import JobSetting
 
 
 class Evaluate(Verify):

@@ -13,13 +13,13 @@ from workers.hub import HubClient, HubError
 from workers.jobs.folder import JobFolder, JobResult, JobSpec, Peer
 from workers.jobs.kinds.kind import Ended, JobKind
 from workers.jobs.kinds.train.delivery import queue_files
+from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
 
 if TYPE_CHECKING:
     from splitcore.run.settings import HalfResult
-    from workers.jobs.setting import JobSetting
 
 log = logging.getLogger(__name__)
 WAITS_ITS_TURN = "CL-1511"

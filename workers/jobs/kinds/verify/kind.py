@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from splitcore.errors import AppError
 from workers.contracts import API_PREFIX, Assignment, Check, Phase, VerifyReport
 from workers.jobs.folder import JobResult
 from workers.jobs.kinds.kind import JobKind
+from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
 from workers.policy import HEX64, SitePolicy
-
-if TYPE_CHECKING:
-    from workers.jobs.setting import JobSetting
 
 
 class Verify(JobKind):
