@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from celery import Celery
 
 from workers import contracts
 from workers.agent.broker import Broker
-from workers.celery import BROKER_VARIABLE
+from workers.agent.slots import Slot, SlotBeside
 from workers.facts import find_gpus
-from workers.processes import signal_group, start
 from workers.settings import WorkerConfig, WorkerHome
 
 log = logging.getLogger(__name__)
-RESTART_SECONDS = 5.0  # least time between two starts of one child
-BESIDE_SECONDS = 300.0  # without a job for so long the process beside training ends: its memory is for the halves
-BESIDE_NICENESS = 10
-
-
-@dataclass
-class Slot:
-    """One Celery process: one job at a time, on one GPU where there is one."""
-
-    name: str
-    environment: dict[str, str]
-    queue: str = contracts.QUEUE
-    niceness: int = 0
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-
-    @property
-    def runs(self) -> bool:
-        """Whether its process is there."""
-        return self.process is not None and self.process.poll() is None
 
 
 class Children:
@@ -51,52 +24,32 @@ class Children:
     def __init__(
         self, home: WorkerHome, config: WorkerConfig, *, is_busy_beside: Callable[[], bool] = lambda: False
     ) -> None:
-        self._home, self._config = home, config
         self._broker = Broker(home)
         self._celery: Celery | None = None
-        self._slots = [Slot(str(number), environment) for number, environment in enumerate(_environments(config))]
-        # no GPU is visible in it, and no process stays warm: what it holds between jobs is Celery alone
-        environment = {"CUDA_VISIBLE_DEVICES": "", "CUTLAYER_WARM_HALVES": "0"}
-        self._beside = Slot("beside", environment, contracts.QUEUE_BESIDE, BESIDE_NICENESS)
-        self._is_busy_beside = is_busy_beside
-        self._rung_beside = -math.inf  # when a job beside training was rung for last, or was seen at work
-        self._ends_beside = False
+        self._beside = SlotBeside(home, config.worker_id, is_busy=is_busy_beside)
+        self._slots = [
+            Slot(home, config.worker_id, str(number), environment)
+            for number, environment in enumerate(_environments(config))
+        ]
+
+    @property
+    def queue_url(self) -> str:
+        """Celery's address of the queue."""
+        return self._broker.url
 
     def start(self) -> None:
         """Start the queue, then the Celery processes. Raises AppError CL-1441, CL-1442."""
-        self._start_queue()
+        self.start_queue()
         for slot in self._slots:
-            self._start_slot(slot)
+            slot.start(self.queue_url)
 
     def look_after(self) -> bool:
         """Start again what has ended by itself; True: something had, and messages may be lost. Raises AppError."""
-        anew = False
-        if not self._broker.is_running():
+        anew = not self._broker.is_running()
+        if anew:
             log.warning("the local queue ended; starting it again")
-            self._start_queue()
-            anew = True
-        for slot in self._slots:
-            if not slot.runs and time.monotonic() - slot.started_at > RESTART_SECONDS:
-                self._start_slot(slot)
-                anew = True
-        return self._look_after_beside() or anew
-
-    def _look_after_beside(self) -> bool:
-        """Start the slot beside training when it is rung for, end it when it was idle for long; True: it was lost."""
-        slot, now = self._beside, time.monotonic()
-        is_wanted = now - self._rung_beside < BESIDE_SECONDS
-        if is_wanted and not slot.runs and now - slot.started_at > RESTART_SECONDS:
-            was_lost = slot.process is not None and not self._ends_beside
-            self._start_slot(slot)
-            self._ends_beside = False
-            return was_lost
-        if not is_wanted and slot.process is not None and slot.runs and not self._ends_beside:
-            if self._is_busy_beside():
-                self._rung_beside = now
-            else:
-                self._ends_beside = True
-                signal_group(slot.process, signal.SIGTERM)
-        return False
+            self.start_queue()
+        return any([anew, *(slot.look_after(self.queue_url) for slot in [*self._slots, self._beside])])
 
     def queue_was_emptied(self) -> bool:
         """Whether the queue has lost its messages though it runs; told once. Waits for the queue: use any thread."""
@@ -105,7 +58,8 @@ class Children:
             log.warning("the local queue was emptied")
         return emptied
 
-    def _start_queue(self) -> None:
+    def start_queue(self) -> None:
+        """Start the queue alone. Raises AppError CL-1441, CL-1442."""
         self._broker.start()
         self._broker.mark()
         self._celery = _doorbell(self._broker)
@@ -116,7 +70,7 @@ class Children:
 
     def ring_beside(self, run_id: str, job_id: str) -> None:
         """The same for a job beside training; its process is started at the next look, if it isn't there."""
-        self._rung_beside = time.monotonic()
+        self._beside.rung_for()
         self._send(contracts.QUEUE_BESIDE, run_id, job_id)
 
     def _send(self, queue: str, run_id: str, job_id: str) -> None:
@@ -126,33 +80,15 @@ class Children:
 
     def stop(self, *, grace: float) -> None:
         """TERM to the Celery processes, which end their jobs first; KILL after `grace` seconds; then the queue."""
-        slots = [*self._slots, self._beside]
-        running = [slot.process for slot in slots if slot.process is not None and slot.runs]
-        for process in running:
-            signal_group(process, signal.SIGTERM)
+        running = [slot for slot in [*self._slots, self._beside] if slot.runs]
+        for slot in running:
+            slot.signal(signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+        while any(slot.runs for slot in running) and time.monotonic() < deadline:
             time.sleep(0.05)
-        for process in running:
-            signal_group(process, signal.SIGKILL)
-            process.wait()
+        for slot in running:
+            slot.end()
         self._broker.stop()
-
-    def _start_slot(self, slot: Slot) -> None:
-        environment = {
-            "CUTLAYER_WORKER_HOME": str(self._home.root),
-            BROKER_VARIABLE: self._broker.url,
-            "DJANGO_SETTINGS_MODULE": "",  # the console's; Celery would load Django for it
-            **slot.environment,
-        }
-        options = "--pool solo --concurrency 1 --without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
-        command = [sys.executable, "-m", "celery", "-A", "workers.celery", "worker", *options.split()]
-        command += ["-Q", slot.queue, "-n", f"slot-{slot.name}@{self._config.worker_id}"]
-        slot.process = start(command, log=self._home.logs / f"celery-{slot.name}.log", env=environment)
-        slot.started_at = time.monotonic()
-        if slot.niceness:
-            with contextlib.suppress(OSError):  # gone already: the next look starts it again
-                os.setpriority(os.PRIO_PROCESS, slot.process.pid, slot.niceness)  # its jobs inherit it
 
 
 def _doorbell(broker: Broker) -> Celery:

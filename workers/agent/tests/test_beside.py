@@ -10,12 +10,13 @@ import pytest
 import redis
 
 from processes.redis_server import plain_url
-from workers.agent import children
+from workers.agent import slots
 from workers.agent.children import Children
 from workers.agent.reconciler import Reconciler
+from workers.agent.slots import SlotBeside
 from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE
-from workers.settings import WorkerConfig
+from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import enrolled_home, wait_for
 
 
@@ -26,65 +27,80 @@ def busy() -> list[bool]:
 
 
 @pytest.fixture
-def site_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: list[bool]) -> Iterator[Children]:
-    """The agent's children without the slots for training."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerHome:
     monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.setattr(children, "RESTART_SECONDS", 0.0)
-    home = enrolled_home(tmp_path / "home")
-    made = Children(home, WorkerConfig.load(home), is_busy_beside=lambda: busy[-1])
-    made._slots.clear()
-    made.start()
+    monkeypatch.setattr(slots, "RESTART_SECONDS", 0.0)
+    return enrolled_home(tmp_path / "home")
+
+
+@pytest.fixture
+def site_children(home: WorkerHome) -> Iterator[Children]:
+    """The agent's children, of which the queue alone is started."""
+    made = Children(home, WorkerConfig.load(home))
+    made.start_queue()
     yield made
     made.stop(grace=5.0)
 
 
-def process_of(made: Children) -> psutil.Process | None:
-    slot = made._beside
+@pytest.fixture
+def slot(home: WorkerHome, busy: list[bool]) -> Iterator[SlotBeside]:
+    made = SlotBeside(home, WorkerConfig.load(home).worker_id, is_busy=lambda: busy[-1])
+    yield made
+    made.end()
+
+
+def process_of(slot: SlotBeside) -> psutil.Process | None:
     return psutil.Process(slot.process.pid) if slot.process is not None and slot.runs else None
 
 
 def waiting(made: Children, queue: str) -> int:
-    with redis.Redis.from_url(plain_url(made._broker.url)) as client:
+    with redis.Redis.from_url(plain_url(made.queue_url)) as client:
         return int(client.llen(queue))
 
 
 def test_slot_starts_when_it_is_rung_for_and_ends_when_idle(
-    site_children: Children, busy: list[bool], monkeypatch: pytest.MonkeyPatch
+    site_children: Children, slot: SlotBeside, busy: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = site_children
-    assert not made.look_after()
-    assert process_of(made) is None, "nothing was rung for yet"
-    made.ring_beside("run_1", "prt_1-verify")
-    assert not made.look_after(), "a first start has lost no message"
-    process = process_of(made)
+    url = site_children.queue_url
+    assert not slot.look_after(url)
+    assert process_of(slot) is None, "nothing was rung for yet"
+    site_children.ring_beside("run_1", "prt_1-verify")
+    slot.rung_for()
+    assert not slot.look_after(url), "a first start has lost no message"
+    process = process_of(slot)
     assert process is not None
-    assert process.nice() == children.BESIDE_NICENESS
+    assert process.nice() == slots.BESIDE_NICENESS
     assert process.environ()["CUDA_VISIBLE_DEVICES"] == ""
-    wait_for(lambda: waiting(made, QUEUE_BESIDE) == 0, seconds=60, what="the bell to be answered")
+    wait_for(lambda: waiting(site_children, QUEUE_BESIDE) == 0, seconds=60, what="the bell to be answered")
 
     busy.append(True)
-    monkeypatch.setattr(children, "BESIDE_SECONDS", 0.0)
-    made.look_after()
-    assert not made._ends_beside, "a job is at work"
+    monkeypatch.setattr(slots, "BESIDE_SECONDS", 0.0)
+    slot.look_after(url)
     busy.append(False)
-    made.look_after()
-    wait_for(lambda: process_of(made) is None, seconds=30, what="the idle process to end")
-    assert not made.look_after()
-    assert process_of(made) is None
+    monkeypatch.setattr(slots, "BESIDE_SECONDS", 300.0)
+    slot.look_after(url)
+    assert process_of(slot) == process, "a job was at work, which counts as the bell does"
+    monkeypatch.setattr(slots, "BESIDE_SECONDS", 0.0)
+    slot.look_after(url)
+    wait_for(lambda: process_of(slot) is None, seconds=30, what="the idle process to end")
+    assert not slot.look_after(url)
+    assert process_of(slot) is None
 
-    monkeypatch.setattr(children, "BESIDE_SECONDS", 300.0)
-    made.ring_beside("run_1", "prt_1-verify")
-    assert not made.look_after()
-    again = process_of(made)
+    monkeypatch.setattr(slots, "BESIDE_SECONDS", 300.0)
+    slot.rung_for()
+    assert not slot.look_after(url)
+    again = process_of(slot)
     assert again is not None
     again.kill()
     again.wait(10)
-    assert made.look_after(), "killed, it may have lost a message: every bell is rung again"
+    assert slot.look_after(url), "killed, it may have lost a message: every bell is rung again"
 
 
 def test_jobs_for_training_stay_in_their_own_queue(site_children: Children) -> None:
     site_children.ring("run_1", JOB)
     assert (waiting(site_children, QUEUE), waiting(site_children, QUEUE_BESIDE)) == (1, 0)
+    site_children.ring_beside("run_1", "prt_1-verify")
+    assert (waiting(site_children, QUEUE), waiting(site_children, QUEUE_BESIDE)) == (1, 1)
 
 
 def test_only_a_kind_that_says_so_is_rung_for_beside_training(site: Site) -> None:
