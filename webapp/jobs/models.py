@@ -10,16 +10,20 @@ from webapp.core.models import PublicModel
 
 
 class Job(PublicModel):
-    """One kind of work of one part: every attempt at it hangs here."""
+    """One piece of work of one part, from its request to its end: every attempt at it hangs here."""
 
     id_prefix: ClassVar[str] = "job"
 
     participant = models.ForeignKey("runs.Participant", on_delete=models.CASCADE, related_name="jobs")
     kind = models.CharField(max_length=20)  # of workers.contracts.JOBS
+    subject = models.CharField(max_length=32, blank=True)  # what it is about, where a part has several of a kind
+    spec = models.JSONField(default=dict)  # what it was asked with, where the kind keeps that nowhere else
+    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: it is open
+    result = models.JSONField(null=True, blank=True)  # what its end reported, where the kind keeps that nowhere else
 
     class Meta:
-        ordering = ["created_at"]
-        constraints = [models.UniqueConstraint(fields=["participant", "kind"], name="one_job_of_a_kind")]
+        ordering = ["created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["participant", "kind", "subject"], name="one_job_of_a_subject")]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.participant_id}"
@@ -31,10 +35,10 @@ class Attempt(PublicModel):
     id_prefix: ClassVar[str] = "att"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
-    number = models.PositiveIntegerField()  # the fence that the worker was given with its claim
-    started_at = models.DateTimeField(null=True, blank=True)  # none: it began before attempts were kept
+    number = models.PositiveIntegerField()  # of a half, the fence that the worker was given with its claim
+    started_at = models.DateTimeField(null=True, blank=True)  # none: nothing was told of it before its end
     ended_at = models.DateTimeField(null=True, blank=True)  # when its process was known to be gone
-    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: not told yet
+    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: not told
     error = models.JSONField(null=True, blank=True)  # workers.contracts.ErrorInfo
     checkpoint_step = models.PositiveIntegerField(null=True, blank=True)  # the newest that it told to hold
 

@@ -1,12 +1,40 @@
-"""What is known of the attempts at a run's jobs."""
+"""What is known of jobs and of the attempts at them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from webapp.jobs.models import Attempt
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+
+from webapp.jobs.models import Attempt, Job
 from webapp.jobs.services import TRAIN
+
+
+def open_jobs(kinds: Iterable[str]) -> QuerySet[Job]:
+    """The jobs of these kinds that were requested and have not ended, the oldest request first."""
+    return Job.objects.filter(kind__in=list(kinds), outcome="").order_by("created_at", "id")
+
+
+def has_open_job(kinds: Iterable[str]) -> Exists:
+    """A condition on parts: one of these kinds is open there."""
+    return Exists(open_jobs(kinds).filter(participant=OuterRef("pk")))
+
+
+def with_open_jobs(kinds: Iterable[str]) -> Prefetch:
+    """The open jobs of each of many parts, by one query, as the part's `open_jobs`."""
+    return Prefetch("jobs", queryset=open_jobs(kinds), to_attr="open_jobs")
+
+
+def job_about(participant_id: str, kinds: Iterable[str], subject: str) -> Job | None:
+    """The job of one of these kinds that was requested of a part about this, whether it has ended or not."""
+    return Job.objects.filter(participant_id=participant_id, kind__in=list(kinds), subject=subject).first()
+
+
+def subjects_asked(participant_ids: Iterable[str], kinds: Iterable[str]) -> set[tuple[str, str, str]]:
+    """Participant, kind and subject of every job of these kinds that was ever requested of the parts."""
+    rows = Job.objects.filter(participant_id__in=list(participant_ids), kind__in=list(kinds))
+    return set(rows.values_list("participant_id", "kind", "subject"))
 
 
 def attempts_of(participant_ids: Iterable[str], *, kind: str = TRAIN) -> dict[str, list[Attempt]]:

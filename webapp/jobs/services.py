@@ -1,9 +1,12 @@
-"""An attempt's life: it begins with a claim, tells of its checkpoints, and ends. The caller holds the run's lock.
+"""A job's life: requested, claimed, in progress, finished. The caller holds the run's lock.
 
-Claims count from 1: what comes under the number 0 is of no attempt, and nothing is kept of it.
+Claims count from 1: what comes under the number 0 is of no attempt, and no attempt is kept of it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 from django.utils import timezone
 
@@ -13,41 +16,78 @@ from workers.contracts import JOBS, ErrorInfo
 TRAIN = "train"
 
 
-def attempt_begin(*, participant_id: str, number: int, kind: str = TRAIN) -> Attempt:
-    """A worker has claimed the job: a process of it is there from now on."""
-    attempt = _attempt(participant_id, kind, number)
-    attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error = timezone.now(), None, "", None
+def job_request(*, participant_id: str, kind: str, subject: str = "", spec: dict[str, Any] | None = None) -> Job:
+    """Somebody wants this work of a part. Asking again changes nothing. Raises ValueError for a kind that is none."""
+    if kind not in JOBS:
+        raise ValueError(f"{kind} is no kind of job")
+    job, _ = Job.objects.get_or_create(
+        participant_id=participant_id, kind=kind, subject=subject, defaults={"spec": spec or {}}
+    )
+    return job
+
+
+def train_job(participant_id: str) -> Job:
+    """The job of a part's own half: there is one, and it is requested with the part."""
+    return job_request(participant_id=participant_id, kind=TRAIN)
+
+
+def jobs_reopen(participant_ids: Iterable[str], kind: str = TRAIN) -> None:
+    """The parts' jobs are wanted once more, whatever became of them."""
+    Job.objects.filter(participant_id__in=list(participant_ids), kind=kind).update(outcome="", result=None)
+
+
+def job_claim(job: Job, *, number: int | None = None) -> Attempt:
+    """A worker has taken the job up: a process of it is there from now on.
+
+    Without a number of its own, of a kind that begins without a claim, it is the next one: an attempt that was still
+    open was lost.
+    """
+    now = timezone.now()
+    if number is None:
+        job.attempts.filter(ended_at__isnull=True).update(ended_at=now)
+        number = _newest(job) + 1
+    attempt, _ = Attempt.objects.get_or_create(job=job, number=number)
+    attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error = now, None, "", None
     attempt.save(update_fields=["started_at", "ended_at", "outcome", "error", "updated_at"])
     return attempt
 
 
-def attempt_checkpoint(*, participant_id: str, number: int, step: int, kind: str = TRAIN) -> None:
+def job_progress(job: Job, *, number: int, checkpoint_step: int) -> None:
     """The attempt has told that it holds a checkpoint of this step."""
     if number == 0:
         return
-    attempt = _attempt(participant_id, kind, number)
-    attempt.checkpoint_step = step
+    attempt = _attempt(job, number)
+    attempt.checkpoint_step = checkpoint_step
     attempt.save(update_fields=["checkpoint_step", "updated_at"])
 
 
-def attempt_end(
+def job_interrupt(job: Job, *, number: int, outcome: str, error: ErrorInfo | None = None) -> None:
+    """The process of an attempt is gone, and the job waits to be claimed again."""
+    _attempt_end(job, number, outcome, error, is_gone=True)
+
+
+def job_finish(
+    job: Job,
     *,
-    participant_id: str,
-    number: int,
     outcome: str,
+    number: int | None = None,
     error: ErrorInfo | None = None,
     is_gone: bool = True,
-    kind: str = TRAIN,
+    result: dict[str, Any] | None = None,
 ) -> None:
-    """What became of an attempt; `is_gone`: its worker has said that the process is over.
+    """The job is over, by its newest attempt unless a number is given; `is_gone`: its process is known to be.
 
-    An attempt that has ended keeps its own end: what is said under its number later is about the part, whose next
+    An attempt that has ended keeps its own end: what is said under its number later is about the job, whose next
     attempt has not begun.
     """
-    if number == 0:
-        return
-    attempt = _attempt(participant_id, kind, number)
-    if attempt.ended_at is not None:
+    _attempt_end(job, (_newest(job) or 1) if number is None else number, outcome, error, is_gone=is_gone)
+    job.outcome, job.result = outcome, result
+    job.save(update_fields=["outcome", "result", "updated_at"])
+
+
+def _attempt_end(job: Job, number: int, outcome: str, error: ErrorInfo | None, *, is_gone: bool) -> None:
+    attempt = _attempt(job, number) if number else None
+    if attempt is None or attempt.ended_at is not None:
         return
     attempt.outcome, attempt.error = outcome, error.model_dump() if error else None
     if is_gone:
@@ -55,10 +95,12 @@ def attempt_end(
     attempt.save(update_fields=["outcome", "error", "ended_at", "updated_at"])
 
 
-def _attempt(participant_id: str, kind: str, number: int) -> Attempt:
+def _attempt(job: Job, number: int) -> Attempt:
     """The row of an attempt; a restored hub meets some that it has not handed out itself."""
-    if kind not in JOBS:
-        raise ValueError(f"{kind} is no kind of job")
-    job, _ = Job.objects.get_or_create(participant_id=participant_id, kind=kind)
     attempt, _ = Attempt.objects.get_or_create(job=job, number=number)
     return attempt
+
+
+def _newest(job: Job) -> int:
+    newest = job.attempts.order_by("-number").first()
+    return newest.number if newest else 0

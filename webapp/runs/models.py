@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
 
 from webapp.core.models import PublicModel
 from workers.contracts import OTHER_CONTRACT
+
+if TYPE_CHECKING:
+    from webapp.jobs.models import Job
 
 
 class RunState(models.TextChoices):
@@ -94,6 +97,7 @@ class Participant(PublicModel):
     """One worker in one run: its observed state, its fence and its last beat."""
 
     id_prefix: ClassVar[str] = "prt"
+    open_jobs: list[Job]  # where `with_open_jobs` of webapp.jobs.selectors has read them along
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="participants")
     organisation = models.ForeignKey("orgs.Organisation", on_delete=models.PROTECT, related_name="+")

@@ -16,21 +16,20 @@ from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import WorkerState
-from webapp.runs.finishing.checking import checks_open
 from webapp.runs.finishing.packaging import CHECK_DEADLINE
+from webapp.runs.kinds.checks import checkers, checks_request
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.effects import JOIN, PACKAGE
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import failure
 from webapp.runs.life.guards import gone
 from webapp.runs.life.parts import part_drop, phase_before_drop
-from webapp.runs.lifecycle.assignments import checkers
 from webapp.runs.lifecycle.quarantine import run_hold_for
-from webapp.runs.lifecycle.turns import blocks, is_queued_behind_work
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.states import LIVE, TRAINS
 from webapp.runs.timeline import error_info, run_announce, timeline_event
+from webapp.runs.turns import blocks, is_queued_behind_work
 from workers.contracts import HubEvent, Phase
 
 START_DEADLINE = timedelta(minutes=15)
@@ -194,8 +193,11 @@ def _finish(run: Run, age: timedelta) -> None:
             run_apply(run, failure(run, Happening.JOIN_OVERDUE, error, phase="joining"))
         elif age > JOIN_DEADLINE:
             enqueue_on_commit(JOIN, run.id)
-    elif checks_open(run) and age < CHECK_DEADLINE:
-        for worker_id in {row.worker_id for row in checkers(run)}:
-            wake_worker(worker_id, "check")
-    else:
+        return
+    checks_request(run)
+    waited = {part.worker_id for part in checkers(run)}
+    if not waited or age >= CHECK_DEADLINE:
         enqueue_on_commit(PACKAGE, run.id)
+        return
+    for worker_id in waited:
+        wake_worker(worker_id, "check")

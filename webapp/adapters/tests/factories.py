@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from webapp.adapters.models import Adapter, Segment
-from webapp.runs.finishing.checking import adapter_verified
 from webapp.runs.finishing.joining import adapter_join
 from webapp.runs.finishing.uploads import segment_store
+from webapp.runs.kinds.checks import adapter_verified
 from webapp.runs.models import RunState
 from webapp.runs.tests import factories as make
 from workers.contracts import Check, EvaluationResult, SegmentUpload, VerifyReport

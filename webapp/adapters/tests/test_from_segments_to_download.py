@@ -18,19 +18,18 @@ from django.utils import timezone
 from splitcore.errors import AppError
 from webapp.accounts.scopes import Scope
 from webapp.accounts.services import token_create
-from webapp.adapters.models import AdapterState
+from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.selectors import adapter_get_for
 from webapp.adapters.services.packaging import package_entries
 from webapp.adapters.tests.factories import finished, report, upload
 from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, member
-from webapp.runs.finishing.checking import adapter_verified
 from webapp.runs.finishing.handing_out import adapter_download, adapter_for_worker, why_no_download
 from webapp.runs.finishing.joining import adapter_join
 from webapp.runs.finishing.packaging import CHECK_DEADLINE, adapter_package
+from webapp.runs.kinds.checks import AWAY, adapter_verified
 from webapp.runs.lifecycle import assignments_for
-from webapp.runs.lifecycle.assignments import AWAY
 from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import Participant, Run, RunState
 from webapp.runs.sweeping import sweep
@@ -142,12 +141,13 @@ def test_figures_of_an_evaluation_are_rounded_and_no_party_measures_anothers_ada
         checks=[Check(name="every key matched", status="ok")],
         evaluation=exact,
     )
-    adapter.party = w.part(1).party
-    adapter.save(update_fields=["party"])
+    of_other = Adapter.objects.create(run=w.run, party=w.part(1).party, state=AdapterState.JOINED, sha256="f" * 64)
+    sweep()
+    about_other = report.model_copy(update={"adapter_id": of_other.id, "adapter_sha256": of_other.sha256})
     with pytest.raises(Http404):
-        adapter_verified(worker=w.workers[0], run_id=w.run.id, report=report)
-    adapter.party = w.part(0).party
-    adapter.save(update_fields=["party"])
+        adapter_verified(worker=w.workers[0], run_id=w.run.id, report=about_other)
+    asked = {place: [job.subject for job in w.part(place).jobs.filter(kind="evaluate")] for place in range(3)}
+    assert asked == {0: [adapter.id], 1: [adapter.id, of_other.id], 2: []}
     adapter_verified(worker=w.workers[0], run_id=w.run.id, report=report)
     adapter.refresh_from_db()
     (figures,) = adapter.evaluation.values()

@@ -14,9 +14,9 @@ from webapp.core.streaming import file_response
 from webapp.fleet.signing import ENROLLED, WorkerRequest, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_from, message_read
 from webapp.runs import lifecycle
-from webapp.runs.finishing.checking import adapter_verified
 from webapp.runs.finishing.handing_out import adapter_for_worker
 from webapp.runs.finishing.uploads import segment_store, tokenizer_store
+from webapp.runs.kinds.checks import adapter_verified
 from webapp.runs.lifecycle.reporting import batch_store
 from workers.contracts import (
     Assignments,

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from webapp.fleet.services import worker_revoke
 from webapp.jobs.models import Attempt
 from webapp.jobs.selectors import attempts_of, checkpoint_steps
-from webapp.jobs.services import attempt_begin
+from webapp.jobs.services import job_request
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import api_token, member
 from webapp.runs.lifecycle.reporting import records_store
@@ -127,7 +127,7 @@ def test_no_attempt_is_kept_of_a_part_that_nobody_took_up() -> None:
 def test_kind_that_is_none_gets_no_job() -> None:
     w = make.started()
     with pytest.raises(ValueError, match="no kind"):
-        attempt_begin(participant_id=w.part(0).id, number=1, kind="shell")
+        job_request(participant_id=w.part(0).id, kind="shell")
 
 
 def test_api_tells_each_attempt_with_its_own_error(client) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from webapp.jobs.models import Attempt
+from webapp.adapters.tests.factories import finished, report
+from webapp.jobs.models import Attempt, Job
+from webapp.runs.lifecycle import assignments_for
 from webapp.runs.models import Participant
 from webapp.runs.tests import factories as make
 from workers.contracts import ErrorInfo
@@ -47,3 +50,33 @@ def test_attempts_and_silence_of_a_run_from_before_are_taken_over() -> None:
     assert (told[failed.id].outcome, (told[failed.id].error or {})["code"]) == ("failed", "CL-1820")
     assert told[failed.id].ended_at == failed.stop_confirmed_at
     assert (told[silent.id].outcome, told[silent.id].ended_at) == ("", None)
+
+
+BEFORE_CHECKS = [("jobs", "0002_attempts_of_before")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_checks_and_halves_of_a_run_from_before_are_jobs(settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    latest = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    w, adapter = finished()
+    report(w, 0, adapter)
+    waiting = make.world(prefix="Other ")
+    try:
+        of_before = migrate(BEFORE_CHECKS).get_model("jobs", "Job").objects
+        assert {(job.participant_id, job.kind) for job in of_before.all()} == {
+            (part.id, "train") for part in w.run.participants.all()
+        }, "what had no attempt had no job"
+    finally:
+        migrate(latest)
+    told = {(job.participant_id, job.kind, job.subject): job.outcome for job in Job.objects.all()}
+    assert told == {
+        **{(part.id, "train", ""): "done" for part in w.run.participants.all()},
+        **{(part.id, "train", ""): "" for part in waiting.run.participants.all()},
+        (w.part(0).id, "evaluate", adapter.id): "done",
+        (w.part(1).id, "evaluate", adapter.id): "",
+    }
+    [reported] = Attempt.objects.filter(job__kind="evaluate")
+    assert (reported.number, reported.outcome, reported.job.participant_id) == (1, "done", w.part(0).id)
+    assert reported.ended_at is not None
+    assert [one.kind for one in assignments_for(w.workers[1])] == ["evaluate"]

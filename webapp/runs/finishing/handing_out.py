@@ -17,7 +17,7 @@ from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, can, denial
 from webapp.orgs.selectors import membership_of
-from webapp.runs.lifecycle.assignments import pending_adapters
+from webapp.runs.kinds.checks import has_to_check
 from webapp.runs.models import Participant, Run, RunState
 
 _ENDED: dict[str, str] = {RunState.FAILED: "failed", RunState.STOPPED: "was stopped", RunState.DECLINED: "was declined"}
@@ -82,10 +82,9 @@ def adapter_for_worker(*, worker: Worker, run_id: str, adapter_id: str, particip
     )
     if participant is None or participant.run.state != RunState.FINISHING:
         raise Http404("No such adapter.")
-    for adapter in pending_adapters(participant):
-        if adapter.id == adapter_id:
-            return media_path(adapter.archive)
-    raise Http404("No such adapter.")
+    if not has_to_check(participant, adapter_id):
+        raise Http404("No such adapter.")
+    return media_path(participant.run.adapters.get(pk=adapter_id).archive)
 
 
 def why_no_download(adapter: Adapter) -> str:

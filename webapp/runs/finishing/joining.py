@@ -9,6 +9,7 @@ from webapp.adapters.services.joining import adapter_build, segment_groups
 from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.transactions import service
+from webapp.runs.kinds.checks import checks_request
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Happening
 from webapp.runs.life.failing import failure
@@ -46,6 +47,7 @@ def _announce(run_id: str) -> None:
     if run.state != RunState.FINISHING:
         return
     run.adapters.filter(state=AdapterState.COLLECTING).update(state=AdapterState.JOINED)
+    checks_request(run)
     timeline_event(
         run, HubEvent.ADAPTER_JOINED, "The segments are joined. Recipients' workers are loading the adapter."
     )

@@ -13,7 +13,7 @@ from webapp.adapters.services.archives import write_zip
 from webapp.adapters.services.packaging import package_entries
 from webapp.adapters.services.segments import media_path
 from webapp.core.transactions import service
-from webapp.runs.finishing.checking import checks_open
+from webapp.runs.kinds.checks import checks_open
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock

@@ -19,9 +19,9 @@ from webapp.adapters.services.segment_limits import segment_limits
 from webapp.adapters.services.segments import media_path, read_header, receive
 from webapp.adapters.services.tokenizer import manifest_check, pinned_files, tokenizer_folder
 from webapp.fleet.models import Worker
+from webapp.runs.fencing import fence, sender_lock
 from webapp.runs.life.apply import run_expect
 from webapp.runs.life.events import Happening
-from webapp.runs.lifecycle.access import fence, sender_lock
 from webapp.runs.models import Participant, ParticipantRole, Run
 from webapp.runs.timeline import timeline_event
 from workers.contracts import HubEvent, SegmentUpload

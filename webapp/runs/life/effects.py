@@ -12,6 +12,7 @@ from django.utils import timezone
 from splitcore.errors import AppError
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
+from webapp.jobs.services import jobs_reopen
 from webapp.runs.availability import parties_check, refusals_check
 from webapp.runs.life.events import Event
 from webapp.runs.life.failing import failure_of, is_consequence
@@ -194,6 +195,7 @@ def renew_parts(run: Run, event: Event) -> None:
         phase=Phase.WAITING.value,
         phase_since=timezone.now(),
     )
+    jobs_reopen(parts.values_list("id", flat=True))
 
 
 def count_recovery(run: Run, event: Event) -> None:
@@ -234,6 +236,7 @@ def forget_parts(run: Run, event: Event) -> None:
     """After a restore: what the parts did since the backup is not known."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
     parts.update(outcome="", error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
+    jobs_reopen(parts.values_list("id", flat=True))
 
 
 def raise_attempts(run: Run, event: Event) -> None:

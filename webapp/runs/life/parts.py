@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from webapp.jobs.services import attempt_begin, attempt_end
+from webapp.jobs.services import job_claim, job_finish, job_interrupt, train_job
 from webapp.runs.models import Participant
 from workers.contracts import ErrorInfo, Phase
 
@@ -27,12 +27,12 @@ def part_take_up(participant: Participant, attempt: int) -> None:
     participant.last_beat_at = timezone.now()
     phase_set(participant, Phase.STARTING)
     participant.save(update_fields=_CLAIMED)
-    attempt_begin(participant_id=participant.id, number=attempt)
+    job_claim(train_job(participant.id), number=attempt)
 
 
 def part_interrupt(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
     """The process of an attempt that was to end is gone: the part waits to be taken up again."""
-    attempt_end(participant_id=participant.id, number=participant.attempt, outcome=outcome, error=error)
+    job_interrupt(train_job(participant.id), number=participant.attempt, outcome=outcome, error=error)
     participant.stop_confirmed_at = timezone.now()
     phase_set(participant, Phase.WAITING)
     participant.save(update_fields=_ENDED)
@@ -50,9 +50,7 @@ def part_close(participant: Participant, outcome: str, error: ErrorInfo | None) 
 
 
 def _close(participant: Participant, outcome: str, error: ErrorInfo | None, *, is_gone: bool) -> None:
-    attempt_end(
-        participant_id=participant.id, number=participant.attempt, outcome=outcome, error=error, is_gone=is_gone
-    )
+    job_finish(train_job(participant.id), number=participant.attempt, outcome=outcome, error=error, is_gone=is_gone)
     participant.outcome = outcome
     participant.error = error.model_dump() if error else None
     phase_set(participant, Phase(outcome))

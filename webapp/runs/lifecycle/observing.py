@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.jobs.services import attempt_checkpoint
+from webapp.jobs.services import job_progress, train_job
+from webapp.runs.kinds.registry import job_begun
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import is_in_evaluation, is_source, source_agrees
@@ -54,7 +55,7 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
         elif record.kind == "phase":
             _phase(participant, Phase(record.payload["phase"]))
     if checkpoint is not None:
-        attempt_checkpoint(participant_id=participant.id, number=participant.attempt, step=checkpoint)
+        job_progress(train_job(participant.id), number=participant.attempt, checkpoint_step=checkpoint)
     participant.last_beat_at = timezone.now()
     participant.save(update_fields=_LANE_FIELDS)
     run.save(update_fields=["step", "summary", "updated_at"])
@@ -70,6 +71,7 @@ def _phase(participant: Participant, phase: Phase) -> None:
     if participant.outcome and phase not in told_after_exit:
         return
     phase_set(participant, phase)
+    job_begun(participant, phase)
 
 
 def _is_of_checkpoint(record: Observed) -> bool:

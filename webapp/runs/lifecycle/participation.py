@@ -6,43 +6,23 @@ from typing import Any, Literal
 
 from django.utils import timezone
 
-from splitcore.errors import AppError, ErrorRole, role_of
+from splitcore.errors import AppError
 from webapp.audit.services import audit_record
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.jobs.services import attempt_checkpoint
+from webapp.runs.fencing import fence, part_lock
 from webapp.runs.life.apply import run_apply, run_expect
 from webapp.runs.life.effects import wake_participants
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import failure
-from webapp.runs.life.parts import part_close, part_end, part_interrupt, part_take_up
-from webapp.runs.lifecycle.access import attempt_adopt, attempt_check, fence, part_lock, started_check
-from webapp.runs.lifecycle.turns import has_turn, next_turn
+from webapp.runs.life.parts import part_close
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.services.approvals import approve_if_complete
-from webapp.runs.states import LIVE, TRAINS
+from webapp.runs.states import LIVE
 from webapp.runs.timeline import error_info, run_announce, timeline_event
-from workers.contracts import (
-    JOB_KIND,
-    SITE_APPROVAL,
-    Claim,
-    ClaimReply,
-    Desired,
-    ErrorInfo,
-    Exit,
-    HubEvent,
-    PolicyVerdict,
-    Ready,
-)
+from workers.contracts import JOB_KIND, SITE_APPROVAL, HubEvent, PolicyVerdict, Ready
 
-# What a part's failure is to the run, by what its error means.
-_BY_ROLE = {
-    ErrorRole.CAUSE: Happening.PART_FAILED,
-    ErrorRole.CONSEQUENCE: Happening.PART_LOST,
-    ErrorRole.RECOVERABLE: Happening.PART_LOST,
-    ErrorRole.HOLD: Happening.PART_HELD,
-}
 TOLD_VERDICTS = 5  # of one kind, for one part and contract: a worker that changes its mind for ever fills no log
 
 
@@ -128,31 +108,6 @@ def _tell_verdict(run: Run, participant: Participant, word: Literal["accepted", 
 
 
 @service
-def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimReply:
-    """Give a job its part and the next attempt number; every message of an older one is refused from here on."""
-    run, participant = part_lock(worker, run_id, claim.participant_id)
-    if claim.contract_hash != run.contract_hash:
-        raise AppError("CL-1502")
-    run_apply(run, Event(Happening.PART_CLAIMED, participant=participant))
-    if participant.outcome or participant.role == ParticipantRole.EVALUATOR:
-        raise AppError("CL-1504")
-    if not has_turn(participant):
-        raise AppError("CL-1511")
-    attempt = max(participant.attempt, participant.wanted_attempt - 1, claim.highest_attempt) + 1
-    attempt_check(participant, attempt)
-    part_take_up(participant, attempt)
-    next_turn(participant)
-    timeline_event(
-        run,
-        HubEvent.PARTICIPANT_CLAIMED,
-        f"{worker.name} started its part (attempt {participant.attempt}).",
-        participant=participant,
-    )
-    run_announce(run)
-    return ClaimReply(attempt=participant.attempt, desired=Desired(run.desired))
-
-
-@service
 def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
     """Store where the server half listens, and wake the clients that wait for it."""
     run, participant = part_lock(worker, run_id, ready.participant_id)
@@ -171,43 +126,6 @@ def server_ready(*, worker: Worker, run_id: str, ready: Ready) -> Participant:
     )
     wake_participants(run, "peer")
     return participant
-
-
-@service
-def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
-    """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
-    run, participant = part_lock(worker, run_id, exit_.participant_id)
-    started_check(run, participant, exit_.attempt)
-    attempt_adopt(run, participant, exit_.attempt)
-    fence(participant, exit_.attempt)
-    told_before = participant.awaits_claim and participant.stop_confirmed_at is not None
-    if participant.outcome or (told_before and not _is_own_failure(exit_)):
-        return participant
-    phase_before = participant.phase
-    interrupted = participant.awaits_claim and run.state in TRAINS and not _is_own_failure(exit_)
-    if exit_.checkpoint_step is not None and exit_.attempt:
-        attempt_checkpoint(participant_id=participant.id, number=exit_.attempt, step=exit_.checkpoint_step)
-    if interrupted:
-        part_interrupt(participant, exit_.outcome, exit_.error)
-    else:
-        part_end(participant, exit_.outcome, exit_.error)
-    timeline_event(
-        run,
-        HubEvent(f"participant.{exit_.outcome}"),
-        f"The process of {worker.name} ended.",
-        error=exit_.error,
-        participant=participant,
-    )
-    if not interrupted:
-        _after_exit(run, participant, exit_, phase_before)
-    next_turn(participant)
-    run_announce(run)
-    return participant
-
-
-def _is_own_failure(exit_: Exit) -> bool:
-    """Whether a process that was to end anyway names a trouble that the next attempt would meet again."""
-    return exit_.outcome == "failed" and exit_.error is not None and role_of(exit_.error.code) is ErrorRole.CAUSE
 
 
 def runs_lock(worker: Worker) -> None:
@@ -240,20 +158,3 @@ def worker_shut_out(*, worker: Worker) -> None:
         part_close(participant, "failed", error)
         run_apply(run, failure(run, Happening.WORKER_SHUT_OUT, error, participant=participant, phase=phase_before))
         run_apply(run, Event(Happening.PROCESS_GONE, participant=participant))
-
-
-def _after_exit(run: Run, participant: Participant, exit_: Exit, phase_before: str) -> None:
-    """What a part's end is to the run, and that one process less is left."""
-    if exit_.outcome == "done":
-        run_apply(run, Event(Happening.PART_DONE, participant=participant))
-    else:
-        happening, error = _trouble(exit_)
-        run_apply(run, failure(run, happening, error, participant=participant, phase=phase_before))
-    run_apply(run, Event(Happening.PROCESS_GONE, participant=participant))
-
-
-def _trouble(exit_: Exit) -> tuple[Happening, ErrorInfo]:
-    if exit_.outcome == "stopped":
-        return Happening.PART_STOPPED, exit_.error or error_info("CL-1508")
-    error = exit_.error or error_info("CL-1999")
-    return _BY_ROLE[role_of(error.code)], error

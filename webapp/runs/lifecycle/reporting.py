@@ -8,7 +8,7 @@ from splitcore.errors import AppError
 from webapp.core.live import notify_run
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.runs.lifecycle.access import attempt_adopt, started_check
+from webapp.runs.fencing import attempt_adopt, started_check
 from webapp.runs.lifecycle.observing import records_observed
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant

@@ -10,10 +10,10 @@ from interface.statuses import status_look
 from webapp.runs.life.failing import mender_of
 from webapp.runs.life.guards import gone
 from webapp.runs.life.recovering import can_continue, checkpoint_step, kept_until
-from webapp.runs.lifecycle.turns import is_queued
 from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import held_by_of
 from webapp.runs.states import TRAINS
+from webapp.runs.turns import is_queued
 from webapp.runs.words import listed
 
 

@@ -16,6 +16,7 @@ from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.projects.models import Project
+from webapp.runs.kinds.train import train_request
 from webapp.runs.life.apply import run_apply, run_expect
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
@@ -99,6 +100,7 @@ def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
         row.party = row.party or _party_name(worker.organisation, choice.role, taken | _names(run))
         taken.add(row.party)
         row.save()
+        train_request(row)
         kept.add(row.id)
     run.participants.exclude(id__in=kept).delete()
 
@@ -193,7 +195,7 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: 
         start_when_approved=run.start_when_approved,
     )
     for row in run.participants.all():
-        Participant.objects.create(
+        copy = Participant.objects.create(
             run=clone,
             organisation_id=row.organisation_id,
             worker_id=row.worker_id,
@@ -202,6 +204,7 @@ def run_clone(*, actor: User, run: Run, organisation: Organisation, lower_rate: 
             dataset_version_id=row.dataset_version_id,
             receives_adapter=row.receives_adapter,
         )
+        train_request(copy)
     audit_record(
         actor=actor,
         action="run.cloned",

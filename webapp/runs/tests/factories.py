@@ -19,7 +19,7 @@ from splitcore.config import LoraSection
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
-from webapp.jobs.services import attempt_checkpoint
+from webapp.jobs.services import job_progress, train_job
 from webapp.orgs.models import Organisation, PartyKind, Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, member
 from webapp.projects.models import Project
@@ -175,7 +175,7 @@ def claim(w: World, place: int) -> int:
 def hold_checkpoints(w: World, step: int) -> None:
     """Every part tells that it holds a checkpoint of this step."""
     for part in w.run.participants.all():
-        attempt_checkpoint(participant_id=part.id, number=max(part.attempt, 1), step=step)
+        job_progress(train_job(part.id), number=max(part.attempt, 1), checkpoint_step=step)
 
 
 def exit_part(w: World, place: int, outcome: str, error: Any = None, attempt: int | None = None) -> Participant:

@@ -7,6 +7,7 @@ import pytest
 from splitcore.errors import AppError
 from webapp.core.ids import new_id
 from webapp.fleet.tests.factories import give_key
+from webapp.jobs.models import Job
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.models import DesiredState, Participant, Run, RunState
 from webapp.runs.tests.factories import approve, started, submit, verdict, world
@@ -22,7 +23,7 @@ def copies(w, count, **of_part):
     runs = [Run(**fields, id=new_id("run"), name=f"run {number}", state=RunState.AWAITING) for number in range(count)]
     Run.objects.bulk_create(runs)
     part = w.part(0)
-    Participant.objects.bulk_create(
+    parts = Participant.objects.bulk_create(
         Participant(
             id=new_id("prt"),
             run=run,
@@ -35,6 +36,7 @@ def copies(w, count, **of_part):
         )
         for run in runs
     )
+    Job.objects.bulk_create(Job(id=new_id("job"), participant=copy, kind="train") for copy in parts)
     return {run.id for run in runs}
 
 
@@ -84,9 +86,9 @@ def test_a_part_that_breaks_the_form_does_not_hide_the_others(caplog):
 
 def test_what_is_over_costs_a_look_nothing(django_assert_num_queries):
     w = started()
-    copies(w, 20, attempt=1, outcome="failed")
+    copies(w, 20, attempt=1)
     Run.objects.exclude(pk=w.run.pk).update(state=RunState.FAILED, desired=DesiredState.STOPPED)
     Run.objects.filter(pk=w.run.pk).update(state=RunState.FAILED, desired=DesiredState.STOPPED)
-    Participant.objects.filter(run=w.run).update(outcome="failed")
+    Job.objects.update(outcome="failed")
     with django_assert_num_queries(1):
         assert assignments_for(w.workers[0]) == []

@@ -6,9 +6,9 @@ import pytest
 
 from splitcore.errors import AppError
 from webapp.audit.witness import restoration_record
+from webapp.runs.fencing import ATTEMPT_JUMP, ATTEMPTS
 from webapp.runs.life.effects import ATTEMPT_GAP
 from webapp.runs.lifecycle import participant_claim
-from webapp.runs.lifecycle.access import ATTEMPT_JUMP, ATTEMPTS
 from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.lifecycle.restoring import runs_after_restore
 from webapp.runs.live.status import status_of

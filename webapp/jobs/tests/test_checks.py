@@ -1,0 +1,110 @@
+"""Checks of an adapter are jobs: requested when it is joined, begun by a phase, finished by a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from webapp.adapters.tests.factories import finished, report
+from webapp.jobs.models import Job
+from webapp.runs.kinds.checks import AWAY, checks_open
+from webapp.runs.kinds.registry import KINDS
+from webapp.runs.lifecycle import assignments_for
+from webapp.runs.lifecycle.reporting import records_store
+from webapp.runs.sweeping import sweep
+from webapp.runs.tests import factories as make
+from webapp.telemetry.tests.batches import batch, record
+from workers.contracts import JOBS
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _hub(settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    make.hub_watched()
+
+
+def checks(w: make.World, place: int) -> list[Job]:
+    """The checks that were requested of the part at `place`."""
+    return list(w.part(place).jobs.exclude(kind="train"))
+
+
+def says_that_it_loads(w: make.World, place: int, seq: int) -> None:
+    part = w.part(place)
+    records_store(participant=part, batch=batch(part, record(seq, "phase", phase="verifying")))
+
+
+def test_hub_has_every_kind_of_the_contracts_and_no_other() -> None:
+    assert set(KINDS) == set(JOBS)
+    assert all(name == kind.name for name, kind in KINDS.items())
+
+
+def test_half_is_requested_with_its_part() -> None:
+    w = make.world()
+    assert [[job.kind for job in w.part(place).jobs.all()] for place in range(3)] == [["train"]] * 3
+
+
+def test_checks_are_requested_of_the_parties_with_rows_when_the_adapter_is_joined() -> None:
+    w, adapter = finished()
+    asked = [[(job.kind, job.subject, job.outcome) for job in checks(w, place)] for place in range(3)]
+    assert asked == [[("evaluate", adapter.id, "")], [("evaluate", adapter.id, "")], []]
+
+
+def test_check_begins_with_its_phase_and_ends_with_its_report() -> None:
+    w, adapter = finished()
+    [job] = checks(w, 0)
+    says_that_it_loads(w, 0, 1)
+    [attempt] = job.attempts.all()
+    assert (attempt.number, attempt.outcome, attempt.ended_at) == (1, "", None)
+    assert attempt.started_at is not None
+    report(w, 0, adapter)
+    [attempt] = job.attempts.all()
+    assert (checks(w, 0)[0].outcome, attempt.outcome) == ("done", "done")
+    assert attempt.ended_at is not None
+    assert checks(w, 1)[0].outcome == ""
+
+
+def test_check_that_is_made_again_is_another_attempt_and_the_lost_one_is_over() -> None:
+    w, adapter = finished()
+    says_that_it_loads(w, 0, 1)
+    says_that_it_loads(w, 0, 2)
+    report(w, 0, adapter, status="failed")
+    [job] = checks(w, 0)
+    assert job.outcome == "failed"
+    assert [(one.number, one.outcome) for one in job.attempts.all()] == [(1, ""), (2, "failed")]
+    assert all(one.ended_at for one in job.attempts.all())
+
+
+def test_report_of_a_check_whose_phase_never_came_is_its_only_attempt() -> None:
+    w, adapter = finished()
+    report(w, 0, adapter)
+    report(w, 0, adapter)
+    [job] = checks(w, 0)
+    assert [(one.number, one.started_at, one.outcome) for one in job.attempts.all()] == [(1, None, "done")]
+
+
+def test_compute_worker_is_asked_where_no_party_with_rows_is_left_and_let_alone_when_one_is_back() -> None:
+    w, adapter = finished()
+    w.run.participants.filter(worker=w.workers[2]).update(receives_adapter=True)
+    data = w.run.participants.filter(worker__in=w.workers[:2])
+    data.update(phase="dropped", phase_since=timezone.now() - 2 * AWAY)
+    sweep()
+    [job] = checks(w, 2)
+    assert (job.kind, job.subject) == ("verify", adapter.id)
+    assert [one.kind for one in assignments_for(w.workers[2])] == ["verify"]
+    data.update(phase="verifying", phase_since=timezone.now())
+    assert assignments_for(w.workers[2]) == []
+    assert [one.kind for one in assignments_for(w.workers[0])] == ["evaluate"]
+    report(w, 0, adapter)
+    report(w, 1, adapter)
+    assert not checks_open(w.fresh()), "the compute worker's check is not waited for"
+
+
+def test_run_is_asked_for_its_checks_once() -> None:
+    finished()
+    before = set(Job.objects.values_list("id", flat=True))
+    sweep()
+    assert set(Job.objects.values_list("id", flat=True)) == before

@@ -1,0 +1,21 @@
+"""The kinds of jobs that the hub gives out: one line each."""
+
+from __future__ import annotations
+
+from webapp.jobs.selectors import open_jobs
+from webapp.jobs.services import job_claim
+from webapp.runs.kinds.checks import Evaluate, Verify
+from webapp.runs.kinds.kind import HubKind
+from webapp.runs.kinds.train import Train
+from webapp.runs.models import Participant
+from workers.contracts import Phase
+
+KINDS: dict[str, HubKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify())}
+
+
+def job_begun(part: Participant, phase: Phase) -> None:
+    """A process shows by its phase that it is there, of a kind that begins without a claim."""
+    kinds = [name for name, kind in KINDS.items() if kind.begins_in == phase]
+    job = open_jobs(kinds).filter(participant=part).first() if kinds else None
+    if job is not None:
+        job_claim(job)
