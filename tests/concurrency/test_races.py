@@ -35,7 +35,8 @@ from workers.contracts import Beat, Exit
 def rewind(w: World, state: RunState = RunState.TRAINING) -> None:
     """The run as it was before the race."""
     type(w.run).objects.filter(pk=w.run.pk).update(state=state, desired=DesiredState.RUNNING, failure=None)
-    w.run.participants.update(outcome="", error=None, phase="training", stop_confirmed_at=None)
+    w.run.participants.update(error=None, phase="training")
+    w.halves.update(outcome="", ended_at=None)
     Worker.objects.filter(pk__in=[worker.pk for worker in w.workers]).update(state=WorkerState.ACTIVE)
 
 

@@ -5,9 +5,10 @@ Claims count from 1: what comes under the number 0 is of no attempt, and no atte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from webapp.jobs.models import Attempt, Job
@@ -26,14 +27,26 @@ def job_request(*, participant_id: str, kind: str, subject: str = "", spec: dict
     return job
 
 
-def train_job(participant_id: str) -> Job:
-    """The job of a part's own half: there is one, and it is requested with the part."""
-    return job_request(participant_id=participant_id, kind=TRAIN)
+def halves_reopen(participant_ids: Iterable[str]) -> None:
+    """The parts' halves are wanted once more, whatever became of them."""
+    _halves(participant_ids).update(outcome="")
 
 
-def jobs_reopen(participant_ids: Iterable[str], kind: str = TRAIN) -> None:
-    """The parts' jobs are wanted once more, whatever became of them."""
-    Job.objects.filter(participant_id__in=list(participant_ids), kind=kind).update(outcome="", result=None)
+def halves_want(attempts: Mapping[str, int]) -> None:
+    """Want this attempt of each part's half: what runs under a lower one is to end."""
+    jobs = list(_halves(attempts))
+    for job in jobs:
+        job.wanted_attempt = attempts[job.participant_id]
+    Job.objects.bulk_update(jobs, ["wanted_attempt"])
+
+
+def halves_gone(participant_ids: Iterable[str]) -> None:
+    """It is known that no process of the parts' halves is left."""
+    _halves(participant_ids).update(ended_at=timezone.now())
+
+
+def _halves(participant_ids: Iterable[str]) -> QuerySet[Job]:
+    return Job.objects.filter(participant_id__in=list(participant_ids), kind=TRAIN)
 
 
 def job_claim(job: Job, *, number: int | None = None) -> Attempt:
@@ -49,6 +62,8 @@ def job_claim(job: Job, *, number: int | None = None) -> Attempt:
     attempt, _ = Attempt.objects.get_or_create(job=job, number=number)
     attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error = now, None, "", None
     attempt.save(update_fields=["started_at", "ended_at", "outcome", "error", "updated_at"])
+    job.ended_at = None
+    job.save(update_fields=["ended_at", "updated_at"])
     return attempt
 
 
@@ -64,6 +79,8 @@ def job_progress(job: Job, *, number: int, checkpoint_step: int) -> None:
 def job_interrupt(job: Job, *, number: int, outcome: str, error: ErrorInfo | None = None) -> None:
     """The process of an attempt is gone, and the job waits to be claimed again."""
     _attempt_end(job, number, outcome, error, is_gone=True)
+    job.ended_at = timezone.now()
+    job.save(update_fields=["ended_at", "updated_at"])
 
 
 def job_finish(
@@ -82,7 +99,9 @@ def job_finish(
     """
     _attempt_end(job, (_newest(job) or 1) if number is None else number, outcome, error, is_gone=is_gone)
     job.outcome, job.result = outcome, result
-    job.save(update_fields=["outcome", "result", "updated_at"])
+    if is_gone:
+        job.ended_at = timezone.now()
+    job.save(update_fields=["outcome", "result", "ended_at", "updated_at"])
 
 
 def _attempt_end(job: Job, number: int, outcome: str, error: ErrorInfo | None, *, is_gone: bool) -> None:

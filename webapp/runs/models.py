@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
+from django.utils.functional import cached_property
 
 from webapp.core.models import PublicModel
 from workers.contracts import OTHER_CONTRACT
 
 if TYPE_CHECKING:
     from webapp.jobs.models import Job
+
+_TRAIN: str = "train"  # the kind of job that a half is, and under which name a part has it
 
 
 class RunState(models.TextChoices):
@@ -93,6 +97,20 @@ class ParticipantRole(models.TextChoices):
     EVALUATOR = "evaluator", "Evaluation only"
 
 
+class ParticipantManager(models.Manager["Participant"]):
+    """Reads each part with the job of its half, in the same query."""
+
+    def get_queryset(self) -> models.QuerySet[Participant]:
+        """Every part, and its half as `train`."""
+        half = models.FilteredRelation("jobs", condition=models.Q(jobs__kind=_TRAIN))
+        return super().get_queryset().annotate(**{_TRAIN: half}).select_related(_TRAIN)
+
+
+def half(**conditions: Any) -> models.Q:
+    """A condition on the job of a part's half, for a query of parts: `half(outcome="")`."""
+    return models.Q(**{f"{_TRAIN}__{name}": value for name, value in conditions.items()})
+
+
 class Participant(PublicModel):
     """One worker in one run: its observed state, its fence and its last beat."""
 
@@ -109,7 +127,6 @@ class Participant(PublicModel):
     )
     receives_adapter = models.BooleanField(default=True)
     attempt = models.PositiveIntegerField(default=0)  # the fence: a message of an older attempt is refused
-    wanted_attempt = models.PositiveIntegerField(default=1)  # a lower attempt's process is over, or is to end
     phase = models.CharField(max_length=20, default="waiting")  # workers.contracts.Phase
     phase_since = models.DateTimeField(auto_now_add=True)
     phase_before_drop = models.CharField(max_length=20, blank=True)  # while its worker is silent, once it was
@@ -120,10 +137,10 @@ class Participant(PublicModel):
     policy_verdict = models.JSONField(
         null=True, blank=True
     )  # {accepted, waiting, refusals: [{field, message}], at, told}
-    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped, once its process is gone
     error = models.JSONField(null=True, blank=True)
-    stop_confirmed_at = models.DateTimeField(null=True, blank=True)
     metrics = models.JSONField(default=dict)  # the latest: loss, tokens/s, bytes, compute/send/wait
+
+    objects = ParticipantManager()
 
     class Meta:
         ordering = ["role", "party"]
@@ -134,6 +151,26 @@ class Participant(PublicModel):
 
     def __str__(self) -> str:
         return f"{self.party} ({self.get_role_display()})"
+
+    @cached_property
+    def train(self) -> Job | None:
+        """The job of the part's half, which every read of parts brings along; an evaluator has none."""
+        return self.jobs.filter(kind=_TRAIN).first()
+
+    @property
+    def outcome(self) -> str:
+        """Done, failed or stopped, once the half has ended."""
+        return self.train.outcome if self.train else ""
+
+    @property
+    def wanted_attempt(self) -> int:
+        """The attempt of the half that is wanted: what runs under a lower one is over, or is to end."""
+        return self.train.wanted_attempt if self.train else 1
+
+    @property
+    def stop_confirmed_at(self) -> datetime | None:
+        """When it was known that no process of the half is left."""
+        return self.train.ended_at if self.train else None
 
     @property
     def awaits_claim(self) -> bool:

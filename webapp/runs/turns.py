@@ -8,7 +8,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from webapp.core.live import wake_worker
-from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState, half
 from webapp.runs.states import TRAINS
 
 _WANTED = (DesiredState.RUNNING, DesiredState.PAUSED)
@@ -21,9 +21,8 @@ def ahead_of(part: Participant) -> QuerySet[Participant]:
     older = Q(run__started_at__lt=run.started_at) | Q(run__started_at=run.started_at, run_id__lt=run.id)
     return Participant.objects.filter(
         older,
+        half(outcome="", wanted_attempt__gt=F("attempt")),
         worker=part.worker_id,
-        outcome="",
-        attempt__lt=F("wanted_attempt"),
         run__state__in=TRAINS,
         run__desired__in=_WANTED,
     ).exclude(role=ParticipantRole.EVALUATOR)
@@ -54,7 +53,7 @@ def is_queued(part: Participant) -> bool:
     """Whether a part waits for another run at its worker, which is no fault of its own."""
     if not part.awaits_claim:
         return False
-    busy = Participant.objects.filter(worker=part.worker_id, run__state__in=TRAINS, outcome="", attempt__gt=0)
+    busy = Participant.objects.filter(half(outcome=""), worker=part.worker_id, run__state__in=TRAINS, attempt__gt=0)
     return busy.exclude(run_id=part.run_id).exists() or not has_turn(part)
 
 
@@ -62,7 +61,7 @@ def is_queued_behind_work(part: Participant) -> bool:
     """Whether the run that a part waits for goes on. A paused one may stay so for ever: nobody waits for that long."""
     if not part.awaits_claim:
         return False
-    busy = Participant.objects.filter(worker=part.worker_id, run__state__in=TRAINS, outcome="", attempt__gt=0)
+    busy = Participant.objects.filter(half(outcome=""), worker=part.worker_id, run__state__in=TRAINS, attempt__gt=0)
     working = busy.exclude(run_id=part.run_id).exclude(run__state=RunState.PAUSED)
     ahead = ahead_of(part).exclude(run__state=RunState.PAUSED) if part.run.started_at is not None else busy.none()
     return working.exists() or ahead.exists()

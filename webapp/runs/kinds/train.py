@@ -9,14 +9,14 @@ from django.db.models import Q
 from splitcore.errors import AppError, ErrorRole, role_of
 from webapp.core.transactions import service
 from webapp.fleet.models import Worker
-from webapp.jobs.services import TRAIN, job_progress, train_job
+from webapp.jobs.services import TRAIN, job_progress, job_request
 from webapp.runs.fencing import attempt_adopt, attempt_check, fence, part_lock, started_check
 from webapp.runs.kinds.kind import HubKind, Offer
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import failure
-from webapp.runs.life.parts import part_end, part_interrupt, part_take_up
-from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState
+from webapp.runs.life.parts import half_of, part_end, part_interrupt, part_take_up
+from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState, half
 from webapp.runs.states import EDITABLE, TRAINS
 from webapp.runs.timeline import error_info, run_announce, timeline_event
 from webapp.runs.turns import has_turn, next_turn
@@ -42,7 +42,7 @@ class Train(HubKind):
     listed: ClassVar[Q] = ~Q(run__state__in=[*EDITABLE, RunState.DONE]) & (
         Q(run__state=RunState.FINISHING)
         | Q(run__desired__in=[DesiredState.RUNNING, DesiredState.PAUSED])
-        | Q(attempt__gt=0, stop_confirmed_at__isnull=True)
+        | half(ended_at=None) & Q(attempt__gt=0)
     )
 
     def offer(self, part: Participant, job: Job) -> Offer | None:
@@ -95,7 +95,7 @@ def _is_due(part: Participant) -> bool:
 def train_request(part: Participant) -> None:
     """Ask for a part's half: of every part but an evaluator's, as soon as it is there."""
     if part.role != ParticipantRole.EVALUATOR:
-        train_job(part.id)
+        job_request(participant_id=part.id, kind=TRAIN)
 
 
 @service
@@ -127,7 +127,7 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
 def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
     """Take what a worker says of its half's end."""
     _, participant = part_lock(worker, run_id, exit_.participant_id)
-    Train().finish(participant, train_job(participant.id), exit_)
+    Train().finish(participant, half_of(participant), exit_)
     return participant
 
 

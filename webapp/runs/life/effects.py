@@ -5,14 +5,13 @@ Each takes the locked run and the event. Whatever goes outward (a worker's bell,
 
 from __future__ import annotations
 
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import Q
 from django.utils import timezone
 
 from splitcore.errors import AppError
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
-from webapp.jobs.services import jobs_reopen
+from webapp.jobs.services import halves_gone, halves_reopen, halves_want
 from webapp.runs.availability import parties_check, refusals_check
 from webapp.runs.life.events import Event
 from webapp.runs.life.failing import failure_of, is_consequence
@@ -187,15 +186,10 @@ def forget_failure(run: Run, event: Event) -> None:
 def renew_parts(run: Run, event: Event) -> None:
     """Want one more attempt of every part that was taken up. One that has said its end has nothing left to confirm."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR).filter(attempt__gt=0)
-    parts.update(
-        wanted_attempt=Greatest(F("attempt") + 1, F("wanted_attempt")),  # far above after a restore
-        outcome="",
-        error=None,
-        address="",
-        phase=Phase.WAITING.value,
-        phase_since=timezone.now(),
-    )
-    jobs_reopen(parts.values_list("id", flat=True))
+    wanted = {part.id: max(part.attempt + 1, part.wanted_attempt) for part in parts}  # far above after a restore
+    halves_want(wanted)
+    halves_reopen(wanted)
+    parts.update(error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
 
 
 def count_recovery(run: Run, event: Event) -> None:
@@ -220,10 +214,10 @@ def count_restart(run: Run, event: Event) -> None:
 
 def free_unclaimed_parts(run: Run, event: Event) -> None:
     """Workers that never took up their part, or are rid of it, have nothing to stop."""
-    now = timezone.now()
-    waiting = run.participants.filter(outcome="", attempt__lt=F("wanted_attempt"))
-    waiting.filter(attempt=0).update(stop_confirmed_at=now)
-    waiting.filter(stop_confirmed_at__isnull=False).update(phase=Phase.STOPPED.value, phase_since=now)
+    waiting = [part for part in run.participants.all() if part.awaits_claim and not part.outcome]
+    halves_gone(part.id for part in waiting if part.attempt == 0)
+    free = [part.id for part in waiting if part.attempt == 0 or part.stop_confirmed_at is not None]
+    run.participants.filter(id__in=free).update(phase=Phase.STOPPED.value, phase_since=timezone.now())
 
 
 def end_checks(run: Run, event: Event) -> None:
@@ -235,14 +229,14 @@ def end_checks(run: Run, event: Event) -> None:
 def forget_parts(run: Run, event: Event) -> None:
     """After a restore: what the parts did since the backup is not known."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
-    parts.update(outcome="", error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
-    jobs_reopen(parts.values_list("id", flat=True))
+    parts.update(error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
+    halves_reopen(part.id for part in parts)
 
 
 def raise_attempts(run: Run, event: Event) -> None:
     """After a restore: new attempts are far above those that the hub remembers, for whatever it handed out since."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
-    parts.update(wanted_attempt=F("attempt") + ATTEMPT_GAP)
+    halves_want({part.id: part.attempt + ATTEMPT_GAP for part in parts})
 
 
 # ── The timeline ──────────────────────────────────────────────────────────────────────────────────────────────────

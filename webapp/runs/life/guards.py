@@ -5,7 +5,7 @@ from __future__ import annotations
 from webapp.runs.life.events import Event
 from webapp.runs.life.recovering import MOST_IN_VAIN, in_vain
 from webapp.runs.life.rows import Guard
-from webapp.runs.models import ApprovalState, DesiredState, Participant, ParticipantRole, Run
+from webapp.runs.models import ApprovalState, DesiredState, Participant, ParticipantRole, Run, half
 
 QUARANTINE = "CL-1512"
 
@@ -56,13 +56,12 @@ def nobody_asked_for_the_stop(run: Run, event: Event) -> bool:
 
 def all_are_trained(run: Run, event: Event) -> bool:
     """Every part that trains is done."""
-    training = run.participants.exclude(role=ParticipantRole.EVALUATOR)
-    return not training.exclude(outcome="done").exists()
+    return all(part.outcome == "done" for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
 
 
 def no_process_is_left(run: Run, event: Event) -> bool:
     """No part that was taken up is still without an end."""
-    return not run.participants.filter(outcome="", attempt__gt=0).exists()
+    return not run.participants.filter(half(outcome=""), attempt__gt=0).exists()
 
 
 def all_are_gone(run: Run, event: Event) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.utils import timezone
 
-from webapp.jobs.services import job_claim, job_finish, job_interrupt, train_job
+from splitcore.errors import AppError
+from webapp.jobs.services import job_claim, job_finish, job_interrupt
 from webapp.runs.models import Participant
 from workers.contracts import ErrorInfo, Phase
 
-_CLAIMED = ["attempt", "address", "step", "stop_confirmed_at", "last_beat_at", "phase", "phase_since", "updated_at"]
-_ENDED = ["outcome", "error", "stop_confirmed_at", "phase", "phase_since", "updated_at"]
+if TYPE_CHECKING:
+    from webapp.jobs.models import Job
+
+_CLAIMED = ["attempt", "address", "step", "last_beat_at", "phase", "phase_since", "updated_at"]
+_ENDED = ["error", "phase", "phase_since", "updated_at"]
 
 
 def phase_set(participant: Participant, phase: Phase) -> bool:
@@ -20,27 +26,32 @@ def phase_set(participant: Participant, phase: Phase) -> bool:
     return True
 
 
+def half_of(participant: Participant) -> Job:
+    """The job of a part's half. Raises CL-1504 for an evaluator, which has none."""
+    if participant.train is None:
+        raise AppError("CL-1504")
+    return participant.train
+
+
 def part_take_up(participant: Participant, attempt: int) -> None:
     """A worker has claimed its part: it begins anew under this attempt."""
     participant.attempt = attempt
-    participant.address, participant.step, participant.stop_confirmed_at = "", 0, None
+    participant.address, participant.step = "", 0
     participant.last_beat_at = timezone.now()
     phase_set(participant, Phase.STARTING)
     participant.save(update_fields=_CLAIMED)
-    job_claim(train_job(participant.id), number=attempt)
+    job_claim(half_of(participant), number=attempt)
 
 
 def part_interrupt(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
     """The process of an attempt that was to end is gone: the part waits to be taken up again."""
-    job_interrupt(train_job(participant.id), number=participant.attempt, outcome=outcome, error=error)
-    participant.stop_confirmed_at = timezone.now()
+    job_interrupt(half_of(participant), number=participant.attempt, outcome=outcome, error=error)
     phase_set(participant, Phase.WAITING)
     participant.save(update_fields=_ENDED)
 
 
 def part_end(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
     """The part's process is gone, for good as far as the part is concerned."""
-    participant.stop_confirmed_at = timezone.now()
     _close(participant, outcome, error, is_gone=True)
 
 
@@ -50,8 +61,7 @@ def part_close(participant: Participant, outcome: str, error: ErrorInfo | None) 
 
 
 def _close(participant: Participant, outcome: str, error: ErrorInfo | None, *, is_gone: bool) -> None:
-    job_finish(train_job(participant.id), number=participant.attempt, outcome=outcome, error=error, is_gone=is_gone)
-    participant.outcome = outcome
+    job_finish(half_of(participant), number=participant.attempt, outcome=outcome, error=error, is_gone=is_gone)
     participant.error = error.model_dump() if error else None
     phase_set(participant, Phase(outcome))
     participant.save(update_fields=_ENDED)

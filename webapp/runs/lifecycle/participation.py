@@ -17,7 +17,7 @@ from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import failure
 from webapp.runs.life.parts import part_close
 from webapp.runs.locking import run_lock
-from webapp.runs.models import Participant, ParticipantRole, Run, RunState
+from webapp.runs.models import Participant, ParticipantRole, Run, RunState, half
 from webapp.runs.services.approvals import approve_if_complete
 from webapp.runs.states import LIVE
 from webapp.runs.timeline import error_info, run_announce, timeline_event
@@ -145,7 +145,7 @@ def worker_shut_out(*, worker: Worker) -> None:
 
     The caller has locked the runs (`runs_lock`) and then the worker.
     """
-    live = Participant.objects.filter(worker=worker, run__state__in=LIVE, outcome="").exclude(
+    live = Participant.objects.filter(half(outcome=""), worker=worker, run__state__in=LIVE).exclude(
         role=ParticipantRole.EVALUATOR
     )
     for run_id, participant_id in list(live.order_by("run_id", "id").values_list("run_id", "id")):

@@ -9,7 +9,7 @@ from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.guards import QUARANTINE
 from webapp.runs.lifecycle.participation import runs_lock
 from webapp.runs.locking import run_lock
-from webapp.runs.models import Participant, Run, RunState
+from webapp.runs.models import Participant, Run, RunState, half
 from webapp.runs.states import TRAINS
 from webapp.runs.timeline import error_info
 
@@ -74,5 +74,5 @@ def quarantined_part(run: Run, *, besides: Worker | None = None) -> Participant 
 
 
 def _training_part(run: Run, worker: Worker) -> Participant | None:
-    parts = run.participants.filter(worker=worker, outcome="").exclude(role="evaluator")
+    parts = run.participants.filter(half(outcome=""), worker=worker).exclude(role="evaluator")
     return parts.select_related("worker", "organisation").first()

@@ -12,6 +12,7 @@ from typing import Any
 import factory
 import numpy as np
 from django.core.cache import cache
+from django.db.models import QuerySet
 from django.utils import timezone
 from safetensors.numpy import save_file
 
@@ -19,10 +20,12 @@ from splitcore.config import LoraSection
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
-from webapp.jobs.services import job_progress, train_job
+from webapp.jobs.models import Job
+from webapp.jobs.services import job_progress
 from webapp.orgs.models import Organisation, PartyKind, Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, member
 from webapp.projects.models import Project
+from webapp.runs.life.parts import half_of
 from webapp.runs.lifecycle import participant_claim, participant_exit, verdict_record
 from webapp.runs.models import Participant, Run
 from webapp.runs.services import PartyChoice, approval_decide, run_draft_save, run_submit
@@ -87,6 +90,11 @@ class World:
     def part(self, place: int) -> Participant:
         """The participant of the organisation at `place`."""
         return self.run.participants.get(worker=self.workers[place])
+
+    @property
+    def halves(self) -> QuerySet[Job]:
+        """The jobs of the run's halves, to be set as a test needs them."""
+        return Job.objects.filter(participant__run=self.run, kind="train")
 
     def fresh(self) -> Run:
         """The run as stored now."""
@@ -175,7 +183,7 @@ def claim(w: World, place: int) -> int:
 def hold_checkpoints(w: World, step: int) -> None:
     """Every part tells that it holds a checkpoint of this step."""
     for part in w.run.participants.all():
-        job_progress(train_job(part.id), number=max(part.attempt, 1), checkpoint_step=step)
+        job_progress(half_of(part), number=max(part.attempt, 1), checkpoint_step=step)
 
 
 def exit_part(w: World, place: int, outcome: str, error: Any = None, attempt: int | None = None) -> Participant:

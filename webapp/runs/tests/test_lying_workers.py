@@ -46,7 +46,7 @@ def test_nothing_is_told_of_a_run_that_has_not_started(unstarted, attempt, resto
     assert (raised.value.code, raised.value.details["newest"]) == ("CL-1504", 0)
     with pytest.raises(AppError, match="CL-1504"):
         make.exit_part(w, 2, "done", attempt=attempt)
-    part.refresh_from_db()
+    part = w.part(2)
     assert (part.attempt, part.outcome, part.step) == (0, "", 0)
     assert (w.fresh().record_count, w.run.step, w.run.summary) == (before, 0, {})
 

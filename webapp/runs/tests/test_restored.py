@@ -30,9 +30,9 @@ def claim_above(w, place, highest):
 
 def test_a_claim_goes_on_above_the_highest_attempt_of_the_worker():
     w = started()
-    w.run.participants.update(wanted_attempt=2)
+    w.halves.update(wanted_attempt=2)
     assert claim_above(w, 0, 7) == 8
-    w.run.participants.update(wanted_attempt=20)
+    w.halves.update(wanted_attempt=20)
     assert claim_above(w, 1, 3) == 20
 
 
@@ -47,7 +47,8 @@ def test_an_attempt_that_no_hub_can_have_handed_out_is_refused_at_the_claim(high
 
 def test_attempts_end_long_before_the_databases_column():
     w = started()
-    w.run.participants.update(attempt=ATTEMPTS - 5, wanted_attempt=ATTEMPTS)
+    w.run.participants.update(attempt=ATTEMPTS - 5)
+    w.halves.update(wanted_attempt=ATTEMPTS)
     assert claim(w, 0) == ATTEMPTS
     with pytest.raises(AppError) as raised:
         claim(w, 0)

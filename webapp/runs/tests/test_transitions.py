@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from docs import life as docs
 from splitcore.errors import AppError
+from webapp.jobs.models import Job
 from webapp.runs.life import apply, effects
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
@@ -46,7 +47,8 @@ def brought_to(w: make.World, state: RunState) -> Run:
     failure = {"code": "CL-1512", "message": "Held.", "resumes": True} if state == RunState.PAUSED else None
     ended = timezone.now() if state in (RunState.DONE, RunState.FAILED, RunState.STOPPED) else None
     Run.objects.filter(pk=w.run.pk).update(state=state, failure=failure, ended_at=ended, desired="running", step=3)
-    w.run.participants.update(outcome="", attempt=1, wanted_attempt=1)
+    w.run.participants.update(attempt=1)
+    w.halves.update(outcome="", wanted_attempt=1)
     make.hold_checkpoints(w, 2)
     return w.fresh()
 
@@ -56,10 +58,17 @@ def stored(run: Run) -> tuple[object, ...]:
     run.refresh_from_db()
     own = Run.objects.filter(pk=run.pk).values().get()
     own.pop("updated_at")
-    parts = run.participants.order_by("id").values_list(
-        "attempt", "wanted_attempt", "phase", "outcome", "address", "policy_verdict", "stop_confirmed_at"
+    parts = run.participants.order_by("id").values_list("attempt", "phase", "address", "policy_verdict")
+    halves = (
+        Job.objects.filter(participant__run=run).order_by("id").values_list("wanted_attempt", "outcome", "ended_at")
     )
-    return (own, tuple(parts), tuple(run.approvals.order_by("id").values_list("state")), run.records.count())
+    return (
+        own,
+        tuple(parts),
+        tuple(halves),
+        tuple(run.approvals.order_by("id").values_list("state")),
+        run.records.count(),
+    )
 
 
 def test_every_event_has_a_cell_for_every_state() -> None:
