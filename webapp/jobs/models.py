@@ -25,7 +25,12 @@ class Job(PublicModel):
 
     class Meta:
         ordering = ["created_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["participant", "kind", "subject"], name="one_job_of_a_subject")]
+        constraints = [
+            models.UniqueConstraint(fields=["participant", "kind", "subject"], name="one_job_of_a_subject"),
+            models.UniqueConstraint(
+                fields=["participant"], condition=models.Q(kind="train"), name="one_half_of_a_part"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.participant_id}"

@@ -43,7 +43,7 @@ from workers.contracts.base import (
     Version,
 )
 from workers.contracts.document import ContractDocument, ContractParticipant
-from workers.contracts.jobs import JOBS, REVIEW, AdapterSpec, JobForm, TrainSpec, kind_since, spec_read
+from workers.contracts.jobs import JOBS, REVIEW, AdapterSpec, JobForm, TrainSpec, exit_form, kind_since, spec_read
 from workers.contracts.participation import (
     JOB_KIND,
     OTHER_CONTRACT,
@@ -185,6 +185,7 @@ __all__ = [
     "WorkerEvent",
     "WorkerFacts",
     "WorkerSpeed",
+    "exit_form",
     "kind_since",
     "rotation_input",
     "signing_input",

@@ -7,7 +7,18 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import Free, Moment, Short, Small, Text
-from workers.contracts.base import ASSIGNMENTS, CONTRACT_CHARACTERS, Desired, Hex64, HubMessage, Party, Pem, Role, Since
+from workers.contracts.base import (
+    ASSIGNMENTS,
+    CONTRACT_CHARACTERS,
+    Desired,
+    Hex64,
+    HubMessage,
+    Kind,
+    Party,
+    Pem,
+    Role,
+    Since,
+)
 from workers.contracts.witness import ChainHead
 
 
@@ -20,7 +31,7 @@ class Assignment(HubMessage):
     role: Role
     attempt: Small  # the highest handed out so far
     wanted_attempt: Small = 1  # what runs under a lower one is to end; then the part is taken up again
-    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,19}$")]  # `REVIEW`, or one of `JOBS`
+    kind: Kind  # `REVIEW`, or one of `JOBS`
     # the protocol's version that knows this kind: what a worker that doesn't tells its people to install
     kind_since: Annotated[Small, Since(5)] = 0
     desired: Desired
@@ -35,6 +46,7 @@ class Assignment(HubMessage):
     adapter_url: Text = ""  # evaluate/verify: path below the hub's address
     adapter_sha256: Short = ""
     adapter_id: Short = ""
+    subject: Annotated[Short, Since(5)] = ""  # what the job is about, where a part has several of a later kind
     spec: Annotated[Free, Since(5)] = Field(default_factory=dict)  # what a kind of protocol 5 or later is told
     # PEM certificates of the participants: the tensor channel's trust roots. A worker uses one only where its SHA-256
     # is a fingerprint of the contract that it checked.

@@ -31,6 +31,7 @@ Address = Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]*$")]
 Version = Annotated[str, StringConstraints(max_length=40, pattern=r"^[ -~]*$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,19}$")]  # of job
 Party = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
 
 

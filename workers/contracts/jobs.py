@@ -10,9 +10,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
 
-from splitcore.bounds import Short, Small, Text
+from splitcore.bounds import Short, Small, Text, json_read
+from workers.contracts.artefacts import VerifyReport
 from workers.contracts.assignments import Assignment
 from workers.contracts.base import Hex64, Message, Party, Pem
+from workers.contracts.participation import Exit
 
 REVIEW = "review"  # the one assignment that is no job: the contract is judged, and nothing is started
 
@@ -35,22 +37,36 @@ class AdapterSpec(Message):
 
 
 class JobForm(NamedTuple):
-    """What a kind of job is told, and the protocol's version in which it was added."""
+    """What a kind of job is told, the protocol's version in which it was added, and in which form its end is told.
+
+    A later kind's end is an `Exit`, or a form of it with closed and bounded fields of its own.
+    """
 
     spec: type[Message]
     since: int
+    end: type[Message] = Exit
 
 
 JOBS: dict[str, JobForm] = {
     "train": JobForm(TrainSpec, 2),
-    "evaluate": JobForm(AdapterSpec, 2),
-    "verify": JobForm(AdapterSpec, 2),
+    "evaluate": JobForm(AdapterSpec, 2, VerifyReport),
+    "verify": JobForm(AdapterSpec, 2, VerifyReport),
 }
 
 
 def kind_since(kind: str) -> int:
     """The version of the protocol that a worker needs for this kind of assignment."""
     return JOBS[kind].since if kind in JOBS else 0
+
+
+def exit_form(body: bytes | str) -> type[Exit]:
+    """In which form an exit is to be read: that of its kind, where the kind reports more by it."""
+    try:
+        told = json_read(body)
+    except ValueError:
+        return Exit
+    form = JOBS.get(str(told.get("kind"))) if isinstance(told, dict) else None
+    return form.end if form is not None and issubclass(form.end, Exit) else Exit
 
 
 def spec_read(assignment: Assignment) -> Message | None:

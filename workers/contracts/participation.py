@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import Short, Small, Text
-from workers.contracts.base import Desired, ErrorInfo, Hex64, HubMessage, Message, Since
+from workers.contracts.base import Desired, ErrorInfo, Hex64, HubMessage, Kind, Message, Since
 
 # A refusal with this field alone is none: the site approves contracts itself, and its people have not done so yet.
 SITE_APPROVAL = "approve"
@@ -62,10 +62,15 @@ class Ready(Message):
 
 
 class Exit(Message):
-    """`POST runs/{run_id}/exit`: the half's process is gone. With desired=stopped this is the confirmation."""
+    """`POST runs/{run_id}/exit`: a job's process is gone. Of a half with desired=stopped this is the confirmation.
+
+    What a kind of protocol 5 or later reports are further fields of its own form, each with a default (`exit_form`).
+    """
 
     participant_id: Short
     attempt: Small
     outcome: Literal["done", "failed", "stopped"]
     error: ErrorInfo | None = None
     checkpoint_step: Small | None = None
+    kind: Annotated[Kind, Since(5)] = "train"  # of the jobs that end by an exit
+    subject: Annotated[Short, Since(5)] = ""  # what the job was about, as its assignment has it

@@ -63,11 +63,9 @@ class JobResult(BaseModel):
 
 
 def job_id_of(assignment: Assignment) -> str:
-    """The name of the job that an assignment asks for: one for each participant and kind (and adapter)."""
-    parts = [assignment.participant_id, assignment.kind]
-    if assignment.adapter_id:
-        parts.append(assignment.adapter_id)
-    return checked_name("-".join(parts))
+    """The name of the job that an assignment asks for: one for each participant and kind (and what it is about)."""
+    parts = [assignment.participant_id, assignment.kind, assignment.adapter_id or assignment.subject]
+    return checked_name("-".join(part for part in parts if part))
 
 
 def checked_name(name: str) -> str:

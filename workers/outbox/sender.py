@@ -228,7 +228,8 @@ class Sender:
             place = f"segments/{file.stem}" if item.kind == "segment" else f"tokenizer/{file.name}"
             self._hub.upload(f"{path}/{place}", contracts.SegmentUpload.model_validate_json(item.body), file)
             return
-        body = BODIES[item.kind].model_validate_json(item.body)
+        form = contracts.exit_form(item.body) if item.kind == "exit" else BODIES[item.kind]
+        body = form.model_validate_json(item.body)
         if isinstance(body, contracts.Exit) and body.outcome == "done" and (cause := self._not_all_left(item)):
             body = body.model_copy(update={"outcome": "failed", "error": error_info(cause)})
         self._hub.post(f"{path}/{item.kind}", body)
@@ -241,8 +242,13 @@ class Sender:
 
 
 def _bare_exit(item: OutboxItem) -> contracts.Exit:
-    """An exit with the catalogue's words alone: nothing in it can be what the hub does not take."""
-    told = contracts.Exit.model_validate_json(item.body)
+    """An exit with the catalogue's words alone: nothing in it can be what the hub does not take.
+
+    A job whose figures are not taken has failed.
+    """
+    told = contracts.exit_form(item.body).model_validate_json(item.body)
+    if type(told) is not contracts.Exit and told.outcome == "done":
+        told = told.model_copy(update={"outcome": "failed", "error": told.error or error_info("CL-1415")})
     error = None
     if told.error is not None:
         code = told.error.code if told.error.code in CATALOGUE else "CL-1999"
@@ -253,6 +259,8 @@ def _bare_exit(item: OutboxItem) -> contracts.Exit:
         outcome=told.outcome,
         error=error,
         checkpoint_step=told.checkpoint_step,
+        kind=told.kind,
+        subject=told.subject,
     )
 
 

@@ -32,6 +32,7 @@ SENT = [
     contracts.SegmentUpload,
     contracts.VerifyReport,
     *contracts.PAYLOADS.values(),
+    *{form.end for form in contracts.JOBS.values()} - {contracts.Exit, contracts.VerifyReport},
 ]
 _TEXT_MAX = 4000
 

@@ -21,12 +21,12 @@ from webapp.runs.lifecycle.reporting import batch_store
 from workers.contracts import (
     Assignments,
     Claim,
-    Exit,
     PolicyVerdict,
     Ready,
     SegmentUpload,
     TelemetryBatch,
     VerifyReport,
+    exit_form,
 )
 
 _CHUNK_BYTES = 1 << 20
@@ -79,8 +79,8 @@ def telemetry(request: WorkerRequest, run_id: str) -> HttpResponse:
 @signed_by_worker()
 @require_POST
 def ended(request: WorkerRequest, run_id: str) -> HttpResponse:
-    """A half's process is gone."""
-    message = message_read(Exit, request.signed_body, reads=request.reads)
+    """A job's process is gone."""
+    message = message_read(exit_form(request.signed_body), request.signed_body, reads=request.reads)
     lifecycle.participant_exit(worker=request.worker, run_id=run_id, exit_=message)
     return answer(request)
 

@@ -7,4 +7,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(model_name="job", name="wanted_attempt", field=models.PositiveIntegerField(default=1)),
         migrations.AddField(model_name="job", name="ended_at", field=models.DateTimeField(blank=True, null=True)),
+        migrations.AddConstraint(
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "train")), fields=("participant",), name="one_half_of_a_part"
+            ),
+        ),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 
 from webapp.fleet.services import worker_revoke
@@ -16,6 +17,7 @@ from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import api_token, member
 from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import RunState
+from webapp.runs.services import PartyChoice, run_draft_save
 from webapp.runs.tests import factories as make
 from webapp.telemetry.tests.batches import batch, record
 from workers.contracts import ErrorInfo
@@ -139,3 +141,42 @@ def test_api_tells_each_attempt_with_its_own_error(client) -> None:
     [part] = [part for part in told["participants"] if part["id"] == w.part(0).id]
     assert [(one["number"], one["outcome"]) for one in part["attempts"]] == [(1, "failed"), (2, "")]
     assert part["attempts"][0]["error"]["code"] == "CL-1520"
+
+
+def test_how_the_halves_of_many_parts_stand_costs_one_query(django_assert_num_queries) -> None:
+    w = make.started()
+    make.exit_part(w, 0, "failed", ErrorInfo(code="CL-1820", message="The disk is full."))
+    with django_assert_num_queries(1):
+        stand = [(part.outcome, part.wanted_attempt, bool(part.stop_confirmed_at)) for part in w.run.participants.all()]
+    assert sorted(stand) == [("", 1, False), ("", 1, False), ("failed", 1, True)]
+
+
+def test_part_has_one_half() -> None:
+    w = make.world()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        job_request(participant_id=w.part(0).id, kind="train", subject="another")
+
+
+def test_evaluator_has_no_half_and_the_end_of_one_does_not_exist() -> None:
+    w = make.world()
+    parties = [
+        PartyChoice("client", w.workers[0].id, w.versions[0].id),
+        PartyChoice("evaluator", w.workers[1].id, w.versions[1].id),
+        PartyChoice("server", w.workers[2].id),
+    ]
+    run_draft_save(
+        actor=w.engineer,
+        project=w.project,
+        organisation=w.organisations[0],
+        name="First run",
+        config=make.config(),
+        parties=parties,
+        run=w.run,
+    )
+    part = w.part(1)
+    assert (part.train, part.outcome, part.wanted_attempt, part.stop_confirmed_at) == (None, "", 1, None)
+    make.submit(w)
+    make.approve(w)
+    with pytest.raises(Http404):
+        make.exit_part(w, 1, "failed", LOST)
+    assert w.fresh().state == RunState.STARTING

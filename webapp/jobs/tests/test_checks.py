@@ -75,6 +75,7 @@ def test_check_that_is_made_again_is_another_attempt_and_the_lost_one_is_over() 
     [job] = checks(w, 0)
     assert job.outcome == "failed"
     assert [(one.number, one.outcome) for one in job.attempts.all()] == [(1, ""), (2, "failed")]
+    assert [one.error and one.error["code"] for one in job.attempts.all()] == [None, "CL-1703"]
     assert all(one.ended_at for one in job.attempts.all())
 
 

@@ -62,17 +62,18 @@ def test_checks_and_halves_of_a_run_from_before_are_jobs(settings, tmp_path: Pat
     w, adapter = finished()
     report(w, 0, adapter)
     waiting = make.world(prefix="Other ")
+    parts, of_waiting = list(w.run.participants.all()), list(waiting.run.participants.all())
     try:
         of_before = migrate(BEFORE_CHECKS).get_model("jobs", "Job").objects
-        assert {(job.participant_id, job.kind) for job in of_before.all()} == {
-            (part.id, "train") for part in w.run.participants.all()
-        }, "what had no attempt had no job"
+        assert {(job.participant_id, job.kind) for job in of_before.all()} == {(part.id, "train") for part in parts}, (
+            "what had no attempt had no job"
+        )
     finally:
         migrate(latest)
     told = {(job.participant_id, job.kind, job.subject): job.outcome for job in Job.objects.all()}
     assert told == {
-        **{(part.id, "train", ""): "done" for part in w.run.participants.all()},
-        **{(part.id, "train", ""): "" for part in waiting.run.participants.all()},
+        **{(part.id, "train", ""): "done" for part in parts},
+        **{(part.id, "train", ""): "" for part in of_waiting},
         (w.part(0).id, "evaluate", adapter.id): "done",
         (w.part(1).id, "evaluate", adapter.id): "",
     }
@@ -80,3 +81,33 @@ def test_checks_and_halves_of_a_run_from_before_are_jobs(settings, tmp_path: Pat
     assert (reported.number, reported.outcome, reported.job.participant_id) == (1, "done", w.part(0).id)
     assert reported.ended_at is not None
     assert [one.kind for one in assignments_for(w.workers[1])] == ["evaluate"]
+
+
+BEFORE_HALVES = [("jobs", "0004_jobs_of_before"), ("runs", "0006_phase_before_drop")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_part_knew_of_its_half_is_known_of_its_job_and_goes_back(settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    latest = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    w, adapter = finished()
+    report(w, 0, adapter)
+    interrupted = make.started(prefix="Other ")
+    make.exit_part(interrupted, 0, "failed", ErrorInfo(code="CL-1520", message="The half was lost."))
+    parts, changed = list(Participant.objects.all()), interrupted.part(1).id
+    known = {part.id: (part.wanted_attempt, part.outcome, part.stop_confirmed_at) for part in parts}
+    assert {(wanted, outcome, bool(at)) for wanted, outcome, at in known.values()} == {
+        (1, "done", True), (2, "", True), (2, "", False),
+    }  # fmt: skip
+    columns = ("id", "wanted_attempt", "outcome", "stop_confirmed_at")
+    try:
+        of_before = migrate(BEFORE_HALVES).get_model("runs", "Participant").objects
+        assert {row[0]: row[1:] for row in of_before.values_list(*columns)} == known
+        of_before.filter(id=changed).update(wanted_attempt=9, outcome="stopped")
+    finally:
+        migrate(latest)
+    assert {
+        part.id: (part.wanted_attempt, part.outcome, part.stop_confirmed_at) for part in Participant.objects.all()
+    } == known | {changed: (9, "stopped", None)}
+    [check] = Job.objects.filter(kind="evaluate").exclude(outcome="")
+    assert check.ended_at == check.attempts.get().ended_at

@@ -6,11 +6,10 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db.models import Q
 from django.http import Http404
 from django.utils import timezone
 
@@ -31,7 +30,7 @@ from webapp.runs.life.events import Happening
 from webapp.runs.life.failing import failure
 from webapp.runs.models import Participant, ParticipantRole, Run, RunState
 from webapp.runs.timeline import error_info, run_announce, timeline_event
-from workers.contracts import API_PREFIX, Check, EvaluationResult, HubEvent, Message, Phase, VerifyReport
+from workers.contracts import API_PREFIX, Check, ErrorInfo, EvaluationResult, HubEvent, Message, Phase, VerifyReport
 
 if TYPE_CHECKING:
     from webapp.jobs.models import Job
@@ -45,7 +44,7 @@ class Verify(HubKind):
     """The adapter is loaded. It is wanted as long as no party with rows is there to do more."""
 
     name: ClassVar[str] = "verify"
-    listed: ClassVar[Q] = Q(run__state=RunState.FINISHING)
+    wanted_in: ClassVar[Collection[RunState]] = (RunState.FINISHING,)
     begins_in: ClassVar[Phase | None] = Phase.VERIFYING
 
     def is_wanted(self, part: Participant, parts: Iterable[Participant]) -> bool:
@@ -73,8 +72,10 @@ class Verify(HubKind):
         _store(adapter, part, told.evaluation, [check.model_dump() for check in checks])
         failed = [check for check in checks if check.status == "failed"]
         if failed or not checks:
-            job_finish(job, outcome="failed")
-            _fail(run, adapter, part, failed[0].detail or failed[0].name if failed else "No checks were run.")
+            why = failed[0].detail or failed[0].name if failed else "No checks were run."
+            error = error_info("CL-1703", f"{part.worker.name} could not load the joined adapter: {why}"[:600])
+            job_finish(job, outcome="failed", error=error)
+            _fail(run, adapter, part, error)
         else:
             job_finish(job, outcome="done")
             _accept(run, adapter, part)
@@ -187,10 +188,9 @@ def _store(
     adapter.save(update_fields=["reports", "evaluation", "checks", "updated_at"])
 
 
-def _fail(run: Run, adapter: Adapter, participant: Participant, why: str) -> None:
+def _fail(run: Run, adapter: Adapter, participant: Participant, error: ErrorInfo) -> None:
     adapter.state = AdapterState.FAILED
     adapter.save(update_fields=["state", "updated_at"])
-    error = error_info("CL-1703", f"{participant.worker.name} could not load the joined adapter: {why}"[:600])
     run_apply(run, failure(run, Happening.CHECK_FAILED, error, participant=participant, phase="verifying"))
 
 

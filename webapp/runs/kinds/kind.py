@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Q
 
-from webapp.runs.models import Participant
-from workers.contracts import Desired, Message, Phase
+from webapp.jobs.services import job_finish
+from webapp.runs.fencing import fence
+from webapp.runs.models import Participant, RunState
+from workers.contracts import Desired, Exit, Message, Phase
 
 if TYPE_CHECKING:
     from webapp.jobs.models import Job
@@ -23,22 +25,34 @@ class Offer:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-class HubKind(ABC):
+class HubKind:
     """One kind of job. It is requested by `job_request`, by whoever its file says and under that one's permission.
 
     The run is locked whenever an end is taken; a worker reaches its own parts' jobs alone.
     """
 
     name: ClassVar[str]  # of `JOBS` of the contracts
-    # Which parts with an open job of this kind are this worker's business; the database leaves out all others, since
-    # ended runs stay for ever and a worker asks every few seconds.
-    listed: ClassVar[Q]
+    wanted_in: ClassVar[Collection[RunState]]  # in which states of its run a worker is told of it
     begins_in: ClassVar[Phase | None] = None  # by which phase its process shows that it is there, without a claim
 
-    @abstractmethod
+    def listed(self) -> Q:
+        """Which parts with an open job of this kind are their worker's business.
+
+        The database leaves out all others: ended runs stay for ever, and a worker asks every few seconds.
+        """
+        return Q(run__state__in=self.wanted_in)
+
     def offer(self, part: Participant, job: Job) -> Offer | None:
         """What the part's worker is told of the job now; None where it is not to be done now."""
+        return Offer(told={"subject": job.subject, "spec": job.spec})
 
-    @abstractmethod
     def finish(self, part: Participant, job: Job, told: Message) -> None:
-        """Take the end of the job, told in the form of `JOBS`. The part's run is locked. Raises AppError."""
+        """Take the end of the job: the job keeps what its kind reports beside it. The part's run is locked.
+
+        Repeating it changes nothing. Raises CL-1503 for an attempt of before.
+        """
+        assert isinstance(told, Exit)
+        fence(part, told.attempt)
+        if not job.outcome:
+            figures = told.model_dump(mode="json", exclude=set(Exit.model_fields)) if told.outcome == "done" else None
+            job_finish(job, outcome=told.outcome, error=told.error, result=figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import Q
@@ -15,9 +16,9 @@ from webapp.runs.kinds.kind import HubKind, Offer
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import failure
-from webapp.runs.life.parts import half_of, part_end, part_interrupt, part_take_up
+from webapp.runs.life.parts import part_end, part_interrupt, part_take_up
 from webapp.runs.models import DesiredState, Participant, ParticipantRole, Run, RunState, half
-from webapp.runs.states import EDITABLE, TRAINS
+from webapp.runs.states import LIVE, TRAINS
 from webapp.runs.timeline import error_info, run_announce, timeline_event
 from webapp.runs.turns import has_turn, next_turn
 from workers.contracts import Claim, ClaimReply, Desired, ErrorInfo, Exit, HubEvent, Message
@@ -38,12 +39,12 @@ class Train(HubKind):
     """Wanted of a part as long as the run is, and until its process has confirmed its end."""
 
     name: ClassVar[str] = TRAIN
-    # Wanted, or may still have a process that has to confirm its end.
-    listed: ClassVar[Q] = ~Q(run__state__in=[*EDITABLE, RunState.DONE]) & (
-        Q(run__state=RunState.FINISHING)
-        | Q(run__desired__in=[DesiredState.RUNNING, DesiredState.PAUSED])
-        | half(ended_at=None) & Q(attempt__gt=0)
-    )
+    wanted_in: ClassVar[Collection[RunState]] = LIVE | {RunState.FAILED, RunState.STOPPED}
+
+    def listed(self) -> Q:
+        """The half is wanted, or may still have a process that has to confirm its end."""
+        wanted = Q(run__state=RunState.FINISHING) | Q(run__desired__in=[DesiredState.RUNNING, DesiredState.PAUSED])
+        return super().listed() & (wanted | half(ended_at=None) & Q(attempt__gt=0))
 
     def offer(self, part: Participant, job: Job) -> Offer | None:
         """Where the others are, and by what they are known. Not while older runs wait for the worker."""
@@ -121,14 +122,6 @@ def participant_claim(*, worker: Worker, run_id: str, claim: Claim) -> ClaimRepl
     )
     run_announce(run)
     return ClaimReply(attempt=participant.attempt, desired=Desired(run.desired))
-
-
-@service
-def participant_exit(*, worker: Worker, run_id: str, exit_: Exit) -> Participant:
-    """Take what a worker says of its half's end."""
-    _, participant = part_lock(worker, run_id, exit_.participant_id)
-    Train().finish(participant, half_of(participant), exit_)
-    return participant
 
 
 def _is_own_failure(exit_: Exit) -> bool:

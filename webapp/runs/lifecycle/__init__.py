@@ -1,7 +1,8 @@
 """What workers cause: assignments asked for, verdicts, claims, exits, metrics."""
 
-from webapp.runs.kinds.train import participant_claim, participant_exit
+from webapp.runs.kinds.train import participant_claim
 from webapp.runs.lifecycle.assignments import assignments_for, settled_for
+from webapp.runs.lifecycle.ending import participant_exit
 from webapp.runs.lifecycle.observing import participant_beat, records_observed
 from webapp.runs.lifecycle.participation import (
     runs_lock,

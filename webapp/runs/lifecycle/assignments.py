@@ -52,7 +52,7 @@ def assignments_for(worker: Worker) -> list[Assignment]:
 @functools.cache
 def _open_parts() -> QuerySet[Participant]:
     """The parts that concern a worker, in the order of an answer: a query that every worker asks every few seconds."""
-    asked = [kind.listed & Q(has_open_job([name])) for name, kind in KINDS.items()]
+    asked = [kind.listed() & Q(has_open_job([name])) for name, kind in KINDS.items()]
     rows = Participant.objects.filter(functools.reduce(operator.or_, asked, _TO_JUDGE))
     rows = rows.select_related("run").prefetch_related(with_open_jobs(KINDS))
     return rows.annotate(place=_PLACE).order_by("place", "run__created_at")
@@ -75,7 +75,9 @@ def _offers(row: Participant) -> Iterator[tuple[str, Offer]]:
         return
     told: set[str] = set()
     for job in row.open_jobs:
-        offer = None if job.kind in told else KINDS[job.kind].offer(row, job)
+        kind = KINDS[job.kind]
+        is_next = job.kind not in told and row.run.state in kind.wanted_in
+        offer = kind.offer(row, job) if is_next else None
         if offer is not None:
             told.add(job.kind)
             yield job.kind, offer

@@ -59,16 +59,10 @@ def stored(run: Run) -> tuple[object, ...]:
     own = Run.objects.filter(pk=run.pk).values().get()
     own.pop("updated_at")
     parts = run.participants.order_by("id").values_list("attempt", "phase", "address", "policy_verdict")
-    halves = (
-        Job.objects.filter(participant__run=run).order_by("id").values_list("wanted_attempt", "outcome", "ended_at")
-    )
-    return (
-        own,
-        tuple(parts),
-        tuple(halves),
-        tuple(run.approvals.order_by("id").values_list("state")),
-        run.records.count(),
-    )
+    jobs = Job.objects.filter(participant__run=run).order_by("id")
+    halves = tuple(jobs.values_list("wanted_attempt", "outcome", "ended_at"))
+    approvals = tuple(run.approvals.order_by("id").values_list("state"))
+    return (own, tuple(parts), halves, approvals, run.records.count())
 
 
 def test_every_event_has_a_cell_for_every_state() -> None:
@@ -197,17 +191,29 @@ def _writes(tree: ast.AST) -> Iterator[str]:
                 yield ast.unparse(node)
 
 
-# An attempt's own end, which moves nothing: import-linter keeps this app from runs altogether.
-ATTEMPTS = WEBAPP / "jobs" / "services.py"
+# The end of a job or an attempt, which moves nothing: import-linter keeps this app from runs altogether.
+JOBS = WEBAPP / "jobs" / "services.py"
+# What ends a half there, or wants it anew, is part of a run's life.
+OF_HALVES = {"halves_gone", "halves_reopen", "halves_want", "job_interrupt"}
 
 
 def test_nothing_but_the_table_moves_a_run_or_ends_a_part() -> None:
     found = {
         str(path.relative_to(WEBAPP)): list(_writes(ast.parse(path.read_text())))
         for path in _sources()
-        if path.parent != LIFE and path != ATTEMPTS
+        if path.parent != LIFE and path != JOBS
     }
     assert {name: writes for name, writes in found.items() if writes} == {}
+
+
+def test_nothing_but_the_table_wants_a_half_anew_or_calls_it_gone() -> None:
+    users = {
+        path.name
+        for path in _sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & OF_HALVES
+    }
+    assert users == {"effects.py", "parts.py"}
 
 
 def test_one_function_alone_sets_the_state_of_a_run() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from workers.contracts import ErrorInfo, Exit, LogPayload
+from splitcore.bounds import Short
+from workers.contracts import JOBS, PROTOCOL_VERSION, ErrorInfo, Exit, JobForm, LogPayload, TrainSpec
 from workers.hub import HubClient, HubError
 from workers.outbox.faults import FAULTS, PAUSE_MOST
 from workers.outbox.history import sent_items
@@ -163,6 +164,22 @@ def test_an_exit_at_which_the_hub_fails_is_sent_again_without_its_free_text(benc
     assert (told["outcome"], told["checkpoint_step"], told["error"]["code"]) == ("failed", 7, "CL-1521")
     assert told["error"]["where"] == ""
     assert bench.spool.outbox() == []
+
+
+class AuditEnd(Exit):
+    """The end of a kind that a test adds."""
+
+    note: Short = ""
+
+
+def test_a_job_whose_figures_the_hub_does_not_take_has_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JOBS, "audit", JobForm(TrainSpec, PROTOCOL_VERSION, AuditEnd))
+    body = AuditEnd(participant_id="prt_1", attempt=1, outcome="done", kind="audit", subject="a", note=POISON)
+    bench.spool.post(run_id="run_1", participant_id="prt_1", kind="exit", attempt=1, body=body)
+    bench.rounds(2 * FAULTS, bench.sender.faults.accepted)
+    [told] = bench.hub.bodies("/exit")
+    assert (told["kind"], told["subject"], told["note"]) == ("audit", "a", "")
+    assert (told["outcome"], told["error"]["code"]) == ("failed", "CL-1415")
 
 
 def test_an_exit_that_is_refused_is_sent_again_without_its_free_text(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from splitcore.errors import AppError
 from workers.contracts import JOBS, PROTOCOL_VERSION, AdapterSpec, Assignment, Exit, JobForm, Message, spec_read
 from workers.errors import error_info
 from workers.jobs import run
-from workers.jobs.folder import JobFolder, JobResult
+from workers.jobs.folder import JobFolder, JobResult, job_id_of
 from workers.jobs.kinds.kind import JobKind
 from workers.jobs.kinds.registry import KINDS, is_steered, kind_of
 from workers.jobs.setting import JobSetting
@@ -111,6 +111,11 @@ def test_what_a_later_kind_is_told_is_as_strict(told: dict[str, int], monkeypatc
 def test_what_a_kind_is_told_is_read_in_its_own_form() -> None:
     assert spec_read(asked("verify", **ADAPTER)) == AdapterSpec(**ADAPTER)
     assert spec_read(asked("review")) is None
+
+
+def test_what_a_job_is_about_tells_it_from_others_of_its_kind() -> None:
+    asked_twice = [asked("audit", subject="one"), asked("audit", subject="two"), asked("verify", **ADAPTER)]
+    assert [job_id_of(one).split("-", 1)[1] for one in asked_twice] == ["audit-one", "audit-two", "verify-adp_1"]
 
 
 @pytest.mark.parametrize("kind", sorted(JOBS))
