@@ -1,7 +1,7 @@
 """YAML from elsewhere, read as JSON would be: plain values, bounded before anything is built of them. No torch.
 
-No tags but the plain ones, no merge keys, no numbers to the base of sixty and no dates: of 450 bytes of merge keys grow
-millions of entries, and what a tag's constructor raises is of any class.
+No tags but the plain ones, no key twice, no merge keys, no numbers to the base of sixty and no dates: of 450 bytes of
+merge keys grow millions of entries, and what a tag's constructor raises is of any class.
 """
 
 from __future__ import annotations
@@ -57,6 +57,22 @@ class Plain:
             return super().construct_object(node, deep=deep)  # type: ignore[misc]
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             raise yaml.MarkedYAMLError(None, None, "this is not a value of its kind", node.start_mark) from None
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """A mapping, each key once: of a second one nobody could tell which was meant."""
+        found = super().construct_mapping(node, deep=deep)  # type: ignore[misc]
+        if len(found) < len(node.value):
+            raise yaml.MarkedYAMLError(None, None, "this key stands here twice", self._second(node).start_mark)
+        return found
+
+    def _second(self, node: Any) -> Any:
+        """The first key of a mapping that equals an earlier one."""
+        keys: set[Any] = set()
+        for node_of_key, _ in node.value:
+            if (key := self.construct_object(node_of_key, deep=True)) in keys:
+                return node_of_key
+            keys.add(key)
+        return node
 
 
 class _Loader(Plain, Base):

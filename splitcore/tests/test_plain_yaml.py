@@ -42,6 +42,8 @@ REFUSED = {  # text, and whether the error has a place (None: in one loader)
     "nested mappings": ("{a: " * 3000, True),
     "unhashable key": ("? [1]\n: 2", True),
     "key of itself": ("? &a [*a]\n: 1", True),
+    "key twice": ("a: 1\nb: {c: 1, 'c': 2}", True),
+    "equal keys": ("1: a\n1.0: b", True),
     "NUL": ("b: 1\na: \x00", True),
     "half character": ("a: \ud800", None),
     "two documents": ("a: 1\n---\nb: 2", True),
@@ -77,6 +79,8 @@ def test_what_is_no_plain_yaml_is_refused_with_its_place_and_at_once(name):
 def test_the_place_is_that_of_the_mistake():
     with pytest.raises(PlainYamlError, match=r"^line 3, column 9: "):
         yaml_read("model:\n  a: 1\n  rank: !!int ''\n")
+    with pytest.raises(PlainYamlError, match=r"^line 3, column 1: this key stands here twice"):
+        yaml_read("a: 1\nb: 2\na: 3\nb: 4\n")
     with pytest.raises(PlainYamlError, match=r"^line 2, column 4: "):
         yaml_read("b: 1\na: \x00")
 
