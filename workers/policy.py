@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,12 @@ class SitePolicy(Policy):
 
     @classmethod
     def load(cls, path: Path) -> SitePolicy:
-        """Read the file; the defaults where there is none. Raises AppError CL-1422."""
+        """Read the file; the defaults where there is none. Raises AppError CL-1422, also for a dangling link."""
         try:
             text = path.read_text()
         except FileNotFoundError:
+            if path.is_symlink():
+                raise AppError("CL-1422", f"{path} is a link to a file that is not there.") from None
             return cls()
         except (OSError, UnicodeError) as error:
             raise AppError("CL-1422", f"{path} cannot be read ({type(error).__name__}).") from None
@@ -48,5 +51,5 @@ def policy_write_default(home: WorkerHome, kind: Kind) -> None:
 
     `kind` is the operator's own word, never the hub's: a site starts with `listed` unless it says that it has no data.
     """
-    if not home.policy_file.exists():
+    if not os.path.lexists(home.policy_file):
         home.policy_file.write_text(SitePolicy(peer_trust="first_use" if kind == "compute" else "listed").to_yaml())

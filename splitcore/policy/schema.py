@@ -1,44 +1,57 @@
 """The rules of a policy, and how they are read and written.
 
-A file is strict: an unknown key is an error and nothing starts. Without a file the defaults hold.
+A file is strict: an unknown key, or a value that is not of its kind, is an error and nothing starts. Without a file the
+defaults hold. Lists and numbers have the bounds within which a worker tells them to the hub (`PolicySummary`).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from splitcore.bounds import COUNT_MAX, SMALL_MAX, Short, Text
 from splitcore.errors import AppError
 from splitcore.plain_yaml import PlainYamlError, yaml_read
 from splitcore.policy.rules import HOST_REFUSED, host_breaches
 
 Topology = Literal["u_shape", "vanilla"]
+LISTED_MAX = 200  # models, and hosts
+Layers = Annotated[int, Field(ge=0, le=SMALL_MAX)]
 
 
 class Policy(BaseModel):
     """What a party allows. Each field's description stands in the file that a worker's `join` writes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # `off` is no number of layers
 
     version: Literal[1] = 1
     topologies: list[Topology] = Field(
-        ["u_shape"], description="u_shape keeps labels here. Add vanilla only if the compute site may have them."
+        ["u_shape"],
+        min_length=1,  # an empty list of what may be used would allow every one
+        max_length=2,
+        description="u_shape keeps labels here. Add vanilla only if the compute site may have them.",
     )
-    min_head_layers: int = Field(
-        1, ge=0, description=("Minimum number of decoder layers before the cut that stay at this site.")
+    min_head_layers: Layers = Field(
+        1, description="Minimum number of decoder layers before the cut that stay at this site."
     )
-    min_tail_layers: int = Field(
-        2, ge=0, description=("Minimum number of decoder layers after the cut that stay at this site (u_shape).")
+    min_tail_layers: Layers = Field(
+        2, description="Minimum number of decoder layers after the cut that stay at this site (u_shape)."
     )
-    models: list[str] = Field(
-        default_factory=list, description="Allowed model ids or manifest hashes. Empty: every model registered here."
+    models: list[Text] = Field(
+        default_factory=list,
+        max_length=LISTED_MAX,
+        description="Allowed model ids or manifest hashes. Empty: every model registered here.",
     )
-    max_steps: int | None = Field(None, ge=1, description="Maximum optimiser steps per run. Empty: no limit.")
-    max_message_bytes: int = Field(1 << 30, ge=1024, description="Maximum size of a tensor message.")
-    hosts: list[str] = Field(
-        default_factory=list, description="Hosts that may receive tensors, * allowed. Empty: any pinned host."
+    max_steps: int | None = Field(
+        None, ge=1, le=COUNT_MAX, description="Maximum optimiser steps per run. Empty: no limit."
+    )
+    max_message_bytes: int = Field(1 << 30, ge=1024, le=COUNT_MAX, description="Maximum size of a tensor message.")
+    hosts: list[Short] = Field(
+        default_factory=list,
+        max_length=LISTED_MAX,
+        description="Hosts that may receive tensors, * allowed. Empty: any pinned host.",
     )
     peer_trust: Literal["first_use", "listed"] = Field(
         "listed",
@@ -59,7 +72,7 @@ class Policy(BaseModel):
     egress_bytes_per_run: int | None = Field(
         None,
         ge=1,
-        le=2**53,
+        le=COUNT_MAX,
         description="Maximum bytes that may leave per run, tensors and records together. Empty: no limit.",
     )
     evaluations_per_day: int = Field(
@@ -71,13 +84,18 @@ class Policy(BaseModel):
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
-        """The policy of a file's text; `where` names the file. Raises AppError CL-1422."""
+        """The policy of a file's text; `where` names the file.
+
+        A text without rules is refused: it is what an interrupted write leaves. Raises AppError CL-1422.
+        """
         try:
             data = yaml_read(text)
         except PlainYamlError as error:
             raise AppError("CL-1422", f"{where} cannot be read: {error}.") from None
+        if data is None:
+            raise AppError("CL-1422", f"{where} has no rules. Without the file, the defaults hold.")
         try:
-            return cls.model_validate(data if data is not None else {})
+            return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from pydantic import ValidationError
 
 from splitcore.errors import AppError
 from workers.policy import SitePolicy, policy_write_default
@@ -25,13 +26,58 @@ def test_the_written_file_reads_back_equal(tmp_path: Path) -> None:
     assert SitePolicy.load(path) == policy
 
 
-@pytest.mark.parametrize("text", ["max_step: 5", "topologies: [o_shape]", "max_steps: many", "- a list", "a: [b"])
+MISTAKES = [
+    "max_step: 5",
+    "topologies: [o_shape]",
+    "topologies: []",
+    "topologies:",
+    "max_steps: many",
+    "max_steps: 10\nmax_steps: null",
+    "min_tail_layers: off",
+    "min_head_layers: 0.0",
+    "min_head_layers: '0'",
+    "models: [" + "acme/tiny, " * 201 + "]",
+    "- a list",
+    "a: [b",
+    "",
+    "# approve: local\n",
+    "~",
+]
+
+
+@pytest.mark.parametrize("text", MISTAKES)
 def test_a_mistake_in_the_file_is_an_error_and_not_a_default(tmp_path: Path, text: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     with pytest.raises(AppError) as raised:
         SitePolicy.load(path)
     assert raised.value.code == "CL-1422"
+
+
+def test_a_link_to_a_file_that_is_gone_is_an_error_and_is_not_written_through(tmp_path: Path) -> None:
+    home, gone = WorkerHome(tmp_path), tmp_path / "gone.yaml"
+    home.policy_file.symlink_to(gone)
+    policy_write_default(home, "data")
+    assert not gone.exists()
+    with pytest.raises(AppError) as raised:
+        SitePolicy.load(home.policy_file)
+    assert raised.value.code == "CL-1422"
+
+
+def test_the_hub_can_be_told_of_every_policy_that_is_read() -> None:
+    largest = SitePolicy(
+        topologies=["u_shape", "vanilla"],
+        min_head_layers=2**31 - 1,
+        models=["m" * 600] * 200,
+        max_steps=2**53,
+        max_message_bytes=2**53,
+        hosts=["h" * 120] * 200,
+    )
+    assert largest.summary().models == largest.models
+    beyond: dict[str, Any]
+    for beyond in ({"min_tail_layers": 2**31}, {"max_steps": 2**53 + 1}, {"hosts": ["h" * 121]}):
+        with pytest.raises(ValidationError):
+            SitePolicy(**beyond)
 
 
 def test_hosts_are_matched_by_pattern() -> None:
