@@ -5,6 +5,7 @@ A worker refuses in these words at its last door, and the hub shows the same bes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from splitcore.flows.declare import flows_of
 from splitcore.flows.topology import only_in
 
 REFUSED, HOST_REFUSED = "CL-1509", "CL-1424"
+HOST_NAME = re.compile(r"[A-Za-z0-9._:%\[\]-]+")
 SHOWN = 5  # names of a list in a sentence
 
 
@@ -130,8 +132,15 @@ def _hosts(patterns: Sequence[str], run: Subject) -> Iterator[Breach]:
 
 
 def host_breaches(patterns: Sequence[str], host: str) -> Iterator[Breach]:
-    """Of the compute worker's address, which no contract names: asked once more when it is known. `*` is any text."""
-    if patterns and not any(fnmatchcase(host.lower(), pattern.lower()) for pattern in patterns):
+    """Of the compute worker's address, which no contract names: asked once more when it is known. `*` is any text.
+
+    The hub tells it, and it goes to the site's proxy: what could not be a name or an address is none of a site's hosts.
+    """
+    if not HOST_NAME.fullmatch(host):
+        yield Breach(
+            "server", "The compute worker's address is not the name or address of a host.", ", ".join(patterns)
+        )
+    elif patterns and not any(fnmatchcase(host.lower(), pattern.lower()) for pattern in patterns):
         sentence = f"No tensors may go to {host}, the host of the compute worker."
         yield Breach("server", sentence, ", ".join(patterns))
 

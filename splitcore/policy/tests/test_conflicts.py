@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from splitcore.config import RunConfig
+from splitcore.errors import AppError
 from splitcore.policy import Policy, Subject, conflicts, demands, strictest
 from splitcore.policy.rules import DECIDED_AT_THE_SITE, RULES
 
@@ -82,7 +83,30 @@ def test_each_list_of_models_holds_by_itself() -> None:
     assert found.by == ("B",)
 
 
-@pytest.mark.parametrize(("host", "refused"), [("", 0), ("a.GPU.example", 0), ("gpu.example.evil", 1)])
+@pytest.mark.parametrize(
+    ("host", "refused"),
+    [
+        ("", 0),
+        ("a.GPU.example", 0),
+        ("gpu.example.evil", 1),
+        ("evil.example#.gpu.example", 1),
+        ("evil.example:443 HTTP/1.1 .gpu.example", 1),
+        ("evil.example/.gpu.example", 1),
+        ("user@evil.example?.gpu.example", 1),
+    ],
+)
 def test_a_host_fits_a_pattern_or_is_refused_once_it_is_known(host: str, refused: int) -> None:
     run = Subject.of(RunConfig.parse({"model": {"name_or_path": "m"}}), host=host)
     assert [found.code for found in conflicts(demands({"hosts": ["*.gpu.example"]}), run)] == ["CL-1424"] * refused
+
+
+@pytest.mark.parametrize("host", ["evil.example#", "evil.example:443 HTTP/1.1", "gpu\u00e9.example", "a\nb", ""])
+def test_what_is_no_host_is_refused_by_a_policy_that_lists_none(host: str) -> None:
+    with pytest.raises(AppError) as refused:
+        Policy().check_host(host)
+    assert refused.value.code == "CL-1424"
+
+
+@pytest.mark.parametrize("host", ["gpu.example.", "gpu_1", "10.0.0.5", "fe80::1%eth0", "[::1]"])
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    Policy().check_host(host)
