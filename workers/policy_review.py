@@ -17,7 +17,7 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.files import read_json
 from splitcore.planning.shape import ModelShape
-from splitcore.policy import Subject, conflicts, demands
+from splitcore.policy import Subject, conflicts, demands, role_breaches
 from splitcore.wire.transport.certificates import load_identity
 from workers.approvals import ApprovalBook
 from workers.contract_reading import read_contract
@@ -232,6 +232,8 @@ def _policy(
     run = Subject.of(config.for_party(own.party) if has_data else config, message_bytes=largest)
     for conflict in conflicts(demands(site.policy.model_dump(), has_data=has_data), run):
         yield _refusal(conflict.field, conflict.sentence, conflict.allowed)
+    for breach in role_breaches(config) if has_data else ():
+        yield _refusal(breach.field, breach.sentence)
 
 
 def _model(

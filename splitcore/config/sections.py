@@ -295,7 +295,10 @@ class DataSection(Section):
     columns: dict[Role, Column] = Field(
         default_factory=dict,
         max_length=16,
-        description="Column mapping: role (prompt, completion, messages, text) → column name. Empty: as registered.",
+        description=(
+            "For `cutlayer train` and the library: role (prompt, completion, messages, text) → column name. Empty in a"
+            " run of several sites, whose rows are stored by their roles."
+        ),
         json_schema_extra=ui(level="advanced", label="Columns"),
     )
 

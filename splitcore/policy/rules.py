@@ -131,6 +131,16 @@ def _hosts(patterns: Sequence[str], run: Subject) -> Iterator[Breach]:
     return host_breaches(patterns, run.host) if run.host else iter(())
 
 
+def role_breaches(config: RunConfig) -> Iterator[Breach]:
+    """What no site allows, whatever its policy: its rows are stored by their roles, which a run does not exchange."""
+    if any(role != column for role, column in config.data.columns.items()):
+        sentence = (
+            "A site's rows are stored by their roles, and a run reads none in another role: a prompt would become a"
+            " label. Leave data.columns empty."
+        )
+        yield Breach("data.columns", sentence, "")
+
+
 def host_breaches(patterns: Sequence[str], host: str) -> Iterator[Breach]:
     """Of the compute worker's address, which no contract names: asked once more when it is known. `*` is any text.
 

@@ -107,6 +107,15 @@ def test_the_workers_refusal_is_the_hubs_conflict(
     assert code == RULES[rule].code
 
 
+def test_rows_in_other_roles_are_refused_by_every_site_and_told_by_the_hub(home: WorkerHome) -> None:
+    contract = contract_for(home)
+    contract["config"]["data"] = {"columns": {"prompt": "completion", "completion": "prompt"}}
+    site = SitePolicy(topologies=["u_shape", "vanilla"])
+    [shown] = told_by_the_hub(site.summary(), RunConfig.parse(contract["config"]))
+    assert [(shown.code, shown.path, shown.message)] == told_at_the_worker(home, site, contract)
+    assert shown.path == "data.columns"
+
+
 def test_every_rule_is_walked() -> None:
     assert {rule for rule, _, _ in CASES} == RULES.keys()
 

@@ -72,6 +72,8 @@ FORBIDDEN: dict[str, Change] = {
     "a tail of fewer layers than the least": _section("split", tail_layers=1),
     "a bare public head in the tail": _section("split", tail_layers=0),
     "an override that moves this party's cut": _section("parties", **{"hospital-a": {"head_layers": 0}}),
+    "prompts in the place of completions": _section("data", columns={"prompt": "completion", "completion": "prompt"}),
+    "a column in another role": _section("data", columns={"completion": "prompt"}),
     "a path of this machine as the model": _model("/etc/passwd"),
     "a relative path as the model": _model("../../secrets"),
     "a home folder as the model": _model("~/models/tiny"),
@@ -108,6 +110,21 @@ def test_a_contract_inside_the_policy_is_accepted(home: WorkerHome) -> None:
     found = judge(home, lambda contract: None)
     assert found.refusals == []
     assert found.verdict().accepted
+
+
+def test_a_contract_that_names_each_column_as_it_is_stored_is_accepted(home: WorkerHome) -> None:
+    found = judge(home, _section("data", columns={"prompt": "prompt", "completion": "completion"}))
+    assert found.refusals == []
+
+
+def test_a_compute_worker_has_no_say_in_how_rows_are_read(home: WorkerHome) -> None:
+    def as_server(contract: dict[str, Any]) -> None:
+        for part, role in zip(contract["participants"], ("server", "client"), strict=True):
+            part["role"] = role
+        contract["participants"][0].update(dataset_version_id="", dataset_digest="")
+        contract["config"]["data"] = {"columns": {"completion": "prompt"}}
+
+    assert judge(home, as_server, role="server").refusals == []
 
 
 @pytest.mark.promise(12, figure="every forbidden job refused, at least 20")

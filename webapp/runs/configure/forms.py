@@ -99,8 +99,6 @@ def to_text(spec: FieldSpec, value: Any) -> Any:
         return ""
     if spec.kind == "names":
         return value if isinstance(value, str) else ", ".join(str(item) for item in value)
-    if spec.kind == "mapping":
-        return "\n".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
     if spec.kind == "number" and isinstance(value, float):
         return short if float(short := f"{value:g}") == value else repr(value)
     return str(value)
@@ -116,7 +114,7 @@ def from_text(spec: FieldSpec, text: Any) -> Any:
         return bool(text)
     text = str(text or "").strip()
     if not text:
-        return None if spec.nullable or spec.required else spec.default if spec.kind in ("names", "mapping") else ""
+        return None if spec.nullable or spec.required else spec.default if spec.kind == "names" else ""
     if spec.kind == "integer":
         return whole_number(text)
     if spec.kind == "number":
@@ -127,9 +125,6 @@ def from_text(spec: FieldSpec, text: Any) -> Any:
         return number if math.isfinite(number) else text
     if spec.kind == "names":
         return text if text == "all-linear" else [part.strip() for part in text.split(",", _MOST) if part.strip()]
-    if spec.kind == "mapping":
-        pairs = [line.partition(":") for line in text.split("\n", _MOST) if line.strip()]
-        return {key.strip(): value.strip() for key, _, value in pairs}
     return text
 
 
@@ -152,8 +147,6 @@ def _control(spec: FieldSpec, models: list[tuple[str, str]]) -> forms.Field:
         )
     if spec.kind == "flag":
         return forms.BooleanField(widget=forms.CheckboxInput(attrs=attrs), **common)
-    if spec.kind == "mapping":
-        return forms.CharField(widget=forms.Textarea(attrs={**attrs, "rows": 2}), **common)
     mode = {"integer": "numeric", "number": "decimal"}.get(spec.kind, "text")
     placeholder = "" if spec.default is None else str(to_text(spec, spec.default))
     attrs |= {"inputmode": mode, "autocomplete": "off", "placeholder": placeholder}

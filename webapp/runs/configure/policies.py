@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
-from splitcore.policy import Demand, Subject, conflicts, demands, strictest
+from splitcore.policy import REFUSED, Demand, Subject, conflicts, demands, role_breaches, strictest
 from webapp.fleet.models import Worker
 from webapp.runs.estimate import largest_message
 from webapp.runs.models import ParticipantRole
@@ -67,7 +67,8 @@ def policy_conflicts(config: RunConfig, sites: Iterable[Site], model: Model | No
                     message = f"Site policy of {' and '.join(conflict.by)}: {conflict.sentence}"
                     kept = PolicyConflict(conflict.field, message, conflict.mend, conflict.code)
                     found[conflict.field] = demand, kept
-    return [kept for _, kept in found.values()]
+    at_every_site = [PolicyConflict(one.field, one.sentence, one.mend, REFUSED) for one in role_breaches(config)]
+    return [*at_every_site, *(kept for _, kept in found.values())]
 
 
 def _is_stricter(demand: Demand, known: Demand) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from interface.formatting import human_number
 from splitcore.config import RunConfig
 
-Kind = Literal["integer", "number", "text", "choice", "flag", "names", "mapping"]
+Kind = Literal["integer", "number", "text", "choice", "flag", "names"]
+AT_NO_SITE = ("data.columns",)  # what `cutlayer train` alone reads: no form of a run offers it
 SECTIONS = {
     "model": ("Base model", "The model to fine-tune, pinned so that everyone loads the same weights."),
     "split": ("Split", "Where the model is cut, and who keeps the last layers."),
@@ -109,7 +110,7 @@ def _kind(part: Mapping[str, Any], parts: list[dict[str, Any]]) -> Kind:
         return "names"
     if "enum" in part or "const" in part:
         return "choice"
-    kinds: dict[str, Kind] = {"integer": "integer", "number": "number", "boolean": "flag", "object": "mapping"}
+    kinds: dict[str, Kind] = {"integer": "integer", "number": "number", "boolean": "flag"}
     return kinds.get(str(part.get("type")), "text")
 
 
@@ -192,13 +193,13 @@ def _given(field: Mapping[str, Any], owner: Mapping[str, Any], name: str) -> dic
 
 @lru_cache(maxsize=1)
 def field_specs() -> tuple[FieldSpec, ...]:
-    """Every field of every section, in RunConfig's own order within SECTIONS' order."""
+    """Every field of every section that a run may have, in RunConfig's own order within SECTIONS' order."""
     schema = RunConfig.model_json_schema()
     found: list[FieldSpec] = []
     for section in SECTIONS:
         field = schema["properties"][section]
         found += _walk(section, field, schema["$defs"], **_given(field, schema, section))
-    return tuple(found)
+    return tuple(spec for spec in found if spec.path not in AT_NO_SITE)
 
 
 def spec_at(path: str) -> FieldSpec | None:

@@ -24,7 +24,7 @@ from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import idle_warnings, preview_build
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
-from webapp.runs.configure.schema import field_specs
+from webapp.runs.configure.schema import AT_NO_SITE, field_specs
 from webapp.runs.configure.values import changed_paths, value_at
 from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_draft_save, run_submit
@@ -74,7 +74,7 @@ def test_every_field_of_the_schema_is_in_the_form_with_its_help():
     for path, strategies in {"methods": METHODS, "privacy.defences": DEFENCES}.items():
         wanted |= {f"{path}.{s.model_fields['name'].default}.{name}" for s in strategies for name in s.model_fields}
         wanted |= {f"{path}.{s.model_fields['name'].default}" for s in strategies}
-    assert paths == {path for path in wanted if not path.endswith(".name")} - {"privacy.defences"}
+    assert paths == {path for path in wanted if not path.endswith(".name")} - {"privacy.defences", *AT_NO_SITE}
     assert all(spec.help and spec.label for spec in field_specs())
 
 
@@ -136,7 +136,7 @@ def test_a_draft_in_the_older_form_is_shown_and_saved_in_the_new_one(client):
             split={"topology": "vanilla", "head_layers": 3, "tail_layers": 0},
             lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]},
             training={"steps": None, "epochs": 1.5, "clip_norm": None, "learning_rate": 3e-5, "shuffle": False},
-            data={"columns": {"prompt": "question"}},
+            data={"template": "chat", "loss_on": "all", "eval_fraction": 0.25},
         ),
     ],
 )
@@ -198,10 +198,7 @@ def test_pasted_yaml_is_answered_with_every_problem(client):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [
-        ("lora.target_modules", ", ".join(f"m{number}" for number in range(50_000))),
-        ("data.columns", "\n".join(f"r{number}: x" for number in range(50_000))),
-    ],
+    [("lora.target_modules", ", ".join(f"m{number}" for number in range(50_000)))],
 )
 def test_a_list_without_an_end_is_refused_at_once_and_stays_as_it_was_typed(client, path, text):
     w = make.world()
@@ -232,6 +229,19 @@ def test_modules_that_the_base_model_lacks_are_refused_while_typing_and_at_submi
     w.run.save()
     with pytest.raises(AppError, match="CL-1105"):  # by the interface for machines too
         run_submit(actor=w.engineer, run=w.fresh())
+
+
+def test_a_draft_that_exchanges_the_rows_roles_is_a_problem_until_the_form_saves_it_without(client):
+    w = make.world()
+    client.force_login(w.engineer)
+    swapped = make.config(data={"columns": {"prompt": "completion", "completion": "prompt"}})
+    Run.objects.filter(pk=w.run.pk).update(config=swapped)
+    page = reverse("runs:edit", args=[w.run.id])
+    assert "Leave data.columns empty." in client.get(page).content.decode()
+    assert 'name="data.columns"' not in client.get(page).content.decode()
+    client.post(page, _post(client, w))
+    assert "columns" not in w.fresh().config.get("data", {})
+    assert "Leave data.columns empty." not in client.get(page).content.decode()
 
 
 def test_both_steps_and_epochs_is_a_problem_at_the_steps():
