@@ -81,6 +81,7 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
         ("Head", "is trained" if config.lora.train_head else "is not trained"),
         ("Compute site", kept),
         ("On the wire", f"activations as {wire.activations}{later}, gradients as {wire.gradients}"),
+        ("Rows", "as prompt and completion" if data.template == "plain" else "in the tokenizer's chat template"),
         ("Loss", f"on {'the completion' if data.loss_on == 'completion' else 'all tokens'} of each row"),
         ("Held out", f"{data.eval_fraction:.4%} of the rows, if the dataset has no held-out part; {measured}"),
     ]

@@ -101,7 +101,7 @@ def test_what_leaves_is_worked_out_here_and_not_taken_from_the_hub_s_words(caref
     contract = contract_for(careful.home, traffic=["Nothing but numbers of rows leaves this site."])
     contract["config"]["lora"] = {"train_head": False}
     contract["config"]["training"].update(cache_activations=True)
-    contract["config"]["data"] = {"eval_fraction": 1e-9, "loss_on": "all"}
+    contract["config"]["data"] = {"eval_fraction": 1e-9, "loss_on": "all", "template": "chat"}
     text = "\n".join(words for _, words in contract_lines(assignment_for(contract).contract, worker_id="wrk_own"))
     assert "Nothing but numbers" not in text
     for words in (
@@ -109,6 +109,7 @@ def test_what_leaves_is_worked_out_here_and_not_taken_from_the_hub_s_words(caref
         "keeps every row's activations",
         "is not trained",
         "all tokens",
+        "in the tokenizer's chat template",
     ):
         assert words in text
     assert "0.0000% of the rows" in text
