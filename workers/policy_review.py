@@ -197,6 +197,12 @@ def other_participant(assignment: Assignment) -> Review:
     return Review(assignment, [_refusal("participant", message)], "CL-1425")
 
 
+def other_job(assignment: Assignment) -> Review:
+    """The refusal of a participant whose job belongs to another run here: what runs of it would be out of sight."""
+    message = "This site knows this participant's job from another run already; a participant has one run."
+    return Review(assignment, [_refusal("participant", message)], "CL-1425")
+
+
 def _check_request(assignment: Assignment, policy: SitePolicy) -> None:
     """What is asked for, apart from the contract. Raises AppError CL-1425, CL-1525 for a newer hub's kind of job.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
@@ -12,7 +13,7 @@ from workers.contracts import Desired
 from workers.errors import error_info
 from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.registry import is_steered
-from workers.outbox.spool import Spool
+from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
@@ -39,12 +40,21 @@ class LiveJobs:
             ]
             if state == self._reviewed:
                 return
-            for row in self._spool.jobs(state="running"):
+            for row, folder in self._live():
                 try:
-                    self._review(JobFolder.of(self._home, row.run_id, row.job_id))
+                    self._review(folder)
                 except AppError as error:
                     log.error("the job %s is not reviewed: %s", row.job_id, error)
             self._reviewed = state
+
+    def _live(self, participant_id: str | None = None) -> Iterator[tuple[JobRow, JobFolder]]:
+        """What runs here, of one participant or of all: by its row, or by its lock, whatever the row says."""
+        for row in self._spool.jobs():
+            if participant_id not in (None, row.participant_id):
+                continue
+            folder = JobFolder.of(self._home, row.run_id, row.job_id)
+            if row.state == "running" or folder.is_alive():
+                yield row, folder
 
     def _review(self, folder: JobFolder) -> None:
         if not folder.is_alive() or folder.condemned() is not None:
@@ -61,8 +71,7 @@ class LiveJobs:
 
     def hold_all(self) -> None:
         """The hub has put this worker into quarantine: its halves stand still until the hub lists them again."""
-        for row in self._spool.jobs(state="running"):
-            folder = JobFolder.of(self._home, row.run_id, row.job_id)
+        for row, folder in self._live():
             if is_steered(row.kind) and folder.condemned() is None and folder.desired() is not Desired.STOPPED:
                 folder.write_desired(Desired.PAUSED)
 
@@ -73,29 +82,27 @@ class LiveJobs:
         """
         if desired is Desired.NONE:
             return
-        for row in self._spool.jobs(state="running"):
-            if (row.participant_id, row.attempt) == (participant_id, attempt) and is_steered(row.kind):
-                folder = JobFolder.of(self._home, row.run_id, row.job_id)
-                if folder.condemned() is None:
-                    folder.write_desired(desired)
+        for row, folder in self._live(participant_id):
+            if row.attempt == attempt and is_steered(row.kind) and folder.condemned() is None:
+                folder.write_desired(desired)
 
     def over_budget(self, participant_id: str, attempt: int, error: AppError) -> None:
         """No more may leave of a participant's run: what runs of it here ends, and says why."""
-        for row in self._spool.jobs(state="running"):
-            if (row.participant_id, row.attempt) == (participant_id, attempt) and is_steered(row.kind):
-                folder = JobFolder.of(self._home, row.run_id, row.job_id)
-                if folder.condemned() is None:
-                    folder.condemn(error_info(error))
+        for row, folder in self._live(participant_id):
+            if row.attempt == attempt and is_steered(row.kind) and folder.condemned() is None:
+                folder.condemn(error_info(error))
 
-    def end_unwanted(self, wanted: set[str], *, spared: frozenset[str] = frozenset()) -> None:
-        """Stop what runs here although the hub does not list it any more; not where its entry cannot be read."""
-        for row in self._spool.jobs(state="running"):
-            if row.job_id in wanted or row.participant_id in spared:
+    def end_unwanted(self, wanted: set[tuple[str, str]], *, spared: frozenset[str] = frozenset()) -> None:
+        """Stop what runs here although the hub does not list it any more; not where its entry cannot be read.
+
+        `wanted`: run and id of each job that is listed.
+        """
+        for row, folder in self._live():
+            if (row.run_id, row.job_id) in wanted or row.participant_id in spared:
                 continue
-            folder = JobFolder.of(self._home, row.run_id, row.job_id)
             if folder.is_alive():
                 folder.write_desired(Desired.STOPPED)
-            else:
+            elif row.state == "running":
                 self._spool.job_exited(row.job_id, "stopped")
 
 

@@ -22,7 +22,7 @@ from workers.hub import HubClient, HubError
 from workers.jobs.folder import JobFolder, JobResult, forget_checkpoints, job_id_of
 from workers.jobs.kinds.registry import KINDS, is_beside, is_steered, kind_of
 from workers.outbox.spool import JobRow, Spool
-from workers.policy_review import Review, Site, other_contract
+from workers.policy_review import Review, Site, other_contract, other_job
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
 
@@ -64,7 +64,7 @@ class Reconciler:
             except AppError as error:
                 log.error("assignment %s: %s", assignment.participant_id, error)
         with self._lock:
-            self.live.end_unwanted(_job_ids(wanted), spared=frozenset(wanted.unread))
+            self.live.end_unwanted(_jobs(wanted), spared=frozenset(wanted.unread))
         if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
             self._verdicts.keep_asking({item.run_id for item in wanted.assignments})
         for run_id in wanted.settled:
@@ -83,6 +83,9 @@ class Reconciler:
             return
         job_id = job_id_of(assignment)
         folder, row = JobFolder.of(self._home, assignment.run_id, job_id), self._spool.job(job_id)
+        if row is not None and _part_of(row) != _part_of(assignment):
+            self._verdicts.tell(other_job(assignment))
+            return
         if assignment.desired is Desired.STOPPED:
             self._stop(assignment, job_id, folder, row)
         elif assignment.desired is not Desired.NONE:
@@ -203,10 +206,15 @@ class Reconciler:
         )
 
 
-def _job_ids(wanted: Assignments) -> set[str]:
-    """The jobs that the hub lists; an id that is none names no job."""
+def _part_of(job: JobRow | Assignment) -> tuple[str, str, str]:
+    """What a job is of: its id leaves out the run, and may be read in two ways."""
+    return job.run_id, job.participant_id, job.kind
+
+
+def _jobs(wanted: Assignments) -> set[tuple[str, str]]:
+    """Run and id of the jobs that the hub lists; an id that is none names no job."""
     found = set()
     for item in wanted.assignments:
         with contextlib.suppress(AppError):
-            found.add(job_id_of(item))
+            found.add((item.run_id, job_id_of(item)))
     return found

@@ -12,7 +12,8 @@ from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import PROTOCOL_VERSION, Assignment, Desired
 from workers.jobs.supervise import supervise
 from workers.policy import SitePolicy
-from workers.tests.support import assignment_for, contract_for
+from workers.tests.support import PEER, assignment_for, contract_for
+from workers.trust import TrustBook
 
 EVIL = "13" * 32
 CHECK = "prt_1-evaluate-adp_1"
@@ -111,6 +112,52 @@ def test_another_contract_is_refused_for_another_job_of_the_same_run(site: Site,
     reconciler.apply(listed(other(site, participant_id="prt_2")))
     assert site.rung == [("run_1", JOB)]
     assert site.hub.bodies("/verdict")[-1]["accepted"] is False
+
+
+@pytest.mark.parametrize("desired", ["running", "paused", "stopped"])
+def test_another_run_under_a_participant_whose_half_runs_hides_it_from_nobody(site: Site, desired: str) -> None:
+    reconciler, other = site.reconciler(), contract_for(site.home, run_id="run_2")
+    reconciler.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked():
+        lawful = site.assignment(attempt=1)
+        reconciler.apply(listed(lawful, assignment_for(other, run_id="run_2", attempt=1, desired=desired)))
+        assert [lane.run_id for lane in site.spool.lanes()] == ["run_1"]
+        assert site.exits() == []
+        assert site.folder().desired() is Desired.RUNNING
+        assert site.hub.bodies("/verdict")[-1]["accepted"] is False
+        site.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
+        reconciler.live.review()
+    condemned = site.folder().condemned()
+    assert condemned is not None
+    assert condemned.code == "CL-1509"
+
+
+def test_another_run_under_its_participant_keeps_no_half_running_that_is_not_listed(site: Site) -> None:
+    reconciler, other = site.reconciler(), contract_for(site.home, run_id="run_2")
+    reconciler.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    with site.folder().locked():
+        reconciler.apply(listed(assignment_for(other, run_id="run_2", attempt=1)))
+        assert site.folder().desired() is Desired.STOPPED
+
+
+def test_a_half_that_lives_is_reviewed_held_and_ended_whatever_its_row_says(site: Site) -> None:
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    site.spool.job_exited(JOB, "failed")
+    with site.folder().locked():
+        reconciler.live.hold_all()
+        assert site.folder().desired() is Desired.PAUSED
+        reconciler.live.stop_all()
+        assert site.folder().desired() is Desired.STOPPED
+        with TrustBook.changing(site.home) as book:
+            book.remove(PEER)
+        reconciler.live.review()
+    condemned = site.folder().condemned()
+    assert condemned is not None
+    assert condemned.code == "CL-1509"
 
 
 def test_a_policy_that_was_tightened_holds_for_the_next_ring(site: Site) -> None:
