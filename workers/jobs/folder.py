@@ -140,7 +140,9 @@ class JobFolder:
             write_private(self.path / "desired", desired.value)
 
     def desired(self) -> Desired:
-        """What the hub wants now, as far as this machine knows."""
+        """What the hub wants now, as far as this machine knows; a stop where the site itself has ended the job."""
+        if self.condemned() is not None:
+            return Desired.STOPPED
         try:
             return Desired((self.path / "desired").read_text().strip())
         except (OSError, ValueError):
@@ -178,9 +180,9 @@ class JobFolder:
             return None
 
     def condemn(self, error: ErrorInfo) -> None:
-        """The site itself ends the job: `error` says why, and the half is stopped."""
+        """The site itself ends the job: `error` says why, and whatever the hub wants, the half is stopped."""
         write_private(self.path / "condemned.json", error.model_dump_json())
-        self.write_desired(Desired.STOPPED)
+        write_private(self.path / "desired", Desired.STOPPED.value)
 
     def condemned(self) -> ErrorInfo | None:
         """Why the site has ended the job, if it has."""

@@ -75,7 +75,7 @@ def _run(home: WorkerHome, folder: JobFolder, spec: JobSpec) -> JobResult:
     try:
         _check_disk(home)
         folder.write_spec(spec)
-        process = start_half(home, folder)
+        process = start_half(home, folder) if _is_wanted(folder) else None
     except (OSError, AppError) as error:
         return JobResult(outcome="failed", error=error_info(error))
     if process is None:

@@ -272,6 +272,24 @@ def test_a_job_condemned_by_its_site_is_stopped_with_the_site_s_reason(site: Sit
     assert site.exit()["error"]["code"] == "CL-1424"
 
 
+def test_a_job_condemned_before_its_claim_starts_no_half(site: Site) -> None:
+    site.folder.condemn(error_info("CL-1424"))
+    assert site.supervise(ENDLESS).wait(10) == 0
+    assert not (site.folder.path / "here").exists()
+    assert (site.exit()["attempt"], site.exit()["error"]["code"]) == (1, "CL-1424")
+
+
+def test_what_the_hub_wants_after_the_site_has_condemned_a_job_keeps_it_running_no_longer(site: Site) -> None:
+    supervisor = site.supervise(ENDLESS)
+    half = site.half()
+    site.folder.condemn(error_info("CL-1424"))
+    site.folder.write_desired(Desired.RUNNING)  # a reply of the hub's that was on its way
+    assert site.folder.desired() is Desired.STOPPED
+    wait_for(lambda: not half.is_running(), seconds=5.0, what="the half's end")
+    assert supervisor.wait(10) == 0
+    assert site.exit()["error"]["code"] == "CL-1424"
+
+
 def test_a_full_disk_is_met_before_anything_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUTLAYER_MIN_FREE_BYTES", str(1 << 60))
     assert site.supervise(ENDLESS).wait(10) == 0
