@@ -58,3 +58,10 @@ def test_a_job_has_one_secret_which_nobody_else_may_read(tmp_path: Path) -> None
     (tmp_path / "job" / NAME).write_bytes(first[:16])
     with pytest.raises(AppError, match="CL-1536"):
         job_secret(tmp_path / "job")
+
+
+def test_a_secret_that_is_a_link_to_nowhere_is_refused_and_made_nowhere(tmp_path: Path) -> None:
+    (tmp_path / NAME).symlink_to(tmp_path / "gone")
+    with pytest.raises(AppError, match="CL-1536"):
+        job_secret(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
