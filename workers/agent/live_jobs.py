@@ -56,6 +56,10 @@ class LiveJobs:
             if row.state == "running" or folder.is_alive():
                 yield row, folder
 
+    def runs(self) -> set[str]:
+        """The runs of which something runs here."""
+        return {row.run_id for row, _ in self._live()}
+
     def _review(self, folder: JobFolder) -> None:
         if not folder.is_alive() or folder.condemned() is not None:
             return

@@ -67,10 +67,10 @@ class Reconciler:
             self.live.end_unwanted(_jobs(wanted), spared=frozenset(wanted.unread))
         if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
             self._verdicts.keep_asking({item.run_id for item in wanted.assignments})
-        for run_id in wanted.settled:
+        for run_id in set(wanted.settled) - {item.run_id for item in wanted.assignments} - self.live.runs():
             try:
                 forget_checkpoints(self._home, run_id)
-            except AppError as error:
+            except (AppError, OSError) as error:
                 log.error("settled run: %s", error)
 
     def forget_rings(self) -> None:

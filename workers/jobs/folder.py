@@ -22,6 +22,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from splitcore.errors import AppError
+from splitcore.privacy import secret
 from workers.contracts import Assignment, Desired, ErrorInfo
 from workers.settings import WorkerHome, write_private
 
@@ -76,9 +77,15 @@ def checked_name(name: str) -> str:
 
 
 def forget_checkpoints(home: WorkerHome, run_id: str) -> None:
-    """Delete what this worker's halves have saved for a run that is over for good. Raises AppError CL-1524."""
-    for folder in (home.jobs / checked_name(run_id)).glob("*/checkpoints"):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Delete what this worker's halves have saved for a run that is over for good. Raises AppError CL-1524, OSError.
+
+    The secret of a job's noise stays: should the run go on after all, the same values are sent with the same noise.
+    """
+    for saved in (home.jobs / checked_name(run_id)).glob("*/checkpoints/*"):
+        if saved.is_dir():
+            shutil.rmtree(saved, ignore_errors=True)
+        elif saved.name != secret.NAME:
+            saved.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
