@@ -123,6 +123,8 @@ def test_a_stop_saves_and_ends_within_two_seconds(site: Site) -> None:
     wait_for(lambda: not half.is_running(), seconds=2.0, what="the half's end")
     assert supervisor.wait(10) == 0
     assert site.exit() | {"error": None} == {
+        "kind": "train",
+        "subject": "",
         "participant_id": "prt_1",
         "attempt": 1,
         "outcome": "stopped",
