@@ -85,7 +85,7 @@ def _cost(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _config(steps: int, **wire: Any) -> RunConfig:
-    """The demo's recipe on smaller batches: the two arms with a split differ in micro-batches and number formats."""
+    """The demo's model and cut, small batches: the two arms with a split differ in micro-batches and number formats."""
     micro = wire.pop("micro_batches", 2)
     found = {
         "model": {"name_or_path": str(BASE)},
