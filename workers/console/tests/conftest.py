@@ -87,6 +87,13 @@ def console(tmp_path: Path) -> Iterator[RunningConsole]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningConsole]:
+    """One console for the tests of a file that leave nothing behind that another one would see."""
+    with running_console(tmp_path_factory.mktemp("console")) as running:
+        yield running
+
+
 @contextmanager
 def running_console(folder: Path, **variables: str) -> Iterator[RunningConsole]:
     """A console of its own below `folder`; `variables` go into its environment."""

@@ -122,8 +122,8 @@ def test_a_check_with_few_held_out_rows_says_what_follows(console: RunningConsol
     assert "a finished adapter is measured" not in pages[0.5]
 
 
-def test_what_the_console_does_not_have_or_take_is_said_on_a_page_of_its_own(console: RunningConsole) -> None:
-    visitor = console.browser()
+def test_what_the_console_does_not_have_or_take_is_said_on_a_page_of_its_own(shared_console: RunningConsole) -> None:
+    visitor = shared_console.browser()
     answers = {
         404: visitor.http.get("/nothing/here"),
         403: visitor.http.post("/pin", data={"pin": "1"}),
@@ -139,41 +139,41 @@ def test_what_the_console_does_not_have_or_take_is_said_on_a_page_of_its_own(con
         assert "organisation that you" not in answer.text
 
 
-def test_without_ticket_or_pin_nothing_can_be_added_or_seen(console: RunningConsole) -> None:
-    visitor = console.browser()
+def test_without_ticket_or_pin_nothing_can_be_added_or_seen(shared_console: RunningConsole) -> None:
+    visitor = shared_console.browser()
     for method, path in [("POST", "/uploads"), ("GET", "/uploads/0123456789abcdef"), ("POST", "/staged/x/confirm")]:
         assert visitor.send(method, path).status_code == 403
     for path in GUARDED:
         assert visitor.http.get(path).status_code == 403
 
 
-def test_a_ticket_adds_but_never_shows_or_deletes_rows(console: RunningConsole) -> None:
-    visitor = console.browser()
-    visitor.send("POST", "/ticket", json={"ticket": console.ticket()})
+def test_a_ticket_adds_but_never_shows_or_deletes_rows(shared_console: RunningConsole) -> None:
+    visitor = shared_console.browser()
+    visitor.send("POST", "/ticket", json={"ticket": shared_console.ticket()})
     for path in GUARDED:
         assert visitor.http.get(path).status_code == 403
     assert visitor.send("POST", "/datasets/notes/1/delete").status_code == 403
 
 
-def test_bad_tickets_say_what_is_wrong(console: RunningConsole) -> None:
-    good = console.ticket()
+def test_bad_tickets_say_what_is_wrong(shared_console: RunningConsole) -> None:
+    good = shared_console.ticket()
     body, signature = good.split(".")
     cases = {
         "CL-1450": [
             "",
             "x",
             f"{body}.{signature[:-4]}AAAA",
-            console.ticket(worker_id="wrk_2"),
-            console.ticket(action="see"),
+            shared_console.ticket(worker_id="wrk_2"),
+            shared_console.ticket(action="see"),
         ],
-        "CL-1451": [console.ticket(exp=int(time.time()) - 1)],
+        "CL-1451": [shared_console.ticket(exp=int(time.time()) - 1)],
     }
     for code, tickets in cases.items():
         for ticket in tickets:
-            answer = console.browser().send("POST", "/ticket", json={"ticket": ticket})
+            answer = shared_console.browser().send("POST", "/ticket", json={"ticket": ticket})
             assert (answer.status_code, answer.json()["code"]) == (403, code)
-    assert console.browser().send("POST", "/ticket", json={"ticket": good}).status_code == 200
-    again = console.browser().send("POST", "/ticket", json={"ticket": good})
+    assert shared_console.browser().send("POST", "/ticket", json={"ticket": good}).status_code == 200
+    again = shared_console.browser().send("POST", "/ticket", json={"ticket": good})
     assert (again.status_code, again.json()["code"]) == (403, "CL-1452")
 
 
@@ -196,17 +196,19 @@ def test_rows_are_previewed_and_deleted_with_the_pin(console: RunningConsole) ->
     assert DatasetStore(console.home.root).versions() == []
 
 
-def test_a_foreign_host_name_a_missing_csrf_token_and_a_foreign_origin_are_refused(console: RunningConsole) -> None:
-    assert httpx.get(console.url, headers={"Host": "rebound.example"}, trust_env=False).status_code == 400
-    visitor = console.browser()
-    assert visitor.http.post("/pin", data={"pin": console.pin}).status_code == 403
-    foreign = visitor.send("POST", "/pin", data={"pin": console.pin}, headers={"Origin": "http://evil.example"})
+def test_a_foreign_host_name_a_missing_csrf_token_and_a_foreign_origin_are_refused(
+    shared_console: RunningConsole,
+) -> None:
+    assert httpx.get(shared_console.url, headers={"Host": "rebound.example"}, trust_env=False).status_code == 400
+    visitor = shared_console.browser()
+    assert visitor.http.post("/pin", data={"pin": shared_console.pin}).status_code == 403
+    foreign = visitor.send("POST", "/pin", data={"pin": shared_console.pin}, headers={"Origin": "http://evil.example"})
     assert foreign.status_code == 403
 
 
-def test_every_page_answers_and_carries_the_strict_policy(console: RunningConsole) -> None:
-    visitor = console.browser()
-    visitor.unlock(console.pin)
+def test_every_page_answers_and_carries_the_strict_policy(shared_console: RunningConsole) -> None:
+    visitor = shared_console.browser()
+    visitor.unlock(shared_console.pin)
     for path in ["/", "/datasets", "/add", "/ledger", "/decisions", "/policy", "/doctor", "/logs", "/pin"]:
         answer = visitor.http.get(path)
         assert answer.status_code == 200, path
@@ -297,18 +299,20 @@ def test_figures_for_prometheus_are_for_this_machine_and_for_the_token(console: 
         b'{"name": "a.csv", "size": 1e3}',
     ],
 )
-def test_a_file_s_facts_of_the_wrong_kind_are_refused_and_break_no_page(console: RunningConsole, body: bytes) -> None:
-    visitor = console.browser()
-    visitor.unlock(console.pin)
+def test_a_file_s_facts_of_the_wrong_kind_are_refused_and_break_no_page(
+    shared_console: RunningConsole, body: bytes
+) -> None:
+    visitor = shared_console.browser()
+    visitor.unlock(shared_console.pin)
     answer = visitor.send("POST", "/uploads", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"] in ("CL-1001", "CL-1218")) == (400, True)
     assert visitor.http.get("/add").status_code == 200
 
 
 @pytest.mark.parametrize("mapping", ["prompt", [1], 5])
-def test_a_mapping_of_the_wrong_kind_is_refused(console: RunningConsole, mapping: object) -> None:
-    visitor = console.browser()
-    visitor.unlock(console.pin)
+def test_a_mapping_of_the_wrong_kind_is_refused(shared_console: RunningConsole, mapping: object) -> None:
+    visitor = shared_console.browser()
+    visitor.unlock(shared_console.pin)
     upload_id = upload(visitor, "notes.jsonl", ROWS.encode(), step=4000)
     answer = visitor.send("POST", f"/uploads/{upload_id}/check", json={"mapping": mapping})
     assert (answer.status_code, answer.json()["code"]) == (400, "CL-1001")

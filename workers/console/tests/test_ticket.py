@@ -166,7 +166,7 @@ def test_the_pin_opens_every_upload(console: RunningConsole) -> None:
 
 
 @pytest.mark.parametrize("number", [None, "", 5])
-def test_a_ticket_without_a_number_is_none(console: RunningConsole, number: object) -> None:
+def test_a_ticket_without_a_number_is_none(shared_console: RunningConsole, number: object) -> None:
     """A hub may sign what it likes: it must be a ticket that can be spent."""
-    answer = console.browser().send("POST", "/ticket", json={"ticket": console.ticket(jti=number)})
+    answer = shared_console.browser().send("POST", "/ticket", json={"ticket": shared_console.ticket(jti=number)})
     assert (answer.status_code, answer.json()["code"]) == (403, "CL-1450")
