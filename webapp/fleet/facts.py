@@ -13,6 +13,7 @@ from webapp.fleet.models import Worker, WorkerState
 from webapp.fleet.presence import worker_is_online
 
 _ALLOWED_IN = (WorkerState.ACTIVE, WorkerState.PENDING)
+POLICY_UNREADABLE = "CL-1422"
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ def policy_of(worker: Worker) -> list[tuple[str, str]]:
     policy = worker.policy
     if not policy:
         return []
+    if any(check.get("code") == POLICY_UNREADABLE for check in worker.checks):
+        return [("Limits", "Unknown. The file can't be read, so the worker refuses every run.")]
     trust = (
         "Only listed fingerprints"
         if policy.get("peer_trust") == "listed"

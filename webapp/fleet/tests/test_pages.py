@@ -16,7 +16,7 @@ from webapp.fleet.models import EnrolmentToken, Worker, WorkerState
 from webapp.fleet.tests.factories import FACTS, make_certificate, make_worker
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, member
-from workers.contracts import EnrolRequest
+from workers.contracts import EnrolRequest, PolicySummary
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +92,18 @@ def test_facts_are_told_apart(organisation):
     assert (told["Connection"], told["Doctor"], told["Version"]) == ("online", "failed", "warning")
     worker.state = WorkerState.QUARANTINED
     assert facts(worker)["Connection"] == "offline"
+
+
+def test_a_policy_that_its_site_cannot_read_is_not_shown_as_one_without_limits(client, admin, organisation):
+    worker = make_worker(organisation).row
+    worker.policy = PolicySummary().model_dump(mode="json")
+    worker.save()
+    assert "No limit" in client.get(f"/workers/{worker.pk}").content.decode()
+    worker.checks = [{"name": "Site policy", "status": "failed", "detail": "line 3", "code": "CL-1422"}]
+    worker.save()
+    page = client.get(f"/workers/{worker.pk}").content.decode()
+    assert "No limit" not in page
+    assert "the worker refuses every run" in page
 
 
 def test_the_activity_of_a_worker_is_in_words(client, admin, organisation):
