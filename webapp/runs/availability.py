@@ -47,6 +47,16 @@ def refusals_check(run: Run, what: str) -> None:
     raise AppError("CL-1509", f"The site policy of {who} refuses this contract, so it can't be {what}.")
 
 
+def start_why_not(run: Run) -> str:
+    """Why an approved run can't start now; empty where it can."""
+    try:
+        parties_check(run)
+        refusals_check(run, "started")
+    except AppError as error:
+        return error.message
+    return ""
+
+
 def _check_roles(participants: list[Participant]) -> None:
     """Data parties, and one compute worker."""
     servers = [p for p in participants if p.role == ParticipantRole.SERVER]

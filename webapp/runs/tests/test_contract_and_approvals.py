@@ -151,6 +151,22 @@ def test_a_run_that_a_site_refuses_after_its_approval_is_not_started_until_the_r
     assert w.fresh().state == RunState.STARTING
 
 
+def test_the_start_of_a_run_that_a_site_refuses_is_a_disabled_button_that_says_why(client):
+    w = make.world()
+    Run.objects.filter(pk=w.run.id).update(start_when_approved=False)
+    make.submit(w)
+    make.approve(w)
+    client.force_login(w.engineer)
+    pages = (f"/runs/{w.run.id}", f"/runs/{w.run.id}/approvals")
+    start = f'action="/runs/{w.run.id}/start"'
+    assert all(start in client.get(page).content.decode() for page in pages)
+    make.verdict(w, 1, accepted=False, refusals=[{"field": "training.steps", "message": "At most 10 steps."}])
+    for page in pages:
+        shown = client.get(page).content.decode()
+        assert start not in shown
+        assert "refuses this contract, so it can&#x27;t be started" in shown
+
+
 def _status(w: make.World) -> Status:
     return status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker")))
 

@@ -14,7 +14,7 @@ from splitcore.errors import AppError
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, why_not
-from webapp.runs.availability import refusing_parts
+from webapp.runs.availability import refusing_parts, start_why_not
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
 from webapp.runs.models import ApprovalState, Participant, Run, RunState
@@ -69,6 +69,7 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
     document = contract_read(run.contract)
     assert document is not None
     config = config_read(document.config, document.contract_version)
+    startable = run.state == RunState.APPROVED and can_start_run(request.user, run)
     earlier = run.approvals.filter(decided_at__isnull=False).exclude(contract_hash=run.contract_hash)
     context = {
         "run": run,
@@ -84,7 +85,8 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
         "earlier": earlier.select_related("organisation", "decided_by").order_by("-decided_at"),
         "matrix": who_sees_what(config, party_columns(document), prompts=bool(document.public_prompts)),
         "warnings": cut_warnings(config),
-        "can_start": can_start_run(request.user, run) and run.state == RunState.APPROVED,
+        "can_start": startable,
+        "start_why_not": start_why_not(run) if startable else "",
         "can_edit": can_edit_run(request.user, run),
         "can_stop": can_stop_run(request.user, run) and run.state in (RunState.AWAITING, RunState.APPROVED),
         "is_open": run.state == RunState.AWAITING,

@@ -20,6 +20,7 @@ from webapp.accounts.models import User
 from webapp.adapters.models import AdapterState
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.orgs.permissions import Action, can, why_not
+from webapp.runs.availability import start_why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.configure.values import older_forms
@@ -52,12 +53,14 @@ def run_context(request: MemberRequest, run: Run, tab: str) -> dict[str, Any]:
     user = request.user
     resumable = run.state == RunState.PAUSED or (can_continue(run) and not meets_again(run))
     resumable = resumable and quarantined_part(run) is None
+    startable = run.state == RunState.APPROVED and can_start_run(user, run)
     return {
         "run": run,
         "parent": visible_parents(user, [run]).get(run.parent_id or ""),
         "tabs": run_tabs(run, tab),
         "can_edit": run.state in EDITABLE and can_edit_run(user, run),
-        "can_start": run.state == RunState.APPROVED and can_start_run(user, run),
+        "can_start": startable,
+        "start_why_not": start_why_not(run) if startable else "",
         "can_stop": run.state in LIVE - {RunState.STOPPING} and can_stop_run(user, run),
         "can_pause": run.state in (RunState.TRAINING, RunState.RECOVERING) and can_stop_run(user, run),
         "can_resume": resumable and can_resume_run(user, run),
