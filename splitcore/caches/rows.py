@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from splitcore.errors import AppError
+
 State = dict[str, torch.Tensor]
 
 
@@ -46,8 +48,10 @@ class RowCache:
         return self._tokens[row]
 
     def admit(self, row: int, tokens: int) -> bool:
-        """Make room for a row; False where there is none left."""
+        """Make room for a row; False where there is none left. Raises AppError CL-1313 for a row of another length."""
         if row in self._tokens:
+            if self._tokens[row] != tokens:
+                raise AppError("CL-1313", "A row came with another number of tokens than before.")
             return True
         size = tokens * self._width * self.dtype.itemsize
         if self.nbytes + size > self._limit:
@@ -57,7 +61,7 @@ class RowCache:
         return True
 
     def put(self, row: int, values_TD: torch.Tensor) -> None:
-        """Keep a row's vectors, if there is room."""
+        """Keep a row's vectors, if there is room. Raises AppError CL-1313, as `admit`."""
         known = row in self._tokens
         if not self.admit(row, len(values_TD)):
             return
