@@ -14,6 +14,7 @@ import torch
 from splitcore.codecs.tensors import decode
 from splitcore.control.clock import Clock
 from splitcore.control.events import SERVER
+from splitcore.data.tokenise import IGNORED
 from splitcore.errors import AppError
 from splitcore.models.carve import hidden_width
 from splitcore.optimise.loss import loss_sum
@@ -160,11 +161,13 @@ class BodyWork:
         return {name: forming[name] for name in together}
 
     def _open(self, party: str, message: Message) -> MicroBatch:
-        """Hidden states and mask (and labels) of a message. Raises AppError CL-1309 where they do not fit."""
+        """Hidden states and mask (and labels) of a message. Raises AppError CL-1309, 1311 where they do not fit."""
         device, boundary = self._runtime.device, self.boundaries[party]
         at = boundary.at(message, device)
         hidden_BLD = boundary.back(message, at, device=device, dtype=self._runtime.dtype)
         labels_BL = decode(message.tensors["labels"], device=device) if "labels" in message.tensors else None
+        if labels_BL is not None and bool(((labels_BL < 0) & (labels_BL != IGNORED)).any()):
+            raise AppError("CL-1311", "A label is no token.")
         if labels_BL is not None and labels_BL.shape != at.mask_BL.shape:
             raise AppError("CL-1309")
         return MicroBatch(party, hidden_BLD, at, labels_BL)

@@ -13,6 +13,7 @@ from splitcore.codecs.tensors import decode
 from splitcore.config import RunConfig
 from splitcore.control.clock import Clock
 from splitcore.data.batches import Batch
+from splitcore.errors import AppError
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.optimise.norms import norms_vector, scale
 from splitcore.optimise.optimiser import Optimiser, learning_rate
@@ -130,6 +131,8 @@ class ClientStep:
             denominator = self.inbox.forget(step)
             if denominator is None:
                 raise RuntimeError("a step was completed before its normaliser was told")
+            if denominator < tokens:
+                raise AppError("CL-1505", "The server half counts fewer tokens for all than this party has.")
             self._own.scale(denominator / tokens)
             if tokens != denominator and not self.plan.shared:
                 # an adapter of one's own follows the mean over one's own tokens
@@ -157,7 +160,7 @@ class ClientStep:
 
     def _apply(self, step: int, answer: Message) -> tuple[float, float, Fault | None]:
         """Clip and step as the server half says, or drop the gradients of a step that is applied nowhere."""
-        fault, parameters = Fault.read(answer), self._parameters
+        fault, parameters = self._fault(answer), self._parameters
         norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
         if fault is not None:
             self._own.skip(step)
@@ -169,6 +172,9 @@ class ClientStep:
         rate = update(parameters, gradients, norm, optimiser=self._optimiser, step=step, clip_norm=clip_norm)
         self._own.apply(step)
         return float(norm), rate, None
+
+    def _fault(self, message: Message) -> Fault | None:
+        return Fault.read(message, self.plan.settings.parties)
 
     # ---- too late
 
@@ -187,7 +193,7 @@ class ClientStep:
             if self.plan.shared:
                 norm, rate, fault = self._apply(step, message)
             else:
-                norm, fault = number(message, "norm"), Fault.read(message)
+                norm, fault = number(message, "norm"), self._fault(message)
                 rate = learning_rate(self.config.training, step, total)
         return StepOutcome(None, 0, norm, rate, fault, late=True)
 
@@ -224,7 +230,7 @@ class ClientStep:
         answer = self.inbox.next(grace=STOP_GRACE)
         if answer.kind is not Kind.STEP_DONE or answer.step != step:
             raise out_of_turn(answer)
-        norm, fault = number(answer, "norm"), Fault.read(answer)
+        norm, fault = number(answer, "norm"), self._fault(answer)
         relay = self.plan.relay_after(step, total)
         if relay is not None and self.party in relay.receivers:
             answer = self.inbox.next(grace=STOP_GRACE)

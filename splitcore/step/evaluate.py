@@ -157,11 +157,18 @@ class ClientEvaluation:
             found = answer.body.get("next")
             if not isinstance(found, list) or len(found) != len(rows):
                 raise out_of_turn(answer)
-            return [int(str(token)) for token in found]
+            return [self._token(answer, token) for token in found]
         logits_BLV = self._logits(answer, batch)
         if turn == 0:
             self._canary = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL, "logits": logits_BLV.float()}
         return next_tokens(logits_BLV, batch.mask_BL)
+
+    def _token(self, answer: Message, token: object) -> int:
+        """A token of the vocabulary. Raises AppError CL-1505."""
+        vocabulary = self._stepper.plan.model_config.get_text_config(decoder=True).vocab_size
+        if type(token) is not int or not 0 <= token < vocabulary:
+            raise out_of_turn(answer)
+        return token
 
     def save_canary(self, path: Path) -> None:
         """Keep the split model's logits on the public prompts, for a comparison with the joined adapter's."""

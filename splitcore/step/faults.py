@@ -6,7 +6,7 @@ what it reports at the end of the step; the server half then tells all to drop t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,9 @@ import torch
 from splitcore.checkpoints.files import Tensors
 from splitcore.config import RunConfig
 from splitcore.control.controller import Controller
-from splitcore.control.events import NonFinite
+from splitcore.control.events import SERVER, NonFinite
 from splitcore.errors import AppError
+from splitcore.step.link import out_of_turn
 from splitcore.wire.protocol.messages import Json, Message
 
 MOST_IN_A_ROW = 10
@@ -35,12 +36,17 @@ class Fault:
         return {"source": self.source, "where": self.where, "rows": self.rows}
 
     @classmethod
-    def read(cls, message: Message) -> Fault | None:
-        """The fault that a message tells of."""
+    def read(cls, message: Message, parties: Collection[str]) -> Fault | None:
+        """The fault that a message tells of, if it does. Raises AppError CL-1505 for one that no half could have.
+
+        What it says reaches this site's records, so no text of the other half's choice may pass.
+        """
         source, where, rows = (message.body.get(key) for key in ("source", "where", "rows"))
-        if not (isinstance(source, str) and isinstance(where, str) and where in PLACES):
+        if where is None:
             return None
-        return cls(source, where, rows if isinstance(rows, str) else "")
+        if where not in PLACES or source not in (SERVER, *parties) or rows not in ("", *parties):
+            raise out_of_turn(message)
+        return cls(str(source), str(where), str(rows))
 
 
 class Skips:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from splitcore.step.link import Link, number
+from splitcore.step.link import Link, number, out_of_turn
 from splitcore.wire.protocol.messages import Kind, Message
 
 
@@ -71,5 +71,7 @@ class Inbox:
             raise TooLateError(message)
         if message.kind is not Kind.STEP_TOTAL:
             return False
-        self._totals[message.step] = int(number(message, "tokens"))
+        if (tokens := int(number(message, "tokens"))) < 1:
+            raise out_of_turn(message)
+        self._totals[message.step] = tokens
         return True

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from splitcore.config import RunConfig
 from splitcore.step.link import number, out_of_turn
 from splitcore.wire.protocol.messages import Message
 
 Tell = Callable[[str, int, int], None]  # party, step, tokens
 
 
+def tokens_at_most(config: RunConfig) -> int:
+    """As many target tokens as a batch of the party whose configuration this is can have."""
+    return config.training.batch_size * config.training.max_length
+
+
 class LossNormaliser:
     """Counts the tokens of the parties of a step; their sum is told once all are there, or each its own at once."""
 
-    def __init__(self, *, taking_part: Callable[[int], list[str]], tell: Tell, own: bool) -> None:
-        """`own`: each party's loss is a mean over its own tokens."""
-        self._taking_part, self._tell, self._own = taking_part, tell, own
+    def __init__(
+        self, *, taking_part: Callable[[int], list[str]], tell: Tell, own: bool, most: Mapping[str, int]
+    ) -> None:
+        """`own`: each party's loss is a mean over its own tokens; `most`: party → tokens that its batch can have."""
+        self._taking_part, self._tell, self._own, self._most = taking_part, tell, own, most
         self._counts: dict[int, dict[str, int]] = {}
         self._told: dict[int, int] = {}
 
     def note(self, party: str, message: Message) -> None:
         """Take a party's tokens of a step. Raises AppError CL-1505."""
         counts, tokens = self._counts.setdefault(message.step, {}), int(number(message, "tokens"))
-        if party not in self._taking_part(message.step) or party in counts or tokens < 1:
+        if party not in self._taking_part(message.step) or party in counts or not 1 <= tokens <= self._most[party]:
             raise out_of_turn(message)
         counts[party] = tokens
         if self._own:

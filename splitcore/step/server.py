@@ -19,7 +19,7 @@ from splitcore.step.contributions import Contributions, summed
 from splitcore.step.faults import Fault
 from splitcore.step.link import Link, LostError, out_of_turn
 from splitcore.step.membership import Ending, Membership, Standing
-from splitcore.step.normaliser import LossNormaliser
+from splitcore.step.normaliser import LossNormaliser, tokens_at_most
 from splitcore.step.server_hand_over import EndsHandOver
 from splitcore.wire.protocol.messages import Json, Kind, Message
 
@@ -58,13 +58,14 @@ class ServerStep:
         self._plan, self._config, self._links, self._clock = plan, plan.settings.config, links, clock
         self._vanilla = runtime.has_output
         self._brought = Contributions(layouts, names, summed=plan.shared)
-        self._hand_over = EndsHandOver(plan, links, self._brought.ends, total=total)
+        most = {party: tokens_at_most(self._config.for_party(party)) for party in links}
+        self._hand_over = EndsHandOver(plan, links, self._brought.ends, first=first, total=total, most=most)
         self._runtime = runtime
         self._work = BodyWork(plan=plan, links=links, clock=clock, runtime=runtime, tokens_of=self._loss_normaliser)
         self._step, self._total = first, total
         self.membership = Membership(plan, first=first, total=total)
         self._normaliser = LossNormaliser(
-            taking_part=self.membership.taking_part, tell=self._tell_tokens, own=self._runtime.own
+            taking_part=self.membership.taking_part, tell=self._tell_tokens, own=self._runtime.own, most=most
         )
         self._dropped: set[str] = set()  # in this step
         self._work.begin(first)
@@ -210,6 +211,7 @@ class ServerStep:
         """Sum in the contract's order, take the exact global norm, tell it, clip and step."""
         taking_part = self.membership.taking_part(self._step)
         counts, factor = self._normaliser.close(self._step, taking_part)
+        self._hand_over.count(counts)
         with self._clock.stage("update"):
             if self._runtime.own:
                 norm, rate, fault = self._update_own(taking_part)

@@ -17,11 +17,31 @@ class EndsHandOver:
     """Answers `ADAPTER_WEIGHTS`."""
 
     def __init__(
-        self, plan: RunPlan, links: Mapping[str, Link], ends: Mapping[str, Sequence[str]], *, total: int
+        self,
+        plan: RunPlan,
+        links: Mapping[str, Link],
+        ends: Mapping[str, Sequence[str]],
+        *,
+        first: int,
+        total: int,
+        most: Mapping[str, int],
     ) -> None:
-        """`ends`: party → names of its head's and tail's tensors."""
-        self._plan, self._links, self._ends, self._total = plan, links, ends, total
+        """`ends`: party → names of its head's and tail's tensors; `most`: party → tokens that its batch can have."""
+        self._plan, self._links, self._ends, self._total, self._most = plan, links, ends, total, most
         self._weights: dict[str, tuple[float, dict[str, torch.Tensor]]] = {}
+        self._tokens = dict.fromkeys(links, 0)  # since the last average, as far as this process was there
+        self._unseen = self._steps_before(first)  # steps since the last average in which it was not
+
+    def _steps_before(self, first: int) -> int:
+        steps = 0
+        while steps < first and not self._plan.averages_ends_after(first - steps - 1, self._total):
+            steps += 1
+        return steps
+
+    def count(self, tokens: Mapping[str, int]) -> None:
+        """Note the target tokens of those who took part in a step."""
+        for party, own in tokens.items():
+            self._tokens[party] += own
 
     def take(self, party: str, message: Message, *, done: int) -> None:
         """Weights that a party sends after `done` completed steps. Raises AppError CL-1505."""
@@ -44,13 +64,22 @@ class EndsHandOver:
         """FedAvg of head and tail: the mean weighted by tokens, once every party has sent its weights."""
         if party in self._weights or not self._plan.averages_ends_after(message.step, self._total):
             raise out_of_turn(message)
-        self._weights[party] = (number(message, "tokens"), decode_all(message.tensors))
+        self._weights[party] = (self._weight(party, message), decode_all(message.tensors))
         if len(self._weights) < len(self._links):
             return
         brought = [self._weights[name] for name in self._links]
         total = sum(tokens for tokens, _ in brought)
+        if total <= 0:
+            raise out_of_turn(message)
         mean = summed([{n: value * (tokens / total) for n, value in weights.items()} for tokens, weights in brought])
-        self._weights = {}
+        self._weights, self._tokens, self._unseen = {}, dict.fromkeys(self._links, 0), 0
         for link in self._links.values():
             tensors = {name: (value, "fp32") for name, value in mean.items()}
             link.send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=tensors)
+
+    def _weight(self, party: str, message: Message) -> float:
+        """The tokens by which a party's weights count: what it told of each step, or more by steps seen before."""
+        told, seen = number(message, "tokens"), self._tokens[party]
+        if not seen <= told <= seen + self._unseen * self._most[party]:
+            raise out_of_turn(message)
+        return told

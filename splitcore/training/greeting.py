@@ -26,8 +26,10 @@ class Greeting:
 
     @property
     def rows(self) -> int:
-        """How many rows the party trains on."""
-        return int(number(self.hello, "rows"))
+        """How many rows the party trains on. Raises AppError CL-1505 for none."""
+        if (rows := int(number(self.hello, "rows"))) < 1:
+            raise out_of_turn(self.hello)
+        return rows
 
     @property
     def held(self) -> dict[int, str]:

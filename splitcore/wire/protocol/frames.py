@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ VERSION = 3
 PREFIX = struct.Struct(">4sBBIQQQI")
 FOLD = 4096  # bytes; one pass at the speed of memory, where a CRC of all bytes takes five times as long
 MAX_DEPTH = 6
+MAX_NUMBER = {bool: 1, int: 1 << 53, float: sys.float_info.max}  # every whole number up to 2^53 is a float too
 MAX_NAME = 256
 
 
@@ -231,7 +233,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_json(value: Json, depth: int) -> None:
-    """Refuse deep nesting, lone surrogates (they break whoever prints them) and numbers beyond a float's range."""
+    """Refuse deep nesting, lone surrogates (they break whoever prints them) and numbers that a float cannot hold."""
     if depth < 0:
         raise FrameError("CL-1301")
     if isinstance(value, str):
@@ -244,7 +246,7 @@ def _check_json(value: Json, depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth - 1)
-    elif isinstance(value, float) and value - value != 0:  # 1e999 parses to infinity
+    elif isinstance(value, int | float) and not abs(value) <= MAX_NUMBER[type(value)]:  # 1e999 parses to infinity
         raise FrameError("CL-1301")
 
 
