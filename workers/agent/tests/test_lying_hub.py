@@ -10,7 +10,7 @@ import pytest
 
 from splitcore.privacy.secret import job_secret
 from workers.agent.tests.site import JOB, Site, listed
-from workers.contracts import PROTOCOL_VERSION, Assignment, Desired
+from workers.contracts import PROTOCOL_VERSION, Assignment, Desired, LogPayload
 from workers.jobs.supervise import supervise
 from workers.policy import SitePolicy
 from workers.tests.support import PEER, assignment_for, contract_for
@@ -138,6 +138,21 @@ def test_a_settled_run_that_is_listed_again_goes_on_with_the_same_noise(site: Si
     reconciler.apply(listed().model_copy(update={"settled": ["run_1"]}))
     assert not (site.folder().checkpoints / "attempt").exists()
     assert job_secret(site.folder().checkpoints) == first
+
+
+def test_a_check_under_an_attempt_that_was_never_given_out_fences_no_half(site: Site) -> None:
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    site.spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    site.spool.job_running(JOB, 1)
+    reconciler.apply(listed(site.assignment(attempt=1), site.check_of("adp_1", attempt=2**31 - 1)))
+    supervise(site.home, "run_1", CHECK)
+    assert site.spool.highest_attempt("prt_1") == 1
+    note = LogPayload(level="info", message="on it")
+    assert site.spool.record(participant_id="prt_1", attempt=1, kind="log", payload=note) == 1
+    check = site.spool.job(CHECK)
+    assert check is not None
+    assert check.state == "rung", "it is made once its attempt is one of this worker's"
 
 
 @pytest.mark.parametrize("desired", ["running", "paused", "stopped"])

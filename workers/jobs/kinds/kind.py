@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,8 @@ from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.settings import WorkerHome
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,13 @@ class JobKind(ABC):
     def claim(
         self, home: WorkerHome, folder: JobFolder, assignment: Assignment, *, job_id: str, highest_attempt: int
     ) -> int | None:
-        """The attempt under which the job runs, or None where the hub does not want it (any more)."""
+        """The attempt under which the job runs, or None where the hub does not want it (any more).
+
+        A job without a claim runs under one that this worker has had: a higher one would fence the half that trains.
+        """
+        if assignment.attempt > highest_attempt:
+            log.error("the job %s waits: its attempt %d was never given out here", job_id, assignment.attempt)
+            return None
         return assignment.attempt
 
     def tell(self, home: WorkerHome, folder: JobFolder, assignment: Assignment) -> None:
