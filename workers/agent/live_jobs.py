@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -45,6 +46,9 @@ class LiveJobs:
                     self._review(folder)
                 except AppError as error:
                     log.error("the job %s is not reviewed: %s", row.job_id, error)
+                except OSError as error:
+                    state = []  # at the next look again
+                    log.error("the job %s cannot be ended: %s", row.job_id, error)
             self._reviewed = state
 
     def _live(self, participant_id: str | None = None) -> Iterator[tuple[JobRow, JobFolder]]:
@@ -104,10 +108,13 @@ class LiveJobs:
         for row, folder in self._live():
             if (row.run_id, row.job_id) in wanted or row.participant_id in spared:
                 continue
-            if folder.is_alive():
-                folder.write_desired(Desired.STOPPED)
-            elif row.state == "running":
-                self._spool.job_exited(row.job_id, "stopped")
+            try:
+                if folder.is_alive():
+                    folder.write_desired(Desired.STOPPED)
+                elif row.state == "running":
+                    self._spool.job_exited(row.job_id, "stopped")
+            except (AppError, OSError, sqlite3.Error) as error:
+                log.error("the job %s cannot be ended: %s", row.job_id, error)
 
 
 def state_of(path: Path) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -53,18 +54,18 @@ class Reconciler:
         self.live = LiveJobs(home, config, spool, self._lock)
 
     def apply(self, wanted: Assignments) -> None:
-        """Act on the hub's list. One assignment's failure does not keep the others."""
+        """Act on the hub's list, stops first. One assignment's failure does not keep the others."""
         self.live.review()
-        for assignment in wanted.assignments:
+        with self._lock:
+            self.live.end_unwanted(_jobs(wanted), spared=frozenset(wanted.unread))
+        for assignment in sorted(wanted.assignments, key=lambda item: item.desired is not Desired.STOPPED):
             try:
                 with self._lock:
                     self._apply(assignment)
             except HubError:
                 raise
-            except AppError as error:
+            except (AppError, OSError, sqlite3.Error) as error:
                 log.error("assignment %s: %s", assignment.participant_id, error)
-        with self._lock:
-            self.live.end_unwanted(_jobs(wanted), spared=frozenset(wanted.unread))
         if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
             self._verdicts.keep_asking({item.run_id for item in wanted.assignments})
         for run_id in set(wanted.settled) - {item.run_id for item in wanted.assignments} - self.live.runs():

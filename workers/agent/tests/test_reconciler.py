@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from splitcore.errors import AppError
 from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import Assignments, Desired
+from workers.hub import HubError
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for
 
@@ -132,6 +135,35 @@ def test_a_job_that_the_hub_no_longer_lists_is_stopped(site: Site) -> None:
     with site.folder().locked():
         reconciler.apply(listed())
         assert site.folder().desired() is Desired.STOPPED
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_job_whose_folder_cannot_be_made_keeps_no_stop_from_another(site: Site, is_listed: bool) -> None:
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    (site.home.jobs / "run_2").write_text("")
+    contract = contract_for(site.home, run_id="run_2")
+    broken = assignment_for(contract, run_id="run_2", participant_id="prt_2")
+    with site.folder().locked():
+        reconciler.apply(listed(broken, *[site.assignment(attempt=1, desired="stopped")] * is_listed))
+        assert site.folder().desired() is Desired.STOPPED
+    reconciler.apply(listed(broken, site.check_of("adp_1")))
+    assert len(site.rung) == 2, "nor the next one's start"
+
+
+def test_stops_come_before_what_waits_for_the_hub(site: Site) -> None:
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment()))
+    site.spool.job_running(JOB, 1)
+    site.hub.refusals = {"/verdict": (503, {"code": "CL-1404", "message": "later"})}
+    review = site.assignment(kind="review", desired="none")
+    for stop in ([site.assignment(attempt=1, desired="stopped")], []):
+        site.folder().write_desired(Desired.RUNNING)
+        with site.folder().locked():
+            with pytest.raises(HubError):
+                reconciler.apply(listed(review, *stop))
+            assert site.folder().desired() is Desired.STOPPED
 
 
 def test_what_runs_for_an_entry_that_cannot_be_read_goes_on(site: Site) -> None:
