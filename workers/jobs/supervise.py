@@ -44,11 +44,11 @@ _fork_servers: dict[Path, ForkServer] = {}  # of this process, kept between jobs
 def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
     """Run one job to its end. Returns at once where another supervisor has it or nothing is left to do."""
     folder, spool = JobFolder.of(home, run_id, job_id), Spool(home.spool_file)
-    row = spool.job(job_id)
-    if row is None or row.state == "exited":
+    if spool.job(job_id) is None:
         return
     with folder.locked() as held:
-        if not held:
+        row = spool.job(job_id) if held else None  # under the lock: another supervisor may just have ended it
+        if row is None or row.state == "exited":
             return
         assignment = folder.read_assignment()
         if (row.contract_hash, row.party) != (assignment.contract_hash, assignment.party):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,19 @@ def test_two_doorbells_start_one_job(site: Site) -> None:
     assert first.poll() is None
     first.kill()
     first.wait()
+
+
+def test_a_doorbell_that_waits_for_the_end_of_its_job_starts_it_no_second_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def locked(_folder: JobFolder) -> Iterator[bool]:
+        site.spool.job_exited(JOB, "done")  # the other supervisor lets the lock go once its job has ended
+        yield True
+
+    monkeypatch.setattr(JobFolder, "locked", locked)
+    supervise.supervise(site.home, "run_1", JOB)
+    assert site.hub.attempts == {}
 
 
 def test_a_job_that_the_hub_does_not_want_is_not_started(site: Site) -> None:
