@@ -145,9 +145,9 @@ HELP: dict[str, ErrorHelp] = {
         "`cutlayer worker approve` lists the hashes that wait; move a damaged approvals.json aside and approve again.",
     ),
     "CL-1428": ErrorHelp(
-        "The contract's adapters have already been measured here",
-        "A site measures only a contract's own adapters on its held-out rows, at most three times.",
-        "Nothing was measured. Ask the hub's operator why it sent another adapter. A new run has its own contract.",
+        "The contract's adapters have already been checked here",
+        "A site checks and measures only a contract's own adapters, at most three times.",
+        "Nothing was checked. Ask the hub's operator why it sent another adapter. A new run has its own contract.",
     ),
     "CL-1429": ErrorHelp(
         "The site's limit on outgoing data per run is reached",

@@ -60,10 +60,12 @@ def setting(tmp_path: Path, *, role: str = "client", clients: int = 1, mode: str
         ({"role": "client", "mode": "personalised"}, 1),
         ({"role": "evaluator", "clients": 3}, 1),
         ({"role": "evaluator", "clients": 3, "mode": "personalised"}, 3),
+        ({"role": "server", "clients": 3}, 1),
+        ({"role": "server", "clients": 3, "mode": "personalised"}, 3),
     ],
     ids=str,
 )
-def test_a_party_measures_the_contract_s_adapters(tmp_path: Path, options: dict[str, Any], count: int) -> None:
+def test_a_party_checks_the_contract_s_adapters(tmp_path: Path, options: dict[str, Any], count: int) -> None:
     assert adapters_of(setting(tmp_path, **options)) == count
 
 

@@ -1,4 +1,4 @@
-"""How many adapters of a contract are checked at a site with rows: each tells something of them."""
+"""How many adapters of a contract are checked at a site: each costs time, and may tell something of its rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ TIMES = 3  # a contract's adapters are checked so often: a run that fails in its
 
 
 def take_place(setting: JobSetting) -> None:
-    """Each adapter that is measured tells something of this site's rows: the contract's own, and no others.
+    """A place for the adapter among those that this site checks: the contract's own, and no others.
 
     A run that failed in its last phase and was resumed has other bytes than before. Raises AppError CL-1428.
     """
-    if not setting.own.dataset_digest:
-        return
     assignment = setting.spec.assignment
     if not Measurements(setting.home.spool_file).may_measure(
         contract_hash=assignment.contract_hash,
@@ -28,7 +26,7 @@ def take_place(setting: JobSetting) -> None:
 
 
 def adapters_of(setting: JobSetting) -> int:
-    """How many adapters the contract gives this party to measure: one, or one per client that keeps its own."""
+    """How many adapters the contract gives this party to check: one, or one per client that keeps its own end."""
     clients = len(setting.clients)
     own_ends = setting.config.schedule.exchange(clients).own_ends
-    return clients if own_ends and setting.own.role is Role.EVALUATOR else 1
+    return clients if own_ends and setting.own.role is not Role.CLIENT else 1

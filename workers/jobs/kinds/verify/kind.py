@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import ClassVar
 
 from splitcore.errors import AppError
 from workers.contracts import API_PREFIX, Assignment, Check, Phase, VerifyReport
 from workers.jobs.folder import JobResult
-from workers.jobs.kinds.kind import JobKind
+from workers.jobs.kinds.kind import Ended, JobKind
 from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
 from workers.policy import HEX64, SitePolicy
@@ -34,6 +35,11 @@ class Verify(JobKind):
         run_verify(setting)
         setting.reporter.phase(Phase.DONE)
         return JobResult(outcome="done")
+
+    def deliver(self, ended: Ended, result: JobResult) -> JobResult:
+        """Leave nothing of the adapter here: a hub can ask for any number of checks."""
+        shutil.rmtree(ended.folder.out, ignore_errors=True)
+        return result
 
     def report(self, spool: Spool, assignment: Assignment, attempt: int, result: JobResult) -> None:
         """A check that broke off, or that the site refused, has failed: the adapter must not count as loaded.
