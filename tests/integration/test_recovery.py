@@ -85,7 +85,7 @@ def test_a_run_survives_the_death_of_each_half_and_a_stop_and_ends_with_the_very
     assert all((one[name] == other[name]).all() for name in one)
     for key in ("clinic", "compute"):
         jobs = stack.groups.home(key) / "jobs" / run
-        wait_for(lambda folder=jobs: not list(folder.glob("*/checkpoints")), what="the end of the checkpoints")
+        wait_for(lambda folder=jobs: not list(folder.glob("*/checkpoints/*")), what="the end of the checkpoints")
 
 
 def own_organisation(stack: Stack) -> str:
