@@ -65,9 +65,14 @@ class Train(HubKind):
         )
 
     def finish(self, part: Participant, job: Job, told: Message) -> None:
-        """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused."""
+        """Record that a half's process is gone. Repeating it changes nothing; an older attempt's is refused.
+
+        So is an evaluator's, for which an older hub may have kept a half (CL-1504).
+        """
         assert isinstance(told, Exit)
         run = part.run
+        if part.role == ParticipantRole.EVALUATOR:
+            raise AppError("CL-1504")
         started_check(run, part, told.attempt)
         attempt_adopt(run, part, told.attempt)
         fence(part, told.attempt)
@@ -76,8 +81,9 @@ class Train(HubKind):
             return
         phase_before = part.phase
         interrupted = part.awaits_claim and run.state in TRAINS and not _is_own_failure(told)
-        if told.checkpoint_step is not None:
-            job_progress(job, number=told.attempt, checkpoint_step=told.checkpoint_step)
+        step = told.checkpoint_step
+        if step is not None and step <= (run.total_steps or step):  # one beyond the run's steps is no checkpoint of it
+            job_progress(job, number=told.attempt, checkpoint_step=step)
         (part_interrupt if interrupted else part_end)(part, told.outcome, told.error)
         words = f"The process of {part.worker.name} ended."
         timeline_event(run, HubEvent(f"participant.{told.outcome}"), words, error=told.error, participant=part)

@@ -13,12 +13,14 @@ from webapp.fleet.models import WorkerModel
 from webapp.fleet.tests.factories import give_key
 from webapp.jobs.selectors import checkpoint_steps
 from webapp.orgs.tests.factories import api_token
+from webapp.runs.lifecycle.ending import participant_exit
 from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.live.status import status_of
 from webapp.runs.models import ParticipantRole, Run, RunState
+from webapp.runs.services import PartyChoice, run_draft_save
 from webapp.runs.tests import factories as make
 from webapp.telemetry.tests.batches import batch, metric, record
-from workers.contracts import ErrorInfo, ModelRegistration
+from workers.contracts import ErrorInfo, Exit, ModelRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +94,55 @@ def test_a_step_that_the_run_does_not_have_is_refused(told):
         records_store(participant=part, batch=batch(part, told.model_copy(update={"step": w.run.total_steps + 1})))
     assert (w.fresh().state, w.run.step) == (RunState.STARTING, 0)
     assert records_store(participant=part, batch=batch(part, metric(1, step=w.run.total_steps))).stored_through == 1
+
+
+def test_an_end_is_taken_without_a_checkpoint_that_the_run_cannot_have():
+    w = make.started()
+    most = w.run.total_steps
+    for place, step in ((0, most + 1), (1, 2**31 - 1), (2, most)):
+        part, lost = w.part(place), ErrorInfo(code="CL-1520", message="The half was lost.")
+        told = Exit(participant_id=part.id, attempt=part.attempt, outcome="failed", error=lost, checkpoint_step=step)
+        participant_exit(worker=w.workers[place], run_id=w.run.id, exit_=told)
+    assert checkpoint_steps([w.part(place).id for place in range(3)]) == {w.part(2).id: most}
+    assert w.fresh().state == RunState.RECOVERING
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("failed", "CL-1821"), ("failed", "CL-1531"), ("stopped", "CL-1508")])
+def test_an_evaluators_end_ends_no_run_where_an_older_hub_kept_a_half_for_it(outcome, code):
+    w = make.started()
+    w.run.participants.filter(pk=w.part(1).pk).update(role=ParticipantRole.EVALUATOR)
+    with pytest.raises(AppError, match="CL-1504"):
+        make.exit_part(w, 1, outcome, ErrorInfo(code=code, message="m"))
+    assert (w.fresh().state, w.run.failure, w.part(1).outcome) == (RunState.STARTING, None, "")
+
+
+def test_an_evaluator_has_no_half_whose_end_it_could_tell():
+    """Its part is made as the form makes it, and bears no half."""
+    w = make.world()
+    owner = w.workers[1]
+    parties = [
+        PartyChoice("client", w.workers[0].id, w.versions[0].id),
+        PartyChoice("evaluator", owner.id, w.versions[1].id),
+        PartyChoice("server", w.workers[2].id),
+    ]
+    run_draft_save(
+        actor=w.engineer,
+        project=w.project,
+        organisation=w.run.organisation,
+        name="x",
+        config=w.run.config,
+        parties=parties,
+        run=w.run,
+    )
+    make.submit(w)
+    make.approve(w)
+    part = w.fresh().participants.get(worker=owner)
+    worker = give_key(owner)
+    for outcome, code in (("failed", "CL-1821"), ("failed", "CL-1520"), ("stopped", None), ("done", None)):
+        error = ErrorInfo(code=code, message="m") if code else None
+        told = Exit(participant_id=part.id, attempt=0, outcome=outcome, error=error)
+        assert worker.post(f"runs/{w.run.id}/exit", told).status_code == 404
+    assert (w.fresh().state, w.run.failure) == (RunState.STARTING, None)
 
 
 @pytest.mark.parametrize("fields", [{"role": ParticipantRole.EVALUATOR}, {"attempt": 0}])

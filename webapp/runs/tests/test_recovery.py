@@ -325,7 +325,7 @@ def stopped(w: make.World, checkpoint: int) -> None:
 
 
 def test_a_stopped_run_is_resumed_from_the_checkpoint_that_every_worker_saved(client) -> None:
-    w = make.started()
+    w = make.started(run_config=make.long_config())
     trained(w, 12)
     stopped(w, 12)
     assert "It can be resumed from step 12 until" in sentence(w)
