@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def landing(request: HttpRequest) -> HttpResponse:
     return render(request, "core/landing.html", {"matrix": data_party_matrix()})
 
 
+_CODE = re.compile(r"CL-[0-9]{4}")
+
+
 @require_safe
 def error_index(request: HttpRequest) -> HttpResponse:
     """All error codes."""
@@ -61,9 +65,11 @@ def error_index(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def error_help(request: HttpRequest, code: str) -> HttpResponse:
-    """One code: what happened, why, what to do."""
+    """One code: what happened, why, what to do. One that a newer worker has told is not in this hub's catalogue."""
     if code not in CATALOGUE:
-        raise Http404
+        if not _CODE.fullmatch(code):
+            raise Http404
+        return render(request, "errors/unknown.html", {"code": code}, status=404)
     return render(request, "errors/help.html", {"code": code, "help": CATALOGUE[code]})
 
 

@@ -68,6 +68,14 @@ def test_an_error_panel_names_code_cause_and_remedy() -> None:
     assert "<code>cutlayer doctor</code>" in html
 
 
+def test_a_code_that_a_newer_worker_tells_has_a_page_and_what_is_no_code_has_none(client: Client) -> None:
+    unknown = client.get("/errors/CL-9876")
+    assert (unknown.status_code, "CL-9876" in unknown.content.decode()) == (404, True)
+    assert "does not know the code" in unknown.content.decode()
+    for text in ("CL-98765", "CL-x", "CL-١٢٣٤"):
+        assert "does not know the code" not in client.get(f"/errors/{text}").content.decode()
+
+
 def test_what_people_typed_is_escaped_in_components() -> None:
     evil = "<img src=x>"
     html = draw(
@@ -132,7 +140,15 @@ def test_the_style_guide_shows_every_component(client: Client) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/errors/", "/errors/CL-1002"]
+    "path",
+    [
+        "/accounts/login/",
+        "/accounts/signup/",
+        "/accounts/password/reset/",
+        "/errors/",
+        "/errors/CL-1002",
+        "/errors/CL-9876",
+    ],
 )
 def test_public_pages_wear_the_look(client: Client, path: str) -> None:
     html = client.get(path).content.decode()
