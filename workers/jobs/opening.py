@@ -7,6 +7,7 @@ from workers.jobs.folder import JobFolder
 from workers.jobs.report import Reporter
 from workers.jobs.setting import JobSetting
 from workers.ledger.book import Book
+from workers.ledger.budget import budget_of
 from workers.ledger.frames import FrameLedger
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
@@ -30,6 +31,7 @@ def opened(folder: JobFolder) -> JobSetting:
         job_id=spec.job_id,
         attempt=spec.attempt,
         budget=policy.egress_bytes_per_run,
+        budget_now=lambda: budget_of(home),
         full=policy.ledger == "full",
     )
     return JobSetting(home, worker, folder, spec, contract, config, own, Reporter(spool, spec), spool, frames)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
+from splitcore.errors import AppError
 from splitcore.wire.protocol.exchange import CONTROL
 from splitcore.wire.protocol.outgoing import AGAIN
 from workers.ledger.book import Book, Line, Writer, chained, now_text
@@ -29,9 +32,21 @@ class FrameLedger:
     """What leaves in one attempt of a job, to all receivers. Thread-safe; `with` writes the last of it."""
 
     def __init__(
-        self, book: Book, *, run_id: str, job_id: str, attempt: int, budget: int | None = None, full: bool = False
+        self,
+        book: Book,
+        *,
+        run_id: str,
+        job_id: str,
+        attempt: int,
+        budget: int | None = None,
+        budget_now: Callable[[], int | None] | None = None,
+        full: bool = False,
     ) -> None:
-        """`budget`: bytes that may leave in the run, earlier attempts included. `full`: hash all content."""
+        """`budget`: bytes that may leave in the run, earlier attempts included. `full`: hash all content.
+
+        budget_now: the same as the site's policy has it later; an AppError of it changes nothing.
+        """
+        self._budget_now = budget_now
         self._book, self._run_id, self._job_id, self._attempt = book, run_id, job_id, attempt
         self._budget, self._every = budget, 1 if full else SAMPLED_EVERY
         self._lines: dict[tuple[str, str], _Tally] = {}
@@ -91,6 +106,15 @@ class FrameLedger:
                 self._book.give_back(self._run_id, self._taken)
                 self._taken = 0
 
+    def _renew_budget(self) -> None:
+        """Keep to the figure that the site's people may have written meanwhile."""
+        if self._budget_now is None:
+            return
+        with suppress(AppError):
+            budget = self._budget_now()
+            with self._lock:
+                self._budget = budget
+
     def tell(self, *, ended: bool = False) -> None:
         """Write what was counted since the last time."""
         with self._lock:
@@ -113,6 +137,7 @@ class FrameLedger:
     def _tell_now_and_then(self) -> None:
         while not self._ending.wait(TELL_SECONDS):
             self.tell()
+            self._renew_budget()
 
 
 class Account:

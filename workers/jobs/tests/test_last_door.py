@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ from typing import Any
 import pytest
 
 from processes.fork_server import ForkServer
+from splitcore.errors import AppError
 from workers.approvals import ApprovalBook
 from workers.contracts import Assignment
 from workers.jobs import run
 from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.verify.bound import TIMES
+from workers.jobs.opening import opened
 from workers.jobs.supervise import HALF, half_command
 from workers.jobs.tests.door import Door, code_of
+from workers.ledger.frames import TELL_SECONDS
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
-from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
+from workers.tests.support import assignment_for, contract_for, enrolled_home, equip, wait_for
 
 WATCHED = """
 import sys
@@ -85,6 +89,26 @@ def test_the_half_refuses_what_the_policy_forbids_by_now(door: Door) -> None:
     door.home.policy_file.write_text(SitePolicy(max_steps=1).to_yaml())
     assert run.main([str(folder.path)]) == 1
     assert code_of(folder) == "CL-1509"
+
+
+def test_a_budget_that_is_written_while_a_half_runs_holds_for_it(door: Door) -> None:
+    setting = opened(door.open(door.lawful()))
+    account = setting.frames.account("gpu")
+
+    def is_refused() -> bool:
+        try:
+            account.admit(1_001)
+        except AppError as error:
+            return error.code == "CL-1429"
+        return False
+
+    with setting.frames:
+        assert not is_refused(), "nothing was written"
+        door.home.policy_file.write_text(SitePolicy(egress_bytes_per_run=1_000).to_yaml())
+        wait_for(is_refused, what="the budget")
+        door.home.policy_file.write_text("egress_bytes_per_run: [")
+        time.sleep(2 * TELL_SECONDS)
+        assert is_refused(), "a policy that cannot be read lifts nothing"
 
 
 def test_the_half_starts_nothing_that_its_site_has_not_approved(door: Door) -> None:
