@@ -127,6 +127,19 @@ def test_end_of_each_kind_is_reported_in_the_form_of_the_contracts(door: Door, k
     assert "CL-1520" in item.body
 
 
+@pytest.mark.parametrize(
+    ("attempt", "known", "granted"),
+    [(0, 0, 0), (1, 2, 1), (2, 2, 2), (3, 2, None)],
+    ids=["an-evaluator-s", "older", "newest", "never-given-out"],
+)
+def test_check_runs_under_an_attempt_that_its_worker_has_had(
+    door: Door, attempt: int, known: int, granted: int | None
+) -> None:
+    check = asked("evaluate", attempt=attempt, **ADAPTER)
+    folder = door.folder(check)
+    assert KINDS["evaluate"].claim(door.home, folder, check, job_id="job", highest_attempt=known) == granted
+
+
 def test_pause_and_budget_reach_no_job_of_a_kind_that_is_not_known_here() -> None:
     assert (is_steered("train"), is_steered("evaluate"), is_steered("audit")) == (True, False, False)
 
