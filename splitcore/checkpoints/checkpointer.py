@@ -93,8 +93,9 @@ class Checkpointer:
 
     def save_if_possible(self, step: int) -> None:
         """Save on the way out of a failure, which must not be hidden by another one; a stop that comes now waits."""
-        with suppress(AppError, OSError):
+        with suppress(Exception):  # whoever is told may fail by what this module does not know
             self._controller.phase("stopping")
+        with suppress(AppError, OSError):
             self.save(step)
 
     def updating(self) -> None:

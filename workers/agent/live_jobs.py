@@ -19,6 +19,7 @@ from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
 
+LONGEST_SECONDS = 90 * 86_400.0  # of an ended row's job no process is looked for longer after its bell
 log = logging.getLogger(__name__)
 
 
@@ -53,9 +54,7 @@ class LiveJobs:
 
     def _live(self, participant_id: str | None = None) -> Iterator[tuple[JobRow, JobFolder]]:
         """What runs here, of one participant or of all: by its row, or by its lock, whatever the row says."""
-        for row in self._spool.jobs():
-            if participant_id not in (None, row.participant_id):
-                continue
+        for row in self._spool.recent_jobs(seconds=LONGEST_SECONDS, participant_id=participant_id):
             folder = JobFolder.of(self._home, row.run_id, row.job_id)
             if row.state == "running" or folder.is_alive():
                 yield row, folder

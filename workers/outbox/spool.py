@@ -257,6 +257,15 @@ class Spool(SpoolFile):
         rows = self._read("SELECT * FROM jobs WHERE ? IS NULL OR state = ?", state, state)
         return [JobRow(**dict(row)) for row in rows]
 
+    def recent_jobs(self, *, seconds: float, participant_id: str | None = None) -> list[JobRow]:
+        """The jobs, of one participant or of all, that are open or were rung for within so many seconds."""
+        query = (
+            "SELECT * FROM jobs WHERE (state != 'exited' OR rung_at > ?) AND (? IS NULL OR participant_id = ?) "
+            "ORDER BY rowid"
+        )
+        rows = self._read(query, time.time() - seconds, participant_id, participant_id)
+        return [JobRow(**dict(row)) for row in rows]
+
     def admitted_contract(self, run_id: str) -> str | None:
         """The hash of the one contract that this site has let a job of a run start with, if it has."""
         rows = self._read("SELECT contract_hash FROM jobs WHERE run_id = ? AND contract_hash != '' LIMIT 1", run_id)

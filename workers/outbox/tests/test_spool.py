@@ -7,6 +7,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,18 @@ def test_rows_of_two_versions_that_differ_by_a_few_are_not_both_measured(tmp_pat
     assert measured.may_measure_rows(Selection("v1", "c1", "a1", rows[:20]), limit=9, least=8)
     assert not measured.may_measure_rows(Selection("v2", "c2", "a1", rows[:22]), limit=9, least=8)
     assert measured.may_measure_rows(Selection("v2", "c2", "a1", rows[:28]), limit=9, least=8)
+
+
+def test_jobs_that_ended_long_ago_are_not_looked_at_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    for number in (1, 2):
+        known = {"job_id": f"job_{number}", "run_id": "run_1", "participant_id": f"prt_{number}", "kind": "train"}
+        spool.job_rung(**known, contract_hash="ab" * 32, party="a")
+    spool.job_exited("job_2", "done")
+
+    def found(**options: Any) -> list[str]:
+        return [row.job_id for row in spool.recent_jobs(**options)]
+
+    assert found(seconds=60) == ["job_1", "job_2"]
+    assert found(seconds=60, participant_id="prt_2") == ["job_2"]
+    assert found(seconds=-60) == ["job_1"], "what is open is always looked at"
