@@ -243,13 +243,20 @@ def _forked(run: Program, wish: dict[str, Any], answers: int) -> int:
         _stand_alone(wish["log"])
         _answer(answers, wish["number"], os.getpid(), None)
         os.closerange(3, 256)  # no way back to the owner
-        status = run(wish["arguments"])
-    except BaseException:  # the process ends here, whatever it was
-        traceback.print_exc()
+        status = int(run(wish["arguments"]) or 0)
+    except BaseException as ending:  # the process ends here, whatever it was
+        code = ending.code if isinstance(ending, SystemExit) else ""
+        if isinstance(code, int | None):
+            status = code or 0
+        else:
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):  # nobody reads it, or the program has closed it
+                    stream.flush()
+        finally:
+            os._exit(status & 0xFF)
 
 
 def _stand_alone(log: str | None) -> None:

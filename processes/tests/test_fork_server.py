@@ -30,6 +30,19 @@ def main(arguments):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(arguments[1]).write_text(str(child.pid))
         time.sleep(600)
+    if arguments[0] == "nothing":
+        return None
+    if arguments[0] == "exit":
+        sys.exit(5)
+    if arguments[0] == "closed":
+        sys.stdout.close()
+        return 6
+    if arguments[0] == "unread":
+        reading, writing = os.pipe()
+        os.close(reading)
+        sys.stdout = os.fdopen(writing, "w")
+        print("lost")
+        return 7
     return int(arguments[0])
 """
 SLOW = """
@@ -97,6 +110,14 @@ def test_processes_run_side_by_side_each_with_its_session_log_and_status(server:
         assert log.stat().st_mode & 0o777 == 0o600
     assert "ValueError: no answer" in logs[1].read_text()
     assert "ValueError" not in logs[0].read_text()
+
+
+@pytest.mark.parametrize(("way", "status"), [("nothing", 0), ("exit", 5), ("closed", 6), ("unread", 7)])
+def test_a_process_ends_with_its_program_s_status_however_that_ends(
+    server: ForkServer, folder: Path, way: str, status: int
+) -> None:
+    assert begun(server.start([way], log=folder / "log")).wait(10) == status
+    assert "Traceback" not in (folder / "log").read_text()
 
 
 def test_the_server_stays_for_the_next_process(server: ForkServer, folder: Path) -> None:
