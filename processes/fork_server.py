@@ -80,13 +80,17 @@ class ForkServer:
     ) -> ForkedProcess | None:
         """Start a process, its output appended to `log`. Raises OSError where the server cannot be had.
 
-        None when it was no longer wanted before it had begun: the server, which may still be importing, ends then.
+        None when it was no longer wanted before it had begun: the server, which may still be importing, ends then, as
+        it does when this call is interrupted. Its other processes end with it.
         """
         for _ in range(2):  # the server may have ended of idleness just now
-            process = self._running().start(arguments, log, wanted)
-            if process is not None and wanted():
-                return process
-            self.close()  # a process that may just have been forked goes with it
+            server = self._running()
+            with contextlib.ExitStack() as otherwise:
+                otherwise.callback(self._end, server)  # a process that may just have been forked goes with it
+                process = server.start(arguments, log, wanted)
+                if process is not None and wanted():
+                    otherwise.pop_all()
+                    return process
             if not wanted():
                 return None
         raise OSError("the fork server cannot be had")
@@ -94,9 +98,15 @@ class ForkServer:
     def close(self) -> None:
         """End the server, and its processes with it."""
         with self._starting:
-            if self._server is not None:
-                self._server.close()
-            self._server = None
+            server = self._server
+        if server is not None:
+            self._end(server)
+
+    def _end(self, server: _Server) -> None:
+        with self._starting:
+            server.close()
+            if self._server is server:  # not one that another call has started meanwhile
+                self._server = None
 
     def _running(self) -> _Server:
         with self._starting:
@@ -115,10 +125,10 @@ class _Server:
         self._numbers = itertools.count()
         self._popen: subprocess.Popen[bytes] | None = None
         self._thread = Thread(target=self._run, args=(arguments, log), daemon=True, name="fork-server")
+        atexit.register(self.close)
         self._thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._popen is not None or self.is_gone)
-        atexit.register(self.close)
 
     def start(self, arguments: Sequence[str], log: Path | None, wanted: Callable[[], bool]) -> ForkedProcess | None:
         """Start a process; None where the server is gone or too slow, or the process no longer wanted."""
@@ -139,7 +149,7 @@ class _Server:
 
     def _tell(self, wish: dict[str, Any]) -> None:
         if self._popen is not None and self._popen.stdin is not None and not self.is_gone:
-            with contextlib.suppress(BrokenPipeError):  # it has just ended, which its thread will hear
+            with contextlib.suppress(OSError, ValueError):  # it has just ended; its thread may have closed the pipe
                 self._popen.stdin.write((json.dumps(wish) + "\n").encode())
                 self._popen.stdin.flush()
 
@@ -152,6 +162,7 @@ class _Server:
                 for line in popen.stdout or ():
                     self._hear(json.loads(line))
         finally:
+            atexit.unregister(self.close)
             with self._changed:
                 self.is_gone = True
                 for process in self._processes.values():

@@ -185,6 +185,34 @@ def test_a_server_outlives_the_thread_that_asked_first(server: ForkServer, folde
     assert begun(started[0]).poll() is None
 
 
+def test_a_start_that_is_given_up_leaves_another_s_server_alone(server: ForkServer, folder: Path) -> None:
+    first, _ = at_work(server, folder)
+    parent = psutil.Process(first.pid).ppid()
+    others: list[ForkedProcess] = []
+
+    def wanted() -> bool:
+        if not others:  # the server ends, and another call starts the next one
+            os.kill(parent, signal.SIGKILL)
+            others.append(at_work(server, folder)[0])
+        return False
+
+    assert server.start(["0"], wanted=wanted) is None
+    assert first.wait(10) == -signal.SIGKILL
+    assert others[0].poll() is None
+
+
+def test_an_interrupted_start_ends_the_server_and_leaves_no_wish(server: ForkServer, folder: Path) -> None:
+    other, _ = at_work(server, folder)
+
+    def wanted() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        server.start(["work", str(folder / "told")], wanted=wanted)
+    assert other.wait(10) == -signal.SIGKILL
+    assert begun(server.start(["0"])).wait(10) == 0
+
+
 def test_the_owner_s_script_is_not_run_again(folder: Path) -> None:
     said, _ = owner(folder, "program", "7").communicate(timeout=30)
     assert [line for line in said.splitlines() if not line.isdigit()] == ["read"]
