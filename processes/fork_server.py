@@ -62,6 +62,8 @@ class ForkedProcess:
 class ForkServer:
     """The owner's end: a server for one program, started when it is first needed and again when it has ended.
 
+    A process that was forked from the owner has a server of its own.
+
     program: a module whose `main(arguments)` returns an exit status. preload: further modules that it will need.
     log: where the server's own errors go, and what its imports print; the owner's standard error without it.
     idle_seconds: without a process for so long the server ends, and its memory comes back.
@@ -70,7 +72,7 @@ class ForkServer:
     def __init__(
         self, program: str, *, preload: Sequence[str] = (), log: Path | None = None, idle_seconds: float = IDLE_SECONDS
     ) -> None:
-        self._arguments = [str(os.getpid()), str(idle_seconds), program, *preload]
+        self._arguments = [str(idle_seconds), program, *preload]
         self._log = log
         self._server: _Server | None = None
         self._starting = Lock()
@@ -119,7 +121,8 @@ class _Server:
     """One server process. The thread that hears it also starts it: the kernel ends it with the thread that did."""
 
     def __init__(self, arguments: Sequence[str], log: Path | None) -> None:
-        self.is_gone = False
+        self._owner = os.getpid()
+        self._has_ended = False
         self._changed = Condition()
         self._processes: dict[int, ForkedProcess] = {}
         self._numbers = itertools.count()
@@ -129,6 +132,11 @@ class _Server:
         self._thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._popen is not None or self.is_gone)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended, or is another process's: one from which this process was forked."""
+        return self._has_ended or self._owner != os.getpid()
 
     def start(self, arguments: Sequence[str], log: Path | None, wanted: Callable[[], bool]) -> ForkedProcess | None:
         """Start a process; None where the server is gone or too slow, or the process no longer wanted."""
@@ -141,9 +149,9 @@ class _Server:
             return self._processes.get(number)
 
     def close(self) -> None:
-        """End it and its processes."""
+        """End it and its processes; nothing where it is another process's."""
         atexit.unregister(self.close)
-        if self._popen is not None:
+        if self._popen is not None and self._owner == os.getpid():
             self._popen.kill()
         self._thread.join()
 
@@ -155,7 +163,7 @@ class _Server:
 
     def _run(self, arguments: Sequence[str], log: Path | None) -> None:
         try:
-            with _started(arguments, log) as popen:
+            with _started([str(self._owner), *arguments], log) as popen:
                 with self._changed:
                     self._popen = popen
                     self._changed.notify_all()
@@ -164,7 +172,7 @@ class _Server:
         finally:
             atexit.unregister(self.close)
             with self._changed:
-                self.is_gone = True
+                self._has_ended = True
                 for process in self._processes.values():
                     if process.returncode is None:
                         process.returncode = -signal.SIGKILL  # it goes with its server

@@ -185,6 +185,28 @@ def test_a_server_outlives_the_thread_that_asked_first(server: ForkServer, folde
     assert begun(started[0]).poll() is None
 
 
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_process_forked_from_the_owner_has_a_server_of_its_own(
+    server: ForkServer, folder: Path, is_used: bool
+) -> None:
+    before = at_work(server, folder)[0] if is_used else None
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        status = 1
+        try:
+            status = begun(server.start(["3"])).wait()
+            server.close()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 3
+    after, _ = at_work(server, folder)
+    if before is not None:
+        assert before.poll() is None
+        assert psutil.Process(after.pid).ppid() == psutil.Process(before.pid).ppid()
+
+
 def test_a_start_that_is_given_up_leaves_another_s_server_alone(server: ForkServer, folder: Path) -> None:
     first, _ = at_work(server, folder)
     parent = psutil.Process(first.pid).ppid()
