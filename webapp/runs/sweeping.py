@@ -17,7 +17,7 @@ from webapp.core.queueing import enqueue_on_commit
 from webapp.core.transactions import service
 from webapp.fleet.models import WorkerState
 from webapp.runs.finishing.packaging import CHECK_DEADLINE
-from webapp.runs.kinds.checks import checkers, checks_request
+from webapp.runs.kinds.checks import checks_request
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.effects import JOIN, PACKAGE
 from webapp.runs.life.events import Event, Happening
@@ -194,8 +194,7 @@ def _finish(run: Run, age: timedelta) -> None:
         elif age > JOIN_DEADLINE:
             enqueue_on_commit(JOIN, run.id)
         return
-    checks_request(run)
-    waited = {part.worker_id for part in checkers(run)}
+    waited = {part.worker_id for part in checks_request(run)}
     if not waited or age >= CHECK_DEADLINE:
         enqueue_on_commit(PACKAGE, run.id)
         return

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from webapp.adapters.models import AdapterState
 from webapp.adapters.tests.factories import finished, report
 from webapp.jobs.models import Job
+from webapp.runs.finishing.packaging import adapter_package
 from webapp.runs.kinds.checks import AWAY, checks_open
 from webapp.runs.kinds.registry import KINDS
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.lifecycle.reporting import records_store
+from webapp.runs.models import RunState
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 from webapp.telemetry.tests.batches import batch, record
@@ -102,6 +105,20 @@ def test_compute_worker_is_asked_where_no_party_with_rows_is_left_and_let_alone_
     report(w, 0, adapter)
     report(w, 1, adapter)
     assert not checks_open(w.fresh()), "the compute worker's check is not waited for"
+
+
+def test_run_is_not_ended_while_the_compute_worker_can_check_what_no_party_did() -> None:
+    """The doorbell comes twice, or late, and no sweep was between it and the moment from which the parties are away."""
+    w, adapter = finished()
+    w.run.participants.filter(worker=w.workers[2]).update(receives_adapter=True)
+    w.run.participants.filter(worker__in=w.workers[:2]).update(phase="dropped", phase_since=timezone.now() - 2 * AWAY)
+    adapter_package(w.run.id)
+    assert w.fresh().state == RunState.FINISHING
+    assert [one.kind for one in assignments_for(w.workers[2])] == ["verify"]
+    report(w, 2, adapter, evaluation=False)
+    adapter_package(w.run.id)
+    adapter.refresh_from_db()
+    assert (w.fresh().state, adapter.state) == (RunState.DONE, AdapterState.READY)
 
 
 def test_run_is_asked_for_its_checks_once() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from webapp.adapters.models import AdapterState
+from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.services.archives import write_zip
 from webapp.adapters.services.packaging import package_entries
 from webapp.adapters.services.segments import media_path
 from webapp.core.transactions import service
-from webapp.runs.kinds.checks import checks_open
+from webapp.runs.kinds.checks import checks_request
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
@@ -31,14 +31,22 @@ def run_overdue(run: Run) -> bool:
 
 def adapter_package(run_id: str) -> None:
     """Build the archives of a finishing run whose checks are in (or overdue), and end the run. Safe to repeat."""
-    run = Run.objects.filter(pk=run_id, state=RunState.FINISHING).first()
-    if run is None or not run.adapters.exists() or (checks_open(run) and not run_overdue(run)):
+    if not _is_due(run_id):
         return
     built: dict[str, tuple[str, str, int]] = {}
-    for adapter in run.adapters.filter(state=AdapterState.READY).select_related("run"):
+    for adapter in Adapter.objects.filter(run_id=run_id, state=AdapterState.READY).select_related("run"):
         archive = str(Path(adapter.folder).with_suffix(".zip"))
         built[adapter.id] = (archive, *write_zip(media_path(archive), package_entries(adapter)))
     _complete(run_id, built)
+
+
+@service
+def _is_due(run_id: str) -> bool:
+    """Whether no check is waited for any more: a party may have gone since the last look, and another is asked then."""
+    run = run_lock(run_id)
+    if run.state != RunState.FINISHING or not run.adapters.exists():
+        return False
+    return not checks_request(run) or run_overdue(run)
 
 
 @service

@@ -112,32 +112,38 @@ def _is_for(part: Participant, adapter: Adapter) -> bool:
     return not adapter.party or adapter.party == part.party or part.role != ParticipantRole.CLIENT
 
 
-def checks_request(run: Run) -> None:
-    """Ask for the checks of a locked run's joined adapters, as the parties are there now. Safe to repeat."""
+def checks_request(run: Run) -> list[Participant]:
+    """Ask for the checks of a locked run's joined adapters, as the parties are there now. Safe to repeat.
+
+    Returns whose check is waited for at that same moment: nobody is found away after the compute worker was not asked.
+    """
     parts = list(run.participants.all())
+    doers = _doers(parts)
     wanted = [(part, "evaluate") for part in parts if _has_rows(part)]
-    wanted += [(part, "verify") for part in parts if _CHECKS["verify"].is_wanted(part, parts)]
+    wanted += [(part, "verify") for part in parts if part.id in doers["verify"]]
     asked = subjects_asked([part.id for part in parts], _CHECKS)
     for adapter in run.adapters.filter(state__in=_JOINED).order_by("party"):
         for part, kind in wanted:
             if _is_for(part, adapter) and (part.id, kind, adapter.id) not in asked:
                 job_request(participant_id=part.id, kind=kind, subject=adapter.id)
+    return _waited(run, parts, doers)
 
 
-def checkers(run: Run) -> list[Participant]:
-    """Whose check of an adapter is waited for now."""
-    parts = {part.id: part for part in run.participants.all()}
-    waited = [
-        job.participant_id
-        for job in open_jobs(_CHECKS).filter(participant__run=run)
-        if _CHECKS[job.kind].is_wanted(parts[job.participant_id], parts.values())
-    ]
-    return [parts[one] for one in dict.fromkeys(waited)]
+def _doers(parts: Collection[Participant]) -> dict[str, set[str]]:
+    """The parts that are to do each kind of check now."""
+    return {name: {part.id for part in parts if kind.is_wanted(part, parts)} for name, kind in _CHECKS.items()}
+
+
+def _waited(run: Run, parts: Iterable[Participant], doers: dict[str, set[str]]) -> list[Participant]:
+    jobs = open_jobs(_CHECKS).filter(participant__run=run)
+    waited = {job.participant_id for job in jobs if job.participant_id in doers[job.kind]}
+    return [part for part in parts if part.id in waited]
 
 
 def checks_open(run: Run) -> bool:
     """Whether a worker still has to load or evaluate an adapter of the run."""
-    return bool(checkers(run))
+    parts = list(run.participants.all())
+    return bool(_waited(run, parts, _doers(parts)))
 
 
 def has_to_check(part: Participant, adapter_id: str) -> bool:
