@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from webapp.adapters.models import AdapterState
@@ -12,7 +14,7 @@ from webapp.adapters.tests.factories import finished, report
 from webapp.jobs.models import Job
 from webapp.runs.finishing.packaging import adapter_package
 from webapp.runs.kinds.checks import AWAY, checks_open
-from webapp.runs.kinds.registry import KINDS
+from webapp.runs.kinds.registry import BEGINNINGS, KINDS
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import RunState
@@ -80,6 +82,38 @@ def test_check_that_is_made_again_is_another_attempt_and_the_lost_one_is_over() 
     assert [(one.number, one.outcome) for one in job.attempts.all()] == [(1, ""), (2, "failed")]
     assert [one.error and one.error["code"] for one in job.attempts.all()] == [None, "CL-1703"]
     assert all(one.ended_at for one in job.attempts.all())
+
+
+def test_batch_that_tells_a_phase_many_times_begins_one_attempt() -> None:
+    w, _ = finished()
+    part, [job], costs = w.part(0), checks(w, 0), []
+    for first, last in ((1, 1), (2, 2), (3, 202)):
+        told = [record(seq, "phase", phase="verifying") for seq in range(first, last + 1)]
+        with CaptureQueriesContext(connection) as queries:
+            records_store(participant=part, batch=batch(part, *told))
+        costs.append(len([one for one in queries if "jobs_" in one["sql"]]))
+    assert costs[1] > 0
+    assert costs[2] == costs[1]
+    assert job.attempts.count() == 3
+
+
+def test_check_begins_with_its_phase_though_the_next_one_comes_along() -> None:
+    w, _ = finished()
+    part, [job] = w.part(0), checks(w, 0)
+    told = [record(1, "phase", phase="verifying"), record(2, "phase", phase="evaluating")]
+    records_store(participant=part, batch=batch(part, *told))
+    assert job.attempts.count() == 1
+    assert w.part(0).phase == "evaluating"
+
+
+def test_worker_that_begins_a_check_for_ever_fills_no_table() -> None:
+    w, adapter = finished()
+    for seq in range(1, BEGINNINGS + 4):
+        says_that_it_loads(w, 0, seq)
+    report(w, 0, adapter)
+    *lost, last = checks(w, 0)[0].attempts.all()
+    assert len(lost) + 1 == BEGINNINGS
+    assert (last.outcome, checks(w, 0)[0].outcome) == ("done", "done")
 
 
 def test_report_of_a_check_whose_phase_never_came_is_its_only_attempt() -> None:

@@ -42,6 +42,7 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
     run = participant.run
     ended, moved = run.state in ENDED, False
     checkpoint: int | None = None  # the newest that the batch tells of
+    phases: set[Phase] = set()
     for record in records:
         if record.kind == "metric" and not ended:
             moved = _metric(run, participant, record) or moved
@@ -53,7 +54,8 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
             if not ended:
                 _skipped(run, participant, record)
         elif record.kind == "phase":
-            _phase(participant, Phase(record.payload["phase"]))
+            phases |= _phase(participant, Phase(record.payload["phase"]))
+    job_begun(participant, phases)
     if checkpoint is not None:
         job_progress(half_of(participant), number=participant.attempt, checkpoint_step=checkpoint)
     participant.last_beat_at = timezone.now()
@@ -63,15 +65,18 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
         run_apply(run, Event(Happening.STEP_DONE, participant=participant))
 
 
-def _phase(participant: Participant, phase: Phase) -> None:
-    """Take up what a part says that it does. That it is silent is the hub's own verdict, which fails a run in time."""
+def _phase(participant: Participant, phase: Phase) -> set[Phase]:
+    """Take up what a part says that it does; returns what was taken up.
+
+    That it is silent is the hub's own verdict, which fails a run in time.
+    """
     if phase == Phase.DROPPED:
-        return
+        return set()
     told_after_exit = (Phase.VERIFYING, Phase.EVALUATING, *([Phase.DONE] if participant.outcome == "done" else []))
     if participant.outcome and phase not in told_after_exit:
-        return
+        return set()
     phase_set(participant, phase)
-    job_begun(participant, phase)
+    return {phase}
 
 
 def _is_of_checkpoint(record: Observed) -> bool:
