@@ -95,15 +95,18 @@ def test_what_a_part_knew_of_its_half_is_known_of_its_job_and_goes_back(settings
     interrupted = make.started(prefix="Other ")
     make.exit_part(interrupted, 0, "failed", ErrorInfo(code="CL-1520", message="The half was lost."))
     parts, changed = list(Participant.objects.all()), interrupted.part(1).id
+    without_half = interrupted.part(2).id
     known = {part.id: (part.wanted_attempt, part.outcome, part.stop_confirmed_at) for part in parts}
     assert {(wanted, outcome, bool(at)) for wanted, outcome, at in known.values()} == {
         (1, "done", True), (2, "", True), (2, "", False),
     }  # fmt: skip
     columns = ("id", "wanted_attempt", "outcome", "stop_confirmed_at")
     try:
-        of_before = migrate(BEFORE_HALVES).get_model("runs", "Participant").objects
+        apps = migrate(BEFORE_HALVES)
+        of_before = apps.get_model("runs", "Participant").objects
         assert {row[0]: row[1:] for row in of_before.values_list(*columns)} == known
         of_before.filter(id=changed).update(wanted_attempt=9, outcome="stopped")
+        apps.get_model("jobs", "Job").objects.filter(participant_id__in=[changed, without_half]).delete()
     finally:
         migrate(latest)
     assert {

@@ -14,7 +14,7 @@ from webapp.runs.kinds.registry import job_begun
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.life.failing import is_in_evaluation, is_source, source_agrees
-from webapp.runs.life.parts import half_of, part_return, phase_set
+from webapp.runs.life.parts import part_return, phase_set
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run
 from webapp.runs.states import ENDED, LIVE
@@ -56,8 +56,8 @@ def records_observed(*, participant: Participant, records: Iterable[Observed]) -
         elif record.kind == "phase":
             phases |= _phase(participant, Phase(record.payload["phase"]))
     job_begun(participant, phases)
-    if checkpoint is not None:
-        job_progress(half_of(participant), number=participant.attempt, checkpoint_step=checkpoint)
+    if checkpoint is not None and participant.train is not None:
+        job_progress(participant.train, number=participant.attempt, checkpoint_step=checkpoint)
     participant.last_beat_at = timezone.now()
     participant.save(update_fields=_LANE_FIELDS)
     run.save(update_fields=["step", "summary", "updated_at"])

@@ -183,6 +183,15 @@ def test_an_event_of_another_role_is_refused(role, name):
         records_store(participant=w.part(0), batch=batch(w.part(0), record(1, "event", name=name)))
 
 
+def test_a_checkpoint_of_a_part_without_a_half_keeps_no_other_record_back():
+    w = make.started()
+    part = w.part(0)
+    part.jobs.all().delete()
+    told = [record(1, "event", name="checkpoint.saved"), record(2, "phase", phase="training")]
+    assert records_store(participant=part, batch=batch(part, *told)).stored_through == 2
+    assert w.part(0).phase == "training"
+
+
 NAN = ErrorInfo(code="CL-1531", message="Ten values in a row were not finite.")
 
 
