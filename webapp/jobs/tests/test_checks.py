@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from webapp.adapters.models import AdapterState
+from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.tests.factories import finished, report
 from webapp.jobs.models import Job
 from webapp.runs.finishing.packaging import adapter_package
@@ -153,6 +153,13 @@ def test_run_is_not_ended_while_the_compute_worker_can_check_what_no_party_did()
     adapter_package(w.run.id)
     adapter.refresh_from_db()
     assert (w.fresh().state, adapter.state) == (RunState.DONE, AdapterState.READY)
+
+
+def test_check_of_an_adapter_that_failed_is_not_waited_for() -> None:
+    w, adapter = finished()
+    assert checks_open(w.fresh())
+    Adapter.objects.filter(pk=adapter.pk).update(state=AdapterState.FAILED)
+    assert not checks_open(w.fresh())
 
 
 def test_run_is_asked_for_its_checks_once() -> None:

@@ -135,7 +135,8 @@ def _doers(parts: Collection[Participant]) -> dict[str, set[str]]:
 
 
 def _waited(run: Run, parts: Iterable[Participant], doers: dict[str, set[str]]) -> list[Participant]:
-    jobs = open_jobs(_CHECKS).filter(participant__run=run)
+    joined = run.adapters.filter(state__in=_JOINED).values("id")
+    jobs = open_jobs(_CHECKS).filter(participant__run=run, subject__in=joined)
     waited = {job.participant_id for job in jobs if job.participant_id in doers[job.kind]}
     return [part for part in parts if part.id in waited]
 
