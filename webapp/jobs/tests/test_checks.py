@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from webapp.adapters.models import Adapter, AdapterState
 from webapp.adapters.tests.factories import finished, report
 from webapp.jobs.models import Job
+from webapp.jobs.services import job_request
+from webapp.runs.finishing.handing_out import adapter_for_worker
 from webapp.runs.finishing.packaging import adapter_package
 from webapp.runs.kinds.checks import AWAY, checks_open
 from webapp.runs.kinds.registry import BEGINNINGS, KINDS
@@ -135,6 +138,8 @@ def test_compute_worker_is_asked_where_no_party_with_rows_is_left_and_let_alone_
     assert [one.kind for one in assignments_for(w.workers[2])] == ["verify"]
     data.update(phase="verifying", phase_since=timezone.now())
     assert assignments_for(w.workers[2]) == []
+    with pytest.raises(Http404):
+        adapter_for_worker(worker=w.workers[2], run_id=w.run.id, adapter_id=adapter.id, participant_id=w.part(2).id)
     assert [one.kind for one in assignments_for(w.workers[0])] == ["evaluate"]
     report(w, 0, adapter)
     report(w, 1, adapter)
@@ -160,6 +165,18 @@ def test_check_of_an_adapter_that_failed_is_not_waited_for() -> None:
     assert checks_open(w.fresh())
     Adapter.objects.filter(pk=adapter.pk).update(state=AdapterState.FAILED)
     assert not checks_open(w.fresh())
+
+
+def test_look_at_many_checks_that_are_not_to_be_made_now_costs_as_much_as_at_one() -> None:
+    w, _ = finished()
+    costs = []
+    for count in (1, 10):
+        for number in range(count):
+            job_request(participant_id=w.part(2).id, kind="verify", subject=f"adp_{count}_{number}")
+        with CaptureQueriesContext(connection) as queries:
+            assert assignments_for(w.workers[2]) == []
+        costs.append(len(queries))
+    assert costs[0] == costs[1]
 
 
 def test_run_is_asked_for_its_checks_once() -> None:

@@ -51,10 +51,14 @@ class Verify(HubKind):
         """Whether a part of the run is the one to do it now; `parts` are all of them."""
         return part.role == ParticipantRole.SERVER and part.receives_adapter and not any(map(_is_able, parts))
 
+    def is_due(self, part: Participant) -> bool:
+        """As the parties are there now."""
+        return self.is_wanted(part, part.run.participants.all())
+
     def offer(self, part: Participant, job: Job) -> Offer | None:
         """The adapter, and where it is to be fetched."""
         adapter = part.run.adapters.filter(pk=job.subject, state__in=_JOINED).first()
-        if adapter is None or not self.is_wanted(part, part.run.participants.all()):
+        if adapter is None:
             return None
         url = f"{API_PREFIX}/runs/{part.run_id}/adapters/{adapter.id}?participant_id={part.id}"
         return Offer(told={"adapter_id": adapter.id, "adapter_sha256": adapter.sha256, "adapter_url": url})
@@ -150,7 +154,10 @@ def checks_open(run: Run) -> bool:
 def has_to_check(part: Participant, adapter_id: str) -> bool:
     """Whether a part is to load this adapter now."""
     job = job_about(part.id, _CHECKS, adapter_id)
-    return job is not None and not job.outcome and _CHECKS[job.kind].offer(part, job) is not None
+    if job is None or job.outcome:
+        return False
+    kind = _CHECKS[job.kind]
+    return kind.is_due(part) and kind.offer(part, job) is not None
 
 
 @service

@@ -42,6 +42,10 @@ class HubKind:
         """
         return Q(run__state__in=self.wanted_in)
 
+    def is_due(self, part: Participant) -> bool:
+        """Whether the part is to do jobs of this kind now: asked once, before the offer of each of them."""
+        return True
+
     def offer(self, part: Participant, job: Job) -> Offer | None:
         """What the part's worker is told of the job now; None where it is not to be done now."""
         return Offer(told={"subject": job.subject, "spec": job.spec})

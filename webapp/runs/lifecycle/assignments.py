@@ -73,13 +73,12 @@ def _offers(row: Participant) -> Iterator[tuple[str, Offer]]:
     if row.run.state in _REVIEWED:
         yield REVIEW, Offer(Desired.NONE)
         return
-    told: set[str] = set()
+    asked = [KINDS[name] for name in dict.fromkeys(job.kind for job in row.open_jobs)]
+    due = {kind.name for kind in asked if row.run.state in kind.wanted_in and kind.is_due(row)}
     for job in row.open_jobs:
-        kind = KINDS[job.kind]
-        is_next = job.kind not in told and row.run.state in kind.wanted_in
-        offer = kind.offer(row, job) if is_next else None
+        offer = KINDS[job.kind].offer(row, job) if job.kind in due else None
         if offer is not None:
-            told.add(job.kind)
+            due.remove(job.kind)
             yield job.kind, offer
 
 
