@@ -18,9 +18,9 @@ class Job(PublicModel):
     kind = models.CharField(max_length=20)  # of workers.contracts.JOBS
     subject = models.CharField(max_length=32, blank=True)  # what it is about, where a part has several of a kind
     spec = models.JSONField(default=dict)  # what it was asked with, where the kind keeps that nowhere else
-    wanted_attempt = models.PositiveIntegerField(default=1)  # a lower attempt's process is over, or is to end
+    wanted_attempt = models.PositiveIntegerField(default=1)  # of a half: a lower one's process is over, or is to end
     outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: it is open
-    ended_at = models.DateTimeField(null=True, blank=True)  # when it was known that no process of it is left
+    ended_at = models.DateTimeField(null=True, blank=True)  # of a half: since when no process is left; else its end
     result = models.JSONField(null=True, blank=True)  # what its end reported, where the kind keeps that nowhere else
 
     class Meta:

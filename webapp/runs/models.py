@@ -18,7 +18,7 @@ _TRAIN: str = "train"  # the kind of job that a half is, and under which name a 
 
 
 class RunState(models.TextChoices):
-    """Where a run stands. webapp/runs/states.py holds the allowed moves."""
+    """Where a run stands. webapp/runs/life/transitions.py holds the allowed moves."""
 
     DRAFT = "draft", "Draft"
     AWAITING = "awaiting_approval", "Awaiting approval"

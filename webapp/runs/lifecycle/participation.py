@@ -1,4 +1,4 @@
-"""A worker's part: its verdict on the contract, its claim (the fence), its address, its exit."""
+"""A worker's part: its verdict on the contract, its address, and that the worker is shut out."""
 
 from __future__ import annotations
 
