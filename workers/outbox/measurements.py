@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ class Selection:
 
 class Measurements(SpoolFile):
     """The tables of them."""
+
+    def last_evaluation(self, participant_id: str) -> float | None:
+        """The loss of the participant's last evaluation, if it made one and it is available."""
+        query = "SELECT payload FROM records WHERE participant_id = ? AND kind = 'eval' ORDER BY seq DESC LIMIT 1"
+        rows = self._read(query, participant_id)
+        loss = json.loads(rows[0]["payload"])["loss"] if rows else None
+        return None if loss is None else float(loss)
 
     def may_measure(self, *, contract_hash: str, party: str, adapter_sha256: str, limit: int) -> bool:
         """Take one of the contract's places for an adapter that is measured on this site's rows, if one is left.

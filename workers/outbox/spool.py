@@ -321,13 +321,6 @@ class Spool(SpoolFile):
         with self._write() as connection:
             connection.execute(f"UPDATE jobs SET {assignments} WHERE job_id = ?", (*values, job_id))  # noqa: S608
 
-    def last_evaluation(self, participant_id: str) -> float | None:
-        """The loss of the participant's last evaluation, if it made one and it is available."""
-        query = "SELECT payload FROM records WHERE participant_id = ? AND kind = 'eval' ORDER BY seq DESC LIMIT 1"
-        rows = self._read(query, participant_id)
-        loss = json.loads(rows[0]["payload"])["loss"] if rows else None
-        return None if loss is None else float(loss)
-
     # ── for the beats and the console ──
 
     def lanes(self) -> list[Lane]:

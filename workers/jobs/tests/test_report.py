@@ -21,6 +21,7 @@ from splitcore.control.events import (
 from workers.contracts import Phase
 from workers.jobs.lines import PHASES, Line
 from workers.jobs.report import Reporter
+from workers.outbox.measurements import Measurements
 from workers.outbox.spool import Spool
 from workers.versions import message_form
 
@@ -83,10 +84,10 @@ def test_a_held_out_loss_that_is_not_available_is_told_with_its_party_and_place(
     job: Any = SimpleNamespace(assignment=SimpleNamespace(participant_id="prt_1"), attempt=1, job_id="job_1")
     reporter = Reporter(spool, job)
     reporter.emit(EvaluationFinished("a", 0, loss=2.5, tokens=7))
-    assert spool.last_evaluation("prt_1") == 2.5
+    assert Measurements(tmp_path / "spool.sqlite3").last_evaluation("prt_1") == 2.5
     reporter.emit(EvaluationFinished("a", 4, loss=None, tokens=7, rows=3))
     reporter.emit(NonFinite("a", 4, "server", "body", "a", evaluation=True))
-    assert spool.last_evaluation("prt_1") is None
+    assert Measurements(tmp_path / "spool.sqlite3").last_evaluation("prt_1") is None
     [pending] = spool.pending()
     told = [(record.kind, record.step, record.payload) for record in pending.records if record.kind != "log"][1:]
     assert told == [

@@ -158,7 +158,7 @@ def _finite_loss(measured: Measured) -> Check:
 def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -> Check:
     """The joined adapter on the whole model against the last evaluation through the split pipeline."""
     name = "Same as the split model"
-    reported = setting.spool.last_evaluation(setting.spec.assignment.participant_id)
+    reported = Measurements(setting.home.spool_file).last_evaluation(setting.spec.assignment.participant_id)
     if reported is None:
         return ok(name, "The split model reported no last loss on these rows, so there is nothing to compare.")
     if config.privacy.defences:
