@@ -20,40 +20,18 @@ from splitcore.privacy.registry import DEFENCES
 from splitcore.schedules.registry import SCHEDULES
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.runs.configure.forms import ConfigForm, to_text
-from webapp.runs.configure.options import party_options
 from webapp.runs.configure.presets import PRESETS, preset_apply
-from webapp.runs.configure.preview import idle_warnings, preview_build
+from webapp.runs.configure.preview import idle_warnings
 from webapp.runs.configure.privacy import BARE_HEAD, Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import AT_NO_SITE, field_specs
-from webapp.runs.configure.values import changed_paths, value_at
+from webapp.runs.configure.values import changed_paths
 from webapp.runs.models import Run, RunState
 from webapp.runs.services import run_draft_save, run_submit
 from webapp.runs.tests import factories as make
+from webapp.runs.tests.form_data import data_of, posted
 
 pytestmark = pytest.mark.django_db
 MODELS = [(make.MODEL, make.MODEL)]
-
-
-def _data(config):
-    """A configuration as a browser would send it."""
-    data = {}
-    for spec in field_specs():
-        text = to_text(spec, value_at(config, spec))
-        if spec.kind != "flag" or text:
-            data[spec.path] = "on" if text is True else text
-    return data
-
-
-def _post(client, w, **more):
-    run = w.fresh()
-    data = {**_data(run.config), "name": run.name, "project": w.project.id, "run": run.id}
-    data["version"] = run.draft_version
-    for place in (0, 1):
-        data |= {
-            f"dataset.{w.organisations[place].id}": w.versions[place].id,
-            f"receives.{w.organisations[place].id}": "on",
-        }
-    return {**data, "server": w.workers[2].id, **more}
 
 
 def test_every_field_of_the_schema_is_in_the_form_with_its_help():
@@ -83,7 +61,7 @@ def test_fields_of_a_strategy_are_there_where_it_is_chosen_alone(client):
     client.force_login(w.engineer)
     response = client.post(
         reverse("runs:edit", args=[w.run.id]),
-        _post(client, w, **{"schedule": "sequential", "schedule.sequential.turn_steps": "7"}),
+        posted(client, w, **{"schedule": "sequential", "schedule.sequential.turn_steps": "7"}),
     )
     assert response.status_code == 302
     assert w.fresh().config["schedule"] == {"name": "sequential", "turn_steps": 7}
@@ -103,7 +81,7 @@ def test_methods_and_defences_are_switched_on_with_their_fields(client):
         "privacy.defences.gaussian.noise": "0.5",
         "methods.auxiliary_loss": "on",
     }
-    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, **chosen))
+    client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, **chosen))
     saved = w.fresh().config
     assert saved["privacy"] == {"defences": [{"name": "gaussian", "noise": 0.5}]}
     assert saved["methods"] == [{"name": "auxiliary_loss"}]
@@ -111,7 +89,7 @@ def test_methods_and_defences_are_switched_on_with_their_fields(client):
     shown = {item.spec.path: item.hidden for item in form.drawn() if item.spec.listed and item.spec.within}
     assert set(shown.values()) == {False}
     assert set(changed_paths(saved)) >= {*chosen}
-    client.post(reverse("runs:edit", args=[w.run.id]), {**_post(client, w), "privacy.defences.gaussian": ""})
+    client.post(reverse("runs:edit", args=[w.run.id]), {**posted(client, w), "privacy.defences.gaussian": ""})
     assert not w.fresh().config.get("privacy")
 
 
@@ -122,7 +100,7 @@ def test_a_draft_in_the_older_form_is_shown_and_saved_in_the_new_one(client):
     Run.objects.filter(pk=w.run.pk).update(config=older)
     form = ConfigForm(None, config=older, models=MODELS)
     assert (form["schedule"].value(), form["schedule.sequential.turn_steps"].value()) == ("sequential", "3")
-    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, **{"training.steps": "9"}))
+    client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, **{"training.steps": "9"}))
     saved = w.fresh().config
     assert saved["schedule"] == {"name": "sequential", "turn_steps": 3}
     assert saved["training"]["steps"] == 9
@@ -141,13 +119,13 @@ def test_a_draft_in_the_older_form_is_shown_and_saved_in_the_new_one(client):
     ],
 )
 def test_a_configuration_survives_the_form_unchanged(config):
-    form = ConfigForm(_data(config), config=config, models=MODELS)
+    form = ConfigForm(data_of(config), config=config, models=MODELS)
     assert form.check() == RunConfig.parse(config)
     assert RunConfig.parse(form.typed()) == RunConfig.parse(config)
 
 
 def test_a_wrong_value_stands_in_the_form_as_typed_with_a_sentence_beside_it():
-    data = {**_data(make.config()), "lora.rank": "eight", "training.batch_size": "3", "training.micro_batches": "2"}
+    data = {**data_of(make.config()), "lora.rank": "eight", "training.batch_size": "3", "training.micro_batches": "2"}
     form = ConfigForm(data, config={}, models=MODELS)
     assert form.check() is None
     assert form.problems["lora.rank"] == "Enter a whole number."
@@ -159,7 +137,7 @@ def test_every_problem_is_listed_on_top_by_its_label_with_a_link_to_its_field(cl
     w = make.world()
     client.force_login(w.engineer)
     wrong = {"lora.rank": "eight", "training.batch_size": "0", "training.learning_rate": "fast"}
-    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="submit", **wrong))
+    response = client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, action="submit", **wrong))
     top = response.content.decode().partition("data-focus-first")[2].partition("</ul>")[0]
     assert response.status_code == 422
     assert "3 problems to correct" in top
@@ -182,7 +160,7 @@ def test_prompts_with_line_breaks_and_backslashes_survive_the_form(client):
     shown = html.unescape(page.partition('name="public_prompts"')[2].partition(">")[2].partition("</textarea>")[0])
     assert shown.splitlines()[0] == r"Summarise:\nPatient A"
     sent = shown.replace("\n", "\r\n")  # as browsers send a text area
-    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, public_prompts=sent))
+    client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, public_prompts=sent))
     assert w.fresh().public_prompts == prompts
 
 
@@ -190,7 +168,7 @@ def test_pasted_yaml_is_answered_with_every_problem(client):
     w = make.world()
     client.force_login(w.engineer)
     text = "model: {name_or_path: acme/tiny}\nlora: {rank: eight}\ntraining: {batch_size: 0}"
-    page = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    page = client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, action="yaml", yaml=text))
     error = page.content.decode().partition('id="yaml-text-error"')[2].partition("</p>")[0]
     assert "lora.rank: Enter a whole number." in error
     assert "training.batch_size: This should be" in error
@@ -206,7 +184,7 @@ def test_a_list_without_an_end_is_refused_at_once_and_stays_as_it_was_typed(clie
     page = reverse("runs:edit", args=[w.run.id])
     client.get(page)  # what is read once is read
     began = time.process_time()
-    answer = client.post(page, _post(client, w, **{path: text}, action="submit"))
+    answer = client.post(page, posted(client, w, **{path: text}, action="submit"))
     assert time.process_time() - began < 2
     assert answer.status_code == 422
     assert "should have at most" in answer.content.decode()
@@ -218,7 +196,7 @@ def test_a_list_without_an_end_is_refused_at_once_and_stays_as_it_was_typed(clie
 def test_modules_that_the_base_model_lacks_are_refused_while_typing_and_at_submission(client):
     w = make.world()
     client.force_login(w.engineer)
-    data = _post(client, w, **{"lora.target_modules": "q_proj, foo"})
+    data = posted(client, w, **{"lora.target_modules": "q_proj, foo"})
     preview = client.post(reverse("runs:preview"), data).content.decode()
     assert "Target modules: The base model has no foo. Its layers have q_proj" in preview
     data |= {"version": w.fresh().draft_version, "action": "submit"}
@@ -239,13 +217,13 @@ def test_a_draft_that_exchanges_the_rows_roles_is_a_problem_until_the_form_saves
     page = reverse("runs:edit", args=[w.run.id])
     assert "Leave data.columns empty." in client.get(page).content.decode()
     assert 'name="data.columns"' not in client.get(page).content.decode()
-    client.post(page, _post(client, w))
+    client.post(page, posted(client, w))
     assert "columns" not in w.fresh().config.get("data", {})
     assert "Leave data.columns empty." not in client.get(page).content.decode()
 
 
 def test_both_steps_and_epochs_is_a_problem_at_the_steps():
-    form = ConfigForm({**_data(make.config()), "training.epochs": "2"}, config={}, models=MODELS)
+    form = ConfigForm({**data_of(make.config()), "training.epochs": "2"}, config={}, models=MODELS)
     assert form.check() is None
     assert "either steps or epochs" in form.problems["training.steps"]
 
@@ -262,7 +240,7 @@ def test_each_preset_is_valid_and_keeps_the_model(preset):
 def test_a_draft_is_saved_while_it_is_typed_even_when_it_is_not_valid(client):
     w = make.world()
     client.force_login(w.engineer)
-    response = client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "many"}))
+    response = client.post(reverse("runs:preview"), posted(client, w, **{"lora.rank": "many"}))
     assert response.status_code == 200
     assert "Enter a whole number." in response.content.decode()
     assert w.fresh().config["lora"]["rank"] == "many"
@@ -274,7 +252,7 @@ def test_typing_in_a_new_form_creates_one_draft_and_names_its_address(client):
     w = make.world()
     client.force_login(w.engineer)
     before = Run.objects.count()
-    response = client.post(reverse("runs:preview"), _post(client, w, run="", name="Typed"))
+    response = client.post(reverse("runs:preview"), posted(client, w, run="", name="Typed"))
     run = Run.objects.exclude(pk=w.run.pk).get()
     assert (Run.objects.count(), run.name) == (before + 1, "Typed")
     assert response["HX-Replace-Url"] == reverse("runs:edit", args=[run.id])
@@ -284,7 +262,7 @@ def test_the_preview_does_not_touch_a_submitted_run(client):
     w = make.world()
     make.submit(w)
     client.force_login(w.engineer)
-    client.post(reverse("runs:preview"), _post(client, w, **{"lora.rank": "32"}))
+    client.post(reverse("runs:preview"), posted(client, w, **{"lora.rank": "32"}))
     assert (w.fresh().state, w.run.config["lora"]["rank"]) == (RunState.AWAITING, 8)
 
 
@@ -310,7 +288,7 @@ def test_the_preview_shows_memory_traffic_and_who_sees_what(client):
     w.workers[2].facts = {"memory_bytes": 16_000_000_000}
     w.workers[2].save()
     client.force_login(w.engineer)
-    text = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    text = client.post(reverse("runs:preview"), posted(client, w)).content.decode()
     for words in (
         "Fits",
         "16.0 GB",
@@ -326,7 +304,7 @@ def test_a_model_that_a_chosen_worker_lacks_is_explained(client):
     w = make.world()
     w.workers[2].models.all().delete()
     client.force_login(w.engineer)
-    text = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    text = client.post(reverse("runs:preview"), posted(client, w)).content.decode()
     assert f"Not registered on {w.workers[2].name}." in text
 
 
@@ -375,7 +353,7 @@ def test_yaml_with_an_unknown_key_is_refused_with_a_suggestion_and_kept(client):
     w = make.world()
     client.force_login(w.engineer)
     text = "model:\n  name_or_path: acme/tiny\nlora:\n  rnak: 4\n"
-    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    response = client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, action="yaml", yaml=text))
     assert response.status_code == 422
     page = response.content.decode()
     assert "Did you mean" in page
@@ -387,14 +365,14 @@ def test_yaml_is_taken_over_into_the_form(client):
     w = make.world()
     client.force_login(w.engineer)
     text = "model:\n  name_or_path: acme/tiny\nlora:\n  rank: 4\n"
-    client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="yaml", yaml=text))
+    client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, action="yaml", yaml=text))
     assert w.fresh().config == {"model": {"name_or_path": make.MODEL}, "lora": {"rank": 4}}
 
 
 def test_submitting_from_the_form_freezes_the_contract(client):
     w = make.world()
     client.force_login(w.engineer)
-    response = client.post(reverse("runs:edit", args=[w.run.id]), _post(client, w, action="submit"))
+    response = client.post(reverse("runs:edit", args=[w.run.id]), posted(client, w, action="submit"))
     assert response.url == reverse("runs:approvals", args=[w.run.id])
     assert w.fresh().state == RunState.AWAITING
 
@@ -402,7 +380,7 @@ def test_submitting_from_the_form_freezes_the_contract(client):
 def test_a_submission_that_fails_brings_the_page_back_with_what_was_typed(client):
     w = make.world()
     client.force_login(w.engineer)
-    data = _post(client, w, action="submit", **{"split.head_layers": "5", "note": "keep this"})
+    data = posted(client, w, action="submit", **{"split.head_layers": "5", "note": "keep this"})
     response = client.post(reverse("runs:edit", args=[w.run.id]), data)
     assert response.status_code == 422
     page = response.content.decode()
@@ -455,82 +433,6 @@ def test_vanilla_says_that_labels_are_sent():
     assert "receives the labels" in matrix["notes"][1]
 
 
-def _own(w, place, **values):
-    """Fields of an organisation, as the section sends them."""
-    key = w.organisations[place].id
-    return {"overrides.shown": " ".join(w.organisations[p].id for p in (0, 1))} | {
-        f"party.{key}.{name}": value for name, value in values.items()
-    }
-
-
-def test_an_organisation_has_values_of_its_own_that_survive_saving_and_stand_in_the_yaml(client):
-    w = make.world()
-    client.force_login(w.engineer)
-    url = reverse("runs:edit", args=[w.run.id])
-    client.post(url, _post(client, w, action="save", **_own(w, 1, batch_size="4")))
-    party = w.part(1).party
-    assert w.fresh().config["parties"] == {party: {"batch_size": 4}}
-    page = client.get(url).content.decode()
-    assert f'name="party.{w.organisations[1].id}.batch_size"\n' in page
-    assert f"parties:\n  {party}:\n" in page
-    client.post(url, _post(client, w, action="save", **_own(w, 1, batch_size="")))
-    assert "parties" not in w.fresh().config
-
-
-def test_values_of_organisations_come_from_the_yaml(client):
-    w = make.world()
-    client.force_login(w.engineer)
-    url, party = reverse("runs:edit", args=[w.run.id]), w.part(0).party
-    text = f"model: {{name_or_path: acme/tiny}}\nparties:\n  {party}: {{batch_size: 16}}\n  stranger: {{rank: 4}}\n"
-    client.post(url, _post(client, w, action="yaml", yaml=text))
-    page = client.get(url).content.decode()
-    assert 'value="16"' in page
-    assert "is no data party of this run" in page
-    client.post(url, _post(client, w, action="save", **{"overrides.shown": "", **_own(w, 0)}))
-    assert w.fresh().config["parties"]["stranger"] == {"rank": 4}
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"rank": "4"}, "need the same rank"),
-        ({"head_layers": "1"}, "need the same cut"),
-        ({"rank": "-3"}, "greater than or equal to 1"),
-        ({"batch_size": "many"}, "Enter a whole number."),
-    ],
-)
-def test_a_value_that_the_run_cannot_honour_is_refused_beside_its_field(client, values, words):
-    w = make.world()
-    client.force_login(w.engineer)
-    data = _post(client, w, action="submit", **_own(w, 0, **values))
-    response = client.post(reverse("runs:edit", args=[w.run.id]), data)
-    page = response.content.decode()
-    assert response.status_code == 422
-    assert "CL-1001" in page
-    name = next(iter(values))
-    beside = page.split(f'id="f-party-{w.organisations[0].id}-{name}-error"')[1].split("</p>")[0]
-    assert words in beside
-    assert f'value="{values[name]}"' in page
-
-
-def test_the_section_follows_the_choice_of_organisations(client):
-    w = make.world()
-    client.force_login(w.engineer)
-    same = client.post(reverse("runs:preview"), _post(client, w, **_own(w, 0))).content.decode()
-    assert 'id="overrides"' not in same
-    other = client.post(reverse("runs:preview"), _post(client, w, **{"overrides.shown": ""})).content.decode()
-    assert 'id="overrides"' in other
-
-
-def test_the_estimate_counts_what_an_organisation_sets_for_itself():
-    w = make.world()
-    config = make.config(parties={w.part(1).party: {"batch_size": 8}})
-    preview = preview_build(w.project, RunConfig.parse(config), party_options(w.project, w.run), [])
-    assert preview.plan is not None
-    common, own = (preview.plan.clients[w.part(place).party].traffic.parts["activations"] for place in (0, 1))
-    assert own == 4 * common
-
-
 @pytest.mark.parametrize(
     ("sections", "path", "words"),
     [
@@ -559,7 +461,7 @@ def test_the_estimate_counts_what_an_organisation_sets_for_itself():
     ],
 )
 def test_what_does_not_go_together_is_refused_at_a_field(sections, path, words):
-    form = ConfigForm(_data(make.config(**sections)), config={}, models=MODELS)
+    form = ConfigForm(data_of(make.config(**sections)), config={}, models=MODELS)
     assert form.check() is None
     assert words in form.problems[path]
     problem = form.listed()[0]
@@ -587,10 +489,10 @@ def test_a_form_that_came_back_with_a_problem_goes_on_with_the_same_draft(client
     client.force_login(w.engineer)
     before = Run.objects.count()
     url = f"{reverse('runs:new')}?project={w.project.id}"
-    refused = client.post(url, _post(client, w, run="", action="submit", **{"split.head_layers": "5"}))
+    refused = client.post(url, posted(client, w, run="", action="submit", **{"split.head_layers": "5"}))
     assert refused.status_code == 422
     draft = Run.objects.exclude(pk=w.run.pk).get()
     assert f'value="{draft.id}"' in refused.content.decode()
-    client.post(url, _post(client, w, run=draft.id, version=draft.draft_version, action="submit"))
+    client.post(url, posted(client, w, run=draft.id, version=draft.draft_version, action="submit"))
     draft.refresh_from_db()
     assert (Run.objects.count(), draft.state) == (before + 1, RunState.AWAITING)

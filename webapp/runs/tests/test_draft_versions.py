@@ -12,7 +12,7 @@ from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.services import PartyChoice, run_draft_save
 from webapp.runs.tests import factories as make
-from webapp.runs.tests.test_configure import _post
+from webapp.runs.tests.form_data import posted
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ class Tab:
         self.client.force_login(user)
         self.url = reverse("runs:edit", args=[w.run.id])
         page = self.client.get(self.url).content.decode()
-        self.data = _post(self.client, w, version=_hidden(page, "version"), tab=_hidden(page, "tab"))
+        self.data = posted(self.client, w, version=_hidden(page, "version"), tab=_hidden(page, "tab"))
 
     def type(self, **fields):
         """Type, and let the page save itself."""

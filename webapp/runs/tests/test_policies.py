@@ -15,7 +15,7 @@ from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.configure.policies import Site, policy_conflicts
 from webapp.runs.services import PartyChoice
 from webapp.runs.tests import factories as make
-from webapp.runs.tests.test_configure import _post
+from webapp.runs.tests.form_data import posted
 
 pytestmark = pytest.mark.django_db
 MODEL = SimpleNamespace(manifest=make.MANIFEST, config={"hidden_size": 16})
@@ -104,7 +104,7 @@ def test_a_policy_conflict_stands_in_the_preview_and_at_the_field_with_a_button_
     w = make.world()
     Worker.objects.filter(pk=w.workers[1].pk).update(policy=POLICY)
     client.force_login(w.engineer)
-    data = _post(client, w, **{"split.tail_layers": "1"})
+    data = posted(client, w, **{"split.tail_layers": "1"})
     page = client.post(reverse("runs:preview"), data).content.decode()
     assert page.count("At least 2 tail layers must stay at the site, not 1.") == 2
     assert 'data-fills="f-split-tail_layers"' in page
@@ -119,7 +119,7 @@ def test_datasets_of_different_formats_are_told_while_the_run_is_configured(clie
     w = make.world()
     DatasetVersion.objects.filter(pk=w.versions[1].pk).update(metadata={**w.versions[1].metadata, "format": "messages"})
     client.force_login(w.engineer)
-    page = client.post(reverse("runs:preview"), _post(client, w)).content.decode()
+    page = client.post(reverse("runs:preview"), posted(client, w)).content.decode()
     assert page.count("CL-1004") == 2
     assert f'id="data-{w.organisations[1].id}-error"' in page
 
