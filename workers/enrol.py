@@ -91,8 +91,8 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
     if reply.fingerprint != identity.fingerprint:
         raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply, joined_with=_digest(token)), options)
+    policy_write_default(home, options.kind)  # first: no enrolled worker is without one
     config.save(home)
-    policy_write_default(home, options.kind)
     return config, True
 
 

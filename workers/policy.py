@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from processes.private_files import born
 from splitcore.errors import AppError
 from splitcore.policy.schema import Policy
 from workers.contracts import PolicySummary
@@ -52,4 +53,5 @@ def policy_write_default(home: WorkerHome, kind: Kind) -> None:
     `kind` is the operator's own word, never the hub's: a site starts with `listed` unless it says that it has no data.
     """
     if not os.path.lexists(home.policy_file):
-        home.policy_file.write_text(SitePolicy(peer_trust="first_use" if kind == "compute" else "listed").to_yaml())
+        policy = SitePolicy(peer_trust="first_use" if kind == "compute" else "listed")
+        born(home.policy_file, policy.to_yaml().encode)  # whole or not at all

@@ -1,7 +1,8 @@
 """The rules of a policy, and how they are read and written.
 
 A file is strict: an unknown key, or a value that is not of its kind, is an error and nothing starts. Without a file the
-defaults hold. Lists and numbers have the bounds within which a worker tells them to the hub (`PolicySummary`).
+defaults hold. A file that was cut off has lost its last line, `approve`: without that one, people of the site approve.
+Lists and numbers have the bounds within which a worker tells them to the hub (`PolicySummary`).
 """
 
 from __future__ import annotations
@@ -61,14 +62,6 @@ class Policy(BaseModel):
             " certificate. A compute worker that gets this site's activations must always be listed."
         ),
     )
-    approve: Literal["hub", "local"] = Field(
-        "hub",
-        description=(
-            "local: no job starts until someone at this site has approved its contract, with `cutlayer worker"
-            " approve` or on the worker's own page."
-        ),
-    )
-
     egress_bytes_per_run: int | None = Field(
         None,
         ge=1,
@@ -81,10 +74,17 @@ class Policy(BaseModel):
     ledger: Literal["sampled", "full"] = Field(
         "sampled", description="full: the ledger hashes every outgoing tensor instead of one frame in 64 (slower)."
     )
+    approve: Literal["hub", "local"] = Field(
+        "hub",
+        description=(
+            "local: no job starts until someone at this site has approved its contract, with `cutlayer worker"
+            " approve` or on the worker's own page. A file without this line, its last one, is read as local."
+        ),
+    )
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
-        """The policy of a file's text; `where` names the file.
+        """The policy of a file's text; `where` names the file. A text that does not say who approves asks the site.
 
         A text without rules is refused: it is what an interrupted write leaves. Raises AppError CL-1422.
         """
@@ -94,6 +94,8 @@ class Policy(BaseModel):
             raise AppError("CL-1422", f"{where} cannot be read: {error}.") from None
         if data is None:
             raise AppError("CL-1422", f"{where} has no rules. Without the file, the defaults hold.")
+        if isinstance(data, dict):
+            data.setdefault("approve", "local")
         try:
             return cls.model_validate(data)
         except ValidationError as error:

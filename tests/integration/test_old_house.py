@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sqlite3
@@ -120,6 +121,7 @@ def test_old_hub_and_workers_open_and_the_paused_run_ends_with_a_verified_adapte
         house.groups.start_worker(key)
     _what_waited_is_told(house)
     _a_site_lists_its_compute_worker_first(house)
+    _sites_say_who_approves(house)
     _the_run_goes_on(house)
     assert all(before[table] <= rows for table, rows in rows_of(house).items()), "nothing is lost"
     assert house.rest("clinic").get("/audit/verify")["ok"]
@@ -165,13 +167,29 @@ def _a_site_lists_its_compute_worker_first(house: OldHouse) -> None:
     """An old site trusted whom the hub named; a new one names the compute worker itself, and says so by a code."""
     compute = WorkerConfig.load(WorkerHome(house.groups.home("compute"))).enrolment.fingerprint
     wait_for(lambda: not verdict_of(house, "clinic")["accepted"], what="the refusal of the clinic's worker")
-    [refusal] = verdict_of(house, "clinic")["refusals"]
+    refusal, waits = verdict_of(house, "clinic")["refusals"]
+    assert "CL-1426" in waits["message"], "its policy does not say who approves, as if it had been cut off"
     assert refusal["field"] == "participants.fingerprint"
     assert "CL-1423" in refusal["message"]
     assert f"cutlayer worker trust {compute} --as compute" in refusal["message"]
     with TrustBook.changing(WorkerHome(house.groups.home("clinic"))) as book:
         book.add(compute, "compute")
-    wait_for(lambda: verdict_of(house, "clinic")["accepted"], seconds=60, what="the consent of the clinic's worker")
+
+
+def _sites_say_who_approves(house: OldHouse) -> None:
+    """One writes it into its policy, as every site may; at the other, people approve the contract."""
+    with (house.groups.home("compute") / "policy.yaml").open("a") as policy:
+        policy.write('approve: "hub"\n')
+    wait_for(lambda: len(verdict_of(house, "clinic")["refusals"]) == 1, what="the clinic's trust")
+    for name in ("paused", "awaiting"):
+        digest = house.rest("clinic").get(f"/runs/{house.run(name)}")["contract_hash"]
+        house.groups.command("clinic", "worker", "approve", digest)
+    for key in IN_THE_RUN:
+        wait_for(functools.partial(_accepts, house, key), what=f"the consent of {key}'s worker")
+
+
+def _accepts(house: OldHouse, key: str) -> bool:
+    return bool(verdict_of(house, key)["accepted"])
 
 
 def _the_run_goes_on(house: OldHouse) -> None:

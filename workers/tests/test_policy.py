@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +97,34 @@ def test_a_file_of_an_earlier_version_is_read_and_says_what_it_said() -> None:
     assert policy.max_steps == 500
     assert policy.topologies == ["u_shape", "vanilla"]
     assert policy.peer_trust == "first_use"
-    assert (policy.egress_bytes_per_run, policy.approve) == (None, "hub"), "what came later has its default"
+    assert policy.egress_bytes_per_run is None, "what came later has its default"
+    assert policy.approve == "local", "a file that does not say who approves may be one that was cut off"
+
+
+def test_a_file_that_was_cut_off_anywhere_is_refused_or_asks_the_site_itself(tmp_path: Path) -> None:
+    path, whole = tmp_path / "policy.yaml", SitePolicy(max_steps=500, hosts=["*.gpu.example"]).to_yaml()
+    read = 0
+    for length in range(len(whole) - 1):  # the last character is the end of the last line
+        path.write_text(whole[:length])
+        with contextlib.suppress(AppError):  # refused, as every file that can't be read
+            assert SitePolicy.load(path).approve == "local", whole[:length]
+            read += 1
+    assert read > len(whole) // 2, "most of them can be read"
+    path.write_text(whole)
+    assert SitePolicy.load(path).approve == "hub"
+
+
+def test_the_first_policy_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = WorkerHome(tmp_path)
+
+    def full_disk(path: Any, to: Any) -> None:
+        assert not home.policy_file.exists()
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "link", full_disk)
+    with pytest.raises(OSError, match="no room"):
+        policy_write_default(home, "data")
+    assert list(tmp_path.iterdir()) == [], "neither the file nor a part of it"
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
