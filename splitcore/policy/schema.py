@@ -27,7 +27,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # `off` is no number of layers
 
-    version: Literal[1] = 1
+    version: int = Field(1, ge=1, le=1)  # no Literal: `on` is equal to 1
     topologies: list[Topology] = Field(
         ["u_shape"],
         min_length=1,  # an empty list of what may be used would allow every one

@@ -31,6 +31,9 @@ def test_the_written_file_reads_back_equal(tmp_path: Path) -> None:
 
 MISTAKES = [
     "max_step: 5",
+    "version: on",
+    "version: 1.0",
+    "version: '1'",
     "topologies: [o_shape]",
     "topologies: []",
     "topologies:",
