@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from splitcore.bounds import Count, Moment, Short, Text, json_read
 from splitcore.errors import AppError
+from splitcore.hub_key import hub_public_key
 
 EXPORT_BYTES_MAX = 1 << 30
 SEAL_BYTES_MAX = 16 * 1024
@@ -178,12 +179,9 @@ def _seal_line(form: Form, sealed: dict[str, Any]) -> bytes:
 
 def _load_key(pem: str) -> Ed25519PublicKey:
     try:
-        key = load_pem_public_key(pem.encode())
-    except ValueError:
-        key = None  # type: ignore[assignment]
-    if not isinstance(key, Ed25519PublicKey):
-        raise AppError("CL-1439", "What was given as the hub's key is no Ed25519 key in PEM.")
-    return key
+        return hub_public_key(pem)
+    except ValueError as error:
+        raise AppError("CL-1439", f"What was given as the hub's key can't be used. {error}") from None
 
 
 def _fingerprint(key: Ed25519PublicKey) -> str:

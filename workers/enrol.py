@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from splitcore.errors import AppError
+from splitcore.hub_key import hub_public_key
 from splitcore.wire.transport.certificates import CERTIFICATE_FILE, Identity, create_identity, load_identity
 from workers.contracts import (
     API_PREFIX,
@@ -88,8 +89,7 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
         sent_at=datetime.now(UTC),
     )
     reply = _enrol(url, request, Book(home.ledger_file))
-    if reply.fingerprint != identity.fingerprint:
-        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
+    _check_reply(reply, identity)
     config = _with_options(WorkerConfig(hub_url=url, enrolment=reply, joined_with=_digest(token)), options)
     policy_write_default(home, options.kind)  # first: no enrolled worker is without one
     config.save(home)
@@ -109,8 +109,7 @@ def rotate_key(home: WorkerHome) -> WorkerConfig:
         reply = client.call("POST", "/rotate", request, reply=EnrolReply)
     finally:
         client.close()
-    if reply.fingerprint != fresh.fingerprint:
-        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
+    _check_reply(reply, fresh)
     fresh.save(home.keys)
     shutil.rmtree(staged)
     copy_forget(home)
@@ -191,6 +190,16 @@ def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
         return EnrolReply.model_validate(data)
     except ValueError:
         raise AppError("CL-1433", f"The server at {url} is not a hub of this version.") from None
+
+
+def _check_reply(reply: EnrolReply, identity: Identity) -> None:
+    """What is kept of the hub names this worker's key, and a key that only the hub can sign with."""
+    if reply.fingerprint != identity.fingerprint:
+        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
+    try:
+        hub_public_key(reply.hub_public_key_pem)
+    except ValueError as error:
+        raise AppError("CL-1433", f"The hub's signing key can't be used. {error}") from None
 
 
 def _ask_to_enrol(client: httpx.Client, url: str, content: bytes) -> dict[str, Any]:

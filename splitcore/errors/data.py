@@ -141,4 +141,10 @@ HELP: dict[str, ErrorHelp] = {
         "The hub accepts at most 64 names with up to 120 characters each.",
         "Leave the names out (the checkbox in the form, or --no-columns), or export only the columns you need.",
     ),
+    "CL-1232": ErrorHelp(
+        "The site's key for digests is damaged",
+        "keys/datasets.key no longer contains the 256 bits written there, so digests could be guessed from rows.",
+        "Restore the file from a copy. Without one, delete it: new rows then get digests under a new key, and the "
+        "measurements counted under the old one are counted anew.",
+    ),
 }

@@ -27,7 +27,7 @@ def job_secret(folder: Path) -> bytes:
         secret = path.read_bytes()
     except FileNotFoundError:  # a link that leads nowhere
         secret = b""
-    if len(secret) != BYTES:
+    if len(secret) != BYTES or not any(secret):  # zeros are what a lost write leaves, and no secret
         raise AppError("CL-1536", details={"file": NAME})
     return secret
 

@@ -31,7 +31,7 @@ from workers.hub import HubClient, HubError, Signer
 from workers.outbox.sender import Sender
 from workers.outbox.spool import Spool
 from workers.settings import WorkerConfig, WorkerHome
-from workers.tests.support import Answer, FakeHub, enrolled_home, fake_hub
+from workers.tests.support import HUB_KEY_PEM, Answer, FakeHub, enrolled_home, fake_hub
 
 pytestmark = pytest.mark.django_db
 NOW = contracts.PROTOCOL_VERSION
@@ -55,7 +55,7 @@ ENROLMENT: dict[str, Any] = {
     "kind": "data",
     "organisation_id": "org_own",
     "organisation_name": "Hospital A",
-    "hub_public_key_pem": "",
+    "hub_public_key_pem": HUB_KEY_PEM,
     "beat_seconds": 5,
 }
 

@@ -15,13 +15,12 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from splitcore.bounds import json_object
 from splitcore.errors import AppError
+from splitcore.hub_key import hub_public_key
 from workers.console.models import SpentTicket
 from workers.console.pin import check_pin
 from workers.console.site import conf, site
@@ -52,10 +51,7 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
         raise AppError("CL-1450", "This worker is not enrolled, so it accepts no tickets.")
     try:
         body, signature = ticket.split(".")
-        key = load_pem_public_key(enrolment.hub_public_key_pem.encode())
-        if not isinstance(key, Ed25519PublicKey):
-            raise AppError("CL-1450")
-        key.verify(_decode(signature), body.encode())
+        hub_public_key(enrolment.hub_public_key_pem).verify(_decode(signature), body.encode())
         claims = json_object(_decode(body))
     except (ValueError, InvalidSignature):
         raise AppError("CL-1450") from None

@@ -25,6 +25,7 @@ from workers.data.ingest import NAME, Report, disk_errors, stage
 
 log = logging.getLogger(__name__)
 COLUMNS_TOLD, COLUMN_LETTERS = 64, 120  # as the metadata has room for
+KEY_BYTES = 32  # of the site's key for digests
 _PARTS = ("train", "heldout")
 _NUMBERED = re.compile(r"v[1-9][0-9]{0,8}")
 _reported: set[Path] = set()  # what cannot be read: the agent looks every few seconds, and one line in the log will do
@@ -121,8 +122,11 @@ class DatasetStore:
 
     @property
     def key(self) -> bytes:
-        """The site's own key for digests, born here on first use."""
-        return born(self.key_file, lambda: secrets.token_bytes(32))
+        """The site's own key for digests, born here on first use. Raises CL-1232 where it is not what was written."""
+        key = born(self.key_file, lambda: secrets.token_bytes(KEY_BYTES))
+        if len(key) != KEY_BYTES or not any(key):  # zeros are what a lost write leaves, and everybody knows them
+            raise AppError("CL-1232")
+        return key
 
     def stage(self, path: Path, *, quota: int | None = None, **options: Any) -> Report:
         """Check a file; see `workers.data.ingest.stage`. `quota` bounds what all datasets take together."""

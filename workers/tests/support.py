@@ -16,6 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from splitcore.config import canonical_json
 from splitcore.wire.transport.certificates import create_identity
 from workers.contracts import API_PREFIX, Assignment, EnrolReply
@@ -26,6 +29,8 @@ from workers.trust import TrustBook
 MANIFEST = "ab" * 32
 DIGEST = "cd" * 32
 PEER = "ef" * 32
+_HUB_KEY = Ed25519PrivateKey.generate().public_key()
+HUB_KEY_PEM = _HUB_KEY.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 Answer = tuple[int, dict[str, Any]]
 
 
@@ -173,7 +178,7 @@ def enrolled_home(root: Path, hub_url: str = "http://127.0.0.1:9", *, kind: str 
             "organisation_id": "org_own",
             "organisation_name": "Hospital A",
             "fingerprint": identity.fingerprint,
-            "hub_public_key_pem": "",
+            "hub_public_key_pem": HUB_KEY_PEM,
             "beat_seconds": 5,
             "hub_time": datetime.now(UTC),
         }

@@ -55,9 +55,10 @@ def test_a_job_has_one_secret_which_nobody_else_may_read(tmp_path: Path) -> None
     assert job_secret(tmp_path / "job") == first
     assert job_secret(tmp_path / "other") != first
     assert (tmp_path / "job" / NAME).stat().st_mode & 0o777 == 0o600
-    (tmp_path / "job" / NAME).write_bytes(first[:16])
-    with pytest.raises(AppError, match="CL-1536"):
-        job_secret(tmp_path / "job")
+    for damaged in (first[:16], bytes(BYTES)):
+        (tmp_path / "job" / NAME).write_bytes(damaged)
+        with pytest.raises(AppError, match="CL-1536"):
+            job_secret(tmp_path / "job")
 
 
 def test_a_secret_that_is_a_link_to_nowhere_is_refused_and_made_nowhere(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from splitcore.wire.protocol.messages import ChannelError
 from splitcore.wire.transport.certificates import (
@@ -85,3 +87,16 @@ def test_the_key_for_a_trial_connection_stands_in_no_file_that_stays(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ChannelError, match="CL-1330"):
         client_context(Identity("w-1", create_identity("w-1").certificate_pem, b"no key"))
+
+
+@pytest.mark.parametrize("point", [bytes(65), b"\x04" + bytes(64)], ids=["zeros", "a point of zeros"])
+def test_a_certificate_whose_key_is_no_point_of_the_curve_stands_in_no_contract(point: bytes) -> None:
+    whole = x509.load_pem_x509_certificate(create_identity("w").certificate_pem.encode())
+    key = whole.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    own = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    der = whole.public_bytes(Encoding.DER).replace(own, point)
+    pem = ssl.DER_cert_to_PEM_cert(der)
+    assert base64.b64encode(bytes(30)).decode() in pem, "they are in it"
+    with pytest.raises(ChannelError, match="CL-1330"):
+        check_pin(pem)

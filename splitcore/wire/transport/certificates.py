@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -96,7 +97,7 @@ def load_identity(folder: Path) -> Identity:
     except (OSError, ValueError, TypeError) as error:
         raise ChannelError("CL-1330", details={"reason": type(error).__name__}) from None
     certificate = _read(certificate_pem)
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != _key(certificate):
         raise ChannelError("CL-1330", "The worker's key and certificate do not belong together.")
     return Identity(common_name(certificate_pem), certificate_pem, key_pem)
 
@@ -122,11 +123,19 @@ def common_name(certificate_pem: str) -> str:
 def check_pin(certificate_pem: str) -> None:
     """Refuse a certificate that may not stand in a contract: expired, or not P-256. Raises ChannelError CL-1330."""
     certificate = _read(certificate_pem)
-    key = certificate.public_key()
+    key = _key(certificate)
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ChannelError("CL-1330", "The certificate's key is not a P-256 one.")
     if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
         raise ChannelError("CL-1330", "The certificate is not valid at this worker's time; check the clock.")
+
+
+def _key(certificate: x509.Certificate) -> object:
+    """Its public key; None for bytes that are no point of their curve, zeros for one."""
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _read(certificate_pem: str) -> x509.Certificate:

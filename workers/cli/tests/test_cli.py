@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner, Result
 
 from processes.redis_server import free_port
@@ -23,7 +25,7 @@ from workers.model_register import register_pending
 from workers.models_registry import ModelRegistry
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
-from workers.tests.support import FakeHub, enrolled_home, fake_hub
+from workers.tests.support import HUB_KEY_PEM, FakeHub, enrolled_home, fake_hub
 
 
 def run(*arguments: str) -> Result:
@@ -39,6 +41,7 @@ class EnrollingHub(FakeHub):
     """A hub that enrols whoever asks, as a worker of whatever kind."""
 
     kind = "data"
+    key = HUB_KEY_PEM
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Accept the certificate; everything else as before."""
@@ -54,7 +57,7 @@ class EnrollingHub(FakeHub):
             "organisation_id": "org_1",
             "organisation_name": "Hospital A",
             "fingerprint": fingerprint(body["certificate_pem"]),
-            "hub_public_key_pem": "",
+            "hub_public_key_pem": self.key,
             "beat_seconds": 5,
             "hub_time": datetime.now(UTC).isoformat(),
         }
@@ -91,6 +94,16 @@ def test_the_operator_and_not_the_hub_says_what_the_worker_is_for(
     other = "listed" if options else "first_use"
     assert f"write `peer_trust: {other}` into {tmp_path / 'policy.yaml'}" in result.output, "and what that is up to"
     assert ("If this machine holds data" if options else "only computes and holds no data") in result.output
+
+
+def test_a_hub_with_a_key_with_which_everybody_can_sign_is_not_joined(tmp_path: Path) -> None:
+    lying = EnrollingHub()
+    zeros = Ed25519PublicKey.from_public_bytes(bytes(32))
+    lying.key = zeros.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    with fake_hub(lying) as hub:
+        result = run("worker", "join", hub.url, "--token", "clw_x", "--home", str(tmp_path))
+    assert code_of(result) == "CL-1433"
+    assert not WorkerHome(tmp_path).config_file.exists()
 
 
 def test_join_again_changes_the_options_and_nothing_else(hub: FakeHub, tmp_path: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.console.tests.test_console import ROWS, check, upload
 from workers.data.store import DatasetStore
 from workers.data.uploads import UploadStore
 from workers.hub_clock import HubClock
+from workers.settings import WorkerConfig
 from workers.tests.support import wait_for
 
 
@@ -39,6 +43,17 @@ def test_a_ticket_is_good_for_one_dataset(console: RunningConsole) -> None:
     again = visitor.send("POST", "/ticket", json={"ticket": console.ticket()})  # a fresh link goes on
     assert again.status_code == 200
     assert begin(visitor) == (200, "")
+
+
+def test_a_ticket_that_everybody_can_sign_is_none(console: RunningConsole) -> None:
+    """Under a key of zeros, one in four texts is signed by a point and nothing."""
+    config, zeros = WorkerConfig.load(console.home), Ed25519PublicKey.from_public_bytes(bytes(32))
+    pem = zeros.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    enrolment = config.enrolment.model_copy(update={"hub_public_key_pem": pem})
+    config.model_copy(update={"enrolment": enrolment}).save(console.home)
+    forged = base64.urlsafe_b64encode((1).to_bytes(32, "little") + bytes(32)).decode().rstrip("=")
+    tickets = [f"{console.ticket(jti=f'forged-{number}').split('.')[0]}.{forged}" for number in range(64)]
+    assert {console.browser().send("POST", "/ticket", json={"ticket": one}).status_code for one in tickets} == {403}
 
 
 def test_a_ticket_starts_nothing_after_its_ten_minutes(console: RunningConsole) -> None:

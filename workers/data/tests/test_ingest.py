@@ -240,6 +240,15 @@ def test_a_name_that_could_leave_the_folder_is_refused(store: DatasetStore, tmp_
         assert caught.value.code == "CL-1218"
 
 
+@pytest.mark.parametrize("damaged", [b"", bytes(32), bytes(range(31))], ids=["empty", "zeros", "short"])
+def test_rows_get_no_digest_under_a_key_that_is_not_what_was_written(
+    store: DatasetStore, tmp_path: Path, damaged: bytes
+) -> None:
+    assert len(store.key) == 32
+    store.key_file.write_bytes(damaged)
+    assert refused(store, write_jsonl(tmp_path / "notes.jsonl", pairs(4))).code == "CL-1232"
+
+
 def test_a_deleted_version_is_gone_and_unknown_ones_say_so(store: DatasetStore, tmp_path: Path) -> None:
     report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(3)))
     metadata = store.propose(report.staged_id, "notes")
