@@ -16,11 +16,12 @@ from dataclasses import replace
 
 from splitcore.errors import AppError
 from workers.agent.live_jobs import LiveJobs
+from workers.agent.settled import SettledRuns
 from workers.agent.verdicts import Verdicts
 from workers.contracts import REVIEW, Assignment, Assignments, Desired
 from workers.errors import error_info
 from workers.hub import HubClient, HubError
-from workers.jobs.folder import JobFolder, JobResult, forget_checkpoints, job_id_of
+from workers.jobs.folder import JobFolder, JobResult, job_id_of
 from workers.jobs.kinds.registry import KINDS, is_beside, is_steered, kind_of
 from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Review, Site, other_contract, other_job
@@ -51,6 +52,7 @@ class Reconciler:
         self._rung: dict[str, float] = {}  # job → when its bell was rung on the present queue
         self._lock = threading.Lock()
         self._verdicts = Verdicts(home, config, spool, hub)
+        self._settled = SettledRuns(home, spool)
         self.live = LiveJobs(home, config, spool, self._lock)
 
     def apply(self, wanted: Assignments) -> None:
@@ -68,11 +70,7 @@ class Reconciler:
                 log.error("assignment %s: %s", assignment.participant_id, error)
         if not wanted.unread:  # what is listed and can't be read may be what a person is asked for
             self._verdicts.keep_asking({item.run_id for item in wanted.assignments})
-        for run_id in set(wanted.settled) - {item.run_id for item in wanted.assignments} - self.live.runs():
-            try:
-                forget_checkpoints(self._home, run_id)
-            except (AppError, OSError) as error:
-                log.error("settled run: %s", error)
+        self._settled.apply(wanted.settled, {item.run_id for item in wanted.assignments} | self.live.runs())
 
     def forget_rings(self) -> None:
         """The queue was started anew: every doorbell on it is lost and is rung again at the next look."""

@@ -81,11 +81,21 @@ def forget_checkpoints(home: WorkerHome, run_id: str) -> None:
 
     The secret of a job's noise stays: should the run go on after all, the same values are sent with the same noise.
     """
-    for saved in (home.jobs / checked_name(run_id)).glob("*/checkpoints/*"):
+    for saved in _saved(home, run_id):
         if saved.is_dir():
             shutil.rmtree(saved, ignore_errors=True)
-        elif saved.name != secret.NAME:
+        else:
             saved.unlink(missing_ok=True)
+
+
+def has_checkpoints(home: WorkerHome, run_id: str) -> bool:
+    """Whether `forget_checkpoints` would delete anything. Raises AppError CL-1524."""
+    return any(True for _ in _saved(home, run_id))
+
+
+def _saved(home: WorkerHome, run_id: str) -> Iterator[Path]:
+    saved = (home.jobs / checked_name(run_id)).glob("*/checkpoints/*")
+    return (path for path in saved if path.name != secret.NAME)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from splitcore.privacy.secret import job_secret
 from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import PROTOCOL_VERSION, Assignment, Desired, LogPayload
 from workers.jobs.supervise import supervise
@@ -113,31 +112,6 @@ def test_another_contract_is_refused_for_another_job_of_the_same_run(site: Site,
     reconciler.apply(listed(other(site, participant_id="prt_2")))
     assert site.rung == [("run_1", JOB)]
     assert site.hub.bodies("/verdict")[-1]["accepted"] is False
-
-
-def test_checkpoints_of_a_run_that_goes_on_stay_though_the_hub_calls_it_settled(site: Site) -> None:
-    reconciler = site.reconciler()
-    reconciler.apply(listed(site.assignment()))
-    saved = site.folder().checkpoints / "step-00000010"
-    saved.mkdir(parents=True)
-    settled = {"settled": ["run_1"]}
-    reconciler.apply(listed(site.assignment()).model_copy(update=settled))
-    assert saved.exists(), "it is listed"
-    with site.folder().locked():
-        reconciler.apply(listed().model_copy(update=settled))
-        assert saved.exists(), "its half is there still"
-    reconciler.apply(listed().model_copy(update=settled))
-    assert not saved.exists()
-
-
-def test_a_settled_run_that_is_listed_again_goes_on_with_the_same_noise(site: Site) -> None:
-    reconciler = site.reconciler()
-    reconciler.apply(listed(site.assignment()))
-    first = job_secret(site.folder().checkpoints)
-    (site.folder().checkpoints / "attempt").write_text("1")
-    reconciler.apply(listed().model_copy(update={"settled": ["run_1"]}))
-    assert not (site.folder().checkpoints / "attempt").exists()
-    assert job_secret(site.folder().checkpoints) == first
 
 
 def test_a_check_under_an_attempt_that_was_never_given_out_fences_no_half(site: Site) -> None:

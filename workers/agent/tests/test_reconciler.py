@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from splitcore.errors import AppError
 from workers.agent.tests.site import JOB, Site, listed
-from workers.contracts import Assignments, Desired
+from workers.contracts import Desired
 from workers.hub import HubError
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for
@@ -223,17 +221,6 @@ def test_a_killed_job_is_reported_once_and_rung_for_again_when_the_hub_wants_it(
     reconciler.apply(listed(site.assignment(attempt=1, wanted_attempt=2)))
     assert [exit_["error"]["code"] for exit_ in site.exits()] == ["CL-1520"]
     assert len(site.rung) == 2
-
-
-def test_checkpoints_go_when_the_hub_says_that_the_run_is_over(site: Site) -> None:
-    reconciler = site.reconciler()
-    reconciler.apply(listed(site.assignment()))
-    saved = site.folder().checkpoints / "step-00000010"
-    saved.mkdir(parents=True)
-    reconciler.apply(listed())
-    assert saved.exists()
-    reconciler.apply(Assignments(assignments=[], settled=["run_1", "run_2"], hub_time=datetime.now(UTC)))
-    assert not saved.exists()
 
 
 def test_a_worker_in_quarantine_pauses_its_halves_and_stops_none(site: Site) -> None:
