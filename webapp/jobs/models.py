@@ -43,6 +43,7 @@ class Attempt(PublicModel):
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()  # of a half, the fence that the worker was given with its claim
+    under = models.PositiveIntegerField(default=0)  # of a later kind: the half's attempt as whose part it began
     started_at = models.DateTimeField(null=True, blank=True)  # none: nothing was told of it before its end
     ended_at = models.DateTimeField(null=True, blank=True)  # when its process was known to be gone
     outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: not told

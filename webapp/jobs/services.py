@@ -49,19 +49,19 @@ def _halves(participant_ids: Iterable[str]) -> QuerySet[Job]:
     return Job.objects.filter(participant_id__in=list(participant_ids), kind=TRAIN)
 
 
-def job_claim(job: Job, *, number: int | None = None) -> Attempt:
+def job_claim(job: Job, *, number: int | None = None, under: int = 0) -> Attempt:
     """A worker has taken the job up: a process of it is there from now on.
 
     Without a number of its own, of a kind that begins without a claim, it is the next one: an attempt that was still
-    open was lost.
+    open was lost. `under`: the half's attempt by which the worker told of it.
     """
     now = timezone.now()
     if number is None:
         job.attempts.filter(ended_at__isnull=True).update(ended_at=now)
         number = _newest(job) + 1
     attempt, _ = Attempt.objects.get_or_create(job=job, number=number)
-    attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error = now, None, "", None
-    attempt.save(update_fields=["started_at", "ended_at", "outcome", "error", "updated_at"])
+    attempt.started_at, attempt.ended_at, attempt.outcome, attempt.error, attempt.under = now, None, "", None, under
+    attempt.save(update_fields=["started_at", "ended_at", "outcome", "error", "under", "updated_at"])
     job.ended_at = None
     job.save(update_fields=["ended_at", "updated_at"])
     return attempt
@@ -120,6 +120,11 @@ def _attempt(job: Job, number: int) -> Attempt:
     return attempt
 
 
+def job_newest(job: Job) -> Attempt | None:
+    """The newest attempt at a job, if there was one."""
+    return job.attempts.order_by("-number").first()
+
+
 def _newest(job: Job) -> int:
-    newest = job.attempts.order_by("-number").first()
+    newest = job_newest(job)
     return newest.number if newest else 0

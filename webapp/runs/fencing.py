@@ -76,7 +76,12 @@ def attempt_check(participant: Participant, attempt: int) -> None:
 
 def fence(participant: Participant, attempt: int) -> None:
     """Raise CL-1503 for a message of another attempt than the newest one."""
-    if attempt != participant.attempt:
+    fence_between(participant, attempt, least=participant.attempt)
+
+
+def fence_between(participant: Participant, attempt: int, *, least: int) -> None:
+    """Raise CL-1503 for a message of an attempt before `least`, or of one that was never handed out."""
+    if not least <= attempt <= participant.attempt:
         raise AppError(
             "CL-1503", details={"attempt": attempt, "newest": participant.attempt, "participant": participant.id}
         )

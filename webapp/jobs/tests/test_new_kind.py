@@ -10,14 +10,17 @@ import pytest
 from django.http import Http404
 from pydantic import Field
 
+from splitcore.errors import AppError
 from webapp.fleet.tests.factories import give_key
 from webapp.jobs.models import Job
 from webapp.jobs.services import job_request
 from webapp.runs.kinds.kind import HubKind
 from webapp.runs.kinds.registry import KINDS
 from webapp.runs.lifecycle import assignments, assignments_for, participant_exit
+from webapp.runs.lifecycle.reporting import records_store
 from webapp.runs.models import Participant, RunState
 from webapp.runs.tests import factories as make
+from webapp.telemetry.tests.batches import batch, record
 from workers.contracts import JOBS, PROTOCOL_VERSION, ErrorInfo, Exit, JobForm, Message, Phase, exit_form, spec_read
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +67,7 @@ def counted(part: Participant, **told: object) -> Exit:
     values = {"outcome": "done", "kind": "count", "subject": "layers", "layers": 6, **told}
     form = exit_form(json.dumps({"kind": values["kind"]}))
     known = {name: value for name, value in values.items() if name in form.model_fields}
-    return form(participant_id=part.id, attempt=part.attempt, **known)
+    return form(**{"participant_id": part.id, "attempt": part.attempt, **known})
 
 
 def test_worker_is_told_of_it_beside_its_half_and_nobody_else_is() -> None:
@@ -86,6 +89,36 @@ def test_its_end_is_kept_once_and_moves_no_half() -> None:
     assert (job.outcome, job.result, attempt.outcome) == ("done", {"layers": 6}, "done")
     assert (w.part(0).outcome, w.fresh().state) == ("", RunState.TRAINING)
     assert [one.kind for one in assignments_for(w.workers[0])] == ["train"]
+
+
+def begins(w: make.World, seq: int) -> None:
+    """The job's process tells of itself by its phase, as part of the half's newest attempt."""
+    part = w.part(0)
+    records_store(participant=part, batch=batch(part, record(seq, "phase", phase="loading_data")))
+
+
+def test_its_end_is_taken_though_the_half_has_begun_anew_meanwhile() -> None:
+    w, job = asked()
+    begins(w, 1)
+    told = counted(w.part(0))
+    make.claim(w, 0)
+    assert w.part(0).attempt == told.attempt + 1
+    participant_exit(worker=w.workers[0], run_id=w.run.id, exit_=told)
+    job.refresh_from_db()
+    assert (job.outcome, job.result) == ("done", {"layers": 6})
+
+
+@pytest.mark.parametrize("offset", [-1, 1], ids=["of-before", "never-handed-out"])
+def test_end_of_another_attempt_at_it_is_refused(offset: int) -> None:
+    w, job = asked()
+    begins(w, 1)
+    make.claim(w, 0)
+    begins(w, 2)
+    told = counted(w.part(0), attempt=w.part(0).attempt + offset)
+    with pytest.raises(AppError, match="CL-1503"):
+        participant_exit(worker=w.workers[0], run_id=w.run.id, exit_=told)
+    job.refresh_from_db()
+    assert job.outcome == ""
 
 
 def test_its_failure_keeps_the_error_and_no_result() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Q
 
-from webapp.jobs.services import job_finish
-from webapp.runs.fencing import fence
+from webapp.jobs.services import job_finish, job_newest
+from webapp.runs.fencing import fence_between
 from webapp.runs.models import Participant, RunState
 from workers.contracts import Desired, Exit, Message, Phase
 
@@ -53,10 +53,12 @@ class HubKind:
     def finish(self, part: Participant, job: Job, told: Message) -> None:
         """Take the end of the job: the job keeps what its kind reports beside it. The part's run is locked.
 
-        Repeating it changes nothing. Raises CL-1503 for an attempt of before.
+        Repeating it changes nothing. Raises CL-1503 for an attempt of before, which is one at this job: the half may
+        have begun anew meanwhile.
         """
         assert isinstance(told, Exit)
-        fence(part, told.attempt)
+        newest = job_newest(job)
+        fence_between(part, told.attempt, least=newest.under if newest else 0)
         if not job.outcome:
             figures = told.model_dump(mode="json", exclude=set(Exit.model_fields)) if told.outcome == "done" else None
             job_finish(job, outcome=told.outcome, error=told.error, result=figures)

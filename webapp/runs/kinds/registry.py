@@ -21,4 +21,4 @@ def job_begun(part: Participant, phases: Collection[Phase]) -> None:
     kinds = [name for name, kind in KINDS.items() if kind.begins_in in phases]
     job = open_jobs(kinds).filter(participant=part).first() if kinds else None
     if job is not None and job.attempts.count() < BEGINNINGS:
-        job_claim(job)
+        job_claim(job, under=part.attempt)
