@@ -5,7 +5,8 @@ that; a later visit sends Q'(h − m), and m becomes m + Q'(h − m) at both end
 the next, so that h − m is small and a coarse Q' loses little: its error shrinks with the change itself.
 
 m is made by elementwise operations on decoded payloads alone, which give the same bits on every device, and a
-checksum of the m that a message builds on travels with it: the two ends cannot drift apart unnoticed.
+checksum of the m that a message builds on travels with it: the two ends cannot drift apart unnoticed. m keeps within
+the wire's bound of a value, as h does: of changes that are each within it, many could add up to anything.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from splitcore.caches.choice import CachePlace
 from splitcore.caches.rows import RowCache
 from splitcore.codecs.payload import Payload
 from splitcore.errors import AppError
+from splitcore.wire.protocol.limits import ABS_MAX
 
 FIRST, CHANGE, CHECK = HIDDEN, "changes", "check"
 
@@ -115,7 +117,7 @@ class DeltaCoding(Coding):
             change_ND = self._then.decode(tensors[CHANGE], at, device=device, dtype=torch.float32)
             if change_ND.shape != before_ND.shape:
                 raise AppError("CL-1309")
-            parts.append((known_N, change_ND.add_(before_ND)))
+            parts.append((known_N, change_ND.add_(before_ND).clamp_(-ABS_MAX, ABS_MAX)))
         if any(int(which_N.sum()) != len(values) for which_N, values in parts):
             raise AppError("CL-1309")
         now_ND = parts[0][1]

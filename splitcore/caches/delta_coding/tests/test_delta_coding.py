@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from splitcore.boundary.coding import Format
+from splitcore.boundary.finite import Finite
+from splitcore.boundary.stages import At
+from splitcore.caches.choice import CachePlace
+from splitcore.caches.delta_coding.coding import DeltaCoding
 from splitcore.caches.tests.conversation import LOW_BIT, Ends, Model
 from splitcore.errors import AppError
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_stop_and_resume import Pair, assert_resumes_as_whole
+from splitcore.wire.protocol.limits import ABS_MAX
 from splitcore.wire.protocol.messages import Phase
 
 
@@ -58,6 +65,20 @@ def test_ends_that_have_drifted_apart_are_found_out(model: Model) -> None:
     forgetful.server._of_rows[Phase.HEAD_UP].cache.clear()
     with pytest.raises(AppError, match="CL-1313"):
         forgetful.cross((0, 1), forgetful.hidden((0, 1), 0.0))
+
+
+@pytest.mark.parametrize("codec", ["int4", "ternary"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_changes_within_the_bound_do_not_add_up_beyond_it(codec: str, sign: float) -> None:
+    place = CachePlace(Format("bf16"), Finite(), width=32, limit=1 << 20, folder=None, holds=True)
+    sender, receiver = DeltaCoding(place, codec), DeltaCoding(place, codec)
+    at = At(0, 0, torch.ones(1, 4, dtype=torch.int64), (7,))
+    for visit in range(1, 7):
+        beyond_ND = torch.full((4, 32), sign * 0.9 * ABS_MAX * visit)
+        got_ND = receiver.receive(sender.send(beyond_ND, at), at, "cpu")
+        assert float(got_ND.abs().max()) <= ABS_MAX
+        assert torch.equal(sender.cache.get([7]), receiver.cache.get([7]))
+    assert float((got_ND * sign).min()) == ABS_MAX, "as near to what was meant as the bound lets it be"
 
 
 def test_a_stopped_run_goes_on_with_its_caches_as_if_it_had_never_stopped(model: Model, tmp_path: Path) -> None:
