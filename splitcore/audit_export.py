@@ -99,7 +99,7 @@ def export_check(data: bytes, public_key_pem: str) -> CheckedExport:
     body, form, sealed = _split(data)
     statement = _verified(sealed, _load_key(public_key_pem))
     if hashlib.sha256(body).hexdigest() != statement.sha256:
-        raise AppError("CL-1438", "The entries are not those that the hub has signed.")
+        raise AppError("CL-1438", "The entries differ from those the hub signed.")
     hashes = _entries_check(body, statement) if form == "json" else {}
     return CheckedExport(statement, form, hashes)
 
@@ -107,7 +107,7 @@ def export_check(data: bytes, public_key_pem: str) -> CheckedExport:
 def _split(data: bytes) -> tuple[bytes, Form, dict[str, Any]]:
     """The entries, the form, and what the last line holds, which must be written in the one way that the hub writes."""
     if not data.endswith(b"\n") or len(data) > EXPORT_BYTES_MAX:
-        raise AppError("CL-1437", "The file does not end with a whole line, or is no export.")
+        raise AppError("CL-1437", "The file doesn't end with a complete line, or isn't an export.")
     start = data.rfind(b"\n", 0, -1) + 1
     line = data[start:]
     form: Form = "csv" if line.startswith(b'"') else "json"
@@ -119,7 +119,7 @@ def _split(data: bytes) -> tuple[bytes, Form, dict[str, Any]]:
         if set(sealed) != {"signature", "statement"} or _seal_line(form, sealed) != line:
             raise ValueError
     except (ValueError, TypeError, LookupError, csv.Error):
-        raise AppError("CL-1437", "The last line is not a hub's signature.") from None
+        raise AppError("CL-1437", "The last line isn't a hub's signature.") from None
     return data[:start], form, sealed
 
 
@@ -132,12 +132,12 @@ def _verified(sealed: dict[str, Any], key: Ed25519PublicKey) -> Statement:
         key.verify(signature, _signed_bytes(told))
     except (InvalidSignature, TypeError, ValueError):
         if isinstance(told, dict) and told.get("hub_key") == _fingerprint(key):
-            raise AppError("CL-1438", "The signature does not fit what the file states.") from None
+            raise AppError("CL-1438", "The signature doesn't match the file's contents.") from None
         raise AppError("CL-1439") from None
     try:
         return Statement.model_validate(told)
     except ValidationError:
-        raise AppError("CL-1437", "The hub's statement does not have the form of this version.") from None
+        raise AppError("CL-1437", "The hub's statement isn't in this version's format.") from None
 
 
 def _entries_check(body: bytes, statement: Statement) -> dict[int, str]:
@@ -151,12 +151,14 @@ def _entries_check(body: bytes, statement: Statement) -> dict[int, str]:
             chained = number != last + 1 or last == 0 or entry["previous_hash"] == found[last]
             fits = number > last and chained and entry_hash(entry) == entry["hash"]
         except (ValueError, TypeError, LookupError):
-            raise AppError("CL-1445", f"What follows entry {last} is no entry.") from None
+            raise AppError("CL-1445", f"Entry {last} is followed by something that isn't an entry.") from None
         if not fits:
-            raise AppError("CL-1445", f"Entry {number} does not fit its hash or the entry before it.")
+            raise AppError("CL-1445", f"Entry {number} doesn't match its hash or the previous entry.")
         found[number], last = entry["hash"], number
     if len(found) != statement.entries:
-        raise AppError("CL-1445", f"The file has {len(found)} entries, the hub's statement {statement.entries}.")
+        raise AppError(
+            "CL-1445", f"The file has {len(found)} entries, but the hub's statement lists {statement.entries}."
+        )
     return found
 
 
@@ -181,7 +183,7 @@ def _load_key(pem: str) -> Ed25519PublicKey:
     try:
         return hub_public_key(pem)
     except ValueError as error:
-        raise AppError("CL-1439", f"What was given as the hub's key can't be used. {error}") from None
+        raise AppError("CL-1439", f"The given hub key can't be used. {error}") from None
 
 
 def _fingerprint(key: Ed25519PublicKey) -> str:

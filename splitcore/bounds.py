@@ -58,7 +58,7 @@ def _in_utc(moment: datetime) -> datetime:
     """A moment with its zone, UTC where none is named; not so near the calendar's ends that a day cannot be added."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     if not 1970 <= moment.year <= 9000:
-        raise ValueError("the year is not one of a clock")
+        raise ValueError("the year is out of range")
     return moment.astimezone(UTC)
 
 
@@ -132,7 +132,7 @@ def json_check(value: Any, *, characters: int = JSON_CHARACTERS) -> Any:
 
 def _characters(text: Any) -> int:
     if not isinstance(text, str):
-        raise ValueError("a key is not text")
+        raise ValueError("a key isn't text")
     if not is_plain(text):
         raise ValueError("a text has control characters")
     return len(text)
@@ -145,14 +145,14 @@ def _number_check(value: Any) -> None:
         if abs(value) > 2**63:
             raise ValueError("a number is too large")
     elif not isinstance(value, float) or not math.isfinite(value):
-        raise ValueError("a value is not one of JSON")
+        raise ValueError("a value isn't valid JSON")
 
 
 Free = Annotated[dict[str, Any], AfterValidator(json_check)]  # JSON whose keys are another program's
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} isn't JSON")
 
 
 def json_read(text: str | bytes) -> Any:
@@ -167,5 +167,5 @@ def json_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object from elsewhere, see `json_read`. Raises ValueError, also for JSON of another kind."""
     found = json_read(text)
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it isn't a JSON object")
     return found

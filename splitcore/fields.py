@@ -115,7 +115,7 @@ class OneOf:
         """Tell a key of another strategy from a misspelt one. Raises ValueError."""
         owners = [other for other, strategy in self._by_name.items() if key in strategy.model_fields]
         if owners and name not in owners:
-            raise ValueError(f"'{key}' is no field of the {self._kind} {name}, but of {', '.join(owners)}.")
+            raise ValueError(f"'{key}' isn't a field of the {self._kind} {name}. It belongs to {', '.join(owners)}.")
 
 
 class SomeOf:
@@ -139,7 +139,7 @@ class SomeOf:
         names = [one.name for one in chosen]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"The {self._kind} {twice[0]} is named twice.")
+            raise ValueError(f"The {self._kind} {twice[0]} appears twice.")
         return sorted(chosen, key=lambda one: self._order.index(one.name))
 
 

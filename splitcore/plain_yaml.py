@@ -56,13 +56,13 @@ class Plain:
         try:
             return super().construct_object(node, deep=deep)  # type: ignore[misc]
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            raise yaml.MarkedYAMLError(None, None, "this is not a value of its kind", node.start_mark) from None
+            raise yaml.MarkedYAMLError(None, None, "this value has the wrong type", node.start_mark) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """A mapping, each key once: of a second one nobody could tell which was meant."""
         found = super().construct_mapping(node, deep=deep)  # type: ignore[misc]
         if len(found) < len(node.value):
-            raise yaml.MarkedYAMLError(None, None, "this key stands here twice", self._second(node).start_mark)
+            raise yaml.MarkedYAMLError(None, None, "this key appears twice", self._second(node).start_mark)
         return found
 
     def _second(self, node: Any) -> Any:
@@ -93,7 +93,7 @@ def yaml_read(text: str) -> Any:
     except yaml.YAMLError as error:
         raise PlainYamlError(_sentence(error, text)) from None
     except (UnicodeError, RecursionError) as error:
-        raise PlainYamlError(f"it cannot be read ({type(error).__name__})") from None
+        raise PlainYamlError(f"it can't be read ({type(error).__name__})") from None
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -119,7 +119,7 @@ def _check(events: Iterator[Any]) -> None:
         if nodes > JSON_NODES:
             raise yaml.MarkedYAMLError(None, None, "it has too many entries", event.start_mark)
         if (tag := getattr(event, "tag", None)) is not None and tag not in _TAGS:
-            raise yaml.MarkedYAMLError(None, None, "this tag is not taken here", event.start_mark)
+            raise yaml.MarkedYAMLError(None, None, "this tag isn't taken here", event.start_mark)
 
 
 def _sentence(error: yaml.YAMLError, text: str) -> str:
@@ -132,5 +132,5 @@ def _sentence(error: yaml.YAMLError, text: str) -> str:
     if isinstance(position, int):
         before = text[:position]
         line, column = before.count("\n") + 1, position - before.rfind("\n")
-        return f"line {line}, column {column}: a character that YAML does not take"
+        return f"line {line}, column {column}: a character that YAML doesn't allow"
     return "it cannot be read"

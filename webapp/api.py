@@ -24,7 +24,8 @@ from webapp.telemetry.api import router as telemetry_router
 api = DescribedAPI(
     title="Cutlayer",
     version="1",
-    description="Split learning across organisations. Errors have one form; `/errors/CL-…` explains each code.",
+    description="Split learning across organisations. All errors have the same form, and `/errors/CL-…` explains each "
+    "code.",
     urls_namespace="api",
     docs_url=None,
     parser=BodyParser(),

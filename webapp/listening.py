@@ -19,7 +19,7 @@ def add_address(parser: ArgumentParser) -> None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16):
-        raise ArgumentTypeError(f"{text[:20]} is not a port. Use a number from 1 to 65535.")
+        raise ArgumentTypeError(f"{text[:20]} isn't a port. Use a number from 1 to 65535.")
     return int(text)
 
 
@@ -30,7 +30,7 @@ def address_check(host: str, port: int) -> None:
     except PortTakenError as reason:
         raise AppError(
             "CL-1903",
-            f"The hub cannot listen on {host}:{port}: {reason}.",
+            f"The hub can't listen on {host}:{port}: {reason}.",
             f"Stop it, or choose another port, for example: manage.py serve --port {port % 65535 + 1}",
         ) from None
 

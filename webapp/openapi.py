@@ -17,10 +17,10 @@ MEANINGS = {
     400: "The request can't be carried out. The code gives the reason.",
     401: "No valid token (CL-1610).",
     403: "The role, the scope or the second factor is missing.",
-    404: "The object does not exist or is not visible to the caller (CL-1611).",
-    409: "The object's state does not allow this, or the request contradicts an earlier one.",
+    404: "The object doesn't exist or isn't visible to the caller (CL-1611).",
+    409: "The object's state doesn't allow this, or the request contradicts an earlier one.",
     413: "The body is larger than allowed.",
-    422: "A value is not valid; `details.fields` names each (CL-1001), or the parts do not fit together.",
+    422: "A value isn't valid (`details.fields` names each, CL-1001), or the parts don't fit together.",
     429: "Too many failed attempts from this address (CL-1603).",
     503: "Part of the hub is not responding (CL-1901). Try again.",
 }

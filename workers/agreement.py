@@ -24,9 +24,9 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
     except AppError as error:
         if error.code == "CL-1008":
             raise
-        raise AppError("CL-1425", "The contract does not have the expected form.") from None
+        raise AppError("CL-1425", "The contract doesn't have the expected form.") from None
     except (ValueError, ValidationError):
-        raise AppError("CL-1425", "The contract does not have the expected form.") from None
+        raise AppError("CL-1425", "The contract doesn't have the expected form.") from None
     lines = [
         ("Run", f"{contract.run_name} in the project {contract.project} ({contract.run_id})"),
         ("Base model", f"{config.model.name_or_path} {config.model.revision or ''}".strip()),

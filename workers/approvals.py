@@ -33,7 +33,7 @@ class ApprovalBook(SiteBook):
         """Approve a contract by all 64 digits of its hash. Raises AppError CL-1427."""
         plain = contract_hash.strip().lower()
         if not HEX64.fullmatch(plain):
-            raise AppError("CL-1427", f"{contract_hash[:80]!r} is not a contract hash.")
+            raise AppError("CL-1427", f"{contract_hash[:80]!r} isn't a contract hash.")
         self.approved.setdefault(plain, SiteApproval(at=datetime.now(UTC), by=by))
         return plain
 

@@ -35,7 +35,7 @@ class SiteBook(BaseModel):
         except FileNotFoundError:
             return cls()
         except (OSError, ValidationError):
-            raise AppError(cls.CODE, f"{path} cannot be read.") from None
+            raise AppError(cls.CODE, f"{path} can't be read.") from None
 
     @classmethod
     @contextmanager

@@ -14,7 +14,7 @@ from workers.contracts import Assignment, ContractDocument
 def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
     """The contract behind its hash. Raises AppError CL-1425, CL-1001, or CL-1008 for one of a newer hub."""
     if hashlib.sha256(assignment.contract.encode()).hexdigest() != assignment.contract_hash:
-        raise AppError("CL-1425", "The contract's bytes do not match the approved hash.")
+        raise AppError("CL-1425", "The contract's bytes don't match the approved hash.")
     try:
         data = json_read(assignment.contract)
         if type(schema := data.get("contract_version") if isinstance(data, dict) else None) is int:
@@ -22,12 +22,12 @@ def read_contract(assignment: Assignment) -> tuple[ContractDocument, RunConfig]:
         contract = ContractDocument.model_validate(data)
         is_canonical = canonical_json(data) == assignment.contract
     except (ValueError, RecursionError):  # NaN and endless nesting are no contract either
-        raise AppError("CL-1425", "The contract does not have the expected form.") from None
+        raise AppError("CL-1425", "The contract doesn't have the expected form.") from None
     if not is_canonical:
-        raise AppError("CL-1425", "The contract is not in its canonical form.")
+        raise AppError("CL-1425", "The contract isn't in its canonical form.")
     if contract.run_id != assignment.run_id:
         raise AppError("CL-1425", "The contract belongs to another run.")
     config = config_read(contract.config, contract.contract_version)
     if contract.contract_version > 1 and written(config) != (contract.contract_version, contract.config):
-        raise AppError("CL-1425", "The contract's configuration is not in its normal form.")
+        raise AppError("CL-1425", "The contract's configuration isn't in its normal form.")
     return contract, config

@@ -104,7 +104,7 @@ def _key(home: WorkerHome, config: WorkerConfig) -> Check:
     """The key fits the enrolment."""
     identity = load_identity(home.keys)
     if identity.fingerprint != config.enrolment.fingerprint:
-        raise AppError("CL-1330", "The key is not the enrolled one.")
+        raise AppError("CL-1330", "The key isn't the enrolled one.")
     return _ok("Key and certificate", f"fingerprint {identity.fingerprint[:16]}…")
 
 
@@ -180,7 +180,7 @@ def _storage(home: WorkerHome, config: WorkerConfig) -> Check:
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
-        raise AppError("CL-1820", f"The worker's folder cannot be written ({type(error).__name__}).") from None
+        raise AppError("CL-1820", f"The worker's folder can't be written ({type(error).__name__}).") from None
     free = disk_free(home.root)
     if free < WorkerEnvironment().min_free_bytes:
         raise AppError("CL-1820", f"Only {free / 1e9:.1f} GB are free for the worker's folder.")

@@ -189,13 +189,13 @@ def _enrol(url: str, request: EnrolRequest, book: Book) -> EnrolReply:
     try:
         return EnrolReply.model_validate(data)
     except ValueError:
-        raise AppError("CL-1433", f"The server at {url} is not a hub of this version.") from None
+        raise AppError("CL-1433", f"The server at {url} isn't a hub of this version.") from None
 
 
 def _check_reply(reply: EnrolReply, identity: Identity) -> None:
     """What is kept of the hub names this worker's key, and a key that only the hub can sign with."""
     if reply.fingerprint != identity.fingerprint:
-        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something alters the traffic on the way.")
+        raise AppError("CL-1431", "The hub recorded a different fingerprint. Something in between alters the traffic.")
     try:
         hub_public_key(reply.hub_public_key_pem)
     except ValueError as error:

@@ -228,7 +228,7 @@ class HubClient:
 
 
 def _formless() -> HubError:
-    return HubError(AppError("CL-1407", "The hub's answer does not have the expected form."), status=400)
+    return HubError(AppError("CL-1407", "The hub's answer doesn't have the expected form."), status=400)
 
 
 def _check_own_path(path: str) -> None:

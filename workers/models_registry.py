@@ -64,14 +64,14 @@ class ModelRegistry:
         for model in reversed(self.all()):
             if model.model_id == model_id:
                 return model.folder
-        raise AppError("CL-1120", f"{model_id} is not registered on this worker.")
+        raise AppError("CL-1120", f"{model_id} isn't registered on this worker.")
 
     def manifest(self, manifest_hash: str) -> Manifest:
         """The pinned hashes of a registered model. Raises AppError CL-1104 where the stored file was changed."""
         try:
             manifest = Manifest.from_dict(json.loads((self._manifests / f"{manifest_hash}.json").read_text()))
         except (OSError, ValueError):
-            raise AppError("CL-1104", "The stored manifest cannot be read.") from None
+            raise AppError("CL-1104", "The stored manifest can't be read.") from None
         if manifest.hash() != manifest_hash:
             raise AppError("CL-1104", "The stored manifest differs from the registered one.")
         return manifest

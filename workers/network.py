@@ -30,7 +30,7 @@ def tls_context() -> ssl.SSLContext:
             context.load_verify_locations(cafile=str(Path(bundle).expanduser()))
         except (OSError, ssl.SSLError) as error:
             raise AppError(
-                "CL-1431", f"CUTLAYER_CA_BUNDLE names {bundle}, which cannot be read ({type(error).__name__})."
+                "CL-1431", f"CUTLAYER_CA_BUNDLE names {bundle}, which can't be read ({type(error).__name__})."
             ) from None
     return context
 
@@ -65,7 +65,7 @@ def hub_address(url: str) -> str:
     """A hub's address in its plain form. Raises AppError CL-1433 for what is no address."""
     parts = urlsplit(url.strip().rstrip("/"))
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise AppError("CL-1433", f"{url!r} is not a hub's address, which starts with https://.")
+        raise AppError("CL-1433", f"{url!r} isn't a hub's address, which starts with https://.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise AppError("CL-1433", "Over a network, a worker connects to its hub only over https://.")
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
@@ -93,7 +93,7 @@ def network_error(error: httpx.HTTPError | OSError, url: str) -> AppError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return AppError("CL-1431", f"The certificate of {url} is not trusted: {cause.verify_message}.")
+            return AppError("CL-1431", f"The certificate of {url} isn't trusted: {cause.verify_message}.")
         if isinstance(cause, ssl.SSLError):
             return AppError("CL-1431", f"{url} failed the TLS handshake ({cause.reason}).")
         cause = cause.__cause__ or cause.__context__

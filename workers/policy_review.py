@@ -221,7 +221,7 @@ def own_part(contract: ContractDocument, assignment: Assignment, site: Site) -> 
     """This worker's entry. Raises AppError CL-1425 where it is missing or not what this worker is."""
     own = next((part for part in contract.participants if part.party == assignment.party), None)
     if own is None or own.worker_id != site.worker_id or own.organisation_id != site.organisation_id:
-        raise AppError("CL-1425", "The contract does not name this worker for this part.")
+        raise AppError("CL-1425", "The contract doesn't name this worker for this part.")
     if own.role != assignment.role:
         raise AppError("CL-1425", "The contract gives this worker another role.")
     if own.fingerprint != site.fingerprint:

@@ -149,7 +149,7 @@ class WorkerConfig(BaseModel):
         except FileNotFoundError:
             raise AppError("CL-1420", f"No worker is enrolled in {home.root}.") from None
         except (OSError, ValidationError) as error:
-            raise AppError("CL-1420", f"{home.config_file} cannot be read ({type(error).__name__}).") from None
+            raise AppError("CL-1420", f"{home.config_file} can't be read ({type(error).__name__}).") from None
 
     def save(self, home: WorkerHome) -> None:
         """Write the file whole or not at all."""

@@ -92,5 +92,5 @@ def plain_fingerprint(text: str) -> str:
     """The 64 hex digits of a fingerprint in any grouping. Raises AppError CL-1423."""
     plain = text.lower().removeprefix("sha256:").replace(" ", "").replace(":", "")
     if not HEX64.fullmatch(plain):
-        raise AppError("CL-1423", f"{text[:200]!r} is not a fingerprint.", "Enter all 64 hex digits.")
+        raise AppError("CL-1423", f"{text[:200]!r} isn't a fingerprint.", "Enter all 64 hex digits.")
     return plain

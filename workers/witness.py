@@ -141,14 +141,14 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError):
-        raise AppError("CL-1449", f"{path} cannot be read.") from None
+        raise AppError("CL-1449", f"{path} can't be read.") from None
 
 
 def _write(path: Path, text: str) -> None:
     try:
         replace_private(path, text.encode())
     except OSError as error:
-        raise AppError("CL-1820", f"{path} cannot be written ({type(error).__name__}).") from None
+        raise AppError("CL-1820", f"{path} can't be written ({type(error).__name__}).") from None
 
 
 def _loss(kept: ChainHead, shown: ChainHead) -> Loss | None:

@@ -58,10 +58,10 @@ def join_segments(
     for part in parts:
         for name in part.tensors.shapes:
             if name in files:
-                raise AppError("CL-1106", f"Two segments hold the same tensor {name}.", details={"name": name})
+                raise AppError("CL-1106", f"Two segments contain the same tensor {name}.", details={"name": name})
             files[name] = part.tensors
     if not files:
-        raise AppError("CL-1106", "The segments hold no adapter at all.")
+        raise AppError("CL-1106", "The segments contain no adapter.")
     ranks = {module_of(name)[0]: file.shapes[name][0] for name, file in files.items() if module_of(name)[1] == "A"}
     if terms is not None:
         check_terms(terms, [part.config for part in parts], ranks)
@@ -103,11 +103,11 @@ def _check_together(parts: Sequence[_Part], expected_model: str | None, revision
         if (info.model, info.revision, info.manifest) != (first.model, first.revision, first.manifest):
             raise AppError("CL-1106", "The segments belong to different base models.")
         if expected_model is not None and (info.model, info.revision) != (expected_model, revision):
-            raise AppError("CL-1106", "The segments do not belong to the base model of the contract.")
+            raise AppError("CL-1106", "The segments don't belong to the contract's base model.")
         if (info.step, info.total) != (first.step, first.total):
-            raise AppError("CL-1106", f"The segments are of different steps: {first.step} and {info.step}.")
+            raise AppError("CL-1106", f"The segments are from different steps: {first.step} and {info.step}.")
         if info.start != reached:
-            raise AppError("CL-1106", f"Layers {reached} to {info.start} are missing or held twice.")
+            raise AppError("CL-1106", f"Layers {reached} to {info.start} are missing or duplicated.")
         reached = info.end
         if part.config.shared() != parts[0].config.shared():
             raise AppError("CL-1106", "The segments' adapters are configured differently.")

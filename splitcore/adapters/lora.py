@@ -100,7 +100,7 @@ def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> Adapte
     if not chosen:
         raise AppError("CL-1105", "None of the target modules exists in the model.", details={"targets": list(targets)})
     if any(name not in inside and module is not output for name, module in chosen.items()):
-        raise AppError("CL-1105", "A target module is no linear module of the decoder layers.")
+        raise AppError("CL-1105", "A target module isn't a linear module of the decoder layers.")
     fan_in_fan_out = any(isinstance(module, Conv1D) for module in chosen.values())
     layout = AdapterLayout(targets, {}, fan_in_fan_out, layers, frozen)
     place(model, layout, lora)

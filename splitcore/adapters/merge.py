@@ -45,12 +45,12 @@ def merge_adapter(adapter: Path, base: Path, out: Path, *, dtype: str = "auto") 
     Raises AppError CL-1103 (base), CL-1106 (adapter), CL-1107 (`out` is there already).
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AppError("CL-1107", f"{out.name} is there already and not empty.")
+        raise AppError("CL-1107", f"{out.name} already exists and isn't empty.")
     with adapter_folder(adapter) as folder:
         found = verify_loads(base, folder)
         if not found.ok:
             wrong = (*found.missing, *found.unexpected, *found.mismatched)
-            raise AppError("CL-1106", f"The adapter does not fit this base model: {len(wrong)} tensors differ.")
+            raise AppError("CL-1106", f"The adapter doesn't fit this base model: {len(wrong)} tensors differ.")
         section = ModelSection.model_validate({"name_or_path": base.name, "dtype": dtype})
         model = merged_model(load_whole(base, section), folder)
     _write(model, base, out)
@@ -67,7 +67,7 @@ def merged_model(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         try:
             merged: PreTrainedModel = tuned.merge_and_unload(safe_merge=True)
         except ValueError as error:
-            raise AppError("CL-1106", f"The adapter cannot be merged ({type(error).__name__}).") from None
+            raise AppError("CL-1106", f"The adapter can't be merged ({type(error).__name__}).") from None
     return merged.eval()
 
 
@@ -117,5 +117,5 @@ def adapter_folder(path: Path) -> Iterator[Path]:
                     member = next(item for item in archive.namelist() if item.rsplit("/", 1)[-1] == name)
                     (Path(scratch) / name).write_bytes(archive.read(member))
         except (OSError, zipfile.BadZipFile, StopIteration) as error:
-            raise AppError("CL-1106", f"{path.name} is not an adapter ({type(error).__name__}).") from None
+            raise AppError("CL-1106", f"{path.name} isn't an adapter ({type(error).__name__}).") from None
         yield Path(scratch)

@@ -85,7 +85,7 @@ class WholeConfig(SegmentConfig):
         """The known fields. Raises AppError CL-1106 where one is missing or odd, or another one asks for something."""
         asking = [key for key, value in data.items() if value and key not in cls.model_fields and key not in _IDLE]
         if asking:
-            raise AppError("CL-1106", f"{CONFIG} asks for more than plain LoRA: {plain_line(min(asking)[:40])}.")
+            raise AppError("CL-1106", f"{CONFIG} requires more than plain LoRA: {plain_line(min(asking)[:40])}.")
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -100,17 +100,17 @@ class WholeConfig(SegmentConfig):
         """Rank, alpha and dropout are the contract's. Raises AppError CL-1106."""
         check_terms(terms, [self], ranks)
         if any(alpha != terms.alpha for alpha in self.alpha_pattern.values()):
-            raise AppError("CL-1106", "The alpha of a module is not the contract's.")
+            raise AppError("CL-1106", "The alpha of a module differs from the contract's.")
 
 
 def check_terms(terms: Terms, configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> None:
     """Rank, alpha and dropout are the contract's; fused modules take a multiple of a rank. Raises AppError CL-1106."""
     for config in configs:
         if (config.lora_alpha, config.lora_dropout) != (terms.alpha, terms.dropout):
-            raise AppError("CL-1106", "A segment's alpha or dropout is not the contract's.")
+            raise AppError("CL-1106", "A segment's alpha or dropout differs from the contract's.")
     for module, rank in ranks.items():
         if not any(rank % agreed == 0 for agreed in terms.ranks):
-            raise AppError("CL-1106", f"The rank of {module} is not the contract's.")
+            raise AppError("CL-1106", f"The rank of {module} differs from the contract's.")
 
 
 def joined_config(
@@ -148,7 +148,7 @@ def _targets(configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> list
     used = {target for target in named if any(_names(target, module) for module in ranks)}
     missed = [module for module in ranks if not any(_names(target, module) for target in used)]
     if missed:
-        raise AppError("CL-1106", f"No target module of the segments' configurations names {missed[0]}.")
+        raise AppError("CL-1106", f"{missed[0]} isn't among the target modules of the segments' configurations.")
     return sorted(used)
 
 

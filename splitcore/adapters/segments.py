@@ -60,9 +60,9 @@ def read_object(path: Path) -> dict[str, Any]:
             raise AppError("CL-1106", f"{path.name} of a segment is larger than {OBJECT_BYTES} bytes.")
         data = json_check(json_read(text.decode()))
     except (OSError, ValueError):
-        raise AppError("CL-1106", f"{path.name} of a segment cannot be read.") from None
+        raise AppError("CL-1106", f"{path.name} of a segment can't be read.") from None
     if not isinstance(data, dict):
-        raise AppError("CL-1106", f"{path.name} of a segment does not hold a JSON object.")
+        raise AppError("CL-1106", f"{path.name} of a segment doesn't contain a JSON object.")
     return data
 
 

@@ -37,12 +37,12 @@ class TensorFile:
                 slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
                 shapes = {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
         except (OSError, SafetensorError, ValueError, TypeError):
-            raise AppError("CL-1106", f"{WEIGHTS} of a segment cannot be read.") from None
+            raise AppError("CL-1106", f"{WEIGHTS} of a segment can't be read.") from None
         for name, (dtype, shape) in shapes.items():
             if not KEY.fullmatch(name):
-                raise AppError("CL-1106", "A segment holds a tensor that is no LoRA weight.")
+                raise AppError("CL-1106", "A segment contains a tensor that isn't a LoRA weight.")
             if dtype != "F32" or len(shape) != 2 or 0 in shape:
-                raise AppError("CL-1106", f"The tensor {name} is not a float32 matrix.", details={"name": name})
+                raise AppError("CL-1106", f"The tensor {name} isn't a float32 matrix.", details={"name": name})
         found = cls(path, {name: (shape[0], shape[1]) for name, (_, shape) in shapes.items()})
         _check_pairs(found.shapes)
         return found
@@ -53,7 +53,7 @@ class TensorFile:
             for name in sorted(self.shapes):
                 value = file.get_tensor(name)
                 if not np.isfinite(value).all():
-                    raise AppError("CL-1106", f"The tensor {name} holds values that are not finite.")
+                    raise AppError("CL-1106", f"The tensor {name} contains NaN or infinite values.")
                 yield name, value
 
 
@@ -61,7 +61,7 @@ def module_of(name: str) -> tuple[str, str]:
     """Module and part (A or B) of a tensor's name that was checked before."""
     match = KEY.fullmatch(name)
     if match is None:
-        raise AppError("CL-1106", "A segment holds a tensor that is no LoRA weight.")
+        raise AppError("CL-1106", "A segment contains a tensor that isn't a LoRA weight.")
     return match["module"], match["part"]
 
 
@@ -71,9 +71,11 @@ def _check_pairs(shapes: Mapping[str, Shape]) -> None:
         module, part = module_of(name)
         other = f"{PREFIX}{module}.lora_{'B' if part == 'A' else 'A'}.weight"
         if other not in shapes:
-            raise AppError("CL-1106", f"The tensor {name} is alone, {other} is missing.", details={"name": name})
+            raise AppError(
+                "CL-1106", f"The tensor {name} has no counterpart: {other} is missing.", details={"name": name}
+            )
         if part == "A" and shape[0] != shapes[other][1]:
-            raise AppError("CL-1106", f"The shapes of {name} and its pair do not fit.", details={"name": name})
+            raise AppError("CL-1106", f"The shapes of {name} and its counterpart don't match.", details={"name": name})
 
 
 def file_of(parts: Mapping[str, TensorFile]) -> Iterator[bytes]:

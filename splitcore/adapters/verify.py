@@ -61,7 +61,7 @@ def verify_loads(model_folder: Path, adapter_folder: Path, *, terms: Terms | Non
             warnings.simplefilter("ignore")
             inject_adapter_in_model(LoraConfig(**whole.keywords()), model)
     except (ValueError, TypeError, KeyError, OSError) as error:
-        raise AppError("CL-1106", f"PEFT cannot read the adapter ({type(error).__name__}).") from None
+        raise AppError("CL-1106", f"PEFT can't read the adapter ({type(error).__name__}).") from None
     places = {name: tuple(parameter.shape) for name, parameter in adapter_parameters(model)}
     return VerifyResult(
         keys=len(tensors),

@@ -72,7 +72,7 @@ class Boundary:
         if message.evaluation or not self._of_rows:
             rows = None
         elif rows is None:
-            raise AppError("CL-1309", "A micro-batch came without its row numbers.")
+            raise AppError("CL-1309", "A micro-batch arrived without its row numbers.")
         if "mask" in message.tensors:
             mask_BL = decode(message.tensors["mask"], device=device, dtype=torch.int64)
         elif rows is not None and Phase.HEAD_UP in self._of_rows:

@@ -17,7 +17,7 @@ from splitcore.errors import AppError
 HIDDEN = "hidden"  # the tensor of a message that holds a micro-batch's values
 
 
-NO_MASK = "A micro-batch came without its mask."
+NO_MASK = "A micro-batch arrived without its mask."
 
 
 class Coding(ABC):

@@ -51,4 +51,4 @@ class Finite:
         """Where skipping a step is of no use. Raises AppError CL-1311."""
         if self.where is not None:
             where, self.where = self.where, None
-            raise AppError("CL-1311", f"A value of {what} is not finite ({where}).", details={"where": where})
+            raise AppError("CL-1311", f"A value of {what} is NaN or infinite ({where}).", details={"where": where})

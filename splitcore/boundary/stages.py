@@ -35,7 +35,7 @@ class At:
     def numbers(self) -> tuple[int, ...]:
         """Its rows' numbers. Raises AppError CL-1309 where it has none."""
         if self.rows is None:
-            raise AppError("CL-1309", "A micro-batch came without its row numbers.")
+            raise AppError("CL-1309", "A micro-batch arrived without its row numbers.")
         return self.rows
 
 

@@ -51,7 +51,7 @@ class RowCache:
         """Make room for a row; False where there is none left. Raises AppError CL-1313 for a row of another length."""
         if row in self._tokens:
             if self._tokens[row] != tokens:
-                raise AppError("CL-1313", "A row came with another number of tokens than before.")
+                raise AppError("CL-1313", "A row arrived with a different number of tokens than before.")
             return True
         size = tokens * self._width * self.dtype.itemsize
         if self.nbytes + size > self._limit:

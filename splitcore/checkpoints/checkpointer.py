@@ -70,7 +70,7 @@ class Checkpointer:
             return
         saved = self._checkpoints.load(step)
         if saved.keys() != self._parts.keys():
-            raise AppError("CL-1505", "The checkpoint has other parts than this version of the half.")
+            raise AppError("CL-1505", "The checkpoint's parts differ from those of this version.")
         for name, part in self._parts.items():
             part.restore(saved[name])
         self._saved = step
@@ -121,7 +121,7 @@ class AdapterPart:
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """See `Part.restore`. Raises AppError CL-1505 for other names or shapes."""
         if {name: value.shape for name, value in state.items()} != {n: p.shape for n, p in self._parameters.items()}:
-            raise AppError("CL-1505", "The checkpoint's adapter has another form.")
+            raise AppError("CL-1505", "The checkpoint's adapter has a different shape.")
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(state[name])
@@ -143,5 +143,5 @@ def held_json(held: Mapping[int, str]) -> Json:
 def held_from_json(data: Json) -> dict[int, str]:
     """Read `held_json`. Raises AppError CL-1505."""
     if not isinstance(data, dict) or not all(key.isascii() and key.isdigit() and len(key) <= 12 for key in data):
-        raise AppError("CL-1505", "A half's list of checkpoints cannot be read.")
+        raise AppError("CL-1505", "A half's list of checkpoints can't be read.")
     return {int(step): str(branch) for step, branch in data.items()}

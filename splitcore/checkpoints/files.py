@@ -113,7 +113,7 @@ class Checkpoints:
         """The parts of a checkpoint. Raises AppError CL-1505."""
         found = self._read(step)
         if found is None:
-            raise AppError("CL-1505", f"There is no whole checkpoint of step {step}.")
+            raise AppError("CL-1505", f"There is no complete checkpoint of step {step}.")
         return {name.removesuffix(".safetensors"): load(content) for name, content in found[1].items()}
 
     def drop_newer(self, step: int) -> None:

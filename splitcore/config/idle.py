@@ -10,10 +10,10 @@ def idle_fields(config: RunConfig) -> list[dict[str, str]]:
     schedule, cached = config.schedule, bool(config.caches)
     waits = schedule.lateness()[0] == "wait"
     reasons = {
-        "split.tail_layers": config.split.topology == "vanilla" and "in the topology vanilla there is no tail",
-        f"schedule.{schedule.name}.deadline_factor": waits and "a late organisation is waited for",
-        "wire.cache_mb": not cached and "nothing is kept in a cache",
-        "wire.cache_on": not cached and "nothing is kept in a cache",
+        "split.tail_layers": config.split.topology == "vanilla" and "there's no tail in the vanilla topology",
+        f"schedule.{schedule.name}.deadline_factor": waits and "the run waits for late organisations",
+        "wire.cache_mb": not cached and "no cache is in use",
+        "wire.cache_on": not cached and "no cache is in use",
     }
     return [{"field": path, "message": why} for path, why in reasons.items() if why and _is_set(config, path)]
 

@@ -37,4 +37,4 @@ def check_length(config: RunConfig, parties: Sequence[str], party: str, *, rows:
     least = total_steps(config, [rows], [config.for_party(party).training.batch_size])
     is_known = config.training.steps is not None or len(parties) == 1
     if steps < least or (is_known and steps != least):
-        raise AppError("CL-1505", f"The server half names {steps} steps, where the contract comes to {least}.")
+        raise AppError("CL-1505", f"The server half announced {steps} steps, but the contract amounts to {least}.")

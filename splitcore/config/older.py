@@ -23,7 +23,7 @@ def wire_read(data: Any) -> Any:
     if rounding not in ROUNDINGS:
         raise ValueError(f"gradient_rounding is one of {', '.join(ROUNDINGS)}.")
     if not isinstance(codec, str):
-        raise ValueError("Give the rounding within gradients, or beside it as gradient_rounding, not both.")
+        raise ValueError("Set the rounding either in gradients or as gradient_rounding, not both.")
     if rounding in _offered(codec):
         rest["gradients"] = {"name": codec, "rounding": rounding}
     return rest
@@ -44,7 +44,7 @@ def privacy_read(data: Any) -> Any:
     if not isinstance(data, dict) or "mechanism" not in data:
         return data
     if data["mechanism"] != "none":
-        raise ValueError("There is no field mechanism any more: name what is to be applied in defences.")
+        raise ValueError("The field mechanism no longer exists. List the defences to apply in defences.")
     return {name: value for name, value in data.items() if name != "mechanism"}
 
 

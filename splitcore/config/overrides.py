@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from splitcore.config.run import RunConfig
 
-SAME_CUT = "All organisations in a run need the same cut. Leave it empty, or change it for all under Split."
-SAME_RANK = "Shared adapters need the same rank. Leave it empty, or let each organisation keep its own head and tail."
+SAME_CUT = "All organisations in a run need the same cut. Leave this empty, or change it for all under Split."
+SAME_RANK = "Shared adapters need the same rank. Leave this empty, or let each organisation keep its own head and tail."
 
 
 def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[str, str]]:
@@ -18,7 +18,7 @@ def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[st
         own = config.for_party(name)
         where = f"parties.{name}"
         if name not in parties:
-            found.append((where, f"'{name}' is no data party of this run."))
+            found.append((where, f"'{name}' isn't a data party of this run."))
             continue
         for cut in ("head_layers", "tail_layers"):
             if getattr(override, cut) is not None and getattr(own.split, cut) != getattr(config.split, cut):
@@ -26,6 +26,6 @@ def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[st
         if own.lora.rank != config.lora.rank and kept_together:
             found.append((f"{where}.rank", SAME_RANK))
         if own.training.batch_size % config.training.micro_batches:
-            sentence = f"{own.training.batch_size} rows cannot be cut into {config.training.micro_batches} equal parts"
+            sentence = f"{own.training.batch_size} rows can't be split into {config.training.micro_batches} equal parts"
             found.append((f"{where}.batch_size", f"{sentence} (Micro-batches, under Training)."))
     return [{"field": field, "message": message} for field, message in found]

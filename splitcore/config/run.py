@@ -136,7 +136,7 @@ class RunConfig(Section):
         try:
             json_check(data)
         except ValueError as error:
-            message = f"This is no configuration: {error}."
+            message = f"This isn't a valid configuration: {error}."
             raise AppError("CL-1001", message, details={"fields": [{"field": "", "message": message}]}) from None
         try:
             return cls.model_validate(data)
@@ -159,7 +159,7 @@ class RunConfig(Section):
         try:
             data = yaml_read(text)
         except PlainYamlError as error:
-            raise AppError("CL-1001", f"This YAML cannot be read: {error}.") from None
+            raise AppError("CL-1001", f"This YAML can't be read: {error}.") from None
         return cls.parse(data if data is not None else {})
 
     def to_yaml(self) -> str:
@@ -185,7 +185,7 @@ def config_text(path: Path) -> str:
         with path.open("rb") as file:
             return file.read(4 * YAML_CHARACTERS + 4).decode("utf-8-sig")
     except (OSError, UnicodeError) as error:
-        raise AppError("CL-1001", f"{path.name} cannot be read as UTF-8 text ({type(error).__name__}).") from None
+        raise AppError("CL-1001", f"{path.name} can't be read as UTF-8 text ({type(error).__name__}).") from None
 
 
 def canonical_json(data: Any) -> str:

@@ -34,7 +34,7 @@ class ModelSection(Section):
         max_length=400,
         pattern=MODEL_SOURCE,
         description=(
-            "Public id of the base model. On the hub it is always an id. Each worker maps it to its own folder."
+            "Public id of the base model. On the hub, this is always an id. Each worker maps it to its own folder."
         ),
         json_schema_extra=ui(label="Base model"),
     )
@@ -53,8 +53,8 @@ class ModelSection(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "float32",
         description=(
-            "Number format of the frozen base model in memory and computation. auto: the format in the model's"
-            " configuration, the same at every party (float16 is held as float32)."
+            "Number format of the frozen base model in memory and computation. auto: the format in the model's "
+            "configuration, the same at every party (float16 is stored as float32)."
         ),
         json_schema_extra=ui(level="advanced", label="Compute format"),
     )
@@ -220,7 +220,7 @@ class _Optimisation(Section):
         512,
         ge=8,
         le=131_072,
-        description="Maximum row length. Longer rows are cut off.",
+        description="Maximum row length. Longer rows are truncated.",
         json_schema_extra=ui(unit="tokens", label="Longest row"),
     )
     eval_every: int = Field(
@@ -235,7 +235,7 @@ class _Optimisation(Section):
         ge=0,
         le=1_000_000,
         description=(
-            "Steps between checkpoints of each half, so the most that a crash can cost. 0: only at a pause or stop."
+            "Steps between checkpoints of each half, and so the most that a crash can cost. 0: only at a pause or stop."
         ),
         json_schema_extra=ui(unit="steps", level="advanced", label="Checkpoint every"),
     )
@@ -243,15 +243,16 @@ class _Optimisation(Section):
         3,
         ge=2,
         le=100,
-        description="Newest checkpoints kept by each half. Two are needed because the halves save one after the other.",
+        description="Newest checkpoints kept by each half. Two are needed because the halves don't save at the same "
+        "moment.",
         json_schema_extra=ui(unit="checkpoints", level="advanced", label="Checkpoints kept"),
     )
     on_non_finite: Literal["skip", "pause"] = Field(
         "skip",
         description=(
-            "What happens when a loss or gradient is NaN or infinite. skip: no party applies that step. pause:"
-            " the same, and the run pauses for someone to check. Ten such steps in a row end the run. In an"
-            " evaluation, the held-out loss is unavailable, and the run continues or pauses as set."
+            "What happens when a loss or gradient is NaN or infinite. skip: no party applies that step. pause: as "
+            "with skip, and the run pauses so that someone can check. Ten such steps in a row end the run. If it "
+            "happens in an evaluation, the held-out loss is unavailable, and the run continues or pauses as set."
         ),
         json_schema_extra=ui(level="advanced", label="NaN or infinite values"),
     )
@@ -267,7 +268,7 @@ class TrainingSection(CacheFieldsOfTraining, _Optimisation):
             raise ValueError("Set either steps or epochs, and leave the other empty.")
         if self.batch_size % self.micro_batches:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be cut into {self.micro_batches} equal micro_batches."
+                f"batch_size {self.batch_size} can't be split into {self.micro_batches} equal micro_batches."
             )
         return self
 
@@ -296,8 +297,8 @@ class DataSection(Section):
         default_factory=dict,
         max_length=16,
         description=(
-            "For `cutlayer train` and the library: role (prompt, completion, messages, text) → column name. Empty in a"
-            " run of several sites, whose rows are stored by their roles."
+            "For `cutlayer train` and the library: role (prompt, completion, messages, text) → column name. Leave "
+            "empty in a run across sites, whose rows are stored by role."
         ),
         json_schema_extra=ui(level="advanced", label="Columns"),
     )
@@ -310,7 +311,7 @@ class _Formats(Section):
         Bf16(),
         description=(
             "Format of activations between the organisations. int8 takes half the bytes of bf16, int4 a quarter,"
-            " int3 a fifth, int2 an eighth. The fewer bits, the further training departs from the exact result."
+            " int3 a fifth, int2 an eighth. The fewer the bits, the further training departs from the exact result."
         ),
         json_schema_extra=ui(label="Activations"),
     )
@@ -325,8 +326,8 @@ class _Formats(Section):
     skip_padding: bool = Field(
         False,
         description=(
-            "Don't send the positions that pad shorter rows. Only the traffic changes. Both sides have the rows'"
-            " lengths in any case."
+            "Don't send the positions that pad shorter rows. Only the traffic changes. Both sides know the rows' "
+            "lengths either way."
         ),
         json_schema_extra=ui(level="advanced", label="Omit padding"),
     )
@@ -346,8 +347,8 @@ class WireSection(CacheFieldsOfWire, _Formats):
         ge=1,
         le=3600,
         description=(
-            "How long to keep reconnecting before the run is interrupted and has to be resumed from its"
-            " checkpoints. A longer timeout survives longer outages, but the loss of a machine is noticed later."
+            "How long to keep reconnecting before the run is interrupted and has to be resumed from its checkpoints. "
+            "A longer timeout survives longer outages, but a lost machine is noticed later."
         ),
         json_schema_extra=ui(unit="seconds", level="advanced", label="Reconnect timeout"),
     )

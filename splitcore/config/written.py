@@ -45,7 +45,7 @@ def config_read(data: Any, schema: int) -> RunConfig:
 def schema_check(schema: int) -> None:
     """Refuse what a newer version wrote. Raises AppError CL-1008."""
     if not 1 <= schema <= NEWEST:
-        message = f"The configuration has schema {schema}; this version reads schemas up to {NEWEST}."
+        message = f"The configuration has schema {schema}, but this version only reads schemas up to {NEWEST}."
         raise AppError("CL-1008", message, details={"schema": schema, "newest": NEWEST})
 
 

@@ -33,7 +33,7 @@ def check_row(raw: Mapping[str, Any], columns: Mapping[str, str] | None = None) 
     """The row in `raw`, whose columns may be named by `columns` (role → name). Raises RowError CL-1201, CL-1202."""
     names = columns or {}
     if not isinstance(raw, Mapping):
-        raise RowError("CL-1201", "The row is not a set of named columns.")
+        raise RowError("CL-1201", "The row isn't a set of named columns.")
     values = {role: raw.get(names.get(role, role)) for role in ("prompt", "completion", "messages", "text")}
     if values["completion"] is not None or values["prompt"] is not None:
         prompt = _text(values["prompt"], "prompt")
@@ -47,11 +47,11 @@ def check_row(raw: Mapping[str, Any], columns: Mapping[str, str] | None = None) 
 
 def _text(value: Any, field: str) -> str:
     if not isinstance(value, str):
-        raise RowError("CL-1201", f"The column for {field} does not hold text.", field=field)
+        raise RowError("CL-1201", f"The column for {field} doesn't contain text.", field=field)
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise RowError("CL-1201", f"The column for {field} holds broken Unicode.", field=field) from None
+        raise RowError("CL-1201", f"The column for {field} contains broken Unicode.", field=field) from None
     return value
 
 
@@ -64,13 +64,13 @@ def _target(value: str, field: str) -> str:
 def _chat(value: Any) -> Row:
     """Messages must end with what the assistant said."""
     if not isinstance(value, list) or not value:
-        raise RowError("CL-1201", "The column for messages does not hold a list of messages.", field="messages")
+        raise RowError("CL-1201", "The column for messages doesn't contain a list of messages.", field="messages")
     messages: list[tuple[str, str]] = []
     for message in value:
         if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-            raise RowError("CL-1201", "A message has no role of system, user or assistant.", field="messages")
+            raise RowError("CL-1201", "A message's role isn't system, user or assistant.", field="messages")
         messages.append((str(message["role"]), _text(message.get("content"), "messages")))
     if messages[-1][0] != "assistant":
-        raise RowError("CL-1202", "The last message is not the assistant's: there is no target.", field="messages")
+        raise RowError("CL-1202", "The last message isn't from the assistant, so there is no target.", field="messages")
     target = _target(messages[-1][1], "messages")
     return Row("\n".join(content for _, content in messages[:-1]), target, tuple(messages))

@@ -55,9 +55,9 @@ def encode_row(row: Row, tokenizer: Tokenizer, data: DataSection, max_length: in
     start = 0 if everything else len(prompt)
     encoded = Encoded(ids, tuple(token if place >= start else IGNORED for place, token in enumerate(ids)))
     if not target:
-        raise RowError("CL-1202", "The target holds no token.")
+        raise RowError("CL-1202", "The target has no tokens.")
     if not encoded.targets:
-        raise RowError("CL-1203", f"The prompt alone takes {len(prompt)} of at most {max_length} tokens.")
+        raise RowError("CL-1203", f"The prompt alone takes up {len(prompt)} of at most {max_length} tokens.")
     return encoded
 
 

@@ -6,22 +6,22 @@ from splitcore.errors.base import ErrorHelp
 
 HELP: dict[str, ErrorHelp] = {
     "CL-1601": ErrorHelp(
-        "Your role does not allow this",
+        "Your role doesn't allow this",
         "This action requires a role that you don't have in the organisation.",
         "Ask an administrator named in the message to change your role.",
     ),
     "CL-1602": ErrorHelp(
-        "The invitation cannot be used",
+        "The invitation can't be used",
         "It has expired, was withdrawn, replaced by a newer link or already answered, or its sender has left.",
         "Ask the organisation that invited you to send it again. Only the newest link works.",
     ),
     "CL-1603": ErrorHelp(
         "Too many attempts",
-        "Several wrong passwords, codes, tokens or links came in a row, or many requests of one kind came at once.",
+        "Several wrong passwords, codes, tokens or links in a row, or too many requests of one kind at once.",
         "Wait for the time given in the message or in the `Retry-After` header, then try again.",
     ),
     "CL-1604": ErrorHelp(
-        "The API token lacks a scope",
+        "The API token doesn't have the required scope",
         "The token is valid but doesn't cover this kind of request.",
         "Create a token with the named scope under API tokens.",
     ),
@@ -46,12 +46,12 @@ HELP: dict[str, ErrorHelp] = {
         "Sign in with the invited address, add it to your account, or ask for an invitation to the address you use.",
     ),
     "CL-1609": ErrorHelp(
-        "The account could not be changed",
+        "The account couldn't be changed",
         "The change isn't possible in the current state of the organisation, person or invitation.",
         "Reload the page to see the current state, then try again.",
     ),
     "CL-1610": ErrorHelp(
-        "The request is not authenticated",
+        "The request isn't authenticated",
         "The API token is missing, unknown, expired or revoked, or its owner left the organisation.",
         "Create a token under API tokens. Send `Authorization: Bearer clt_…`, or set CUTLAYER_TOKEN for commands.",
     ),
@@ -66,13 +66,13 @@ HELP: dict[str, ErrorHelp] = {
         "Change the member's role, or invite a different address.",
     ),
     "CL-1613": ErrorHelp(
-        "A word of the name mixes alphabets",
+        "A word in the name mixes alphabets",
         "A word contains look-alike letters from two alphabets, such as a Cyrillic А in a Latin word.",
         "Type each word of the name in one alphabet. Different words may use different alphabets.",
     ),
     "CL-1614": ErrorHelp(
         "The name is reserved",
-        "The hub uses this name for itself, for one of its parts, or for people without a name.",
+        "The hub uses this name for itself, for one of its components, or for people without a name.",
         "Choose a name that can't be mistaken for the hub's.",
     ),
     "CL-1615": ErrorHelp(

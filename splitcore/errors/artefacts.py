@@ -11,29 +11,29 @@ HELP: dict[str, ErrorHelp] = {
         "Check the worker's disk and version, then clone the run.",
     ),
     "CL-1702": ErrorHelp(
-        "An uploaded file is not a valid adapter segment",
-        "The file is not safetensors, its header is malformed, or its SHA-256 differs from the announced one.",
-        "Upload it again. If it happens again, install the same version at that site.",
+        "An uploaded file isn't a valid adapter segment",
+        "The file isn't safetensors, its header is malformed, or its SHA-256 differs from the announced one.",
+        "Upload it again. If it happens again, install the hub's version of Cutlayer at that site.",
     ),
     "CL-1703": ErrorHelp(
         "The joined adapter failed its load check",
-        "A recipient's worker could not load the adapter completely, or its values are not finite.",
+        "A recipient's worker couldn't load the adapter completely, or its values aren't finite.",
         "Don't use this adapter. Correct the problem named in the checks, then clone the run.",
     ),
     "CL-1704": ErrorHelp(
-        "The adapter cannot be downloaded yet",
+        "The adapter can't be downloaded yet",
         "The download opens once a recipient's worker has loaded the adapter and found every key.",
         "Wait for the load check. The adapter's page shows its progress.",
     ),
     "CL-1705": ErrorHelp(
-        "The segments could not be joined",
+        "The segments couldn't be joined",
         "Segments overlap, have different configurations, or don't cover all layers.",
         "Install the same version at every site and clone the run.",
     ),
     "CL-1706": ErrorHelp(
-        "A tokenizer file is not the base model's",
+        "A tokenizer file doesn't belong to the base model",
         "The manifest's hash differs from the contract's, or the file's SHA-256 differs from the manifest's.",
-        "Register the base model at that site again. The adapter is complete without its tokenizer.",
+        "Register the base model at that site again. The adapter works without the tokenizer.",
     ),
     "CL-1707": ErrorHelp(
         "The run has no adapter",

@@ -6,13 +6,13 @@ from splitcore.errors.base import ErrorHelp
 
 HELP: dict[str, ErrorHelp] = {
     "CL-1001": ErrorHelp(
-        "The configuration is not valid",
+        "The configuration isn't valid",
         "A field of the run configuration is missing, unknown or outside its bounds.",
         "Correct the named field. The message lists the accepted values.",
     ),
     "CL-1002": ErrorHelp(
         "The cut is outside the model",
-        "Head and tail layers together leave no layer for the body, or exceed the model's layers.",
+        "Head and tail layers together leave no layer for the body, or exceed the number of layers in the model.",
         "Choose fewer head or tail layers. At least one layer must remain for the compute organisation.",
     ),
     "CL-1003": ErrorHelp(
@@ -32,7 +32,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1006": ErrorHelp(
         "A party of the run is unavailable",
-        "An organisation left the project, a dataset was withdrawn or is no longer offered, or a worker is not active.",
+        "An organisation left the project, a dataset was withdrawn or is no longer offered, or a worker isn't active.",
         "Choose another party, or ask its organisation to make it available again. Then resubmit.",
     ),
     "CL-1008": ErrorHelp(
@@ -41,18 +41,18 @@ HELP: dict[str, ErrorHelp] = {
         "Update Cutlayer to the version that wrote the configuration. The message names the schemas.",
     ),
     "CL-1010": ErrorHelp(
-        "The --data option is not valid",
+        "The --data option isn't valid",
         "`--data` expects NAME=FILE, each name once, with lower-case letters, digits and hyphens, and a readable file.",
         "For example: --data clinic=clinic.jsonl --data bank=bank.csv",
     ),
     "CL-1011": ErrorHelp(
         "The output folder is in use",
-        "It holds the adapter or checkpoints of an earlier training, which are not overwritten.",
+        "It contains the adapter or checkpoints of an earlier training run, which are never overwritten.",
         "Choose another folder with --out, or continue from its checkpoints with --resume.",
     ),
     "CL-1012": ErrorHelp(
         "There is nothing to resume",
-        "The output folder has no checkpoint common to all halves.",
-        "Start without --resume, or use --out to name the folder of the interrupted training.",
+        "The output folder has no checkpoint that all halves share.",
+        "Start without --resume, or point --out at the folder of the interrupted training run.",
     ),
 }

@@ -6,8 +6,8 @@ from splitcore.errors.base import ErrorHelp
 
 HELP: dict[str, ErrorHelp] = {
     "CL-1201": ErrorHelp(
-        "A row has no usable form",
-        "A row needs prompt and completion, or messages, or text, each as text.",
+        "A row has an unsupported format",
+        "A row needs prompt and completion, or messages, or text, and each must be text.",
         "Map the columns, or correct the row.",
     ),
     "CL-1202": ErrorHelp(
@@ -18,7 +18,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1203": ErrorHelp(
         "A row's target is cut off",
         "The prompt alone fills the maximum length, so nothing is left to learn.",
-        "Raise the longest row (training.max_length), or shorten the prompt.",
+        "Increase the maximum row length (training.max_length), or shorten the prompt.",
     ),
     "CL-1204": ErrorHelp(
         "The tokenizer has no chat template",
@@ -31,12 +31,12 @@ HELP: dict[str, ErrorHelp] = {
         "Add rows to the dataset.",
     ),
     "CL-1210": ErrorHelp(
-        "This file type is not supported",
+        "This file type isn't supported",
         "The file isn't JSON Lines, CSV or Parquet, or its content doesn't match its name.",
         "Save the data as .jsonl, .csv or .parquet and add that file.",
     ),
     "CL-1211": ErrorHelp(
-        "The file is not valid UTF-8",
+        "The file isn't valid UTF-8",
         "A line contains bytes that aren't UTF-8 text.",
         "Convert the file to UTF-8 (for example with iconv) and add it again.",
     ),
@@ -46,7 +46,7 @@ HELP: dict[str, ErrorHelp] = {
         "Put each row on its own line. A row can have at most 8 MiB.",
     ),
     "CL-1213": ErrorHelp(
-        "A line cannot be read",
+        "A line can't be read",
         "The line isn't a JSON object. In JSON Lines, each row is one object on its own line.",
         "Correct the named line and add the file again, or continue with the good rows.",
     ),
@@ -71,7 +71,7 @@ HELP: dict[str, ErrorHelp] = {
         "Give both files the same columns, or one mapping that fits both.",
     ),
     "CL-1218": ErrorHelp(
-        "The dataset's name cannot be used",
+        "The dataset's name can't be used",
         "The name contains characters that aren't allowed, or is too long.",
         "Use letters, digits, spaces, dots, dashes and underscores, at most 80 characters.",
     ),
@@ -86,9 +86,9 @@ HELP: dict[str, ErrorHelp] = {
         "Delete old datasets, or raise CUTLAYER_DATASET_QUOTA_BYTES on the worker.",
     ),
     "CL-1221": ErrorHelp(
-        "The upload is out of position",
+        "The upload is out of sequence",
         "A chunk doesn't start where the previous one ended.",
-        "Reload the page. The upload continues at the right position.",
+        "Reload the page. The upload continues from the right position.",
     ),
     "CL-1222": ErrorHelp(
         "A chunk arrived damaged",
@@ -96,18 +96,18 @@ HELP: dict[str, ErrorHelp] = {
         "The page resends the chunk automatically. If this recurs, check the network.",
     ),
     "CL-1223": ErrorHelp(
-        "The dataset is not on this worker",
+        "The dataset isn't on this worker",
         "No dataset with this version and digest is stored here.",
         "Add the dataset again, or choose a version listed by the worker.",
     ),
     "CL-1224": ErrorHelp(
-        "The table cannot be read",
+        "The table can't be read",
         "The CSV or Parquet file is damaged, or its layout isn't supported.",
         "Export the table again and add the new file.",
     ),
     "CL-1225": ErrorHelp(
         "The file expands too much",
-        "Unpacked, the file is more than a hundred times its size on disk.",
+        "When unpacked, the file is more than a hundred times its size on disk.",
         "If this is intended, save the rows as JSON Lines or CSV and add that file.",
     ),
     "CL-1226": ErrorHelp(

@@ -6,13 +6,14 @@ from splitcore.errors.base import ErrorHelp
 
 HELP: dict[str, ErrorHelp] = {
     "CL-1101": ErrorHelp(
-        "The model cannot be split",
+        "The model can't be split",
         "The architecture has no list of decoder layers to cut, or it failed the admission test.",
-        "Choose a decoder of a type listed in docs/models.md.",
+        "Choose a decoder model of a type listed in docs/models.md.",
     ),
     "CL-1103": ErrorHelp(
-        "The model's files cannot be used",
-        "A file of the base model is missing, damaged, or in a format that could run code (only safetensors is read).",
+        "The model's files can't be used",
+        "A file of the base model is missing, damaged, or in a format that could run code. Only safetensors files are "
+        "read.",
         "Use a folder or an id with config.json, a tokenizer and *.safetensors weights.",
     ),
     "CL-1104": ErrorHelp(
@@ -21,12 +22,12 @@ HELP: dict[str, ErrorHelp] = {
         "Register the model again from its pinned revision. Don't train with files from elsewhere.",
     ),
     "CL-1105": ErrorHelp(
-        "The adapter cannot be placed",
+        "The adapter doesn't fit the model",
         "A target module doesn't exist in the model, or its type isn't supported by LoRA segments.",
         "Choose all-linear, or name linear modules of the model's decoder layers.",
     ),
     "CL-1106": ErrorHelp(
-        "The adapter's parts do not fit together",
+        "The adapter's parts don't fit together",
         "A part is missing, overlaps another, has the wrong shape, or contains NaN or infinite values.",
         "Nothing was released. Check the run's events for the first failure, then run it again.",
     ),
@@ -36,12 +37,13 @@ HELP: dict[str, ErrorHelp] = {
         "Choose another folder, or empty this one.",
     ),
     "CL-1120": ErrorHelp(
-        "The base model is not registered on this worker",
+        "The base model isn't registered on this worker",
         "The contract names a model manifest that isn't mapped to a folder on this worker.",
-        "Run `cutlayer worker model add ID|FOLDER` at that site. `cutlayer worker model list` shows what is there.",
+        "Run `cutlayer worker model add ID|FOLDER` at that site. `cutlayer worker model list` shows what is "
+        "registered.",
     ),
     "CL-1121": ErrorHelp(
-        "The base model could not be downloaded",
+        "The base model couldn't be downloaded",
         "The model's repository can't be reached, doesn't exist, or requires a token that this site doesn't have.",
         "Set HF_TOKEN at this site, or download the model yourself and register its folder.",
     ),

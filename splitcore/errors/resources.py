@@ -12,7 +12,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1802": ErrorHelp(
         "A message is larger than allowed",
-        "The hub accepts only small messages from workers, never data.",
+        "The hub only accepts small messages from workers, never data.",
         "Install the same version of Cutlayer on the worker and the hub.",
     ),
     "CL-1803": ErrorHelp(

@@ -7,7 +7,7 @@ from splitcore.errors.base import ErrorHelp, ErrorRole
 HELP: dict[str, ErrorHelp] = {
     "CL-1501": ErrorHelp(
         "The run can't do that in its current state",
-        "A run moves through fixed states, and this step is not possible from its current one.",
+        "A run moves through fixed states, and this action isn't possible in its current one.",
         "Reload the page to see the current state and the possible next steps.",
     ),
     "CL-1502": ErrorHelp(
@@ -32,18 +32,18 @@ HELP: dict[str, ErrorHelp] = {
         "Start every half from the same contract. To resume, use checkpoints of the same step.",
     ),
     "CL-1506": ErrorHelp(
-        "The run did not start in time",
-        "A worker did not start its part or reach its first step before the deadline.",
-        "Find the late worker in the lanes, check it with `cutlayer worker doctor`, and clone the run.",
+        "The run didn't start in time",
+        "A worker didn't start its part or reach its first step before the deadline.",
+        "Find the late worker on the run's page, check it with `cutlayer worker doctor`, and clone the run.",
     ),
     "CL-1507": ErrorHelp(
-        "A worker did not confirm that it stopped",
+        "A worker didn't confirm that it stopped",
         "The stop was sent, but the worker hasn't reported that its process ended.",
-        "Ask the site to check the machine, and quarantine the worker until it is known to be idle.",
+        "Ask the site to check the machine, and quarantine the worker until you know it's idle.",
     ),
     "CL-1508": ErrorHelp(
         "A site stopped its part",
-        "The site's operator ended the worker's job, which every site has the right to do.",
+        "The site's operator ended the worker's job. Every site has that right.",
         "Ask the site for the reason. Clone the run to start again.",
     ),
     "CL-1509": ErrorHelp(
@@ -52,14 +52,14 @@ HELP: dict[str, ErrorHelp] = {
         "Change the named fields to what the site allows, then resubmit.",
     ),
     "CL-1510": ErrorHelp(
-        "A worker went silent",
+        "A worker stopped responding",
         "The worker sent no heartbeat for more than three intervals. Its machine, process or network is down.",
         "Check at its site that the worker is running and can reach the hub. It restarts its part automatically.",
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1511": ErrorHelp(
         "Queued behind another run",
-        "A worker processes runs in the order in which they were started.",
+        "A worker handles runs in the order in which they were started.",
         "No action is needed. The worker starts this run when its turn comes.",
     ),
     "CL-1512": ErrorHelp(
@@ -74,13 +74,14 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1514": ErrorHelp(
         "A worker has admitted a different contract for this run",
-        "A run has one contract. This run started with a different one during a period that a hub restore erased.",
-        "Clone the run and submit the clone, which has its own id.",
+        "A run has one contract. This run started with a different one, in a period that was lost when the hub was "
+        "restored.",
+        "Clone the run and submit the clone. It gets its own id.",
     ),
     "CL-1515": ErrorHelp(
         "Another organisation holds the run",
-        "It paused or stopped the run. None of its rows are trained on until it resumes the run itself.",
-        "Ask someone at that organisation to resume the run, or clone it. A clone needs every approval again.",
+        "It paused or stopped the run. Its rows aren't used for training until it resumes the run itself.",
+        "Ask someone at that organisation to resume the run, or clone it. A clone needs all approvals again.",
     ),
     "CL-1520": ErrorHelp(
         "The job's process was killed",
@@ -112,30 +113,32 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1525": ErrorHelp(
         "The worker doesn't support this kind of job",
-        "The hub requests a kind of job that needs a newer version of Cutlayer than the worker's.",
-        "Install the named version on the worker and restart it. Other jobs continue in the meantime.",
+        "The hub requested a kind of job that needs a newer version of Cutlayer on the worker.",
+        "Install the named version on the worker and restart it. Until then, other jobs continue.",
     ),
     "CL-1530": ErrorHelp(
         "Another half of the run was lost",
-        "Its process ended, or its connection was lost for too long. This half stopped in order.",
+        "Its process ended, or its connection was lost for too long. This half shut down cleanly.",
         "Nothing saved is lost. Start the halves again. They continue from their newest common checkpoint.",
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1531": ErrorHelp(
         "Too many steps in a row had NaN or infinite values",
-        "Losses or gradients were repeatedly NaN or infinite, so training makes no progress. None was applied.",
+        "Losses or gradients were repeatedly NaN or infinite, so training made no progress. None of these steps was "
+        "applied.",
         "Lower the learning rate, turn on gradient clipping, or use another number format. Check the named party.",
     ),
     "CL-1532": ErrorHelp(
         "The run paused because of a NaN or infinite value",
-        "It occurred in a step, which was not applied, or in an evaluation. Every half saved its state.",
+        "It occurred in a step, which wasn't applied, or in an evaluation. Every half saved its state.",
         "Check the named party's data and the learning rate. Resume to continue with the next step.",
         ErrorRole.HOLD,
     ),
     "CL-1533": ErrorHelp(
         "The halves were restarted too often without progress",
         "A half's process kept ending before a new checkpoint was complete on every side.",
-        "Find out why that process ends (memory, or a kill by the system), then resume from the checkpoints.",
+        "Find out why the process keeps ending (out of memory, or killed by the system), then resume from the "
+        "checkpoints.",
     ),
     "CL-1534": ErrorHelp(
         "The run paused because an organisation was late",
@@ -145,7 +148,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1535": ErrorHelp(
         "Worker was absent too long",
-        "The others continued, and this half missed more than the compute organisation keeps for its return.",
+        "The others continued, and this half missed more steps than the compute organisation keeps for late parts.",
         "Speed up the site, or let the run wait for it (Late organisation, under Several organisations).",
     ),
     "CL-1536": ErrorHelp(
@@ -156,6 +159,6 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1540": ErrorHelp(
         "The draft was changed elsewhere",
         "The form is based on an older version of the draft. Saving it would undo later changes.",
-        "Compare the fields, then keep your values or use the saved ones. Nothing is overwritten until then.",
+        "Compare the fields, then keep your values or use the saved ones. Nothing is overwritten until you decide.",
     ),
 }

@@ -6,7 +6,7 @@ from splitcore.errors.base import ErrorHelp, ErrorRole
 
 HELP: dict[str, ErrorHelp] = {
     "CL-1301": ErrorHelp(
-        "A frame could not be read",
+        "A frame couldn't be read",
         "The bytes aren't a Cutlayer frame, or the header is malformed.",
         "Check that the address is the other half's tensor port and that no proxy alters the stream.",
     ),
@@ -27,8 +27,8 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1305": ErrorHelp(
         "A message belongs to another run or participant",
-        "The ids in the message are not those of this connection.",
-        "Start the run again. If it happens again, ask the other site which run its worker is in.",
+        "The ids in the message don't match this connection.",
+        "Start the run again. If it happens again, ask the other site which run its worker is working on.",
     ),
     "CL-1306": ErrorHelp(
         "A message belongs to an older attempt",
@@ -37,12 +37,12 @@ HELP: dict[str, ErrorHelp] = {
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1307": ErrorHelp(
-        "A message of this kind is not allowed here",
+        "A message of this kind isn't allowed here",
         "The other half sent a message or field that isn't part of the protocol at this point.",
         "Install the same version at both sites. If it happens again, don't trust the other site's worker.",
     ),
     "CL-1308": ErrorHelp(
-        "A tensor uses a codec or number type that was not agreed",
+        "A tensor uses a codec or number type that wasn't agreed",
         "The other half encoded a tensor in a way that the contract doesn't allow.",
         "Check that both workers have the same contract and version.",
     ),
@@ -67,14 +67,14 @@ HELP: dict[str, ErrorHelp] = {
         "Install the same version at both sites. If it happens again, don't trust the other site's worker.",
     ),
     "CL-1313": ErrorHelp(
-        "The two sides have different stored activations",
-        "A message builds on activations that both sides store, but the two copies differ.",
+        "The two sides have different cached activations",
+        "A message refers to activations that both sides cache, but the two copies differ.",
         "Start the run again from its last checkpoint. If it happens again, report it.",
     ),
     "CL-1314": ErrorHelp(
-        "A half was about to send something undeclared",
-        "A message, tensor or field of this half is not in any flow of its run. It was not sent.",
-        "This is a software fault. Update Cutlayer at this site, and report the fault with the kind of message.",
+        "A half tried to send something undeclared",
+        "A message, tensor or field of this half isn't part of any flow declared for the run. It wasn't sent.",
+        "This is a bug. Update Cutlayer at this site, and report the bug with the kind of message.",
     ),
     "CL-1320": ErrorHelp(
         "The compute site refused the connection",
@@ -83,24 +83,25 @@ HELP: dict[str, ErrorHelp] = {
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1321": ErrorHelp(
-        "The compute site did not answer in time",
+        "The compute site didn't answer in time",
         "The address can't be resolved or reached, or a firewall drops the packets.",
         "Check the compute worker's advertised host name, and that its ports are open to this site.",
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1322": ErrorHelp(
-        "The compute site showed a certificate that is not in the contract",
+        "The compute site showed a certificate that isn't in the contract",
         "Another service is at that address, something intercepts TLS, or the worker was enrolled again.",
-        "Compare the fingerprint with the compute organisation. If it changed for a good reason, make a new contract.",
+        "Compare the fingerprint with the compute organisation. If there's a good reason for the change, make a new "
+        "contract.",
     ),
     "CL-1323": ErrorHelp(
-        "This worker's certificate is not in the contract",
-        "The other half didn't recognise the certificate.",
+        "This worker's certificate isn't in the contract",
+        "The other half rejected the certificate.",
         "Check whether the worker was enrolled again since the contract was made. If so, make a new contract.",
     ),
     "CL-1324": ErrorHelp(
         "The TLS handshake failed",
-        "The service doesn't support TLS 1.2 or newer, or something on the way alters the traffic.",
+        "The service doesn't support TLS 1.2 or newer, or something in between alters the traffic.",
         "Check that the address is the compute worker's tensor port and that no proxy inspects the connection.",
     ),
     "CL-1325": ErrorHelp(
@@ -110,12 +111,12 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1326": ErrorHelp(
         "The connection between the halves was lost",
-        "It could not be re-established within the configured time.",
+        "It couldn't be re-established within the configured time.",
         "Check the network and the other site's worker. The run can be resumed from its checkpoint.",
         ErrorRole.CONSEQUENCE,
     ),
     "CL-1327": ErrorHelp(
-        "The other half did not answer in time",
+        "The other half didn't answer in time",
         "The connection is up, but the expected message didn't arrive before the deadline.",
         "Check the run's timeline for what the other half is doing. Raise the deadline if its hardware is slow.",
         ErrorRole.CONSEQUENCE,

@@ -18,7 +18,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1403": ErrorHelp(
         "The enrolment token has already been used",
         "A token enrols one worker. Another machine or key has used this one.",
-        "Create a new token for this machine. If none of your people used the old one, revoke the worker that did.",
+        "Create a new token for this machine. If nobody on your side used the old one, revoke the worker that did.",
     ),
     "CL-1404": ErrorHelp(
         "Not found for this worker",
@@ -32,7 +32,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1406": ErrorHelp(
         "The worker's clock is wrong",
-        "The worker's and the hub's clocks differ by more than the hub allows.",
+        "The clocks of the worker and the hub differ by more than the hub allows.",
         "Set the machine's clock (for example by NTP), then try again.",
     ),
     "CL-1407": ErrorHelp(
@@ -41,23 +41,23 @@ HELP: dict[str, ErrorHelp] = {
         "Upgrade the older one. The message names both. Nothing is lost: the worker keeps its reports.",
     ),
     "CL-1408": ErrorHelp(
-        "The worker's certificate was not accepted",
+        "The worker's certificate wasn't accepted",
         "It isn't a valid self-signed P-256 certificate, or it is already enrolled.",
         "Create a new key: run cutlayer worker leave, then join again with a new token.",
     ),
     "CL-1409": ErrorHelp(
         "The request was already sent",
-        "Each signed request carries a number that can be used only once. This number was already used.",
-        "Nothing was changed. A worker signs every attempt again, so someone may be replaying its requests.",
+        "Each signed request carries a number that can only be used once, and this one has been used already.",
+        "Nothing was changed. A worker signs each retry anew, so someone may be replaying its requests.",
     ),
     "CL-1410": ErrorHelp(
-        "The request is not signed by a worker of this hub",
+        "The request isn't signed by a worker of this hub",
         "The signature headers are missing, or name a worker that isn't registered on this hub.",
         "Enrol the worker with cutlayer worker join. It then signs its requests with its key.",
     ),
     "CL-1411": ErrorHelp(
         "The signature of the request is wrong",
-        "It wasn't made with the worker's key, or the request was altered on its way.",
+        "It wasn't made with the worker's key, or the request was altered in transit.",
         "Check that the worker uses its enrolled key, and that no proxy rewrites its requests.",
     ),
     "CL-1412": ErrorHelp(
@@ -97,12 +97,12 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1419": ErrorHelp(
         "A second worker is using this worker's key",
-        "Two processes were connected with the same key at once. The worker's folder was copied or stolen.",
+        "Two processes connected with the same key at the same time. The worker's folder was copied or stolen.",
         "Stop the copy, which needs its own enrolment. If there is no known copy, run `cutlayer worker rotate-key`"
         " and restart the worker. The old key then no longer works.",
     ),
     "CL-1420": ErrorHelp(
-        "This worker is not enrolled",
+        "This worker isn't enrolled",
         "The worker's folder has no enrolment.",
         "Run `cutlayer worker join URL --token …` with a token from Enrol a worker on the hub.",
     ),
@@ -112,46 +112,47 @@ HELP: dict[str, ErrorHelp] = {
         "Choose another folder with --home, or run `cutlayer worker leave` first.",
     ),
     "CL-1422": ErrorHelp(
-        "The site policy cannot be read",
-        "The policy.yaml file is not valid, so nothing is allowed to start.",
+        "The site policy can't be read",
+        "The policy.yaml file isn't valid, so nothing is allowed to start.",
         "Correct the named field. `cutlayer worker policy show` prints the policy in force.",
     ),
     "CL-1423": ErrorHelp(
-        "A participant's certificate is not trusted at this site",
+        "A participant's certificate isn't trusted at this site",
         "The contract names a fingerprint that this site's operator hasn't trusted for that purpose.",
         "Ask the other site's operator, not the hub, for the fingerprint. If it matches, run at this site:"
         " `cutlayer worker trust FINGERPRINT`. Without a fingerprint, the command lists what is waiting, and for what.",
     ),
     "CL-1424": ErrorHelp(
-        "The compute site's address is not allowed at this site",
+        "The compute site's address isn't allowed at this site",
         "The site policy lists the hosts that may receive tensors. This address isn't one of them.",
         "Add the host to `hosts` in policy.yaml, or choose another compute worker.",
     ),
     "CL-1425": ErrorHelp(
         "The contract differs from the approved one",
-        "The hub's bytes don't match the announced hash, name another run or worker, or came under the ids of a"
-        " contract that this site has already admitted.",
+        "The hub's bytes don't match the announced hash, name another run or worker, or reuse the ids of a contract "
+        "that this site has already admitted.",
         "Nothing was started. Ask the hub's operator. The hub must send the approved text unchanged.",
     ),
     "CL-1426": ErrorHelp(
         "The contract is waiting for the site's own approval",
-        "The site's policy sets `approve: local`, so someone at the site approves each contract by its hash.",
+        "The site's policy sets `approve: local`, so someone at the site has to approve each contract by its hash.",
         "At the site, `cutlayer worker approve` lists the waiting contracts and `cutlayer worker approve HASH` approves"
         " one, as does the worker's own page. The run then continues automatically.",
     ),
     "CL-1427": ErrorHelp(
         "The site's approvals or the given hash can't be read",
         "approvals.json is damaged, or the given value isn't a contract hash of 64 hex digits.",
-        "`cutlayer worker approve` lists the hashes that wait; move a damaged approvals.json aside and approve again.",
+        "`cutlayer worker approve` lists the waiting hashes. If approvals.json is damaged, move it aside and approve "
+        "again.",
     ),
     "CL-1428": ErrorHelp(
         "The contract's adapters have already been checked here",
-        "A site checks and measures only a contract's own adapters, at most three times.",
+        "A site only checks and evaluates a contract's own adapters, at most three times.",
         "Nothing was checked. Ask the hub's operator why it sent another adapter. A new run has its own contract.",
     ),
     "CL-1429": ErrorHelp(
         "The site's limit on outgoing data per run is reached",
-        "The next message would exceed egress_bytes_per_run in the site's policy.yaml. It was not sent.",
+        "The next message would exceed egress_bytes_per_run in the site's policy.yaml. It wasn't sent.",
         "Raise egress_bytes_per_run in policy.yaml and resume the run from its checkpoint, or train fewer steps with "
         "smaller activations. `cutlayer worker ledger RUN` shows what has left.",
     ),
@@ -161,7 +162,7 @@ HELP: dict[str, ErrorHelp] = {
         "Check the address, the network, and HTTPS_PROXY or NO_PROXY on this machine.",
     ),
     "CL-1431": ErrorHelp(
-        "The hub's TLS certificate is not trusted",
+        "The hub's TLS certificate isn't trusted",
         "The certificate isn't signed by an authority that this machine trusts, or is for another name.",
         "Check the address. Set CUTLAYER_CA_BUNDLE to the file of your organisation's certificate authority.",
     ),
@@ -172,7 +173,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1433": ErrorHelp(
         "There is no Cutlayer hub at this address",
-        "Something responds there, but it isn't a Cutlayer hub.",
+        "There is a server at this address, but it isn't a Cutlayer hub.",
         "Copy the address from Enrol a worker on the hub.",
     ),
     "CL-1434": ErrorHelp(
@@ -181,29 +182,29 @@ HELP: dict[str, ErrorHelp] = {
         "Nothing is lost. The worker keeps its reports and tries again.",
     ),
     "CL-1435": ErrorHelp(
-        "Too few held-out rows, or too many measurements on them",
-        "Measurements on few rows, or of many adapters on the same rows, would reveal single rows.",
+        "Too few held-out rows, or too many evaluations on them",
+        "Evaluations on few rows, or of many adapters on the same rows, would reveal individual rows.",
         "Hold out more rows in the next version, or wait a day. `evaluations_per_day` is set in policy.yaml.",
     ),
     "CL-1436": ErrorHelp(
         "The hub named an address or file outside its API",
-        "A worker fetches only from its own hub's API, and no more than the contract allows.",
-        "Nothing was fetched. Tell the hub's administrator. A hub of this version never requests that.",
+        "A worker only fetches from its own hub's API, and no more than the contract allows.",
+        "Nothing was fetched. Tell the hub's administrator. A hub of this version never asks for that.",
     ),
     "CL-1437": ErrorHelp(
-        "The file is not a complete audit log export",
-        "Its last line isn't a hub's signature. The end was cut off, or it is a different kind of file.",
+        "The file isn't a complete audit log export",
+        "Its last line isn't a hub's signature. The end was cut off, or this is a different kind of file.",
         "Export the log again on the hub's audit page, and keep the file as downloaded.",
     ),
     "CL-1438": ErrorHelp(
         "The audit log export was changed",
         "The hub's signature doesn't match. Bytes were changed, added or removed after signing.",
-        "Don't trust this file. Export the log again and compare. Find out who has had the file.",
+        "Don't trust this file. Export the log again and compare. Find out who had access to the file.",
     ),
     "CL-1439": ErrorHelp(
         "The audit log export was signed with another key",
         "It comes from a different hub than the given or pinned key, or someone has signed it again.",
-        "Use --key with the key of the file's own hub. If it is the hub you enrolled with, ask its operator.",
+        "Use --key with the key of the file's own hub. If that is the hub you enrolled with, ask its operator.",
     ),
     "CL-1440": ErrorHelp(
         "The worker is already running",
@@ -228,7 +229,7 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1444": ErrorHelp(
         "The command needs a hub token",
-        "CUTLAYER_HUB or CUTLAYER_TOKEN is not set.",
+        "CUTLAYER_HUB or CUTLAYER_TOKEN isn't set.",
         "Create a token under API tokens on the hub, then run: export CUTLAYER_HUB=https://… CUTLAYER_TOKEN=clt_…",
     ),
     "CL-1445": ErrorHelp(
@@ -238,27 +239,28 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1446": ErrorHelp(
         "The hub was restored from a backup",
-        "The hub's audit log went back to an earlier entry and records this. Later entries are lost.",
+        "The hub's audit log went back to an earlier entry and has a record of it. Later entries are lost.",
         "Ask the hub's operator when and why, then run `cutlayer worker witness --accept` on the worker's machine.",
     ),
     "CL-1447": ErrorHelp(
         "The hub's audit log lost entries",
-        "It ends before an entry that this worker was shown. Its end was cut off, or an old state was restored.",
+        "It ends before an entry that this worker has seen. Its end was cut off, or an old state was restored.",
         "Keep witness.json, ask the hub's operator and tell partners. Then run `cutlayer worker witness --accept`.",
     ),
     "CL-1448": ErrorHelp(
         "The hub's audit log was rewritten",
-        "An entry's hash differs from the one that this worker was shown.",
+        "An entry's hash differs from the one this worker has seen.",
         "Keep witness.json, ask the hub's operator and tell partners. Then run `cutlayer worker witness --accept`.",
     ),
     "CL-1449": ErrorHelp(
         "The worker's record of the hub's audit log can't be read",
-        "witness.json or witness_finding.json in the worker's folder is damaged. Jobs continue without a witness.",
-        "Move the damaged file aside. The worker starts again with the chain that the hub shows then.",
+        "witness.json or witness_finding.json in the worker's folder is damaged. Jobs continue, but the log isn't "
+        "being checked.",
+        "Move the damaged file aside. The worker then starts afresh from the hub's current log.",
     ),
     "CL-1450": ErrorHelp(
-        "The upload link is not valid",
-        "The link's ticket is missing, or wasn't signed for this worker by its hub.",
+        "The upload link isn't valid",
+        "The link's ticket is missing, or the hub didn't sign it for this worker.",
         "On the hub, open the dataset page and follow its link again, or unlock this console with the worker's PIN.",
     ),
     "CL-1451": ErrorHelp(
@@ -283,17 +285,18 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1455": ErrorHelp(
         "Too many wrong PINs",
-        "To slow down guessing, there is a minute's wait after five wrong PINs. It doubles with each further one.",
+        "To slow down guessing, five wrong PINs cause a wait of one minute. The wait doubles with each further wrong "
+        "PIN.",
         "Wait, or run `cutlayer worker pin` on the worker's machine, which shows the PIN and ends the wait.",
     ),
     "CL-1456": ErrorHelp(
         "The hub no longer shows its audit log",
-        "It used to show this worker where its audit log ends and no longer does, so a loss would go unnoticed.",
+        "It used to show this worker where its audit log ends, but no longer does, so a loss would go unnoticed.",
         "Ask the hub's operator and tell partners. `cutlayer worker witness --accept` discards the old record.",
     ),
     "CL-1457": ErrorHelp(
         "The upload link has no files left",
-        "A link from the hub is for one dataset, with at most four files at a time and thirty tries in total.",
+        "A link from the hub is for one dataset, with at most four files at a time and thirty attempts in total.",
         "On the hub, open the dataset page and follow a new link, or unlock this console with the worker's PIN.",
     ),
     "CL-1458": ErrorHelp(

@@ -123,7 +123,7 @@ def fine_tune(
 
             results = run_in_processes(settings, rows, held_out, sample_prompts, restarts=restarts)
         else:
-            raise AppError("CL-1001", f"transport: '{transport}' is neither memory nor grpc.")
+            raise AppError("CL-1001", f"transport: '{transport}' isn't memory or grpc.")
         if any(half.status == "stopped" for half in results.values()):
             return replace(record.result(results, perf_counter() - start), status="stopped")
         _join_all(config, list(rows), Path(scratch), target)

@@ -158,7 +158,7 @@ def _started(spec: ProcessSpec) -> ForkedProcess:
     except OSError:
         process = None
     if process is None:
-        raise AppError("CL-1999", "The half's process could not be started.")
+        raise AppError("CL-1999", "The half's process couldn't be started.")
     return process
 
 
@@ -166,7 +166,7 @@ def _wait(process: ForkedProcess) -> None:
     try:
         process.wait(timeout=30.0)
     except subprocess.TimeoutExpired:
-        raise AppError("CL-1999", "A half's process does not end.") from None
+        raise AppError("CL-1999", "A half's process doesn't end.") from None
 
 
 def _take_home(spec: ProcessSpec, data: dict[str, Any]) -> HalfResult:

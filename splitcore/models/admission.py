@@ -50,7 +50,7 @@ def _admit(content: Content, topology: str) -> None:
 def _refusal(config: PreTrainedConfig, reason: str) -> AppError:
     return AppError(
         "CL-1101",
-        f"Models of type '{config.model_type}' cannot be split exactly, so the run is refused.",
+        f"Models of type '{config.model_type}' can't be split exactly, so the run is refused.",
         details={"model_type": config.model_type, "reason": reason},
     )
 
@@ -62,7 +62,7 @@ def difference_of(config: PreTrainedConfig, twin: PreTrainedModel, topology: str
     """
     total = layer_count(twin.config)
     if total < 2:
-        raise AppError("CL-1002", "The model has a single layer: there is nothing to cut.")
+        raise AppError("CL-1002", "The model has a single layer, so it can't be cut.")
     topology = topology if total > 2 else "vanilla"
     ids_BL, mask_BL = _batch(twin)
     try:
@@ -141,7 +141,7 @@ def _unlike(crossed: list[torch.Tensor], shape: tuple[int, ...]) -> str:
     """Empty where one vector per token crosses each cut, which is all that the wire carries."""
     for hidden in crossed:
         if tuple(hidden.shape) != shape:
-            return f"what crosses the cut has the shape {tuple(hidden.shape)}, and not one vector for each token"
+            return f"what crosses the cut has the shape {tuple(hidden.shape)} instead of one vector per token"
     return ""
 
 
@@ -149,7 +149,7 @@ def _foresight(whole: Results) -> str:
     """Empty where a token's logits do not change with the tokens after it."""
     one_LV, other_LV = whole.logits_BLV[0, :-1], whole.logits_BLV[1, :-1]
     if (one_LV - other_LV).abs().max() > _CAUSAL_TOLERANCE * one_LV.abs().max():
-        return "as configured, the model sees the tokens that it should predict (is it a decoder?)"
+        return "as configured, the model sees the tokens it should predict (is it a decoder?)"
     return ""
 
 
@@ -161,7 +161,7 @@ def _difference(whole: Results, split: Results) -> str:
         return "the loss differs"
     if set(whole.gradients) != set(split.gradients):
         odd = sorted(set(whole.gradients) ^ set(split.gradients))
-        return f"{len(odd)} parameters receive no gradient in one of the two, the first is {odd[0]}"
+        return f"{len(odd)} parameters receive no gradient in one of the two, starting with {odd[0]}"
     for name, gradient in whole.gradients.items():
         if not torch.equal(gradient, split.gradients[name]):
             return f"the gradient of {name} differs by up to {(gradient - split.gradients[name]).abs().max():.3g}"

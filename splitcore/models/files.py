@@ -45,11 +45,13 @@ class TensorEntry:
 def check_folder(folder: Path) -> None:
     """Raise AppError CL-1103 unless `folder` holds a configuration and safetensors weights."""
     if not folder.is_dir():
-        raise AppError("CL-1103", "The folder of the base model does not exist on this machine.")
+        raise AppError("CL-1103", "The folder of the base model doesn't exist on this machine.")
     check_configuration(folder)
     if not list(folder.glob("*.safetensors")):
         if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
-            raise AppError("CL-1103", "The base model's weights are pickled (.bin), which could run code: refused.")
+            raise AppError(
+                "CL-1103", "The base model's weights are pickled (.bin) and could run code, so they are refused."
+            )
         raise AppError("CL-1103", "The base model has no *.safetensors weights.")
 
 
@@ -66,9 +68,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise AppError("CL-1103", f"{path.name} cannot be read as JSON.") from None
+        raise AppError("CL-1103", f"{path.name} can't be read as JSON.") from None
     if not isinstance(data, dict):
-        raise AppError("CL-1103", f"{path.name} does not hold a JSON object.")
+        raise AppError("CL-1103", f"{path.name} doesn't contain a JSON object.")
     return data
 
 

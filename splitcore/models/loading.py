@@ -89,7 +89,7 @@ def _given(source: str | Path) -> Path | None:
     if folder.is_dir():
         return folder
     if folder.is_absolute() or str(source).startswith("."):
-        raise AppError("CL-1103", "The folder of the base model does not exist on this machine.")
+        raise AppError("CL-1103", "The folder of the base model doesn't exist on this machine.")
     return None
 
 
@@ -101,7 +101,7 @@ def _fetching(source: str | Path) -> Iterator[None]:
     except (httpx2.HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise AppError(
             "CL-1121",
-            f"The base model '{source}' could not be fetched ({type(error).__name__}).",
+            f"The base model '{source}' couldn't be fetched ({type(error).__name__}).",
             "Check the id and the network, or register a local folder with: cutlayer worker model add FOLDER.",
         ) from None
 
@@ -112,7 +112,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise AppError(
-            "CL-1103", f"The configuration of the base model cannot be read ({type(error).__name__})."
+            "CL-1103", f"The configuration of the base model can't be read ({type(error).__name__})."
         ) from None
     stock_class(config)
     layer_count(config)
@@ -128,7 +128,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:  # the library raises many kinds for a missing or damaged tokenizer
-        raise AppError("CL-1103", f"The tokenizer of the base model cannot be read ({type(error).__name__}).") from None
+        raise AppError("CL-1103", f"The tokenizer of the base model can't be read ({type(error).__name__}).") from None
     return tokenizer
 
 
@@ -182,14 +182,14 @@ def _load(
                 output_loading_info=True,
             )
     except Exception as error:  # damaged weights raise many kinds in the library
-        raise AppError("CL-1103", f"The weights of the base model cannot be loaded ({type(error).__name__}).") from None
+        raise AppError("CL-1103", f"The weights of the base model can't be loaded ({type(error).__name__}).") from None
     loaded: PreTrainedModel
     loaded, report = answer
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
         raise AppError(
             "CL-1103",
-            f"The weights of the base model lack {len(missing)} tensors, the first is {missing[0]}.",
+            f"The base model's weights lack {len(missing)} tensors, starting with {missing[0]}.",
             details={"missing": missing[:20]},
         )
     return loaded.eval().requires_grad_(False)

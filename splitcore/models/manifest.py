@@ -75,7 +75,7 @@ class Manifest:
             files = {str(name): str(digest) for name, digest in data["files"].items()}
             return cls(str(data["model"]), data["revision"], files, pins)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise AppError("CL-1104", "The stored manifest cannot be read.") from None
+            raise AppError("CL-1104", "The stored manifest can't be read.") from None
 
     def hash(self) -> str:
         """SHA-256 of the canonical JSON: what `model.manifest` of a configuration holds."""

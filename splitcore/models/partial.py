@@ -107,7 +107,7 @@ def _fetch_file(wanted: Wanted, name: str, folder: Path, *, whole: bool = False)
             return
         partial = _write(remote, chosen, target)
     except NoRangesError:
-        log.warning("this model hub sends no parts of files: %s is downloaded whole", name)
+        log.warning("this model hub doesn't send parts of files, so %s is downloaded whole", name)
         target.symlink_to(Path(_download(wanted, name)).resolve())
         return
     _verify(partial, wanted.manifest)

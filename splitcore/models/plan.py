@@ -34,7 +34,7 @@ def segment_plans(topology: str, head_layers: int, tail_layers: int, total: int)
         kept = f"{head_layers} head and {tail_layers} tail layers" if tail_layers else f"{head_layers} head layers"
         raise AppError(
             "CL-1002",
-            f"The model has {total} layers: with {kept}, no layer is left for the compute organisation.",
+            f"The model has {total} layers. With {kept}, no layer is left for the compute organisation.",
             details={"layers": total, "head_layers": head_layers, "tail_layers": tail_layers},
         )
     u_shape = topology == "u_shape"

@@ -59,12 +59,12 @@ class RemoteFile:
                     begin, tries = begin + len(piece), 0
                     yield piece
                 if begin < end:
-                    raise httpx2.ReadError("The answer ended early.")
+                    raise httpx2.ReadError("The response ended early.")
             except (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError) as error:
                 tries += 1
                 if tries >= TRIES:
                     raise
-                log.warning("the download of %s broke off (%s), it goes on", self.name, type(error).__name__)
+                log.warning("the download of %s was interrupted (%s) and resumes", self.name, type(error).__name__)
                 sleep(min(8.0, 0.25 * 2**tries))
 
     def _once(self, begin: int, end: int) -> Iterator[bytes]:
@@ -89,5 +89,5 @@ def _total(content_range: str, begin: int, end: int) -> int:
     """The file's size from `bytes begin-last/size`. Raises AppError CL-1103 where the server sends another part."""
     span, _, size = content_range.removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(begin) or not size.isdecimal() or int(size) < end:
-        raise AppError("CL-1103", "The model hub sent another part of a weight file than the one asked for.")
+        raise AppError("CL-1103", "The model hub sent a different part of a weight file from the one requested.")
     return int(size)

@@ -150,7 +150,7 @@ def build_twin(config: PreTrainedConfig) -> PreTrainedModel:
         except Exception as error:  # a configuration class may refuse a size in any way
             reason = error
     raise AppError(
-        "CL-1101", f"The admission test could not build a small '{config.model_type}' model.", details=_reason(reason)
+        "CL-1101", f"The admission test couldn't build a small '{config.model_type}' model.", details=_reason(reason)
     )
 
 

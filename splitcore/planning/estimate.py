@@ -96,7 +96,7 @@ def estimate(
     parties = cast.parties()
     incoming = _sum([party.traffic.uplink for party in parties.values()], "All clients together, in one step.")
     outgoing = _sum([party.traffic.downlink for party in parties.values()], "All clients together, in one step.")
-    both = _sum([incoming, outgoing], "Training alone; evaluations come on top.")
+    both = _sum([incoming, outgoing], "Training only. Evaluations are extra.")
     if isinstance(speeds, SpeedBounds):
         best, likely, worst = (cast.step_time(parties, case) for case in speeds.cases)
         time = bounded((best, likely, worst), speeds.basis)

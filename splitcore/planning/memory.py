@@ -59,7 +59,7 @@ def server_memory(
         rows=(micro, rows, rows),
         logits=not cut.u_shape,
         lengths=lengths,
-        words=f"{cut.body_layers} body layers, held once for all clients, with every client's rows in flight",
+        words=f"{cut.body_layers} body layers, loaded once for all clients, with every client's rows in flight",
     )
 
 
@@ -97,10 +97,11 @@ def _role(
     expected = base + states + saved[1] + output[1]
     reason = (
         f"{words}; weights as {_format(config, shape)}, rows of {lengths[0]} to {lengths[2]} tokens. "
-        "High counts an attention that keeps its scores. The libraries' own memory is in it, as tried on a CPU."
+        "The high figure assumes attention that stores its scores. It includes the libraries' own memory, as measured "
+        "on a CPU."
     )
     if not shape.known:
-        reason += " The model's family is unknown to the planner: its layout was guessed."
+        reason += " The planner doesn't have this model family, so its layout is a guess."
     return RoleMemory(
         Range(low + LIBRARIES[0], expected + LIBRARIES[1], high + LIBRARIES[2], "B", reason),
         {

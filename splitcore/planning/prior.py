@@ -16,7 +16,7 @@ from splitcore.planning.timing import Link, Speeds, StepTime
 HALF_WIDTH = 500.0  # hidden width at which training reaches half of a matrix product's rate
 AT_WORST, AT_BEST = 0.3, 1.4  # of the expected share: other load, other layers, launches of small kernels on a GPU
 UNKNOWN_LINKS = (Link(125e6, 125e6, 0.001), Link(12.5e6, 12.5e6, 0.01), Link(2.5e6, 2.5e6, 0.04))
-UNKNOWN_LINK_WORDS = "the network between the organisations is not known: 20 Mbit/s to 1 Gbit/s were assumed"
+UNKNOWN_LINK_WORDS = "the network between the organisations is unknown, so 20 Mbit/s to 1 Gbit/s are assumed"
 SAME_MACHINE_LINKS = (Link(1e9, 1e9), Link(5e8, 5e8, 0.0005), Link(1e8, 1e8, 0.002))
 
 
@@ -58,9 +58,7 @@ def prior_speeds(
     )
     words = "" if link or same_machine else f"; {UNKNOWN_LINK_WORDS}"
     together = "; all parts share one machine" if same_machine else ""
-    return SpeedBounds(
-        best, likely, worst, f"From the speeds that the workers measured of themselves{together}{words}."
-    )
+    return SpeedBounds(best, likely, worst, f"From the workers' own speed measurements{together}{words}.")
 
 
 def bounded(times: tuple[StepTime, StepTime, StepTime], basis: str) -> StepTime:

@@ -55,7 +55,7 @@ def step_time(
     Expected: the micro-batches played through in time (`pipeline`). The update at the end is a round trip of its own.
     """
     if speeds is None:
-        return StepTime(None, {}, None, "No speed of these workers has been measured yet.")
+        return StepTime(None, {}, None, "The speed of these workers hasn't been measured yet.")
     tokens = config.training.batch_size * length
     micro = config.training.micro_batches
     again = config.training.gradient_checkpointing
@@ -72,8 +72,8 @@ def step_time(
     way = way_of(stages, _parts(shape, cut, length, recompute=again), micro, u_shape=cut.u_shape)
     expected = pipeline_time(way, micro, latency) + update
     reason = (
-        f"{tokens} tokens a client; bounded by {_WORDS[bottleneck]}. "
-        f"{micro} micro-batches overlap: more of them bring it nearer to the low figure."
+        f"{tokens} tokens per client. The bottleneck is {_WORDS[bottleneck]}. {micro} micro-batches overlap. "
+        "With more of them, the time approaches the low figure."
     )
     return StepTime(
         Range(

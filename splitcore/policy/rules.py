@@ -85,7 +85,9 @@ def _layers(end: str, least: int, run: Subject, thing: Thing) -> Iterator[Breach
     count: int = getattr(run.config.split, f"{end}_layers")
     told = [how for flow in _leaving(run) if (how := _told(flow, thing))]
     if told and count < least:
-        sentence = f"At least {least} {end} layer{'s' * (least != 1)} must stay at the site, not {count}. {told[0]}"
+        sentence = (
+            f"At least {least} {end} layer{'s' * (least != 1)} must stay at the site, but only {count} would. {told[0]}"
+        )
         yield Breach(f"split.{end}_layers", sentence, str(least), str(least))
 
 
@@ -115,13 +117,15 @@ def _steps(most: int, run: Subject) -> Iterator[Breach]:
         sentence = f"At most {most} steps are allowed, so the number of steps must be set."
         yield Breach("training.steps", sentence, str(most), str(most))
     elif steps > most:
-        yield Breach("training.steps", f"At most {most} steps are allowed, not {steps}.", str(most), str(most))
+        yield Breach(
+            "training.steps", f"At most {most} steps are allowed, but the run has {steps}.", str(most), str(most)
+        )
 
 
 def _message_bytes(most: int, run: Subject) -> Iterator[Breach]:
     if run.message_bytes > most:
         sentence = (
-            f"Tensor messages of at most {most:,} bytes are allowed; those of this run may have {run.message_bytes:,}."
+            f"Tensor messages may have at most {most:,} bytes, but this run's can have {run.message_bytes:,}."
             " Lower the batch size, or raise the number of micro-batches."
         )
         yield Breach("training.batch_size", sentence, str(most))
@@ -135,8 +139,8 @@ def role_breaches(config: RunConfig) -> Iterator[Breach]:
     """What no site allows, whatever its policy: its rows are stored by their roles, which a run does not exchange."""
     if any(role != column for role, column in config.data.columns.items()):
         sentence = (
-            "A site's rows are stored by their roles, and a run reads none in another role: a prompt would become a"
-            " label. Leave data.columns empty."
+            "A site's rows are stored by role. Reading them in other roles would turn a prompt into a label. "
+            "Leave data.columns empty."
         )
         yield Breach("data.columns", sentence, "")
 
@@ -147,11 +151,9 @@ def host_breaches(patterns: Sequence[str], host: str) -> Iterator[Breach]:
     The hub tells it, and it goes to the site's proxy: what could not be a name or an address is none of a site's hosts.
     """
     if not HOST_NAME.fullmatch(host):
-        yield Breach(
-            "server", "The compute worker's address is not the name or address of a host.", ", ".join(patterns)
-        )
+        yield Breach("server", "The compute worker's address isn't a host name or IP address.", ", ".join(patterns))
     elif patterns and not any(fnmatchcase(host.lower(), pattern.lower()) for pattern in patterns):
-        sentence = f"No tensors may go to {host}, the host of the compute worker."
+        sentence = f"Tensors may not be sent to {host}, the compute worker's host."
         yield Breach("server", sentence, ", ".join(patterns))
 
 

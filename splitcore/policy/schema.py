@@ -32,7 +32,7 @@ class Policy(BaseModel):
         ["u_shape"],
         min_length=1,  # an empty list of what may be used would allow every one
         max_length=2,
-        description="u_shape keeps labels here. Add vanilla only if the compute site may have them.",
+        description="u_shape keeps labels here. Add vanilla only if the compute site may see them.",
     )
     min_head_layers: Layers = Field(
         1, description="Minimum number of decoder layers before the cut that stay at this site."
@@ -77,8 +77,8 @@ class Policy(BaseModel):
     approve: Literal["hub", "local"] = Field(
         "hub",
         description=(
-            "local: no job starts until someone at this site has approved its contract, with `cutlayer worker"
-            " approve` or on the worker's own page. A file without this line, its last one, is read as local."
+            "local: no job starts until someone at this site approves its contract, with `cutlayer worker approve` or "
+            "on the worker's own page. Without this line, the file's last, local applies."
         ),
     )
 
@@ -91,9 +91,9 @@ class Policy(BaseModel):
         try:
             data = yaml_read(text)
         except PlainYamlError as error:
-            raise AppError("CL-1422", f"{where} cannot be read: {error}.") from None
+            raise AppError("CL-1422", f"{where} can't be read: {error}.") from None
         if data is None:
-            raise AppError("CL-1422", f"{where} has no rules. Without the file, the defaults hold.")
+            raise AppError("CL-1422", f"{where} has no rules. Without the file, the defaults apply.")
         if isinstance(data, dict):
             data.setdefault("approve", "local")
         try:

@@ -112,7 +112,7 @@ def frozen_layers(config: RunConfig) -> int:
 def check_parties(config: RunConfig, parties: Sequence[str]) -> None:
     """Refuse overrides that this schedule cannot honour. Raises AppError CL-1001."""
     if not parties or len(set(parties)) != len(parties):
-        raise AppError("CL-1001", "A run needs data parties, each with a name of its own.")
+        raise AppError("CL-1001", "A run needs data parties, each with a unique name.")
     for problem in override_problems(config, parties):
         raise AppError("CL-1001", f"{problem['field']}: {problem['message']}")
 
@@ -123,7 +123,7 @@ def run_plan(settings: HalfSettings) -> RunPlan:
     check_parties(config, settings.parties)
     pinned = config.model.manifest
     if pinned and settings.manifest is not None and settings.manifest.hash() != pinned:
-        raise AppError("CL-1104", "The manifest of this site's base model is not the one of the contract.")
+        raise AppError("CL-1104", "The manifest of this site's base model differs from the contract's.")
     folder = locate_configuration(settings.model_source, revision=config.model.revision)
     model_config = read_config(folder)
     split = config.split

@@ -89,8 +89,8 @@ class Grouping(Section):
     group_clients: bool = Field(
         False,
         description=(
-            "Compute the same micro-batch of all organisations as one batch in the body. Faster with small"
-            " micro-batches, but the server half then waits for every organisation's part."
+            "Compute the same micro-batch of all organisations as one batch in the body. Faster with small "
+            "micro-batches, but the server half then waits for every organisation."
         ),
         json_schema_extra=ui(level="advanced", label="Group micro-batches"),
     )

@@ -167,7 +167,7 @@ class BodyWork:
         hidden_BLD = boundary.back(message, at, device=device, dtype=self._runtime.dtype)
         labels_BL = decode(message.tensors["labels"], device=device) if "labels" in message.tensors else None
         if labels_BL is not None and bool(((labels_BL < 0) & (labels_BL != IGNORED)).any()):
-            raise AppError("CL-1311", "A label is no token.")
+            raise AppError("CL-1311", "A label isn't a token id.")
         if labels_BL is not None and labels_BL.shape != at.mask_BL.shape:
             raise AppError("CL-1309")
         return MicroBatch(party, hidden_BLD, at, labels_BL)
@@ -191,7 +191,7 @@ class BodyWork:
     def _loss_normaliser(self, party: str) -> int:
         tokens = self._tokens_of(party)
         if tokens is None:
-            raise RuntimeError("a micro-batch was computed before its denominator was known")
+            raise RuntimeError("a micro-batch was computed before its normaliser was known")
         return tokens
 
     def backward(self, party: str, message: Message) -> None:

@@ -130,9 +130,9 @@ class ClientStep:
         with self.clock.stage("update"):
             denominator = self.inbox.forget(step)
             if denominator is None:
-                raise RuntimeError("a step was completed before its normaliser was told")
+                raise RuntimeError("a step was completed before its normaliser arrived")
             if denominator < tokens:
-                raise AppError("CL-1505", "The server half counts fewer tokens for all than this party has.")
+                raise AppError("CL-1505", "The server half's token total is lower than this party's own count.")
             self._own.scale(denominator / tokens)
             if tokens != denominator and not self.plan.shared:
                 # an adapter of one's own follows the mean over one's own tokens

@@ -93,5 +93,5 @@ def _ended(code: str, what: str, step: int, fault: Fault) -> AppError:
     details = {"party": fault.source, "where": fault.where, "rows": fault.rows, "step": step}
     rows = f", rows of '{fault.rows}'" if fault.rows not in ("", fault.source) else ""
     return AppError(
-        code, f"{what} had a value that is not finite: {fault.where} of '{fault.source}'{rows}.", details=details
+        code, f"{what} had a NaN or infinite value: {fault.where} of '{fault.source}'{rows}.", details=details
     )

@@ -132,7 +132,7 @@ def out_of_turn(message: Message) -> AppError:
     """The error for a message that this point of the protocol does not expect."""
     return AppError(
         "CL-1505",
-        f"A message of kind '{message.kind}' came out of turn.",
+        f"A message of kind '{message.kind}' arrived out of turn.",
         details={"step": message.step, "micro": message.micro, "phase": str(message.phase)},
     )
 

@@ -79,7 +79,7 @@ def test_what_is_no_plain_yaml_is_refused_with_its_place_and_at_once(name):
 def test_the_place_is_that_of_the_mistake():
     with pytest.raises(PlainYamlError, match=r"^line 3, column 9: "):
         yaml_read("model:\n  a: 1\n  rank: !!int ''\n")
-    with pytest.raises(PlainYamlError, match=r"^line 3, column 1: this key stands here twice"):
+    with pytest.raises(PlainYamlError, match=r"^line 3, column 1: this key appears twice"):
         yaml_read("a: 1\nb: 2\na: 3\nb: 4\n")
     with pytest.raises(PlainYamlError, match=r"^line 2, column 4: "):
         yaml_read("b: 1\na: \x00")

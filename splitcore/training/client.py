@@ -234,7 +234,7 @@ class ClientHalf:
                 if joins < self._total:
                     self._announce(joins)
             else:
-                raise AppError("CL-1505", "The server half named a step that cannot be the next one.")
+                raise AppError("CL-1505", "The server half announced a step that can't be the next one.")
 
     def _complete(self, outcome: StepOutcome, batches: Sequence[Batch] = ()) -> None:
         """A step is over: what is kept and told of it."""

@@ -73,5 +73,5 @@ def _hello(channel: Channel, link: Link, plan: RunPlan) -> Message:
         mine, theirs = expected[key], hello.body.get(key)
         if mine != theirs and not (key == "manifest" and None in (mine, theirs)):
             channel.abort("CL-1505")
-            raise AppError("CL-1505", f"The half of '{link.peer}' holds another {key}.", details={"field": key})
+            raise AppError("CL-1505", f"The half of '{link.peer}' has a different {key}.", details={"field": key})
     return hello

@@ -223,7 +223,7 @@ class ServerHalf:
         self._controller.emit(PartyLate(SERVER, self._step + 1, late, "pause" if pauses else "continue"))
         if pauses:
             self._checkpointer.save(self._step)
-            sentence = f"'{late[0]}' has not brought its part of step {self._step + 1} in time."
+            sentence = f"'{late[0]}' didn't deliver its part of step {self._step + 1} in time."
             raise AppError("CL-1534", sentence, details={"parties": list(late), "step": self._step + 1})
 
     def _optimising(self, point: str) -> None:

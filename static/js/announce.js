@@ -30,7 +30,7 @@ export function toast(sentence, tone = "info", seconds = 8) {
   close.type = "button";
   close.className = "cl-message-close";
   close.dataset.dismiss = "";
-  close.setAttribute("aria-label", "Close this message");
+  close.setAttribute("aria-label", "Dismiss message");
   close.textContent = "×";
   box.append(text, close);
   place.append(box);

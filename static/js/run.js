@@ -8,8 +8,8 @@ import { refreshTimes } from "./time.js";
 const PARTS_MS = 1500; // the least time between two fetches of the parts
 const MARKED = {
   "checkpoint.saved": "checkpoint",
-  "participant.dropped": "went silent",
-  "participant.returned": "back again",
+  "participant.dropped": "stopped responding",
+  "participant.returned": "back",
   "run.paused": "paused",
   "run.recovering": "recovering",
   "run.failing": "failure",

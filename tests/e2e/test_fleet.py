@@ -55,5 +55,5 @@ def test_worker_joins_by_one_command_and_its_page_takes_a_dataset(stack: Stack, 
     expect(page.get_by_role("heading", level=1)).to_have_text("ward-7")
     operator.press("Quarantine")
     page.locator("dialog#quarantine button[type='submit']").click()
-    expect(page.locator("main")).to_contain_text("Shut out", timeout=FOLLOWS)
+    expect(page.locator("main")).to_contain_text("Blocked", timeout=FOLLOWS)
     stack.stop_site("coast")

@@ -132,7 +132,7 @@ def configure(person: Person) -> str:
         page.locator(f"[name$='training.{name}']").fill(value)
     page.locator("#public-prompts").fill("Patient Ada Blum, born 1950.")
     request_approval(page)
-    expect(page.locator("main")).to_contain_text("cannot be cut into 3 equal")
+    expect(page.locator("main")).to_contain_text("can't be split into 3 equal")
     expect(page.locator("[name$='training.steps']")).to_have_value("4")
     page.locator("[name$='training.micro_batches']").fill("2")
     request_approval(page)

@@ -95,7 +95,7 @@ def test_a_number_that_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
     command = [sys.executable, "manage.py", "serve", f"--port={port}"]
     done = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
-    assert "is not a port. Use a number from 1 to 65535." in done.stderr
+    assert "isn't a port. Use a number from 1 to 65535." in done.stderr
 
 
 def test_a_second_hub_in_one_folder_is_refused_before_it_does_anything(hub) -> None:

@@ -43,7 +43,7 @@ class ChangePasswordForm(account_forms.ChangePasswordForm):
         listed = _tokens_listed(self.user)
         if listed:
             self.fields["keep_tokens"].help_text = format_html(
-                "Otherwise they are revoked, and programs that use them lose access immediately: {}. Someone with your"
+                "Otherwise they're revoked, and programs that use them lose access immediately: {}. Someone with your"
                 " old password may have created one.",
                 listed,
             )
@@ -87,7 +87,7 @@ class ProfileForm(forms.Form):
 class TokenForm(forms.Form):
     """A new API token."""
 
-    name = NameField(max_length=80, help_text="What it's for, such as: nightly runs.")
+    name = NameField(max_length=80, help_text="What it's for, for example: nightly runs.")
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, scope.help) for scope in Scope],
         widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),

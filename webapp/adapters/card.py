@@ -56,8 +56,8 @@ def tokenizer_sentence(adapter: Adapter) -> str:
     if adapter.provenance.get("tokenizer"):
         return "The tokenizer is the base model's own, unchanged. Its files are next to the adapter."
     return (
-        "The archive has no tokenizer, because no worker has sent the base model's. Load it from the base model, which"
-        " was not changed."
+        "The archive has no tokenizer, because no worker sent the base model's. "
+        "Load it from the base model, which is unchanged."
     )
 
 
@@ -117,8 +117,8 @@ def _privacy(config: RunConfig, document: ContractDocument | None) -> str:
     defences = ", ".join(str(defence) for defence in config.privacy.defences)
     return (
         "Rows of the datasets stayed with the organisations that own them."
-        f" {f'With {defences}' if defences else 'Without a defence at the cut'}, this left them"
-        f" that can tell of the text:\n\n{lines}\n\n"
+        f" {f'With {defences}' if defences else 'Without a defence at the cut'}, the following left them and may "
+        f"reveal something about the text:\n\n{lines}\n\n"
         "Like any fine-tuned model, the adapter may reveal text that it was trained on."
     )
 
@@ -147,7 +147,7 @@ with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contrac
 
 ## Who took part
 
-{_parties(document) if document else "The contract is not on record."}
+{_parties(document) if document else "The contract isn't available."}
 
 ## Training
 
@@ -155,7 +155,7 @@ with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contrac
 {config.training.learning_rate:g}; topology {config.split.topology}, {config.split.head_layers} head layers,
 {config.split.tail_layers} tail layers, {config.schedule.words()}.
 {f"It took {human_duration((ended - started).total_seconds())}. " if started else ""}{losses}
-On the wire: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
+Traffic: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
 as {config.wire.activations} activations and {config.wire.gradients} gradients. All settings: `training_config.yaml`;
 every step: `metrics.csv`.
 
@@ -171,5 +171,5 @@ Each data organisation measured the adapter on its own held-out rows, on its own
 
 ## Limitations
 
-The adapter was measured on the held-out rows above and on nothing else. The licence of the base model applies.
+The adapter was evaluated only on the held-out rows above. The licence of the base model applies.
 """

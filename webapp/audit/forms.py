@@ -12,7 +12,9 @@ class AuditFilter(forms.Form):
     """What to show of the log; every field is optional."""
 
     q = forms.CharField(required=False, max_length=100, label="Person, worker or object")
-    action = forms.CharField(required=False, max_length=60, label="Action", help_text="Such as run or invitation.sent")
+    action = forms.CharField(
+        required=False, max_length=60, label="Action", help_text="For example: run or invitation.sent"
+    )
     start = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
     end = forms.DateField(required=False, label="Until", widget=forms.DateInput(attrs={"type": "date"}))
 

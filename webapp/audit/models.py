@@ -73,9 +73,9 @@ class ChainDispute(models.Model):
     def shown_then(self) -> str:
         """What the worker was shown later, as the rest of a sentence."""
         if self.kind == "restored":
-            return f"and later a hub that was restored from a backup and ended at entry {self.shown_sequence}."
+            return f"and later a hub restored from a backup, ending at entry {self.shown_sequence}."
         if self.kind == "hidden":
-            return "and later a log without an end."
+            return "and later a log with no end."
         if self.kind == "rewritten":
             return "and later a different hash for it."
-        return f"and later a log that ended at entry {self.shown_sequence}."
+        return f"and later a log ending at entry {self.shown_sequence}."

@@ -43,9 +43,9 @@ def _fault(entry: AuditEntry, previous: str, expected: int) -> str:
     if entry.sequence != expected:
         return f"entry {expected} is missing"
     if entry.previous_hash != previous:
-        return "it does not follow from the entry before it"
+        return "it doesn't follow from the previous entry"
     if entry_hash(entry) != entry.hash:
-        return "its content does not match its hash"
+        return "its content doesn't match its hash"
     return ""
 
 

@@ -55,7 +55,9 @@ def backup_write(out: Path) -> Manifest:
     var_dir = Path(settings.VAR_DIR)
     with only_one(var_dir, "backup"):
         if out.exists():
-            raise AppError("CL-1921", f"{out} already exists.", "Choose another name; a backup never overwrites one.")
+            raise AppError(
+                "CL-1921", f"{out} already exists.", "Choose another name. A backup never overwrites a file."
+            )
         return _write(out, var_dir)
 
 
@@ -103,18 +105,18 @@ def backup_read(path: Path, folder: Path) -> Manifest:
             manifest = _manifest(archive)
             members = {member.name: member for member in archive.getmembers() if member.isfile()}
             if members.keys() != {*manifest.files, MANIFEST}:
-                raise AppError("CL-1922", f"{path.name} does not contain the files named in its manifest.")
+                raise AppError("CL-1922", f"{path.name} doesn't contain the files named in its manifest.")
             for name, digest in manifest.files.items():
                 source = archive.extractfile(members[name])
                 if source is None or _unpack(source, folder / _safe(name)) != digest:
                     raise AppError("CL-1922", f"{name} in {path.name} is damaged.")
             _check_fits(path, manifest)
     except FileNotFoundError:
-        raise AppError("CL-1922", f"{path} does not exist.", "Name the file that `backup` wrote.") from None
+        raise AppError("CL-1922", f"{path} doesn't exist.", "Give the path of a file written by `backup`.") from None
     except (tarfile.TarError, OSError, ValueError, LookupError, TypeError) as error:
         if is_disk_error(error):  # the hub's own, which takes no more: the backup is not to blame
             raise disk_error(error) from None
-        raise AppError("CL-1922", f"{path.name} cannot be read as a backup ({type(error).__name__}).") from None
+        raise AppError("CL-1922", f"{path.name} can't be read as a backup ({type(error).__name__}).") from None
     return manifest
 
 

@@ -41,7 +41,7 @@ def database_dump(path: Path) -> ChainHead:
         try:
             return _sqlite_dump(path)
         except sqlite3.Error as error:
-            raise AppError("CL-1923", f"The database cannot be copied: {error}.") from None
+            raise AppError("CL-1923", f"The database can't be copied: {error}.") from None
     with transaction.atomic(), connection.cursor() as cursor:  # pg_dump sees the very state in which the head is read
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT pg_export_snapshot()")

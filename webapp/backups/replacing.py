@@ -112,7 +112,7 @@ def check_no_restore_was_cut_off() -> None:
     if _swap().is_kept():
         raise AppError(
             "CL-1921",
-            f"A restore was interrupted. The database that it was replacing is still there as {KEPT}.",
+            f"A restore was interrupted. The database it was replacing is still there as {KEPT}.",
             "`manage.py restore --undo` restores the previous state. Nothing is lost.",
         )
 
@@ -139,7 +139,7 @@ def hub_replaced(staged: Path, aside: Path) -> Iterator[None]:
     try:
         swap.finish(aside)
     except Exception as error:
-        raise AppError("CL-1924", f"What it replaced is still there as {KEPT}: {error}") from None
+        raise AppError("CL-1924", f"The replaced database is still there as {KEPT}: {error}") from None
 
 
 def undo(staged: Path) -> None:
@@ -151,7 +151,7 @@ def undo(staged: Path) -> None:
         note = Note(**json.loads((staged / NOTE).read_text()))
     except (OSError, ValueError, TypeError):
         raise AppError(
-            "CL-1921", f"{staged / NOTE} cannot be read, which says where the folders went.", "See docs/backup.md."
+            "CL-1921", f"{staged / NOTE} can't be read. It records where the folders went.", "See docs/backup.md."
         ) from None
     _put_back(swap, staged, note)
 

@@ -41,7 +41,7 @@ def share(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
         (is_shared,) = cursor.fetchone()
     if not is_shared:
         connection.close()
-        raise StandstillError("A restore puts another database in the place of this one.")
+        raise StandstillError("A restore replaces this database.")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def standstill() -> Iterator[None]:
     with closing(connection.get_new_connection(connection.get_connection_params())) as holder:
         holder.autocommit = True  # else the lock's holder would stand in a transaction all the while
         if not _is_alone(holder):
-            raise AppError("CL-1921", "Other processes use the hub's database.")
+            raise AppError("CL-1921", "Other processes are using the hub's database.")
         _mine.restores = True
         try:
             yield

@@ -25,8 +25,8 @@ def only_one(var_dir: Path, what: str = "serve") -> Iterator[None]:
             yield
     except HeldError as error:
         if what == "backup":
-            message = f"A backup of {var_dir} is being written{error.by}."
-            raise AppError("CL-1921", message, "Try again when it is done.") from None
+            message = f"A backup of {var_dir} is in progress{error.by}."
+            raise AppError("CL-1921", message, "Try again when it has finished.") from None
         raise AppError("CL-1902", f"A hub is already running in {var_dir}{error.by}.") from None
 
 

@@ -33,13 +33,13 @@ def exposition() -> bytes:
 class _Looked(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every figure, now. One that cannot be had is left out, so that its absence can be alarmed on."""
-        yield _by("cutlayer_up", "Whether a part of the hub is healthy.", "part", _healthy())
+        yield _by("cutlayer_up", "Whether a component of the hub is healthy.", "part", _healthy())
         yield from _one("cutlayer_queue_length", "Tasks waiting for the hub's Celery worker.", queue_length())
         yield from _one("cutlayer_sweep_age_seconds", "Seconds since the last sweep.", sweep_age())
         yield from _one("cutlayer_sweep_failures", "Sweeps of a run that failed.", sweep_failures())
         yield from _one("cutlayer_disk_free_bytes", "Free bytes where the hub keeps its files.", disk_free())
         yield _by("cutlayer_workers", "Active workers that are online, and silent ones.", "state", _workers())
-        yield _by("cutlayer_runs_live", "Runs that are not over, by state.", "state", _runs())
+        yield _by("cutlayer_runs_live", "Runs that haven't ended, by state.", "state", _runs())
 
 
 def queue_length() -> int | None:

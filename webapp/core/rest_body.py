@@ -22,5 +22,5 @@ class BodyParser(Parser):
             found: dict[str, Any] = json_check(json_read(text), characters=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except ValueError as error:
             why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise AppError("CL-1001", f"The body cannot be read as JSON: {why[:200]}.") from None
+            raise AppError("CL-1001", f"The body can't be read as JSON: {why[:200]}.") from None
         return found

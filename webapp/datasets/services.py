@@ -63,7 +63,7 @@ def _name_check(worker: Worker, name: str) -> None:
     known = list(Dataset.objects.filter(worker=worker).values_list("name", flat=True))
     other = None if name in known else alike_among(name, known)
     if other is not None:
-        raise AppError("CL-1458", f"The worker {worker.name} has a dataset named {other} already.")
+        raise AppError("CL-1458", f"The worker {worker.name} already has a dataset named {other}.")
 
 
 @service
@@ -71,7 +71,7 @@ def dataset_offer(*, actor: User, dataset: Dataset, project: Project) -> None:
     """Let a project's runs be configured with the dataset; each run still needs the organisation's approval."""
     require(actor, Action.OFFER_DATASET, dataset.organisation)
     if not takes_part(dataset.organisation, project):
-        raise AppError("CL-1601", f"{dataset.organisation} does not take part in {project}.")
+        raise AppError("CL-1601", f"{dataset.organisation} doesn't take part in {project}.")
     if dataset.projects.filter(pk=project.pk).exists():
         return
     dataset.projects.add(project)

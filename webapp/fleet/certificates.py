@@ -32,16 +32,16 @@ def certificate_parse(pem: str) -> WorkerCertificate:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise AppError("CL-1408", "The certificate cannot be read as PEM.") from error
+        raise AppError("CL-1408", "The certificate can't be read as PEM.") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise AppError("CL-1408", "The certificate's key is not a P-256 key.")
+        raise AppError("CL-1408", "The certificate's key isn't a P-256 key.")
     try:
         certificate.verify_directly_issued_by(certificate)
     except (InvalidSignature, ValueError, TypeError) as error:
-        raise AppError("CL-1408", "The certificate is not signed by its own key.") from error
+        raise AppError("CL-1408", "The certificate isn't signed by its own key.") from error
     now = timezone.now()
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise AppError("CL-1408", "The certificate is not currently valid.")
+        raise AppError("CL-1408", "The certificate isn't currently valid.")
     der = certificate.public_bytes(Encoding.DER)
     return WorkerCertificate(
         pem=certificate.public_bytes(Encoding.PEM).decode(), fingerprint=hashlib.sha256(der).hexdigest(), key=key

@@ -44,7 +44,7 @@ def name_free(*, organisation: Organisation, name: str, own: str = "") -> None:
     others = Worker.objects.filter(organisation=organisation).exclude(state__in=GONE).exclude(pk=own)
     other = alike_among(name, others.values_list("name", flat=True))
     if other is not None:
-        raise AppError("CL-1416", f"A worker named {other} exists already.")
+        raise AppError("CL-1416", f"A worker named {other} already exists.")
 
 
 @service

@@ -55,7 +55,7 @@ def confirmed(worker: Worker) -> Fact:
 def online(worker: Worker, now: datetime | None = None) -> Fact:
     """Whether the worker was heard within three beats."""
     if worker.state not in _ALLOWED_IN:
-        return Fact("Connection", "offline", "Shut out", moment=worker.last_beat_at)
+        return Fact("Connection", "offline", "Blocked", moment=worker.last_beat_at)
     if worker_is_online(worker, now):
         return Fact("Connection", "online", "Online", moment=worker.last_beat_at)
     if worker.last_beat_at is None:
@@ -122,7 +122,9 @@ def copied(worker: Worker) -> list[Fact]:
         " or revoke the worker."
     )
     return [
-        Fact("Copy", "warning", "Two at once", "Two processes were connected with this key", worker.copied_at, remedy)
+        Fact(
+            "Copy", "warning", "Key used twice", "Two processes were connected with this key", worker.copied_at, remedy
+        )
     ]
 
 

@@ -45,7 +45,7 @@ class EnrolForm(forms.Form):
         label="Name",
         max_length=60,
         validators=[_name],
-        help_text="What people here call the machine, for example ward-3-gpu.",
+        help_text="The name people here use for the machine, for example ward-3-gpu.",
     )
     kind = forms.ChoiceField(
         label="Kind",

@@ -31,7 +31,7 @@ def _new_key() -> bytes:
 def _load(path: Path) -> Ed25519PrivateKey:
     key = load_pem_private_key(born(path, _new_key), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise AppError("CL-1999", "The hub's signing key is not an Ed25519 key.")
+        raise AppError("CL-1999", "The hub's signing key isn't an Ed25519 key.")
     return key
 
 

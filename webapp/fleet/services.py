@@ -158,7 +158,7 @@ def worker_rename(*, actor: User, worker: Worker, name: str, labels: list[str]) 
     try:
         return _rename(actor, worker, name, labels)
     except IntegrityError as error:
-        raise AppError("CL-1416", f"A worker named {name} exists already.") from error
+        raise AppError("CL-1416", f"A worker named {name} already exists.") from error
 
 
 @service
@@ -183,7 +183,7 @@ def worker_key_change(*, worker: Worker, request: RotateRequest) -> Worker:
     if not proof_holds(pem=certificate.pem, proof=request.proof, message=message):
         raise AppError(
             "CL-1408",
-            "The request is not signed with the new certificate's key.",
+            "The request isn't signed with the new certificate's key.",
             "Install the hub's version on the worker, then run `cutlayer worker rotate-key` again.",
         )
     return worker_rotate(worker=worker, certificate_pem=certificate.pem)

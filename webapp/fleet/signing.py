@@ -91,7 +91,7 @@ def clock_check(*, sent_at: datetime) -> None:
     if abs((now - sent_at).total_seconds()) > settings.WORKER_CLOCK_SKEW_SECONDS:
         raise AppError(
             "CL-1406",
-            f"The worker's clock says {sent_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
+            f"The worker's clock shows {sent_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
             f"the hub's {now:%Y-%m-%d %H:%M:%S} UTC.",
             details={"worker_time": sent_at.isoformat(), "hub_time": now.isoformat()},
         )
@@ -101,7 +101,7 @@ def _time_of(timestamp: str) -> datetime:
     try:
         return datetime.fromtimestamp(float(timestamp), tz=UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise AppError("CL-1410", f"The header {HEADER_TIME} is not a time in seconds.") from error
+        raise AppError("CL-1410", f"The header {HEADER_TIME} isn't a time in seconds.") from error
 
 
 def state_check(*, worker: Worker, states: Iterable[str] = ACTIVE) -> None:
@@ -113,7 +113,7 @@ def state_check(*, worker: Worker, states: Iterable[str] = ACTIVE) -> None:
 def signed_call_check(*, call: SignedCall, states: Iterable[str] = ACTIVE) -> Worker:
     """The worker that signed a call, which may be the repetition of an earlier one."""
     if not (call.worker_id and call.signature and _NONCE.fullmatch(call.nonce)):
-        raise AppError("CL-1410", "The request lacks a signature header, or the nonce is not 32 hex characters.")
+        raise AppError("CL-1410", "The request lacks a signature header, or the nonce isn't 32 hex characters.")
     sent_at = _time_of(call.timestamp)
     # What a worker tells of itself is most of its row, and no call asks for it.
     rows = Worker.objects.select_related("organisation").defer("facts", "checks", "policy", "lanes")

@@ -20,7 +20,7 @@ TRAIN = "train"
 def job_request(*, participant_id: str, kind: str, subject: str = "", spec: dict[str, Any] | None = None) -> Job:
     """Somebody wants this work of a part. Asking again changes nothing. Raises ValueError for a kind that is none."""
     if kind not in JOBS:
-        raise ValueError(f"{kind} is no kind of job")
+        raise ValueError(f"{kind} isn't a kind of job")
     job, _ = Job.objects.get_or_create(
         participant_id=participant_id, kind=kind, subject=subject, defaults={"spec": spec or {}}
     )

@@ -10,12 +10,12 @@ from splitcore.flows.matrix import Matrix, Party, cast_of, columns_of, matrix
 from webapp.orgs.models import PartyKind
 
 HONEST_NOTES = (
-    "Activations can be inverted. Anyone with them and the public weights of the base model can recover much of the "
-    "text. In our own measurements on small models, they recovered all of it. A deeper cut does not prevent this.",
-    "Keeping the labels at your site does not by itself hide them: the gradients sent back reveal much about "
-    "them. At least two tail layers make this harder. No setting makes it impossible.",
-    "So treat the compute organisation as one that could read your training text, and agree in writing on what it may "
-    "do. What the split gives you: no copy of your rows is handed over, and activations go only to the compute "
+    "Activations can be inverted. Anyone who has them and the base model's public weights can recover much of the "
+    "text. In our own measurements on small models, attacks recovered all of it. A deeper cut doesn't prevent this.",
+    "Keeping the labels at your site doesn't hide them on its own: the gradients sent back reveal a lot about them. "
+    "At least two tail layers make this harder. No setting makes it impossible.",
+    "So treat the compute organisation as if it could read your training text, and agree in writing on what it may "
+    "do. What the split does give you: no copy of your rows is handed over, and activations go only to the compute "
     "organisation. The hub and the partners receive what the table lists: figures, metadata, adapters and, if "
     "the contract has public prompts, the tuned model's answers to them.",
 )
@@ -24,8 +24,8 @@ HONEST_NOTES = (
 DEFAULT = RunConfig.parse({"model": {"name_or_path": "any"}})  # the U-shape, gradients summed
 HUB = "The hub"
 COMPUTE_NOTE = (
-    "What reaches your worker is personal data if the text is, because activations can be inverted. "
-    "Keep it no longer than the run, and let nobody look at it."
+    "If the text is personal data, so is what reaches your worker, because activations can be inverted. "
+    "Keep it no longer than the run, and don't let anyone look at it."
 )
 
 

@@ -15,17 +15,21 @@ KIND_HELP = "Data: has text to train on. Compute: has the GPU. You can change th
 class OrganisationForm(forms.Form):
     """A new organisation."""
 
-    name = NameField(max_length=120, min_length=2, help_text="The name partners know. It must be unique on this hub.")
-    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
+    name = NameField(
+        max_length=120, min_length=2, help_text="The name partners know you by. It must be unique on this hub."
+    )
+    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it provides", help_text=KIND_HELP)
 
 
 class ProfileForm(forms.Form):
     """The profile of an organisation."""
 
     name = NameField(max_length=120, min_length=2)
-    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it brings", help_text=KIND_HELP)
+    kind = forms.ChoiceField(choices=PartyKind.choices, label="What it provides", help_text=KIND_HELP)
     contact_email = forms.EmailField(
-        required=False, label="Operator on call", help_text="Shown to partners when your worker is away or has failed."
+        required=False,
+        label="Operator on call",
+        help_text="Shown to partners when your worker is offline or has failed.",
     )
     dpo_email = forms.EmailField(
         required=False, label="Data protection officer", help_text="Shown to partners on the project's pages."
@@ -33,7 +37,7 @@ class ProfileForm(forms.Form):
     require_second_factor = forms.BooleanField(
         required=False,
         label="Require two-factor sign-in for every member",
-        help_text="Members without a second factor are asked to set one up.",
+        help_text="Members without a second factor will be asked to set one up.",
     )
 
     @classmethod

@@ -271,7 +271,7 @@ def _open_locked(invitation: Invitation) -> Invitation:
 
 def _sender_check(invitation: Invitation) -> None:
     if not still_may(invitation.created_by, _action(invitation), invitation.organisation):
-        raise AppError("CL-1602", "The person who sent the invitation is no longer allowed to invite.")
+        raise AppError("CL-1602", "The sender of the invitation is no longer allowed to invite people.")
 
 
 def _decide(

@@ -122,7 +122,7 @@ def denial(membership: Membership | None, action: Action, organisation: Organisa
     if membership is None:
         return (f"You are not a member of {organisation.name}.", "Ask one of its administrators for an invitation.")
     held = Role(membership.role).label
-    message = f"To {action.value}, you need the role {wanted} in {organisation.name}; yours is {held}."
+    message = f"To {action.value}, you need the role {wanted} in {organisation.name}. Yours is {held}."
     return message, f"{_grantors(organisation)} can change your role."
 
 

@@ -121,7 +121,7 @@ def first_steps(user: User, organisation: Organisation) -> list[Step]:
         ),
         Step(
             "Start a project with your partners",
-            "A project brings together organisations that train a model.",
+            "A project brings together the organisations that train a model.",
             "/projects/new",
             "New project",
             active.exists(),
@@ -174,7 +174,7 @@ def _run_step(user: User, organisation: Organisation) -> Step:
     runs = Run.objects.filter(participants__organisation=organisation, state=RunState.DONE)
     return Step(
         "Train together",
-        "Configure a run, get every organisation's approval, and follow its progress.",
+        "Configure a run, have every organisation approve it, and follow its progress.",
         "/runs/new",
         "Configure a run",
         runs.exists(),
@@ -188,7 +188,7 @@ def needs_attention(workers: list[Worker]) -> list[dict[str, Any]]:
     for worker in workers:
         failed = [check for check in worker.checks if check.get("status") == "failed"]
         if worker.state == WorkerState.QUARANTINED:
-            problems.append({"worker": worker, "state": "quarantined", "text": "It can't get work yet."})
+            problems.append({"worker": worker, "state": "quarantined", "text": "It can't receive work yet."})
         elif worker.state == WorkerState.PENDING:
             problems.append(
                 {"worker": worker, "state": "awaiting_confirmation", "text": "Compare its fingerprint and confirm it."}

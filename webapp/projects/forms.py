@@ -16,7 +16,7 @@ class ProjectForm(forms.Form):
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 4}),
         label="Purpose",
-        help_text="What the adapter is for. Invited organisations see it before they accept.",
+        help_text="What the adapter is for. Invited organisations see this before they accept.",
     )
     lawful_basis = forms.CharField(
         required=False,

@@ -107,7 +107,7 @@ def _name_check(name: str, organisation: Organisation, *, own: str = "") -> None
     others = Project.objects.filter(pk__in=mine, is_archived=False).exclude(pk=own)
     other = alike_among(name, others.values_list("name", flat=True))
     if other is not None:
-        raise AppError("CL-1615", f"{organisation.name} takes part in a project named {other} already.")
+        raise AppError("CL-1615", f"{organisation.name} already takes part in a project named {other}.")
 
 
 def _acting_for(actor: User, own: Organisation, owner: Organisation) -> Organisation:

@@ -40,8 +40,8 @@ def refusals_check(run: Run, what: str) -> None:
         return
     who = ", ".join(f"{part.worker.name} of {part.organisation.name}" for part in refusing)
     if all(part.only_lacks_trust for part in refusing):
-        remedy = "At that site: `cutlayer worker trust` lists the certificate and prints the command."
-        raise AppError("CL-1423", f"{who} does not trust a certificate of this contract yet.", remedy)
+        remedy = "At that site, `cutlayer worker trust` lists the certificate and prints the command."
+        raise AppError("CL-1423", f"{who} doesn't trust a certificate in this contract yet.", remedy)
     if any(part.has_other_contract for part in refusing):
         raise AppError("CL-1514")
     raise AppError("CL-1509", f"The site policy of {who} refuses this contract, so it can't be {what}.")

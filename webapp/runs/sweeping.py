@@ -106,8 +106,8 @@ def _note_absence(run: Run, parts: list[Participant], watched_since: datetime) -
         timeline_event(
             run,
             HubEvent.HUB_RETURNED,
-            f"The hub was down for about {human_duration(gap.total_seconds())}. The workers continued and are sending"
-            " what happened in the meantime.",
+            f"The hub was down for about {human_duration(gap.total_seconds())}. The workers kept going and are now "
+            "sending their reports.",
         )
 
 
@@ -126,7 +126,7 @@ def _mark_silent(run: Run, parts: list[Participant], watched_since: datetime) ->
         if not silent or not (runs or checks) or part.phase == Phase.DROPPED or _is_suspect(part):
             continue
         part_drop(part)
-        error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} went silent.")
+        error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} stopped responding.")
         timeline_event(run, HubEvent.PARTICIPANT_DROPPED, error.message, error=error, participant=part)
         run_announce(run)
 
@@ -157,7 +157,7 @@ def _fail_long_silence(run: Run, parts: list[Participant]) -> None:
     for part in parts:
         overdue = part.phase == Phase.DROPPED and timezone.now() - part.phase_since > DROP_DEADLINE
         if overdue and not _is_suspect(part):
-            error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} did not come back.")
+            error = error_info("CL-1510", f"{part.worker.name} of {part.organisation.name} didn't come back.")
             phase = phase_before_drop(part) or ""
             run_apply(run, failure(run, Happening.SILENCE_OVERDUE, error, participant=part, phase=phase))
             return
@@ -170,7 +170,7 @@ def _give_way(run: Run) -> None:
     """
     older = blocks(run) if run.state in TRAINS else None
     if older is not None:
-        detail = f"The run is waiting: a run that started earlier needs {older.worker.name} again."
+        detail = f"The run is waiting because an earlier run needs {older.worker.name} again."
         run_apply(run, Event(Happening.OLDER_RUN_WAITS, detail))
 
 

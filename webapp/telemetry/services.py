@@ -61,13 +61,13 @@ def _moment(run: Run, at: datetime) -> datetime:
 def _step_check(run: Run, record: TelemetryRecord) -> None:
     """Refuse (CL-1415) what counts for a step that the run does not have."""
     if record.kind in _COUNTED and record.step is not None and 0 < run.total_steps < record.step:
-        raise AppError("CL-1415", f"A record names step {record.step} of a run of {run.total_steps}.")
+        raise AppError("CL-1415", f"A record refers to step {record.step}, but the run has {run.total_steps}.")
 
 
 def _event_check(participant: Participant, record: TelemetryRecord) -> None:
     """Refuse (CL-1415) an event that is the hub's to tell, or another role's."""
     if record.kind == "event" and record.payload.get("name") not in EVENTS[Role(participant.role)]:
-        raise AppError("CL-1415", f"An event of this name is none of a {participant.role}'s.")
+        raise AppError("CL-1415", f"A {participant.role} can't report an event with this name.")
 
 
 def records_append(*, run: Run, participant: Participant, records: list[TelemetryRecord]) -> list[Record]:

@@ -340,7 +340,7 @@ def _listen(config: WorkerConfig) -> socket.socket:
     except OSError as error:
         listener.close()
         where = f"{config.console_host}:{config.console_port}"
-        raise AppError("CL-1443", f"The console cannot listen on {where}: {error.strerror}.") from None
+        raise AppError("CL-1443", f"The console can't listen on {where}: {error.strerror}.") from None
     return listener
 
 

@@ -30,7 +30,7 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     for pair in pairs:
         role, separator, column = pair.partition("=")
         if not separator or not column:
-            raise AppError("CL-1215", f"'{pair}' is not of the form role=column.")
+            raise AppError("CL-1215", f"'{pair}' isn't of the form role=column.")
         mapping[role] = column
     return mapping or None
 

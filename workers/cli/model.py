@@ -63,7 +63,7 @@ def add(
     path = Path(source).expanduser()
     if path.is_dir():
         if not MODEL_ID.fullmatch(name):
-            wrong = f"'{name}' is not a public id." if name else "A folder needs its public id."
+            wrong = f"'{name}' isn't a public id." if name else "A folder needs its public id."
             example = f"cutlayer worker model add {shlex.quote(source)} --as owner/{_plain_name(path)}"
             raise AppError("CL-1122", wrong, f"All sites of a run must use the same one. Run: {example}")
         location, model_id = path, name
@@ -72,7 +72,7 @@ def add(
             raise AppError(
                 "CL-1121",
                 f"{source} is neither a folder here nor the id of a model (owner/name).",
-                f"Check the folder's path ({path.absolute()} does not exist), or use the id as in its repository.",
+                f"Check the folder's path ({path.absolute()} doesn't exist), or use the id as in its repository.",
             )
         location, revision = fetch(source, revision)
         model_id = name or source
@@ -109,7 +109,7 @@ def write_manifest(
     registry = ModelRegistry(WorkerHome.find(home))
     known = next((m for m in reversed(registry.all()) if model in (m.model_id, m.manifest_hash)), None)
     if known is None:
-        raise AppError("CL-1120", f"{model} is not registered on this worker.")
+        raise AppError("CL-1120", f"{model} isn't registered on this worker.")
     output.write_text(canonical_json(registry.manifest(known.manifest_hash).to_dict()), encoding="utf-8")
     out.print(Text(f"{output}  {known.manifest_hash}"))
 
@@ -187,7 +187,7 @@ def _not_downloaded(model_id: str, error: Exception) -> AppError:
     if kind in ("RepositoryNotFoundError", "HFValidationError"):
         return AppError(
             "CL-1121",
-            f"There is no model repository {model_id}, or it is not public.",
+            f"There is no model repository {model_id}, or it isn't public.",
             "Check the spelling, including capitals. For a private repository, set HF_TOKEN at this site.",
         )
     if kind == "GatedRepoError":
@@ -203,8 +203,8 @@ def _not_downloaded(model_id: str, error: Exception) -> AppError:
     if "Connect" in kind or "Timeout" in kind or kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
         return AppError(
             "CL-1121",
-            f"{model_id} could not be downloaded: the model repository cannot be reached ({kind}).",
+            f"{model_id} couldn't be downloaded: the model repository can't be reached ({kind}).",
             "Check the network and HTTPS_PROXY of this machine, or copy the model here and register its folder: "
             f"cutlayer worker model add FOLDER --as {model_id}",
         )
-    return AppError("CL-1121", f"{model_id} could not be downloaded ({kind}).")
+    return AppError("CL-1121", f"{model_id} couldn't be downloaded ({kind}).")

@@ -94,7 +94,7 @@ def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Pat
     for item in data:
         name, separator, file = item.partition("=")
         if not separator or not _NAME.fullmatch(name) or name == "server" or name in shards:
-            raise AppError("CL-1010", f"'{item}' is not NAME=FILE with a unique name.")
+            raise AppError("CL-1010", f"'{item}' isn't NAME=FILE with a unique name.")
         shards[name] = _rows(name, Path(file), config)
     measured: dict[str, Rows] | Rows | None = None
     if held_out is not None:

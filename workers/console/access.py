@@ -48,7 +48,7 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
     """The claims of a ticket that the pinned hub key signed for this worker. Raises CL-1450 to CL-1452."""
     enrolment = site().enrolment
     if enrolment is None:
-        raise AppError("CL-1450", "This worker is not enrolled, so it accepts no tickets.")
+        raise AppError("CL-1450", "This worker isn't enrolled, so it accepts no tickets.")
     try:
         body, signature = ticket.split(".")
         hub_public_key(enrolment.hub_public_key_pem).verify(_decode(signature), body.encode())

@@ -75,7 +75,7 @@ def spec_read(assignment: Assignment) -> Message | None:
     of_own = _beside(own) if own is not None else set()
     for name in {name for form in JOBS.values() for name in _beside(form.spec)} - of_own:
         if getattr(assignment, name) != Assignment.model_fields[name].get_default(call_default_factory=True):
-            raise ValueError(f"{name} is not told of this kind of job")
+            raise ValueError(f"{name} isn't told of this kind of job")
     if assignment.spec and (own is None or not set(assignment.spec) <= set(own.model_fields) - of_own):
         raise ValueError("what this kind of job is told has no place for that")
     if own is None:

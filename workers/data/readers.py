@@ -61,7 +61,7 @@ def detect_source(path: Path, name: str | None = None) -> Source:
         )
     if source in ("jsonl", "csv") and start[:4] != b"PAR1" and b"\x00" not in start:
         return source
-    raise AppError("CL-1210", f"{Path(name or path.name).name} is not JSON Lines, CSV or Parquet.")
+    raise AppError("CL-1210", f"{Path(name or path.name).name} isn't JSON Lines, CSV or Parquet.")
 
 
 def _is_utf16(start: bytes) -> bool:
@@ -179,13 +179,13 @@ def _read_csv(path: Path) -> Iterator[Line]:
             if header is None:
                 return
             if len(set(header)) != len(header):
-                raise AppError("CL-1224", "The first line of the CSV file is not a header with distinct names.")
+                raise AppError("CL-1224", "The first line of the CSV file isn't a header with distinct names.")
             yield from _csv_rows(reader, header, lines)
         except UnicodeError:
             raise AppError("CL-1211", "The file is marked as UTF-16 but contains something else.") from None
         except csv.Error:
             raise AppError(
-                "CL-1224", "The CSV file cannot be read: a row is too long or its quotes do not match."
+                "CL-1224", "The CSV file can't be read: a row is too long or its quotes don't match."
             ) from None
 
 
@@ -232,10 +232,10 @@ def _read_parquet(path: Path) -> Iterator[Line]:
     except MemoryError:  # pyarrow's own is one of its exceptions too
         raise
     except (pyarrow.ArrowException, OSError):
-        raise AppError("CL-1224", "The Parquet file is damaged or cannot be read.") from None
+        raise AppError("CL-1224", "The Parquet file is damaged or can't be read.") from None
     except (OverflowError, ValueError):  # such as a time in the year 37,000, in whichever column
         raise AppError(
-            "CL-1224", "The Parquet file has a value that cannot be read, such as an out-of-range time."
+            "CL-1224", "The Parquet file has a value that can't be read, such as an out-of-range time."
         ) from None
 
 

@@ -38,7 +38,7 @@ def read_rows(path: Path, mapping: Mapping[str, str] | None = None) -> RowFile:
         source = detect_source(path)
         columns = columns_of(path, source)
     except OSError as error:
-        raise AppError("CL-1010", f"{path} cannot be read ({type(error).__name__}).") from None
+        raise AppError("CL-1010", f"{path} can't be read ({type(error).__name__}).") from None
     roles = dict(mapping) if mapping else guess_mapping(columns)
     if roles is None:
         raise AppError("CL-1215", f"{path.name} has the columns {', '.join(columns)}.", details={"columns": columns})

@@ -106,9 +106,7 @@ def _check_columns(columns: list[str]) -> None:
     if len(columns) > COLUMNS_TOLD:
         raise AppError("CL-1231", f"The file has {len(columns):,} columns, but the hub accepts {COLUMNS_TOLD} names.")
     if not all(re.fullmatch(LINE, column) and len(column) <= COLUMN_LETTERS for column in columns):
-        raise AppError(
-            "CL-1231", f"A column's name has more than {COLUMN_LETTERS} characters or is not one plain line."
-        )
+        raise AppError("CL-1231", f"A column's name has more than {COLUMN_LETTERS} characters or isn't one plain line.")
 
 
 class DatasetStore:

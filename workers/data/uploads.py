@@ -63,9 +63,9 @@ class UploadStore:
         Raises CL-1218, CL-1219, CL-1220.
         """
         if not re.fullmatch(r"[^/\\]{1,200}", name) or not re.fullmatch(LINE, name) or not is_plain(name):
-            raise AppError("CL-1218", "The file's name cannot be used.")
+            raise AppError("CL-1218", "The file's name can't be used.")
         if size < 0 or not 0 <= changed <= CHANGED_MAX:
-            raise AppError("CL-1218", "The file's size or its time cannot be used.")
+            raise AppError("CL-1218", "The file's size or its time can't be used.")
         self.root.mkdir(parents=True, exist_ok=True)
         self.tidy()
         for known in self.all():

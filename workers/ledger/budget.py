@@ -53,9 +53,7 @@ def take(book: Book, run_id: str, nbytes: int, budget: int | None, *, more: int 
     except BudgetError as error:
         raise beyond(error.budget, error.spent, error.nbytes) from None
     except (OSError, sqlite3.Error) as error:
-        raise AppError(
-            "CL-1820", f"The ledger cannot be written ({type(error).__name__}), so nothing leaves."
-        ) from None
+        raise AppError("CL-1820", f"The ledger can't be written ({type(error).__name__}), so nothing leaves.") from None
 
 
 def check_budget(home: WorkerHome, run_id: str, nbytes: int) -> None:

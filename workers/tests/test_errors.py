@@ -115,7 +115,7 @@ def test_what_concerns_both_halves_keeps_its_number() -> None:
     ("message", "told"),
     [
         ("/home/alice/trial-x/policy.yaml: no such field.", "policy.yaml: no such field."),
-        ("/srv/Klinik Nord/trial x/trust.json cannot be read.", "trust.json cannot be read."),
+        ("/srv/Klinik Nord/trial x/trust.json can't be read.", "trust.json can't be read."),
         ("Two files: /srv/a/b.json and '/srv/c/d.json'.", "Two files: b.json and 'd.json'."),
         ("https://hub.example/api/worker answered with 500.", "https://hub.example/api/worker answered with 500."),
         ("1/2 rows, and/or more.", "1/2 rows, and/or more."),

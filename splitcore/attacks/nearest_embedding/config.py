@@ -19,7 +19,7 @@ class NearestEmbedding(AttackChoice):
     name: Literal["nearest_embedding"] = "nearest_embedding"
     distance: Literal["cosine", "euclidean"] = Field(
         "cosine",
-        description="The distance measure. Layers make vectors longer, so the angle is more informative after them.",
+        description="The distance measure. Layers make vectors longer, so after them the angle is more informative.",
         json_schema_extra=ui(label="Distance", level="advanced"),
     )
 

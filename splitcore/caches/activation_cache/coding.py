@@ -36,7 +36,7 @@ class ActivationCache(Coding):
     def mask(self, rows: Sequence[int]) -> torch.Tensor:
         """The mask (B, L) of rows that are all kept, padded on the right. Raises AppError CL-1313."""
         if not all(row in self._cache for row in rows):
-            raise AppError("CL-1313", "The other half takes other rows for known ones.")
+            raise AppError("CL-1313", "The two halves disagree about which rows are cached.")
         lengths = [self._cache.tokens(row) for row in rows]
         return (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).to(torch.int64)
 
@@ -55,7 +55,7 @@ class ActivationCache(Coding):
         rows, lengths = at.numbers(), at.lengths()
         fresh = [row not in self._cache for row in rows]
         if (HIDDEN in tensors) != any(fresh):
-            raise AppError("CL-1313", "The other half takes other rows for known ones.")
+            raise AppError("CL-1313", "The two halves disagree about which rows are cached.")
         expected = list(compress(lengths, fresh))
         came_ND = self._format.decode(tensors[HIDDEN], at) if any(fresh) else torch.zeros(0)
         if len(came_ND) != sum(expected):

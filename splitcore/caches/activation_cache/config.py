@@ -52,7 +52,7 @@ class ActivationCacheChoice(CacheChoice):
 
     def saving(self) -> str:
         """See `CacheChoice.saving`."""
-        return "Each row's hidden states go up once; the low figure is that of later epochs."
+        return "Each row's hidden states are sent once. The low figure applies to later epochs."
 
     def build(self, place: CachePlace) -> Coding:
         """See `CacheChoice.build`."""

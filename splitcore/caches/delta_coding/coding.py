@@ -77,7 +77,7 @@ class DeltaCoding(Coding):
         rows, lengths = at.numbers(), at.lengths()
         known, known_N = self._known(rows, lengths)
         if (FIRST in tensors) == all(known) or (CHANGE in tensors) != any(known) or (CHECK in tensors) != any(known):
-            raise AppError("CL-1313", "The other half takes other rows for known ones.")
+            raise AppError("CL-1313", "The two halves disagree about which rows are cached.")
         before_ND = None
         if any(known):
             before_ND, mine = self._before(rows, known)
@@ -91,7 +91,7 @@ class DeltaCoding(Coding):
         known = [row in self.cache for row in rows]
         for row, length, is_known in zip(rows, lengths, known, strict=True):
             if is_known and self.cache.tokens(row) != length:
-                raise AppError("CL-1313", "A row has another length than at its last visit.")
+                raise AppError("CL-1313", "A row's length changed since its last visit.")
         return known, torch.repeat_interleave(torch.tensor(known), torch.tensor(lengths))
 
     def _before(self, rows: Sequence[int], known: Sequence[bool]) -> tuple[torch.Tensor, Payload]:

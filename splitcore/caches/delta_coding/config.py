@@ -53,7 +53,7 @@ class DeltaCodingChoice(CacheChoice):
         text = Reveal(
             Thing.ROWS,
             Degree.INFERABLE,
-            "With what is kept of the row, they can be turned back into text.",
+            "Together with the cached rows, they can be turned back into text.",
             "activations can be turned back into text",
         )
         yield Flow(
@@ -65,7 +65,7 @@ class DeltaCodingChoice(CacheChoice):
             form=f"as {self._codec}",
             reveals=(text,) if up else (),
             only=f"with `{self.field}`",
-            kept="Both sides keep the activations of every row until the run ends, in their checkpoints too.",
+            kept="Both sides keep every row's activations until the run ends, including in their checkpoints.",
             seen="of every data organisation; can be turned back into text" if up else "",
             carried=(
                 Carried(
@@ -89,7 +89,7 @@ class DeltaCodingChoice(CacheChoice):
 
     def saving(self) -> str:
         """See `CacheChoice.saving`."""
-        return f"From a row's second visit on, activations go as {self._codec} changes: the low figure."
+        return f"From a row's second visit on, activations are sent as {self._codec} changes: the low figure."
 
     def build(self, place: CachePlace) -> Coding:
         """See `CacheChoice.build`."""

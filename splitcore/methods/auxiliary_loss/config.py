@@ -22,14 +22,14 @@ class AuxiliaryLoss(CutStrategy):
         0.1,
         gt=0,
         le=100,
-        description="Factor by which its loss is multiplied before it is added to the task's.",
+        description="Factor by which this loss is multiplied before it is added to the task's loss.",
         json_schema_extra=ui(label="Weight", level="advanced"),
     )
     rank: int = Field(
         16,
         ge=1,
         le=4096,
-        description="Rank of the small head's matrices. The existing embedding does the rest.",
+        description="Rank of the small head's matrices. The rest is the existing embedding.",
         json_schema_extra=ui(label="Rank of the auxiliary head", level="advanced"),
     )
 
@@ -37,7 +37,7 @@ class AuxiliaryLoss(CutStrategy):
         """See `CutStrategy.refuses`."""
         for cache in config.caches:
             if cache.spares_rows:
-                return f"methods.auxiliary_loss needs the head's output in every step: switch {cache.field} off."
+                return f"methods.auxiliary_loss needs the head's output in every step. Turn off {cache.field}."
         return ""
 
     def cost(self, *, width: int, vocabulary: int) -> Cost:

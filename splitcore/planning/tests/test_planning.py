@@ -385,7 +385,7 @@ def test_a_configuration_without_layers_is_no_model(config: dict[str, Any]) -> N
 def test_an_unknown_family_is_planned_with_a_warning() -> None:
     shape = ModelShape.from_config({"model_type": "new", "num_hidden_layers": 8, "hidden_size": 64, "vocab_size": 100})
     assert not shape.known
-    assert "guessed" in estimate(config_of(), shape).server_memory.total.reason
+    assert "guess" in estimate(config_of(), shape).server_memory.total.reason
 
 
 def test_planning_loads_no_torch() -> None:

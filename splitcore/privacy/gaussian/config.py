@@ -32,8 +32,8 @@ class Gaussian(CutStrategy):
         le=1e3,
         description=(
             "Standard deviation of the noise on each element of the vector, as a share of the clip. In a vector"
-            " of 576 elements, 0.1 amounts to 2.4 times the clip. More noise hides more but costs more quality."
-            " What an attacker can still read is measured, not guaranteed."
+            " of 576 elements, 0.1 amounts to 2.4 times the clip. More noise hides more, but costs quality. What an "
+            "attacker can still read is measured, not guaranteed."
         ),
         json_schema_extra=ui(unit="× clip", label="Noise", level="advanced"),
     )

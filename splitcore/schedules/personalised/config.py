@@ -18,7 +18,7 @@ class Personalised(Grouping, Lateness, Schedule):
     def a_deadline_needs_parts_that_can_be_left_out(self) -> Personalised:
         """Where the others wait for a part in the middle of a step, none can be left out."""
         if self.straggler != "wait" and self.group_clients:
-            raise ValueError("straggler continue or pause does not go with group_clients.")
+            raise ValueError("straggler continue or pause doesn't go with group_clients.")
         return self
 
     def among_several(self) -> Exchange:

@@ -229,7 +229,7 @@ def _parse(text: memoryview) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} isn't JSON")
 
 
 def _check_json(value: Json, depth: int) -> None:
@@ -312,7 +312,7 @@ def _read_entry(entry: Any, rules: Mapping[str, TensorRule]) -> tuple[str, str, 
         raise FrameError("CL-1301")
     name, codec, shape, sizes = entry
     if not isinstance(name, str) or len(name) > MAX_NAME or name not in rules:
-        raise FrameError("CL-1309", "A tensor has a name that the contract does not hold.")
+        raise FrameError("CL-1309", "A tensor's name isn't in the contract.")
     rule = rules[name]
     if not isinstance(codec, str) or codec not in rule.codecs or codec not in FORMATS:
         raise FrameError("CL-1308", details={"tensor": name})

@@ -98,7 +98,7 @@ def load_identity(folder: Path) -> Identity:
         raise ChannelError("CL-1330", details={"reason": type(error).__name__}) from None
     certificate = _read(certificate_pem)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != _key(certificate):
-        raise ChannelError("CL-1330", "The worker's key and certificate do not belong together.")
+        raise ChannelError("CL-1330", "The worker's key and certificate don't belong together.")
     return Identity(common_name(certificate_pem), certificate_pem, key_pem)
 
 
@@ -116,7 +116,7 @@ def common_name(certificate_pem: str) -> str:
     """The worker id that a certificate is made out to. Raises ChannelError CL-1330."""
     names = _read(certificate_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names:
-        raise ChannelError("CL-1330", "The certificate names no worker.")
+        raise ChannelError("CL-1330", "The certificate doesn't name a worker.")
     return str(names[0].value)
 
 
@@ -125,9 +125,9 @@ def check_pin(certificate_pem: str) -> None:
     certificate = _read(certificate_pem)
     key = _key(certificate)
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ChannelError("CL-1330", "The certificate's key is not a P-256 one.")
+        raise ChannelError("CL-1330", "The certificate's key isn't a P-256 key.")
     if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
-        raise ChannelError("CL-1330", "The certificate is not valid at this worker's time; check the clock.")
+        raise ChannelError("CL-1330", "The certificate isn't valid at this worker's current time. Check the clock.")
 
 
 def _key(certificate: x509.Certificate) -> object:
@@ -142,4 +142,4 @@ def _read(certificate_pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(certificate_pem.encode())
     except ValueError:
-        raise ChannelError("CL-1330", "This is not a certificate.") from None
+        raise ChannelError("CL-1330", "This isn't a certificate.") from None

@@ -89,7 +89,7 @@ class GrpcListener(Closing):
         try:
             return self._desk.newcomers.get(timeout=timeout)
         except queue.Empty:
-            raise ChannelError("CL-1327", "No data organisation's half connected in time.") from None
+            raise ChannelError("CL-1327", "No data organisation connected in time.") from None
 
     def close(self) -> None:
         """See `Listener.close`."""

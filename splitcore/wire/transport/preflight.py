@@ -83,7 +83,7 @@ def _through_proxy(host: str, port: int, timeout: float, proxy: str) -> socket.s
         answer += part
     if answer.split(b" ", 2)[1:2] != [b"200"]:
         raw.close()
-        raise ChannelError("CL-1321", "The proxy did not connect to the compute site.", details={"host": host})
+        raise ChannelError("CL-1321", "The proxy didn't connect to the compute site.", details={"host": host})
     return raw
 
 

@@ -60,7 +60,7 @@ def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
         for segment in segments:
             texts = read_metadata(media_path(segment.path))
             if not {"adapter_config", "segment"} <= texts.keys():
-                raise AppError("CL-1702", f"The {segment.name} segment came without its configuration.")
+                raise AppError("CL-1702", f"The {segment.name} segment arrived without its configuration.")
             part = work / f"{segment.participant.party}-{segment.name}"
             part.mkdir(parents=True)
             (part / WEIGHTS).symlink_to(media_path(segment.path).resolve())

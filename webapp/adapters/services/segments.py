@@ -53,9 +53,9 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         try:
             header = json_read(file.read(length).decode())
         except ValueError:
-            raise AppError("CL-1702", "The file's safetensors header is not JSON.") from None
+            raise AppError("CL-1702", "The file's safetensors header isn't JSON.") from None
     if not isinstance(header, dict):
-        raise AppError("CL-1702", "The file's safetensors header is not an object.")
+        raise AppError("CL-1702", "The file's safetensors header isn't an object.")
     return header, size - 8 - length
 
 
@@ -81,9 +81,9 @@ def _texts(header: dict[str, Any]) -> dict[str, str]:
     """The metadata of a header, where all of it and the tensors' names can be written to a file. Raises CL-1702."""
     found = header.get("__metadata__") or {}
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise AppError("CL-1702", "The metadata in the file's safetensors header is not texts.")
+        raise AppError("CL-1702", "The metadata in the file's safetensors header isn't text.")
     if not all(is_plain(text) for text in (*header, *found, *found.values())):
-        raise AppError("CL-1702", "A text in the file's safetensors header has control characters or half characters.")
+        raise AppError("CL-1702", "A text in the file's safetensors header has control characters or broken Unicode.")
     return found
 
 
@@ -96,14 +96,14 @@ def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
             start, stop = entry["data_offsets"]
             wanted = _elements(entry["shape"]) * _SIZES[entry["dtype"]]
             if start != end or stop - start != wanted or wanted <= 0:
-                raise AppError("CL-1702", f"The tensor {name[:120]} does not fit its announced place.")
+                raise AppError("CL-1702", f"The tensor {name[:120]} doesn't match its announced position.")
             if "lora_" not in name:
-                raise AppError("CL-1702", f"The tensor {name[:120]} is no part of an adapter.")
+                raise AppError("CL-1702", f"The tensor {name[:120]} isn't part of an adapter.")
             end = stop
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise AppError("CL-1702", "The file's safetensors header is malformed.") from None
     if end != data_bytes or not tensors:
-        raise AppError("CL-1702", "The file's size does not fit its header.")
+        raise AppError("CL-1702", "The file's size doesn't match its header.")
 
 
 def _elements(shape: Any) -> int:

@@ -51,7 +51,7 @@ def manifest_check(run: Run, path: Path) -> None:
     except (AppError, ValueError, RecursionError):
         is_right = False
     if not is_right:
-        raise AppError("CL-1706", "The manifest is not the one whose hash is in the contract.")
+        raise AppError("CL-1706", "The manifest's hash differs from the contract's.")
 
 
 def pinned_files(folder: Path) -> dict[str, str]:

@@ -55,7 +55,7 @@ def test_the_organisations_auditor_sees_it_until_the_site_accepts(worker):
     page = page_of(worker.row.organisation)
     assert MARK in page
     assert "clinic-worker" in page
-    assert "does not have that entry now" in page
+    assert "no longer has that entry" in page
     worker.post("witness", ACCEPTED)
     assert MARK not in page_of(worker.row.organisation)
     worker.post("witness", ACCEPTED)
@@ -65,7 +65,7 @@ def test_the_organisations_auditor_sees_it_until_the_site_accepts(worker):
 def test_the_page_says_whether_the_log_has_what_the_worker_was_shown(worker):
     audit_record(actor=None, action="hub.did")
     worker.post("witness", lost(chain_head()))
-    assert "The log has that entry, unchanged." in page_of(worker.row.organisation)
+    assert "The log still has that entry, unchanged." in page_of(worker.row.organisation)
 
 
 def test_another_organisation_learns_that_there_is_one_and_not_whose(worker):
@@ -73,7 +73,7 @@ def test_another_organisation_learns_that_there_is_one_and_not_whose(worker):
     assert MARK not in page_of(other)
     worker.post("witness", lost())
     page = page_of(other)
-    assert "A worker of another organisation reports" in page
+    assert "Another organisation's worker reports" in page
     assert "clinic-worker" not in page
     assert worker.row.id not in page
 

@@ -255,7 +255,7 @@ def test_a_running_hub_is_not_restored(hub: Hub, tmp_path: Path) -> None:
     hub.manage("backup", str(file))
     with running(hub):
         told = hub.manage("restore", str(file), "--replace", ok=False)
-    assert ("Other processes use" if hub.database else "CL-1902") in told
+    assert ("Other processes are using" if hub.database else "CL-1902") in told
 
 
 @pytest.mark.parametrize("hub", ["postgresql"], indirect=True)
@@ -266,7 +266,7 @@ def test_while_a_restore_goes_on_elsewhere_no_backup_is_written_and_no_hub_start
         restore.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         for command in (("backup", str(tmp_path / "half.backup")), ("serve", "--port", str(free_port()))):
             told = hub.manage(*command, ok=False)
-            assert "A restore puts another database in the place of this one" in told
+            assert "A restore replaces this database" in told
             assert "Traceback" not in told
     assert hub.manage("backup", str(tmp_path / "whole.backup"))
 

@@ -71,7 +71,9 @@ def worker_edit(request: MemberRequest, worker_id: str) -> HttpResponse:
         except AppError as refused:
             error = refused
         else:
-            return answer_action(request, lambda: None, done="Saved.", to=reverse("fleet:worker", args=[row.pk]))
+            return answer_action(
+                request, lambda: None, done="Changes saved.", to=reverse("fleet:worker", args=[row.pk])
+            )
     status = http_status(error.code) if error else 422 if form.is_bound else 200
     return render(request, "fleet/edit.html", {"worker": row, "form": form, "error": error}, status=status)
 

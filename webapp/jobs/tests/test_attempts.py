@@ -128,7 +128,7 @@ def test_no_attempt_is_kept_of_a_part_that_nobody_took_up() -> None:
 
 def test_kind_that_is_none_gets_no_job() -> None:
     w = make.started()
-    with pytest.raises(ValueError, match="no kind"):
+    with pytest.raises(ValueError, match="isn't a kind"):
         job_request(participant_id=w.part(0).id, kind="shell")
 
 

@@ -32,7 +32,7 @@ PRESETS = (
     Preset(
         "privacy",
         "Strong privacy",
-        "U-shape with more layers on the data side. A deeper cut alone does not stop inversion.",
+        "U-shape with more layers on the data side. A deeper cut alone doesn't stop inversion.",
         _PRIVACY,
     ),
     Preset("bandwidth", "Low bandwidth", "8-bit numbers on the wire: about half the bytes of the default.", _BANDWIDTH),

@@ -14,23 +14,22 @@ from splitcore.flows.matrix import Matrix, Party, cast_of, columns_of, matrix
 __all__ = ["BARE_HEAD", "Party", "cut_warnings", "who_sees_what"]
 
 U_SHAPE = (
-    "U-shape: the data organisation keeps the first and the last layers. Its text and labels are not sent. This does"
-    " not reliably hide them: activations can be inverted to text, and labels can be inferred from the gradients."
+    "U-shape: the data organisation keeps the first and the last layers. Its text and labels are not sent. This "
+    "doesn't reliably hide them: activations can be inverted to text, and labels can be inferred from the "
+    "gradients."
 )
 VANILLA = (
     "Vanilla: the compute organisation computes the loss, so it receives the labels, which for a language model are"
-    " the target text itself. Choose it only where the compute organisation may read the completions."
+    " the target text itself. Choose it only if the compute organisation may read the completions."
 )
 BARE_HEAD = (
-    "With no decoder layer in the tail, only the public output head follows the cut: the compute organisation can then"
-    " compute every label from the gradient that it receives. Keep at least two tail layers."
+    "With no decoder layer in the tail, only the public output head follows the cut: the compute organisation "
+    "can then compute every label from the gradient it receives. Keep at least two tail layers."
 )
-SHALLOW = (
-    "With no head layer, what is sent is the embedding of each token: anyone with the base model can look the text up."
-)
+SHALLOW = "With no head layer, each token's embedding is sent, and anyone with the base model can look up the text."
 ACTIVATIONS = (
-    "Activations can be inverted. In our own trials attacks recovered most tokens at every cut that was tried; a deeper"
-    " cut was no defence. Rows stay at their site; what is sent is not anonymous."
+    "Activations can be inverted. In our own trials, attacks recovered most tokens at every cut tested. A "
+    "deeper cut was no defence. Rows stay at their site, but what is sent is not anonymous."
 )
 
 

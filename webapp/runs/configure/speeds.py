@@ -50,7 +50,7 @@ def known_speeds(
     rates = {worker: own_rate(worker, config.model.dtype) for worker in (*clients, servers[0])}
     unknown = [worker.name for worker, rate in rates.items() if not rate]
     if unknown:
-        return KnownSpeeds(None, f"{', '.join(unknown)} hasn't measured its speed yet. It does so when it starts.")
+        return KnownSpeeds(None, f"{', '.join(unknown)} hasn't measured its speed yet. It does so at its next start.")
     same = str(servers[0].facts.get("tensor_host") or "").startswith(_LOOPBACK)
     bounds = prior_speeds(
         shape,

@@ -65,7 +65,7 @@ def _segment_sender(worker: Worker, run_id: str, name: str, upload: SegmentUploa
     run, participant = sender_lock(worker, run_id, upload.participant_id)
     fence(participant, upload.attempt)
     if name not in _SEGMENTS.get(ParticipantRole(participant.role), ()):
-        raise AppError("CL-1702", f"'{name}' is no segment of the {participant.get_role_display().lower()}.")
+        raise AppError("CL-1702", f"'{name}' isn't a segment of the {participant.get_role_display().lower()}.")
     run_expect(run, Happening.FILE_BROUGHT)
     return run, participant
 
@@ -84,7 +84,7 @@ def tokenizer_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUp
             if name == MANIFEST_FILE:
                 manifest_check(run, temporary)
             elif pinned_files(folder).get(name) != digest:
-                raise AppError("CL-1706", f"{name} is not the file that the base model's manifest pins.")
+                raise AppError("CL-1706", f"{name} differs from the file pinned by the base model's manifest.")
             temporary.replace(folder / name)
     finally:
         temporary.unlink(missing_ok=True)
@@ -103,6 +103,6 @@ def _tokenizer_sender(worker: Worker, run_id: str, name: str, upload: SegmentUpl
     if name != MANIFEST_FILE and name not in TOKENIZER_FILES:
         raise Http404("No such file.")
     if participant.role != ParticipantRole.CLIENT:
-        raise AppError("CL-1706", "The tokenizer comes from a data organisation's training part.")
+        raise AppError("CL-1706", "Only a data organisation that trains can send the tokenizer.")
     run_expect(run, Happening.FILE_BROUGHT)
     return run

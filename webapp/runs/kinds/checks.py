@@ -69,7 +69,7 @@ class Verify(HubKind):
         run = part.run
         adapter = run.adapters.select_for_update(no_key=True).get(pk=job.subject)
         if told.adapter_sha256 != adapter.sha256:
-            raise AppError("CL-1702", "The report is about a different file than the joined adapter.")
+            raise AppError("CL-1702", "The report is about a file other than the joined adapter.")
         if job.outcome or adapter.state not in _JOINED or not run_expect(run, Happening.ADAPTER_CHECKED):
             return
         checks = _checks_of(told)
@@ -166,7 +166,7 @@ def adapter_verified(*, worker: Worker, run_id: str, report: VerifyReport) -> No
     _, part = part_lock(worker, run_id, report.participant_id)
     job = job_about(part.id, _CHECKS, report.adapter_id)
     if job is None:
-        raise Http404("No adapter that this part loads.")
+        raise Http404("This part has no adapter to load.")
     _CHECKS[job.kind].finish(part, job, report)
 
 

@@ -190,7 +190,7 @@ WORKERS: dict[Happening, Line] = {
     H.POLICY_JUDGED: line(IGNORED, ((S.AWAITING,), _APPROVE)),
     H.STEP_DONE: line(
         IGNORED,
-        ((S.STARTING,), (Row(S.TRAINING, words=says("The first step is done.")),)),
+        ((S.STARTING,), (Row(S.TRAINING, words=says("The first step is complete.")),)),
         (
             (S.RECOVERING,),
             (Row(S.TRAINING, when=when.part_is_taken_up, words=says("The run continues.")), Row()),

@@ -39,7 +39,7 @@ def status_of(run: Run, parts: list[Participant]) -> Status:
     dropped = [part for part in parts if part.phase == "dropped"]
     if dropped and state in TRAINS | {RunState.FINISHING}:
         return Status(
-            f"{_names(dropped)} went silent. The others are waiting. The run continues when the worker is back.",
+            f"{_names(dropped)} stopped responding. The others are waiting. The run continues when the worker is back.",
             f"the operator of {dropped[0].organisation.name}",
             min(part.phase_since for part in dropped),
             "attention",
@@ -56,7 +56,7 @@ def _sites_of(run: Run, parts: list[Participant]) -> Status | None:
     waiting = [part for part in parts if part.waits_for_site]
     if not waiting:
         return None
-    text = f"Waiting for the site: {_names(waiting)} starts nothing until people there approve the contract."
+    text = f"Waiting for {_names(waiting)}: someone at the site has to approve the contract first."
     operators = ", ".join(f"the operator of {part.organisation.name}" for part in waiting)
     return Status(text, operators, run.state_since, "attention")
 
@@ -68,11 +68,13 @@ def _refused(run: Run, parts: list[Participant]) -> Status | None:
         return None
     if all(part.only_lacks_trust for part in refusing):
         operators = ", ".join(f"the operator of {part.organisation.name}" for part in refusing)
-        text = f"{_names(refusing)} does not trust a certificate of the contract yet. Approvals shows the command."
+        text = (
+            f"{_names(refusing)} doesn't trust a certificate in the contract yet. The Approvals tab shows the command."
+        )
         return Status(text, operators, run.state_since, "attention")
     if any(part.has_other_contract for part in refusing):
         text = (
-            f"{_names(refusing)} has admitted another contract under this run, which the hub has lost: clone the run."
+            f"{_names(refusing)} has admitted a different contract for this run, which the hub has lost. Clone the run."
         )
         return Status(text, f"an engineer of {run.organisation.name}, who can clone it", run.state_since, "danger")
     return Status(
@@ -90,7 +92,7 @@ def _awaiting(run: Run, parts: list[Participant]) -> Status:
     names = ", ".join(open_.values_list("organisation__name", flat=True))
     if not names and (waits := _sites_of(run, parts)):
         return waits
-    return Status(f"Waiting for the approval of {names}.", names, run.state_since, "attention")
+    return Status(f"Waiting for {names} to approve.", names, run.state_since, "attention")
 
 
 def _declined(run: Run, parts: list[Participant]) -> Status:

@@ -34,11 +34,11 @@ def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunC
     rows = list(held.select_related("worker"))
     lacking = [p.worker.name for p in participants if p.worker_id not in {row.worker_id for row in rows}]
     if lacking:
-        raise AppError("CL-1005", f"{name} is not registered on {', '.join(lacking)}.")
+        raise AppError("CL-1005", f"{name} isn't registered on {', '.join(lacking)}.")
     common = shared_models(rows, manifest=config.model.manifest, revision=config.model.revision)
     if not common:
         asked = f" at revision {config.model.revision}" if config.model.revision else ""
-        raise AppError("CL-1005", f"The workers hold no {name}{asked} that is alike: {who_holds_which(rows)}.")
+        raise AppError("CL-1005", f"The workers have different versions of {name}{asked}: {who_holds_which(rows)}.")
     model = next(row for row in rows if row.manifest_hash == common[0])
     pinned = {"manifest": model.manifest_hash, "revision": model.revision or None}
     return config.model_copy(update={"model": config.model.model_copy(update=pinned)}), model
@@ -51,8 +51,8 @@ def check_cut(config: RunConfig, layers: int) -> None:
         if layers and own.split.head_layers + tail >= layers:
             raise AppError(
                 "CL-1002",
-                f"{name + ': ' if name else ''}{own.split.head_layers} head and {tail} tail layers leave nothing of"
-                f" the model's {layers} layers for the compute organisation.",
+                f"{name + ': ' if name else ''}{own.split.head_layers} head and {tail} tail layers leave none of the "
+                f"model's {layers} layers for the compute organisation.",
                 details={"fields": [{"field": "split.head_layers", "message": f"At most {layers - tail - 1} here."}]},
             )
 
@@ -141,15 +141,13 @@ def approval_decide(
         raise AppError("CL-1502")
     approval = run.approvals.filter(organisation=organisation, contract_hash=run.contract_hash).first()
     if approval is None:
-        raise AppError("CL-1501", f"{organisation.name} does not take part in this run.")
+        raise AppError("CL-1501", f"{organisation.name} doesn't take part in this run.")
     if approval.state != ApprovalState.PENDING:
         raise AppError("CL-1501", f"{organisation.name} has already decided.")
     if approve:
         refusals_check(run, "approved")
     if not approve and not reason.strip():
-        raise AppError(
-            "CL-1501", "A reason is required to decline.", "Explain in a sentence what would have to change."
-        )
+        raise AppError("CL-1501", "A reason is required to decline.", "Explain briefly what would have to change.")
     approval.state = ApprovalState.APPROVED if approve else ApprovalState.DECLINED
     approval.reason, approval.decided_by, approval.decided_at = reason.strip()[:2000], actor, timezone.now()
     approval.save()

@@ -146,7 +146,7 @@ def _shown(path: str, values: Mapping[str, Any]) -> Any:
     if not path.startswith("party."):
         return value
     if value is None:
-        return "takes no part"
+        return "not taking part"
     version = DatasetVersion.objects.filter(id=value[0]).select_related("dataset").first()
     words = [f"{version.dataset.name} v{version.number}"] if version else ["computes"]
     return ", ".join([*words, "receives the adapter" if value[1] else "does not receive the adapter"])

@@ -63,13 +63,13 @@ def _version(choice: PartyChoice, project: Project, worker: Worker) -> DatasetVe
         .first()
     )
     if version is None:
-        raise AppError("CL-1003", f"The dataset chosen for {worker.name} is not offered to this project.")
+        raise AppError("CL-1003", f"The dataset chosen for {worker.name} isn't offered to this project.")
     return version
 
 
 def _check_takes_part(organisation: Organisation, project: Project) -> None:
     if not project.participations.filter(organisation=organisation, is_active=True).exists():
-        raise AppError("CL-1006", f"{organisation.name} does not take part in the project {project.name}.")
+        raise AppError("CL-1006", f"{organisation.name} doesn't take part in the project {project.name}.")
 
 
 def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
@@ -78,7 +78,7 @@ def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
     taken: set[str] = set()
     for choice in choices:
         if choice.role not in ParticipantRole.values:
-            raise AppError("CL-1003", f"'{choice.role}' is not a role: {', '.join(ParticipantRole.values)}.")
+            raise AppError("CL-1003", f"'{choice.role}' isn't a role: {', '.join(ParticipantRole.values)}.")
         worker = (
             Worker.objects.filter(
                 id=choice.worker_id,
@@ -89,7 +89,7 @@ def parties_replace(run: Run, choices: Sequence[PartyChoice]) -> None:
             .first()
         )
         if worker is None:
-            raise AppError("CL-1003", "A chosen worker does not belong to an organisation of this project.")
+            raise AppError("CL-1003", "A chosen worker doesn't belong to an organisation of this project.")
         row = run.participants.filter(worker=worker, role=choice.role).first() or Participant(
             run=run, worker=worker, organisation=worker.organisation, role=choice.role
         )

@@ -472,8 +472,8 @@ def test_what_does_not_go_together_is_refused_at_a_field(sections, path, words):
 def test_what_has_no_effect_is_said():
     config = RunConfig.parse(make.config(schedule={"deadline_factor": 5}, wire={"cache_mb": 7}))
     assert idle_warnings(config) == [
-        "Deadline has no effect: a late organisation is waited for.",
-        "Cache limit has no effect: nothing is kept in a cache.",
+        "Deadline has no effect: the run waits for late organisations.",
+        "Cache limit has no effect: no cache is in use.",
     ]
     assert idle_warnings(RunConfig.parse(make.config())) == []
 

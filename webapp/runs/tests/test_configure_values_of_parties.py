@@ -45,7 +45,7 @@ def test_values_of_organisations_come_from_the_yaml(client):
     client.post(url, posted(client, w, action="yaml", yaml=text))
     page = client.get(url).content.decode()
     assert 'value="16"' in page
-    assert "is no data party of this run" in page
+    assert "a data party of this run" in page
     client.post(url, posted(client, w, action="save", **{"overrides.shown": "", **_own(w, 0)}))
     assert w.fresh().config["parties"]["stranger"] == {"rank": 4}
 

@@ -180,7 +180,7 @@ def test_a_site_that_approves_itself_is_waited_for_and_is_asked_until_it_has():
     assert run.state == RunState.AWAITING
     assert w.part(1).waits_for_site
     status = status_of(run, list(run.participants.select_related("organisation", "worker")))
-    assert status.text.startswith("Waiting for the site: Beta bank")
+    assert status.text.startswith("Waiting for Beta bank")
     assert status.tone == "attention"
     assert [item.kind for item in assignments_for(w.workers[1])] == ["review"]
     make.verdict(w, 1, accepted=True)
@@ -195,7 +195,7 @@ def test_a_worker_that_refuses_is_asked_again_since_its_people_may_change_their_
     assert [item.kind for item in assignments_for(w.workers[1])] == ["review"]
     run = w.fresh()
     status = status_of(run, list(run.participants.select_related("organisation", "worker")))
-    assert "does not trust a certificate" in status.text
+    assert "doesn't trust a certificate" in status.text
     assert status.next_actor == "the operator of Beta bank"
     make.verdict(w, 1, accepted=True)
     assert [item.kind for item in assignments_for(w.workers[1])] == ["review"], "until the run starts"
@@ -211,7 +211,7 @@ def test_a_run_that_was_started_waits_for_a_site_without_an_end():
     run = w.fresh()
     assert run.state == RunState.STARTING
     status = status_of(run, list(run.participants.select_related("organisation", "worker")))
-    assert status.text.startswith("Waiting for the site")
+    assert status.text.startswith("Waiting for Beta bank")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_colleague_is_named_and_so_is_the_party_that_was_changed():
         parties=[PartyChoice("client", w.workers[0].id, w.versions[0].id), PartyChoice("server", w.workers[2].id)],
     )  # fmt: skip
     page = tab.type(note="mine")
-    for words in (str(colleague), f"Beta bank, dataset on {w.workers[1].name}", "takes no part"):
+    for words in (str(colleague), f"Beta bank, dataset on {w.workers[1].name}", "not taking part"):
         assert words in page
     assert tab.press("take-theirs").status_code == 302
     assert w.fresh().participants.count() == 2

@@ -64,7 +64,7 @@ def test_a_revision_that_was_typed_chooses_among_the_models_and_one_that_nobody_
         hold(w, place, "v3", OTHER)
     w.run.config = make.config(model={"name_or_path": make.MODEL, "revision": "v9"})
     w.run.save()
-    with pytest.raises(AppError, match=r"CL-1005.* at revision v9 that is alike"):
+    with pytest.raises(AppError, match=r"CL-1005.* different versions of acme/tiny at revision v9"):
         make.submit(w)
     w.run.config = make.config(model={"name_or_path": make.MODEL, "revision": "v3"})
     w.run.save()

@@ -69,7 +69,7 @@ def test_the_status_names_who_acts_next():
     make.submit(w)
     make.approve(w, 0, 1)
     status = status_of(w.fresh(), list(w.run.participants.select_related("organisation", "worker")))
-    assert status.text == "Waiting for the approval of Gamma compute."
+    assert status.text == "Waiting for Gamma compute to approve."
     assert status.next_actor == "Gamma compute"
 
 
@@ -156,7 +156,7 @@ def test_the_contract_page_shows_the_command_that_a_site_has_to_run(client):
     client.force_login(w.approvers[1])
     page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
     assert f"<code>{command}</code>" in page
-    assert f"{w.workers[1].name} does not trust a certificate of this contract yet" in page
+    assert f"{w.workers[1].name} doesn&#x27;t trust a certificate in this contract yet" in page
     assert "Change it and resubmit" not in page
     assert "Waiting for the site" in page
 

@@ -106,7 +106,7 @@ def test_a_policy_conflict_stands_in_the_preview_and_at_the_field_with_a_button_
     client.force_login(w.engineer)
     data = posted(client, w, **{"split.tail_layers": "1"})
     page = client.post(reverse("runs:preview"), data).content.decode()
-    assert page.count("At least 2 tail layers must stay at the site, not 1.") == 2
+    assert page.count("At least 2 tail layers must stay at the site, but only 1 would.") == 2
     assert 'data-fills="f-split-tail_layers"' in page
     assert "Fix 1 problem" in page
     page = client.post(

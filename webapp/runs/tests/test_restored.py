@@ -163,4 +163,4 @@ def test_a_run_whose_workers_admitted_a_contract_that_the_hub_forgot_asks_for_a_
         approve(w, 1)
     assert raised.value.code == "CL-1514"
     assert "lone the run" in raised.value.remedy
-    assert "clone" in status_of(w.fresh(), list(w.run.participants.all())).text
+    assert "Clone" in status_of(w.fresh(), list(w.run.participants.all())).text

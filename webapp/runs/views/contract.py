@@ -34,9 +34,9 @@ def _why_refused(parts: list[Participant]) -> str:
     """Why nobody can approve yet, and whose turn it is; empty where no worker refuses."""
     names = ", ".join(dict.fromkeys(part.worker.name for part in parts))
     if parts and all(part.only_lacks_trust for part in parts):
-        return f"{names} does not trust a certificate of this contract yet. Its operator finds the command below."
+        return f"{names} doesn't trust a certificate in this contract yet. Its operator can find the command below."
     if any(part.has_other_contract for part in parts):
-        return f"{names} has admitted another contract under this run, which the hub has lost: clone the run."
+        return f"{names} has admitted a different contract for this run, which the hub has lost. Clone the run."
     return f"The site policy of {names} refuses this contract. Change it and resubmit." if parts else ""
 
 
@@ -103,7 +103,7 @@ def decide(request: MemberRequest, run_id: str) -> HttpResponse:
     organisation = Organisation.objects.filter(id=wanted, id__in=run.participants.values("organisation_id")).first()
     try:
         if organisation is None:
-            raise AppError("CL-1501", "That organisation does not take part in this run.")
+            raise AppError("CL-1501", "That organisation doesn't take part in this run.")
         approve = request.POST.get("decision") == "approve"
         approval_decide(
             actor=request.user,

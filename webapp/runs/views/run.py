@@ -243,7 +243,7 @@ _ACTIONS: dict[str, tuple[Callable[..., Run], str]] = {
     "resume": (run_resume, "The run continues."),
     "archive": (
         run_archive,
-        "The run was archived. Nothing was deleted. Tick “Archived runs” above the table to see it.",
+        "The run was archived. Nothing was deleted. To see it, select “Archived runs” above the table.",
     ),
     "restore": (partial(run_archive, archived=False), "The run was restored."),
 }
@@ -257,7 +257,7 @@ def _perform(user: User, run: Run, action: str, reason: str) -> str:
         run = service(actor=user, run=run)
     if action == "resume" and run.held_by:
         names = " and ".join(one.name for one in held_by_of(run))
-        return f"Your organisation no longer holds the run. It continues once {names} resumes it too."
+        return f"Your organisation has lifted its hold. The run continues once {names} resumes it too."
     return done
 
 

@@ -210,7 +210,7 @@ def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_p
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(b"\x80")
-    for name, words in (("", "--as owner/"), ("a b", "'a b' is not a public id")):
+    for name, words in (("", "--as owner/"), ("a b", "'a b' isn't a public id")):
         unnamed = run(
             "worker", "model", "add", str(folder), *(["--as", name] if name else []), "--home", str(home.root)
         )

@@ -99,7 +99,7 @@ def test_a_discarded_check_takes_its_file_along_and_the_sizes_agree(console: Run
     for way in ("discard", "delete"):
         upload_id = upload(visitor, f"notes-{way}.jsonl", ROWS.encode())
         staged = check(visitor, upload_id)["staged_id"]
-        assert "in files that are not added" in " ".join(visitor.http.get("/datasets").text.split()).replace(
+        assert "in files not added yet" in " ".join(visitor.http.get("/datasets").text.split()).replace(
             '<a href="/add">', ""
         )
         if way == "discard":

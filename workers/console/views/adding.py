@@ -34,7 +34,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     try:
         return json_object(request.body or b"{}")
     except ValueError:
-        raise AppError("CL-1001", "The request is not a JSON object.") from None
+        raise AppError("CL-1001", "The request isn't a JSON object.") from None
 
 
 @require_safe

@@ -46,7 +46,7 @@ class JobKind(ABC):
         try:
             spec_read(assignment)
         except ValueError:
-            raise AppError("CL-1425", f"What the hub tells of the job does not belong to “{self.name}”.") from None
+            raise AppError("CL-1425", f"What the hub tells of the job doesn't belong to “{self.name}”.") from None
 
     def claim(
         self, home: WorkerHome, folder: JobFolder, assignment: Assignment, *, job_id: str, highest_attempt: int

@@ -19,7 +19,7 @@ from webapp.fleet.hub_key import hub_public_key_pem
 class Command(BaseCommand):
     """Writes database, media and keys into one file that its owner alone can read."""
 
-    help = "Write a backup of this hub. It contains the hub's keys, so protect it like them."
+    help = "Back up this hub. The backup contains the hub's keys, so protect it as you would protect them."
     requires_system_checks: list[str] = []  # they load every page, and none is about a backup
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,10 +36,14 @@ class Command(BaseCommand):
         except AppError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:  # such as while a restore has it
-            raise CommandError(f"The backup was not written: {error}") from None
+            raise CommandError(f"The backup wasn't written: {error}") from None
         except OSError as error:  # a full disk, or a folder that is not there
-            why = f"there is no folder {options['file'].parent}" if isinstance(error, FileNotFoundError) else str(error)
-            raise CommandError(f"The backup was not written: {why}. Choose another place for it.") from None
+            why = (
+                f"the folder {options['file'].parent} doesn't exist"
+                if isinstance(error, FileNotFoundError)
+                else str(error)
+            )
+            raise CommandError(f"The backup wasn't written: {why}. Choose another location.") from None
         size = options["file"].stat().st_size
         self.stdout.write(
             f"{options['file']}: {len(manifest.files)} files, {size} bytes, audit chain up to {manifest.sequence}."

@@ -40,13 +40,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """From where, and whether a hub with content may be replaced."""
         parser.add_argument("file", type=Path, nargs="?")
-        parser.add_argument("--replace", action="store_true", help="move an existing hub with content aside")
+        parser.add_argument("--replace", action="store_true", help="move an existing hub with data aside")
         parser.add_argument("--undo", action="store_true", help="undo an interrupted restore")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Restore, migrate, and tell the audit log and the runs."""
         if (options["file"] is None) != options["undo"]:
-            raise CommandError("Name a backup, or --undo alone.")
+            raise CommandError("Give a backup, or only --undo.")
         close_new_files()
         logging.getLogger("webapp.core.live").setLevel(logging.ERROR)  # no worker hears a bell now, nor need it
         var_dir = private_folder(Path(settings.VAR_DIR))
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             if options["undo"]:
                 with standstill():
                     undo(var_dir / ".restore")
-                self.stdout.write("Everything is as it was before the interrupted restore.")
+                self.stdout.write("The state before the interrupted restore is back.")
             else:
                 self._restore(var_dir, options["file"], replace=options["replace"])
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         try:
             manifest = backup_read(file, private_folder(staged))
             if others_connected():
-                raise AppError("CL-1921", "Other processes use the hub's database.")
+                raise AppError("CL-1921", "Other processes are using the hub's database.")
             with standstill():
                 lost = self._look(aside, replace=replace)
                 with hub_replaced(staged, aside):
@@ -83,7 +83,7 @@ class Command(BaseCommand):
         if not database_is_used():
             return None
         if not replace:
-            raise AppError("CL-1921", "There is already a hub with content here.")
+            raise AppError("CL-1921", "This folder already contains a hub with data.")
         if engine() == "sqlite":
             return chain_end()
         try:
@@ -99,7 +99,7 @@ class Command(BaseCommand):
         if lost is not None:
             self.stdout.write(f"Lost: the entries up to {lost.sequence}.")
         if (aside / NAMES[engine()]).exists():
-            self.stdout.write(f"What was here before is in {aside}.")
+            self.stdout.write(f"The previous files are in {aside}.")
         self.stdout.write(
             f"{runs} runs that were in progress continue once the hub is started. Everyone has to sign in again."
             " Anything revoked after the backup (workers, tokens, members, invitations) is valid again:"
@@ -121,9 +121,9 @@ def _told_plainly() -> Iterator[None]:
     except AppError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{error}. Everything is as it was before.") from None
+        raise CommandError(f"{error}. Nothing was changed.") from None
     except DatabaseError as error:
-        raise CommandError(f"The database does not work: {error}. Everything is as it was before.") from None
+        raise CommandError(f"The database doesn't work: {error}. Nothing was changed.") from None
 
 
 def _end(*_: Any) -> None:

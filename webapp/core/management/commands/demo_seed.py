@@ -36,7 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Make everything in one transaction."""
         if Organisation.objects.exists():
-            raise CommandError("The hub has organisations already; the demo wants an empty one.")
+            raise CommandError("The hub already has organisations, but the demo needs an empty one.")
         self.stdout.write(json.dumps(self._seed()))
 
     @service

@@ -79,7 +79,7 @@ class Command(BaseCommand):
             while not ending.wait(_CHECK_SECONDS):
                 supervisor.look()
         except NeverStaysError as error:
-            raise CommandError(f"{error} ends again and again; its log is {logs / f'{error}.log'}") from None
+            raise CommandError(f"{error} keeps exiting. Its log is {logs / f'{error}.log'}") from None
         except (RedisNotFoundError, RedisNotStartedError) as error:
             raise CommandError(f"{error} Its log is {logs / 'redis.log'}") from None
         finally:

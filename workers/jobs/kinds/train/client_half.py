@@ -86,4 +86,4 @@ def _wait_for_peer(setting: JobSetting) -> Peer:
             # the contract's pin decides, not the file that the agent has written
             return peer.model_copy(update={"certificate_pem": setting.certificate_of(server)})
         time.sleep(0.1)
-    raise AppError("CL-1321", "The compute site's half did not appear.")
+    raise AppError("CL-1321", "The compute site's half didn't appear.")

@@ -36,7 +36,7 @@ class Train(JobKind):
         """An evaluator has no half."""
         super().rule(assignment, policy)
         if assignment.role is Role.EVALUATOR:
-            raise AppError("CL-1425", "An evaluator does not train.")
+            raise AppError("CL-1425", "An evaluator doesn't train.")
 
     def claim(
         self, home: WorkerHome, folder: JobFolder, assignment: Assignment, *, job_id: str, highest_attempt: int
@@ -124,4 +124,4 @@ def _half_of(setting: JobSetting) -> Callable[[JobSetting], HalfResult]:
         from workers.jobs.kinds.train.client_half import run_client
 
         return run_client
-    raise AppError("CL-1524", "An evaluator does not train.")
+    raise AppError("CL-1524", "An evaluator doesn't train.")

@@ -30,6 +30,6 @@ def pack_segment(folder: Path, target: Path) -> str:
                 out.write(struct.pack("<Q", len(text)) + text)
                 shutil.copyfileobj(source, out, 1 << 20)
     except (FileNotFoundError, ValueError, struct.error) as error:
-        raise AppError("CL-1701", f"The segment {folder.name} cannot be read ({type(error).__name__}).") from None
+        raise AppError("CL-1701", f"The segment {folder.name} can't be read ({type(error).__name__}).") from None
     with target.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -50,7 +50,7 @@ def fetch_adapter(setting: JobSetting) -> Path:
                 with opened.open(_member(opened, name)) as source, (target / name).open("wb") as out:
                     _copy(source, out, most)
     except (zipfile.BadZipFile, KeyError, StopIteration) as error:
-        raise AppError("CL-1703", f"The archive is not an adapter ({type(error).__name__}).") from None
+        raise AppError("CL-1703", f"The archive isn't an adapter ({type(error).__name__}).") from None
     return target
 
 
