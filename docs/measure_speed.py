@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from splitcore import RunConfig
-from splitcore.planning import ModelShape
+from splitcore.planning.measure import measure as measure_model
 from splitcore.planning.prior import HALF_WIDTH
 from splitcore.planning.segments import segments_of
 from splitcore.planning.timing import step_operations
@@ -42,7 +42,7 @@ def case(width: int, layers: int, vocabulary: int, rows: int, tokens: int) -> tu
     )
     model = get_peft_model(LlamaForCausalLM(config), LoraConfig(r=8, target_modules="all-linear"))
     run = RunConfig.parse({"model": {"name_or_path": "none"}, "split": {"head_layers": 1, "tail_layers": 0}})
-    shape = ModelShape.from_config(config.to_dict())
+    shape = measure_model(config)
     operations = sum(step_operations(shape, segments_of(run, shape), rows * tokens, tokens))
     ids_BL = torch.randint(0, vocabulary, (rows, tokens))
     best, probe = float("inf"), 0.0

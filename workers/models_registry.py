@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from splitcore.errors import AppError
 from splitcore.models.files import read_json
 from splitcore.models.manifest import Manifest, build_manifest, verify_files
-from workers.contracts import ModelRegistration
+from splitcore.planning.shape import ModelShape
+from workers.contracts import SHAPE_SINCE, ModelRegistration
 from workers.settings import WorkerHome, write_private
 
 MAX_CONFIG_BYTES = 64 * 1024
@@ -35,8 +38,18 @@ class RegisteredModel(BaseModel):
         return self.model_id if self.partial else self.folder
 
 
+class Measured(BaseModel):
+    """What measuring a model's layout gave: its shape, or why there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str  # the version of Cutlayer that measured: another one measures again
+    shape: ModelShape | None = None
+    reason: str = ""
+
+
 class ModelRegistry:
-    """The file, and the manifests beside it."""
+    """The file, and the manifests and measured layouts beside it."""
 
     def __init__(self, home: WorkerHome) -> None:
         self._file, self._manifests = home.models_file, home.root / "manifests"
@@ -90,26 +103,55 @@ class ModelRegistry:
         verify_files(folder, manifest)
         return self._register(folder, manifest, partial=True)
 
-    def untold(self) -> list[ModelRegistration]:
-        """What the hub has not taken yet. A model whose folder cannot be read is left out: it cannot be used either."""
+    def shape(self, manifest_hash: str) -> ModelShape | None:
+        """The measured layout of a registered model; None where it was not measured, or cannot be."""
+        found = self.measured(manifest_hash)
+        return found.shape if found is not None else None
+
+    def measured(self, manifest_hash: str) -> Measured | None:
+        """What was measured, with who measured it."""
+        try:
+            return Measured.model_validate_json(self._measured_file(manifest_hash).read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def keep_measured(self, manifest_hash: str, measured: Measured) -> None:
+        """Remember what was measured."""
+        self._manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self._measured_file(manifest_hash), measured.model_dump_json())
+
+    def registration(self, model: RegisteredModel) -> ModelRegistration:
+        """What the hub is told of a model. Raises AppError CL-1103 where its folder cannot be read."""
+        told = model.model_dump(exclude={"folder", "partial"})
+        shape = self.shape(model.manifest_hash)
+        return ModelRegistration(config=_model_config(model.folder), shape=shape, **told)
+
+    def untold(self, hub_protocol: int | None) -> list[ModelRegistration]:
+        """What the hub has not taken yet, be it only a layout that it reads.
+
+        A model whose folder cannot be read is left out: it cannot be used either.
+        """
         found = []
         for model in self.all():
-            if self._mark(model.manifest_hash).exists():
+            mark = self._mark(model.manifest_hash)
+            told = mark.read_text() if mark.exists() else None
+            if told is not None and (
+                hub_protocol is None or told == _layout_told(self.shape(model.manifest_hash), hub_protocol)
+            ):
                 continue
-            try:
-                config = _model_config(model.folder)
-            except AppError:
-                continue
-            told = model.model_dump(exclude={"folder", "partial"})
-            found.append(ModelRegistration(config=config, **told))
+            with contextlib.suppress(AppError):
+                found.append(self.registration(model))
         return found
 
-    def mark_told(self, manifest_hash: str) -> None:
-        """Remember that the hub has this model."""
-        self._mark(manifest_hash).touch()
+    def mark_told(self, registration: ModelRegistration, hub_protocol: int | None) -> None:
+        """Remember that the hub has this model, and with which layout."""
+        self._mark(registration.manifest_hash).write_text(_layout_told(registration.shape, hub_protocol))
 
     def _mark(self, manifest_hash: str) -> Path:
         return self._manifests / f"{manifest_hash}.told"
+
+    def _measured_file(self, manifest_hash: str) -> Path:
+        return self._manifests / f"{manifest_hash}.shape.json"
 
     def _register(self, folder: Path, manifest: Manifest, *, partial: bool = False) -> ModelRegistration:
         registration = ModelRegistration(
@@ -122,10 +164,17 @@ class ModelRegistry:
         )
         self._manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._manifests / f"{registration.manifest_hash}.json", json.dumps(manifest.to_dict()))
-        entry = RegisteredModel(folder=folder, partial=partial, **registration.model_dump(exclude={"config"}))
+        entry = RegisteredModel(folder=folder, partial=partial, **registration.model_dump(exclude={"config", "shape"}))
         kept = [model for model in self.all() if model.manifest_hash != entry.manifest_hash]
         write_private(self._file, TypeAdapter(list[RegisteredModel]).dump_json([*kept, entry], indent=2).decode())
         return registration
+
+
+def _layout_told(shape: ModelShape | None, hub_protocol: int | None) -> str:
+    """The layout that a hub of this protocol takes, by its hash; empty for none."""
+    if shape is None or (hub_protocol or 0) < SHAPE_SINCE:
+        return ""
+    return hashlib.sha256(shape.model_dump_json().encode()).hexdigest()
 
 
 def _model_config(folder: Path) -> dict[str, object]:

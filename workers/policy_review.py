@@ -16,7 +16,7 @@ from splitcore.codecs.registry import payload_bytes
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.models.files import read_json
-from splitcore.planning.shape import ModelShape
+from splitcore.planning.shape import told_widths
 from splitcore.policy import Subject, conflicts, demands, role_breaches
 from splitcore.wire.transport.certificates import load_identity
 from workers.approvals import ApprovalBook
@@ -265,13 +265,7 @@ def message_bytes(contract: ContractDocument, config: RunConfig, site: Site) -> 
 
     The half that runs compares the wire's whole limit once more, with the adapters that may be exchanged.
     """
-    registered = site.models.find(config.model.manifest)
-    if registered is None:
-        return 0
-    try:
-        width = ModelShape.from_config(read_json(registered.folder / "config.json")).hidden
-    except AppError:
-        return 0
+    width = _width(site, config.model.manifest)
     largest = 0
     for part in contract.participants:
         if part.role is Role.CLIENT:
@@ -280,6 +274,19 @@ def message_bytes(contract: ContractDocument, config: RunConfig, site: Site) -> 
             formats = (config.wire.activations.name, config.wire.gradients.name)
             largest = max(largest, *(payload_bytes(name, shape) for name in formats))
     return largest
+
+
+def _width(site: Site, manifest: str | None) -> int:
+    """Width of the hidden states: as measured, or as config.json names it; 0 where neither tells."""
+    registered = site.models.find(manifest)
+    if registered is None:
+        return 0
+    if shape := site.models.shape(registered.manifest_hash):
+        return shape.hidden
+    try:
+        return max(told_widths(read_json(registered.folder / "config.json")), default=0)
+    except AppError:
+        return 0
 
 
 def _dataset(

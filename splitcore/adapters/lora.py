@@ -87,7 +87,7 @@ def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> Adapte
         model = stock_class(config)(config)
     layers, _ = find_layers(model, layer_count(config))
     output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    linear = {name for name, module in model.named_modules() if _adaptable(module)}
+    linear = {name for name, module in model.named_modules() if adaptable(module)}
     inside = {name for name in linear if name.startswith(f"{layers}.")}
     if lora.target_modules == "all-linear":
         fused = FUSED_OUTPUTS if config.model_type in FUSED_TYPES else frozenset[str]()
@@ -107,7 +107,7 @@ def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> Adapte
     return replace(layout, shapes={n: tuple(p.shape) for n, p in adapter_parameters(model)})
 
 
-def _adaptable(module: nn.Module) -> bool:
+def adaptable(module: nn.Module) -> bool:
     """Whether LoRA fits: a linear module, but no router, some of which inherit from one and answer a tuple."""
     return isinstance(module, (nn.Linear, Conv1D)) and "Router" not in type(module).__name__
 
@@ -146,7 +146,7 @@ def config_dict(config: LoraConfig) -> dict[str, Any]:
 
 def place(model: nn.Module, layout: AdapterLayout, lora: LoraSection) -> bool:
     """Put the adapter on `model`'s own target modules; False where it has none. Only the adapter is trainable."""
-    own = [name for name, module in model.named_modules() if _adaptable(module) and _targeted(name, layout.targets)]
+    own = [name for name, module in model.named_modules() if adaptable(module) and _targeted(name, layout.targets)]
     if layout.excluded is not None:
         own = [name for name in own if not re.fullmatch(layout.excluded, name)]
     if own:

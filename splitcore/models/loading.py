@@ -110,7 +110,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
     """The configuration of the model in `folder`. Raises AppError CL-1103, CL-1101."""
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a configuration class may refuse a size in any way
         raise AppError(
             "CL-1103", f"The configuration of the base model can't be read ({type(error).__name__})."
         ) from None

@@ -1,6 +1,6 @@
 """What a run will take before it starts: memory by role, bytes and time per step, adapter size. Torch-free.
 
-    shape = ModelShape.from_config(config_json)
+    shape = measure_folder(folder)  # splitcore.planning.measure, which loads torch; or as a worker has registered it
     plan = estimate(config, shape, clients=["Clinic A", "Bank B"])
     plan.to_dict()
 

@@ -102,7 +102,8 @@ def estimate(
         time = bounded((best, likely, worst), speeds.basis)
     else:
         time = cast.step_time(parties, speeds)
-    parameters = shape.layers * cast.cuts[cast.widest].adapter_per_layer
+    cut = cast.cuts[cast.widest]
+    parameters = cut.client_adapter + cut.body_adapter
     steps = config.training.steps
     return Plan(
         parties,

@@ -6,12 +6,13 @@ activation function; low and high bound what fused kernels and attention impleme
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitcore.config import RunConfig
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import ADAPTER_BYTES, Segments, client_weights, compute_width, server_weights
-from splitcore.planning.shape import ModelShape
+from splitcore.planning.shape import Layer, ModelShape
 
 LIBRARIES = (376e6, 733e6, 733e6)  # tried on a CPU: imports alone; a small training process in all
 STATES = {"adamw": 4, "sgd": 2}  # weight, gradient and the optimiser's moments
@@ -36,7 +37,7 @@ def client_memory(config: RunConfig, shape: ModelShape, cut: Segments, lengths: 
         shape,
         weights=client_weights(config, shape, cut),
         adapter=cut.client_adapter,
-        layers=cut.client_layers,
+        layers=[cut.head, cut.tail],
         rows=(rows, rows, rows),
         logits=cut.u_shape,
         lengths=lengths,
@@ -55,7 +56,7 @@ def server_memory(
         shape,
         weights=server_weights(config, shape, cut),
         adapter=cut.body_adapter * adapters,
-        layers=cut.body_layers,
+        layers=[cut.body],
         rows=(micro, rows, rows),
         logits=not cut.u_shape,
         lengths=lengths,
@@ -69,7 +70,7 @@ def _role(
     *,
     weights: float,
     adapter: int,
-    layers: int,
+    layers: Sequence[range],
     rows: tuple[int, int, int],
     logits: bool,
     lengths: tuple[int, int, int],
@@ -81,7 +82,7 @@ def _role(
     micro = config.training.batch_size // config.training.micro_batches
     # a quantised layer is dequantised one matrix at a time
     quantised = config.model.quantisation != "none"
-    base = weights + (max(linear.inputs * linear.outputs for linear in shape.linears) * 4 if quantised else 0)
+    base = weights + (shape.largest_quantised * 4 if quantised else 0)
     states = (adapter + own[0]) * ADAPTER_BYTES * STATES[config.training.optimiser]
     saved = [
         _saved(config, shape, layers, rows_, length) * width * factor
@@ -100,8 +101,6 @@ def _role(
         "The high figure assumes attention that stores its scores. It includes the libraries' own memory, as measured "
         "on a CPU."
     )
-    if not shape.known:
-        reason += " The planner doesn't have this model family, so its layout is a guess."
     return RoleMemory(
         Range(low + LIBRARIES[0], expected + LIBRARIES[1], high + LIBRARIES[2], "B", reason),
         {
@@ -114,19 +113,23 @@ def _role(
     )
 
 
-def _saved(config: RunConfig, shape: ModelShape, layers: int, rows: int, length: int) -> float:
+def _saved(config: RunConfig, shape: ModelShape, layers: Sequence[range], rows: int, length: int) -> float:
     """Values that autograd keeps; where layers recompute, their inputs, and all of one layer of one micro-batch."""
-    token = saved_values(shape, cut_rank=config.lora.rank)
+    counted = [one for part in layers for one in shape.counted(part)]
+    tokens = [(saved_values(shape, kind, cut_rank=config.lora.rank), times) for kind, times in counted]
     if not config.training.gradient_checkpointing:
-        return layers * rows * length * token
+        return sum(rows * length * token * times for token, times in tokens)
     micro = config.training.batch_size // config.training.micro_batches
-    return layers * rows * length * shape.hidden + min(rows, micro) * length * token
+    largest = max((token for token, _ in tokens), default=0.0)
+    return sum(times for _, times in tokens) * rows * length * shape.hidden + min(rows, micro) * length * largest
 
 
-def _saved_scores(config: RunConfig, shape: ModelShape, layers: int, rows: int, length: int) -> float:
+def _saved_scores(config: RunConfig, shape: ModelShape, layers: Sequence[range], rows: int, length: int) -> float:
     """Values of an attention that keeps its scores."""
-    held = 1 if config.training.gradient_checkpointing else layers
-    return held * rows * shape.heads * length * length
+    heads = [(kind.heads, times) for part in layers for kind, times in shape.counted(part)]
+    recomputed = config.training.gradient_checkpointing
+    held = max((one for one, _ in heads), default=0) if recomputed else sum(one * times for one, times in heads)
+    return held * rows * length * length
 
 
 def _format(config: RunConfig, shape: ModelShape) -> str:
@@ -135,9 +138,7 @@ def _format(config: RunConfig, shape: ModelShape) -> str:
     return dtype if config.model.quantisation == "none" else f"{config.model.quantisation} and {dtype}"
 
 
-def saved_values(shape: ModelShape, *, cut_rank: int) -> float:
+def saved_values(shape: ModelShape, kind: Layer, *, cut_rank: int) -> float:
     """Values per token that autograd keeps of one layer whose base is frozen and whose adapters train."""
-    query, key = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
-    feed_forward = shape.intermediate * shape.active_experts if shape.experts else shape.intermediate
     # two norms (input, scaled and output), attention (q, k before and after rotation, v, result), gate, up, product
-    return 6 * shape.hidden + 3 * query + 3 * key + 4 * feed_forward + len(shape.linears) * cut_rank
+    return 6 * shape.hidden + 3 * kind.query + 3 * kind.key + 4 * kind.inner + kind.adapted * cut_rank

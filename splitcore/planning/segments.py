@@ -15,14 +15,14 @@ ADAPTER_BYTES = 4  # adapters are held, exchanged and saved in fp32
 
 @dataclass(frozen=True)
 class Segments:
-    """One data party's cut."""
+    """One data party's cut. Adapters are counted in weights, matrices in tensors."""
 
     head_layers: int
     body_layers: int
     tail_layers: int
-    rank: int
-    adapter_per_layer: int
-    matrices_per_layer: int
+    client_adapter: int
+    body_adapter: int
+    client_matrices: int
     u_shape: bool
 
     @property
@@ -31,19 +31,19 @@ class Segments:
         return self.head_layers + self.tail_layers
 
     @property
-    def client_adapter(self) -> int:
-        """Adapter parameters at the data party."""
-        return self.client_layers * self.adapter_per_layer
+    def head(self) -> range:
+        """The head's layers."""
+        return range(self.head_layers)
 
     @property
-    def body_adapter(self) -> int:
-        """Adapter parameters at the compute party."""
-        return self.body_layers * self.adapter_per_layer
+    def body(self) -> range:
+        """The body's layers."""
+        return range(self.head_layers, self.head_layers + self.body_layers)
 
     @property
-    def client_matrices(self) -> int:
-        """Adapter tensors at the data party."""
-        return self.client_layers * self.matrices_per_layer
+    def tail(self) -> range:
+        """The tail's layers."""
+        return range(self.body.stop, self.body.stop + self.tail_layers)
 
 
 def segments_of(config: RunConfig, shape: ModelShape) -> Segments:
@@ -57,9 +57,13 @@ def segments_of(config: RunConfig, shape: ModelShape) -> Segments:
             f"{head} head layers and {tail} tail layers leave no layer of {shape.layers} for the body.",
             details={"head_layers": head, "tail_layers": tail, "layers": shape.layers},
         )
-    adapted = shape.adapted(config.lora.target_modules)
-    per_layer = sum(linear.adapter_parameters(config.lora.rank) for linear in adapted)
-    return Segments(head, body, tail, config.lora.rank, per_layer, 2 * len(adapted), u_shape)
+    targets, rank = config.lora.target_modules, config.lora.rank
+    parts = [range(head), range(head, head + body), range(head + body, shape.layers)]
+    adapted = [shape.adapted(targets, part) for part in parts]
+    adapted[2 if u_shape else 1] += [(shape.output_head, 1)] * shape.output_head.is_target(targets)
+    weights = [sum(linear.adapter_parameters(rank) * times for linear, times in part) for part in adapted]
+    matrices = [2 * sum(times for _, times in part) for part in adapted]
+    return Segments(head, body, tail, weights[0] + weights[2], weights[1], matrices[0] + matrices[2], u_shape)
 
 
 def compute_width(config: RunConfig, shape: ModelShape) -> int:
@@ -67,21 +71,24 @@ def compute_width(config: RunConfig, shape: ModelShape) -> int:
     return WEIGHT_BYTES[shape.dtype if config.model.dtype == "auto" else config.model.dtype]
 
 
-def layer_bytes(config: RunConfig, shape: ModelShape) -> float:
-    """Bytes of a decoder layer's base weights; fused experts are not quantised."""
+def layers_bytes(config: RunConfig, shape: ModelShape, layers: range) -> float:
+    """Bytes of the base weights of some decoder layers; fused experts, norms and biases are not quantised."""
     width = compute_width(config, shape)
     quantised = QUANTISED_BYTES.get(config.model.quantisation, width)
-    return sum(linear.parameters * (quantised if linear.copies == 1 else width) for linear in shape.linears)
+    return sum(
+        times * (kind.quantised * quantised + (kind.parameters - kind.quantised) * width)
+        for kind, times in shape.counted(layers)
+    )
 
 
 def client_weights(config: RunConfig, shape: ModelShape, cut: Segments) -> float:
     """Bytes of base weights that a data party holds; a tied embedding that serves head and tail is held once."""
-    output = shape.output_parameters if cut.u_shape and not shape.tied else 0
-    ends = (shape.embedding_parameters + output) * compute_width(config, shape)
-    return cut.client_layers * layer_bytes(config, shape) + ends
+    ends = shape.head_ends + (shape.output_ends - shape.shared_ends if cut.u_shape else 0)
+    layers = layers_bytes(config, shape, cut.head) + layers_bytes(config, shape, cut.tail)
+    return layers + ends * compute_width(config, shape)
 
 
 def server_weights(config: RunConfig, shape: ModelShape, cut: Segments) -> float:
     """Bytes of base weights that the compute party holds, once for all clients."""
-    output = 0 if cut.u_shape else shape.output_parameters * compute_width(config, shape)
-    return cut.body_layers * layer_bytes(config, shape) + output
+    ends = shape.body_ends if cut.u_shape else shape.output_ends
+    return layers_bytes(config, shape, cut.body) + ends * compute_width(config, shape)

@@ -1,212 +1,233 @@
-"""The dimensions of a decoder, read from its Hugging Face `config.json`, as far as planning needs them."""
+"""The dimensions of a decoder as measured on the model itself (`measure`), as far as planning needs them.
+
+A worker measures a base model when it is registered, and its registration carries the result. What comes from another
+party is bounded here: no shape can make a sum, a page or a loop larger than planning can bear.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from splitcore.config import resolve_dtype
-from splitcore.errors import AppError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-FUSED_ATTENTION = {
-    "gpt2": ("c_attn", "c_proj"),
-    "gpt_bigcode": ("c_attn", "c_proj"),
-    "phi3": ("qkv_proj", "o_proj"),
-    "gpt_neox": ("query_key_value", "dense"),
-    "bloom": ("query_key_value", "dense"),
-    "falcon": ("query_key_value", "dense"),
-}
-PLAIN_MLP = {  # families whose feed-forward part has no gate
-    "gpt2": ("c_fc", "c_proj"),
-    "gpt_bigcode": ("c_fc", "c_proj"),
-    "gpt_neox": ("dense_h_to_4h", "dense_4h_to_h"),
-    "bloom": ("dense_h_to_4h", "dense_4h_to_h"),
-    "falcon": ("dense_h_to_4h", "dense_4h_to_h"),
-    "opt": ("fc1", "fc2"),
-    "phi": ("fc1", "fc2"),
-    "starcoder2": ("c_fc", "c_proj"),
-}
-OUTPUT_NAMES = {"opt": "out_proj", "phi": "dense"}
-OUTPUT_HEADS = frozenset({"lm_head", "embed_out"})  # which may have an adapter too, where weights are not shared
-LEARNED_POSITIONS = {"gpt2", "gpt_bigcode", "opt"}
-TIED_BY_DEFAULT = {"gpt2", "gpt_bigcode", "opt", "bloom", "gemma", "gemma2", "gemma3", "gemma3_text", "starcoder2"}
-GATED = {
-    *("llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3"),
-    *("gemma3_text", "phi3", "granite", "olmo", "olmo2", "smollm3", "cohere", "stablelm"),
-}
+# Each far above the largest model that there is; products of them stay within what pages and columns hold.
+MOST_LAYERS = 1 << 12
+MOST_KINDS = 128
+MOST_LINEARS = 1024  # of all kinds of layer together
+MOST_PARAMETERS = 1 << 50
+
+Targets = Sequence[str] | Literal["all-linear"]
+Width = Annotated[int, Field(ge=1, le=1 << 24)]
+Inner = Annotated[int, Field(ge=0, le=1 << 24)]
+Parameters = Annotated[int, Field(ge=0, le=MOST_PARAMETERS)]
+Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=120)]
 
 
-@dataclass(frozen=True)
-class Linear:
-    """One linear map of a decoder layer, or as many as there are experts; `ranks` times the rank adapts them all."""
+class _Part(BaseModel):
+    """Strict and frozen, since it also arrives from elsewhere."""
 
-    name: str
-    inputs: int
-    outputs: int
-    copies: int = 1
-    ranks: int = 1
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Linear(_Part):
+    """One linear map; `path` is its name within the layer, of an output head within the model."""
+
+    path: Path
+    inputs: Width
+    outputs: Width
+    ranks: Annotated[int, Field(ge=1, le=1 << 16)] = 1  # times the adapter's rank that PEFT gives it
+    all_linear: bool = True  # whether the target `all-linear` includes it
+    quantises: bool = True  # whether `model.quantisation` includes it
 
     @property
     def parameters(self) -> int:
-        """Weights, of all copies."""
-        return self.inputs * self.outputs * self.copies
+        """Weights of the matrix."""
+        return self.inputs * self.outputs
 
     def adapter_parameters(self, rank: int) -> int:
         """Weights of the adapter."""
         return rank * self.ranks * (self.inputs + self.outputs)
 
+    def is_target(self, targets: Targets) -> bool:
+        """Whether a target names it in every layer."""
+        if targets == "all-linear":
+            return self.all_linear
+        return any(_named(self.path, target) for target in targets)
 
-@dataclass(frozen=True)
-class ModelShape:
-    """A decoder's dimensions; with experts, `intermediate` is the width of one.
 
-    `known` is False for a family whose layout was guessed.
-    """
+class Layer(_Part):
+    """One kind of decoder layer."""
 
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    tied: bool
-    linears: tuple[Linear, ...]
-    positions: int = 0
-    experts: int = 0
-    active_experts: int = 0
-    known: bool = True
-    dtype: str = "float32"  # what `model.dtype: auto` stands for
+    linears: tuple[Linear, ...] = Field(max_length=MOST_LINEARS)
+    experts: Parameters = 0  # weights of experts that are held as one tensor
+    expert_adapters: tuple[Linear, ...] = Field((), max_length=16)  # what `all-linear` places on them
+    active_experts: Parameters = 0  # as many of them as one token meets
+    other: Parameters = 0  # norms, biases, routers, convolutions
+    heads: Annotated[int, Field(ge=0, le=1 << 15)] = 0  # of attention; 0 where there is none
+    query: Inner = 0  # width of all heads together
+    key: Inner = 0  # the same of keys, and of values
+    inner: Inner = 0  # width inside the feed-forward part, of all experts that one token meets together
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
-        """Read a parsed `config.json`. Raises AppError CL-1101 when it describes no decoder with layers."""
-        dtype = resolve_dtype("auto", config)
-        text = config.get("text_config")
-        if isinstance(text, Mapping):
-            config = {"tie_word_embeddings": config.get("tie_word_embeddings"), **text}
-        family = str(config.get("model_type", ""))
-        layers = _first(config, ("num_hidden_layers", "n_layer", "num_layers"))
-        hidden = _first(config, ("hidden_size", "n_embd", "d_model"))
-        vocabulary = _first(config, ("vocab_size",))
-        heads = _first(config, ("num_attention_heads", "n_head", "num_heads"), 1)
-        if not (layers and hidden and vocabulary and heads):
-            raise AppError("CL-1101", "The model's configuration names no number of layers, width or vocabulary.")
-        intermediate = _first(config, ("intermediate_size", "n_inner", "ffn_dim"), 4 * hidden)
-        kv_heads = _first(config, ("num_key_value_heads",), 1 if config.get("multi_query") else heads)
-        head_size = _first(config, ("head_dim",), hidden // heads)
-        experts = _first(config, ("num_local_experts", "num_experts", "n_routed_experts"))
-        if experts:
-            intermediate = _first(config, ("moe_intermediate_size",), intermediate)
-        tied = config.get("tie_word_embeddings")
-        return cls(
-            layers,
-            hidden,
-            intermediate,
-            vocabulary,
-            heads,
-            kv_heads,
-            head_size,
-            (family in TIED_BY_DEFAULT) if tied is None else bool(tied),
-            (
-                *_attention(family, hidden, heads * head_size, kv_heads * head_size),
-                *(_experts(experts, hidden, intermediate) if experts else _feed_forward(family, hidden, intermediate)),
-            ),
-            _first(config, ("n_positions", "max_position_embeddings")) if family in LEARNED_POSITIONS else 0,
-            experts,
-            _first(config, ("num_experts_per_tok",), 1) if experts else 0,
-            family in GATED or family in PLAIN_MLP,
-            dtype,
-        )
-
-    @property
-    def layer_parameters(self) -> int:
-        """Weights of one decoder layer; norms and biases, below one in a hundred, are left out."""
+    @cached_property
+    def weights(self) -> int:
+        """Weights of the linear maps."""
         return sum(linear.parameters for linear in self.linears)
 
-    @property
-    def active_layer_parameters(self) -> int:
-        """Weights that one token meets in a decoder layer."""
-        return self.layer_parameters - (self.experts - self.active_experts) * 3 * self.hidden * self.intermediate
+    @cached_property
+    def quantised(self) -> int:
+        """As many of them as `model.quantisation` packs."""
+        return sum(linear.parameters for linear in self.linears if linear.quantises)
 
-    @property
-    def embedding_parameters(self) -> int:
-        """Weights of the embedding of tokens and, where learned, positions."""
-        return (self.vocabulary + self.positions) * self.hidden
-
-    @property
-    def output_parameters(self) -> int:
-        """Weights of the output head."""
-        return self.vocabulary * self.hidden
+    @cached_property
+    def adapted(self) -> int:
+        """How many adapters `all-linear` places."""
+        return sum(linear.all_linear for linear in self.linears) + len(self.expert_adapters)
 
     @property
     def parameters(self) -> int:
-        """Weights of the whole model."""
-        own_head = 0 if self.tied else self.output_parameters
-        return self.layers * self.layer_parameters + self.embedding_parameters + own_head
+        """All weights."""
+        return self.weights + self.experts + self.other
 
-    def adapted(self, targets: Sequence[str] | Literal["all-linear"]) -> list[Linear]:
-        """The linear maps of one layer that get an adapter; a target names the last part of a module's path."""
+    @property
+    def active_parameters(self) -> int:
+        """Weights of matrices that one token meets."""
+        return self.weights + self.active_experts
+
+
+class ModelShape(_Part):
+    """A decoder's dimensions. Layers may differ: `order` has the kind of each, from the first to the last."""
+
+    hidden: Width  # of what crosses a cut
+    kinds: tuple[Layer, ...] = Field(min_length=1, max_length=MOST_KINDS)
+    order: tuple[Annotated[int, Field(ge=0, lt=MOST_KINDS)], ...] = Field(min_length=1, max_length=MOST_LAYERS)
+    layers_path: Path  # of the list of layers
+    output_head: Linear
+    # Weights that a segment holds beside its layers: a head, a body without the output, a segment with it.
+    head_ends: Parameters
+    body_ends: Parameters
+    output_ends: Parameters
+    shared_ends: Parameters = 0  # of a tied embedding, which head and tail of one party hold once
+    dtype: Literal["float32", "bfloat16"] = "float32"  # what `model.dtype: auto` stands for
+
+    @model_validator(mode="after")
+    def _plannable(self) -> Self:
+        if max(self.order) >= len(self.kinds):
+            raise ValueError("a layer is of a kind that is not described")
+        if sum(len(kind.linears) for kind in self.kinds) > MOST_LINEARS:
+            raise ValueError("the layers have too many linear maps")
+        if any(kind.active_experts > kind.experts for kind in self.kinds):
+            raise ValueError("more experts are active than there are")
+        if self.shared_ends > min(self.head_ends, self.output_ends):
+            raise ValueError("head and tail share more than they hold")
+        if not 0 < self.parameters <= MOST_PARAMETERS:
+            raise ValueError("the model is too large")
+        return self
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.order)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of logits of a token."""
+        return self.output_head.outputs
+
+    @property
+    def parameters(self) -> int:
+        """Weights of layers, embedding and output; what head and tail both hold counts for both, if it isn't tied."""
+        layers = sum(kind.parameters * times for kind, times in self.counted(range(self.layers)))
+        return layers + self.head_ends + self.output_ends - self.shared_ends
+
+    @property
+    def largest_quantised(self) -> int:
+        """Weights of the largest matrix that `model.quantisation` packs."""
+        return max((one.parameters for kind in self.kinds for one in kind.linears if one.quantises), default=0)
+
+    def counted(self, layers: range) -> list[tuple[Layer, int]]:
+        """The kinds among some layers, and how often each occurs."""
+        counts = Counter(self.order[layers.start : layers.stop])
+        return [(self.kinds[kind], times) for kind, times in sorted(counts.items())]
+
+    def adapted(self, targets: Targets, layers: range) -> list[tuple[Linear, int]]:
+        """The linear maps that get an adapter in some layers, and in how many of these."""
+        found = [
+            (linear, times)
+            for kind, times in self.counted(layers)
+            for linear in (*kind.linears, *(kind.expert_adapters if targets == "all-linear" else ()))
+            if linear.is_target(targets)
+        ]
+        if targets != "all-linear":
+            named = {place for target in targets for place in _places(target) if place in layers}
+            found += [(linear, 1) for place in sorted(named) for linear in self._named_at(place, targets)]
+        return found
+
+    def missing(self, targets: Targets) -> list[str]:
+        """Target modules that the model does not have."""
         if targets == "all-linear":
-            return list(self.linears)
-        names = {target.rsplit(".", 1)[-1] for target in targets}
-        return [linear for linear in self.linears if linear.name in names]
+            return []
+        return [target for target in targets if not self._has(target)]
+
+    def _has(self, target: str) -> bool:
+        if _named(self.output_head.path, target):
+            return True
+        if any(_named(linear.path, target) for kind in self.kinds for linear in kind.linears):
+            return True
+        return any(True for place in _places(target) if place < self.layers for _ in self._named_at(place, [target]))
+
+    def _named_at(self, place: int, targets: Sequence[str]) -> Iterator[Linear]:
+        """The linear maps that targets name in this one layer alone."""
+        for linear in self.kinds[self.order[place]].linears:
+            full = f"{self.layers_path}.{place}.{linear.path}"
+            if not linear.is_target(targets) and any(_named(full, target) for target in targets):
+                yield linear
 
 
-def missing_targets(config: Mapping[str, Any], targets: Sequence[str] | Literal["all-linear"]) -> str:
-    """What is wrong with target modules that a model of a known layout does not have; empty where nothing is known."""
-    try:
-        shape = ModelShape.from_config(config)
-    except AppError:
+def missing_targets(shape: ModelShape | None, targets: Targets) -> str:
+    """What is wrong with target modules that the model does not have; empty where its shape is not known."""
+    missing = shape.missing(targets) if shape is not None else []
+    if shape is None or not missing:
         return ""
-    if targets == "all-linear" or not shape.known or shape.experts:  # shared experts have modules of their own
-        return ""
-    names = [linear.name for linear in shape.linears]
-    missing = [target for target in targets if target.rsplit(".", 1)[-1] not in {*names, *OUTPUT_HEADS}]
-    if not missing:
-        return ""
-    return f"The base model has no {' and no '.join(missing[:5])}. Its layers have {', '.join(names)}."
+    names = dict.fromkeys(linear.path.rpartition(".")[2] for kind in shape.kinds for linear in kind.linears)
+    shown = ", ".join(list(names)[:20])
+    return f"The base model has no {' and no '.join(missing[:5])}. Its layers have {shown}."
 
 
-def _attention(family: str, hidden: int, query: int, key: int) -> tuple[Linear, ...]:
-    if family in FUSED_ATTENTION:
-        inward, outward = FUSED_ATTENTION[family]
-        return (Linear(inward, hidden, query + 2 * key), Linear(outward, query, hidden))
-    return (
-        Linear("q_proj", hidden, query),
-        Linear("k_proj", hidden, key),
-        Linear("v_proj", hidden, key),
-        Linear(OUTPUT_NAMES.get(family, "o_proj"), query, hidden),
-    )
+def told_layers(config: Mapping[str, Any]) -> set[int]:
+    """Numbers of layers that a `config.json` names, which may be an encoder's too; empty where it names none."""
+    return _told(config, ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"))
 
 
-def _feed_forward(family: str, hidden: int, intermediate: int) -> tuple[Linear, ...]:
-    if family in PLAIN_MLP:
-        inward, outward = PLAIN_MLP[family]
-        return (Linear(inward, hidden, intermediate), Linear(outward, intermediate, hidden))
-    if family == "phi3":
-        return (Linear("gate_up_proj", hidden, 2 * intermediate), Linear("down_proj", intermediate, hidden))
-    return (
-        Linear("gate_proj", hidden, intermediate),
-        Linear("up_proj", hidden, intermediate),
-        Linear("down_proj", intermediate, hidden),
-    )
+def told_widths(config: Mapping[str, Any]) -> set[int]:
+    """Widths of hidden states that a `config.json` names, also below `text_config`."""
+    return _told(config, ("hidden_size", "n_embd", "d_model", "dim"))
 
 
-def _experts(experts: int, hidden: int, intermediate: int) -> tuple[Linear, ...]:
-    """Experts as transformers 5 fuses them; PEFT gives gate and up, which are one tensor, twice the rank."""
-    return (
-        Linear("gate", hidden, experts),
-        Linear("gate_up_proj", hidden, 2 * intermediate, experts, 2 * experts),
-        Linear("down_proj", intermediate, hidden, experts, experts),
-    )
+def contradiction(shape: ModelShape, config: Mapping[str, Any]) -> str:
+    """What a `config.json` says otherwise than the shape; empty where they agree, or it names no such number."""
+    layers, widths = told_layers(config), told_widths(config)
+    if layers and shape.layers not in layers:
+        return "the measured layers and those of config.json differ in number"
+    if widths and not any(width and shape.hidden % width == 0 for width in widths):  # several streams lie side by side
+        return "the measured width and that of config.json differ"
+    return ""
 
 
-def _first(config: Mapping[str, Any], names: Sequence[str], default: int = 0) -> int:
-    """The first of several spellings that holds a positive whole number."""
-    for name in names:
-        value = config.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return default
+def _told(config: Mapping[str, Any], names: Sequence[str]) -> set[int]:
+    text = config.get("text_config")
+    sources = [config, text] if isinstance(text, Mapping) else [config]
+    values = [source.get(name) for source in sources for name in names]
+    return {value for value in values if isinstance(value, int) and not isinstance(value, bool)}
+
+
+def _named(path: str, target: str) -> bool:
+    """PEFT's rule: a target is a module's name, or its end."""
+    return path == target or path.endswith(f".{target}")
+
+
+def _places(target: str) -> set[int]:
+    """Numbers in a target, one of which may be a layer's."""
+    return {int(part) for part in target.split(".") if part.isascii() and part.isdigit() and len(part) <= 4}

@@ -114,24 +114,26 @@ def step_operations(
     Two a weight and token forward, two backward (a frozen weight needs no gradient of its own), and the attention
     scores and sums, which grow with the length. Layers that are computed again count three times instead of twice.
     """
-    layer = (3 if recompute else 2) * _layer_forward(shape, length)
-    output = 2 * 2 * shape.output_parameters
-    client = cut.client_layers * layer + (output if cut.u_shape else 0)
-    server = cut.body_layers * layer + (0 if cut.u_shape else output)
+    passes = 3 if recompute else 2
+    output = 2 * 2 * shape.output_head.parameters
+    ends = _forward(shape, cut.head, length) + _forward(shape, cut.tail, length)
+    client = passes * ends + (output if cut.u_shape else 0)
+    server = passes * _forward(shape, cut.body, length) + (0 if cut.u_shape else output)
     return float(client * tokens), float(server * tokens)
 
 
-def _layer_forward(shape: ModelShape, length: int) -> int:
-    """Operations of one token's way through one layer."""
-    return 2 * shape.active_layer_parameters + 2 * 2 * shape.heads * shape.head_size * length
+def _forward(shape: ModelShape, layers: range, length: int) -> int:
+    """Operations of one token's way through some layers."""
+    return sum(
+        times * (2 * kind.active_parameters + 2 * 2 * kind.query * length) for kind, times in shape.counted(layers)
+    )
 
 
 def _parts(shape: ModelShape, cut: Segments, length: int, *, recompute: bool) -> dict[str, float]:
     """Shares of the client's time before, between and after its waits, and of the server's in the forward."""
     forward = 1 / 3 if recompute else 1 / 2
-    layer = _layer_forward(shape, length) / forward
-    head = cut.head_layers * layer
-    tail = cut.tail_layers * layer + 2 * 2 * shape.output_parameters if cut.u_shape else 0.0
+    head = _forward(shape, cut.head, length) / forward
+    tail = _forward(shape, cut.tail, length) / forward + 2 * 2 * shape.output_head.parameters if cut.u_shape else 0.0
     total = head + tail
     if not total:  # an embedding alone: no time to share out
         return {"head_forward": 1.0, "tail": 0.0, "head_backward": 0.0, "body_forward": forward}

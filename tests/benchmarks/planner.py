@@ -6,13 +6,13 @@ them from the last finished run; the links are what they are: loopback, and the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from splitcore.config import RunConfig
 from splitcore.planning import Link, ModelShape, Speeds, estimate
+from splitcore.planning.measure import measure_folder
 from splitcore.planning.segments import segments_of
 from splitcore.planning.timing import step_operations
 from tests.benchmarks.frame import Scale, Table, figure, interleaved, show
@@ -29,7 +29,7 @@ APART = ("wait", "send")
 def measure(scale: Scale) -> dict[str, Any]:
     """Predicted ÷ measured step time; `value` is the one that is further from 1."""
     with bench(scale, layers=7) as model:
-        shape = ModelShape.from_config(json.loads((model.folder / "config.json").read_text(encoding="utf-8")))
+        shape = measure_folder(model.folder)
         runs = interleaved(scale.of(3, 1), {"round": lambda: _round(model, shape)})
     rounds = [one["round"] for one in runs]
     found = {

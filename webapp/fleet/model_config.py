@@ -1,4 +1,4 @@
-"""What the hub plans with of a model's `config.json`: numbers in bounds, and text settings that are an object.
+"""What the hub plans with of a registered model: the measured layout, and plain numbers of `config.json` in bounds.
 
 A worker registers what its file says, or what it likes; other organisations' pages and contracts are computed from it.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from splitcore.errors import AppError
-from splitcore.planning.shape import ModelShape
+from splitcore.planning.shape import contradiction
+from workers.contracts import ModelRegistration
 
 # Each far above the largest model that there is; products of them stay within what pages and columns hold.
 _LIMITS = {
@@ -19,13 +20,12 @@ _LIMITS = {
     1 << 20: ("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size"),
     1 << 24: ("vocab_size", "n_positions", "max_position_embeddings"),
 }
-_MOST_PARAMETERS = 1 << 50
 
 
 def model_config_problem(config: dict[str, Any]) -> str:
     """What of a model's configuration nobody can plan with; nothing where it is in order.
 
-    A family that the planner does not know, or a value that it does not read, is no problem: it is left out of account.
+    A value that is not read is no problem: it is left out of account.
     """
     text = config.get("text_config")
     if text is not None and not isinstance(text, dict):
@@ -36,16 +36,12 @@ def model_config_problem(config: dict[str, Any]) -> str:
                 value = source.get(name)
                 if isinstance(value, int) and not 0 <= value <= limit:
                     return f"{name} is not between 0 and {limit}"
-    try:
-        shape = ModelShape.from_config(config)
-    except AppError:
-        return ""
-    if not shape.head_size or not 0 < shape.parameters <= _MOST_PARAMETERS:
-        return "the dimensions do not fit each other"
     return ""
 
 
-def model_config_check(config: dict[str, Any]) -> None:
-    """Refuse (CL-1415) a registration whose configuration cannot be planned with."""
-    if problem := model_config_problem(config):
+def model_check(registration: ModelRegistration) -> None:
+    """Refuse (CL-1415) a registration that cannot be planned with, or whose layout contradicts its configuration."""
+    if problem := model_config_problem(registration.config):
         raise AppError("CL-1415", f"The model's configuration is refused: {problem}.")
+    if registration.shape is not None and (problem := contradiction(registration.shape, registration.config)):
+        raise AppError("CL-1415", f"The model's layout is refused: {problem}.")

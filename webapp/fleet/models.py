@@ -89,7 +89,8 @@ class WorkerModel(PublicModel):
     model_id = models.CharField(max_length=400)
     revision = models.CharField(max_length=100, blank=True)
     manifest_hash = models.CharField(max_length=64)
-    config = models.JSONField(default=dict)  # the model's config.json: the planner's ModelShape comes from it
+    config = models.JSONField(default=dict)  # the model's config.json
+    shape = models.JSONField(null=True, default=None)  # its layout as the worker measured it: the planner's ModelShape
     parameters = models.BigIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
 

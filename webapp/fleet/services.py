@@ -231,6 +231,7 @@ def worker_model_register(*, worker: Worker, registration: ModelRegistration) ->
         defaults={
             "revision": registration.revision,
             "config": registration.config,
+            "shape": registration.shape.model_dump(mode="json") if registration.shape else None,
             "parameters": registration.parameters,
             "bytes": registration.bytes,
         },

@@ -1,9 +1,12 @@
-"""Which base models several workers hold alike: the same weights, under one revision."""
+"""Which base models several workers hold alike: the same weights, under one revision, with one layout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
+from splitcore.planning.shape import ModelShape
 from webapp.fleet.models import WorkerModel
 
 
@@ -36,3 +39,17 @@ def who_holds_which(rows: Sequence[WorkerModel]) -> str:
         named = f"revision {row.revision[:40]}" if row.revision else "no revision"
         told.setdefault(row.worker.name, []).append(f"{named} (manifest {row.manifest_hash[:8]})")
     return "; ".join(f"{name} has {' and '.join(held[:3])}" for name, held in told.items())
+
+
+def shared_shape(rows: Sequence[WorkerModel]) -> ModelShape | None:
+    """The layout of the model of these rows, on which all workers that have measured it agree.
+
+    None where nobody has measured it (older workers), or two differ: one of them is wrong, and nobody knows which.
+    """
+    told = [row.shape for row in rows if row.shape is not None]
+    if not told or any(shape != told[0] for shape in told):
+        return None
+    try:
+        return ModelShape.model_validate(told[0])
+    except ValidationError:  # what another version of the hub has stored
+        return None

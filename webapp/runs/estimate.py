@@ -9,7 +9,9 @@ from typing import Any
 from splitcore.config import RunConfig
 from splitcore.config.length import total_steps
 from splitcore.errors import AppError
+from splitcore.planning import ModelShape
 from webapp.fleet.models import WorkerModel
+from webapp.fleet.shared_models import shared_shape
 from webapp.runs.models import Participant, ParticipantRole
 from workers.contracts import MESSAGE_BYTES_MAX
 
@@ -32,17 +34,22 @@ def layer_count(config: dict[str, Any]) -> int:
     return config_number(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 
+def model_layers(shape: ModelShape | None, config: dict[str, Any]) -> int:
+    """Decoder layers as measured, else as config.json names them; 0 where neither tells."""
+    return shape.layers if shape is not None else layer_count(config)
+
+
 def hidden_size(config: dict[str, Any]) -> int:
     """Width of the hidden states, from a model's config.json."""
     return config_number(config, "hidden_size", "n_embd", "d_model", "dim")
 
 
-def model_of(config: RunConfig, worker_ids: Iterable[str]) -> WorkerModel | None:
-    """The registration of the run's base model on one of its workers."""
+def models_of(config: RunConfig, worker_ids: Iterable[str]) -> list[WorkerModel]:
+    """The registrations of the run's base model on its workers, the oldest first."""
     models = WorkerModel.objects.filter(worker_id__in=list(worker_ids), model_id=config.model.name_or_path)
     if config.model.manifest:
         models = models.filter(manifest_hash=config.model.manifest)
-    return models.order_by("created_at").first()
+    return list(models.order_by("created_at"))
 
 
 def train_rows(participants: Iterable[Participant]) -> int:
@@ -67,21 +74,39 @@ def message_limit(config: RunConfig, participants: list[Participant]) -> int:
 
     The larger of one micro-batch of hidden states in fp32 and the adapters of head and tail in fp32.
     """
-    model = model_of(config, [p.worker_id for p in participants])
+    models = models_of(config, [p.worker_id for p in participants])
     clients = sum(p.role == ParticipantRole.CLIENT for p in participants)
-    return largest_message(config, model.planned_config if model else {}, clients)
+    return largest_message(config, shared_shape(models), models[0].planned_config if models else {}, clients)
 
 
-def largest_message(config: RunConfig, shape: dict[str, Any], clients: int) -> int:
-    """The same for the model with this config.json and so many data organisations. Raises AppError CL-1001."""
-    width = hidden_size(shape) or 1024
-    inner = config_number(shape, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
+def _adapter_bytes(config: RunConfig, shape: ModelShape) -> int:
+    """The adapters of a client's head and tail in fp32."""
+    tail = max(0, shape.layers - config.split.tail_layers)
+    targets, rank = config.lora.target_modules, config.lora.rank
+    adapted = [
+        *shape.adapted(targets, range(config.split.head_layers)),
+        *shape.adapted(targets, range(tail, shape.layers)),
+        *[(shape.output_head, 1)] * shape.output_head.is_target(targets),
+    ]
+    return 4 * sum(linear.adapter_parameters(rank) * times for linear, times in adapted)
+
+
+def _assumed_adapter_bytes(config: RunConfig, told: dict[str, Any]) -> int:
+    """The same where nobody has measured the model: four square maps and three of a feed-forward part are assumed."""
+    width = hidden_size(told) or 1024
+    inner = config_number(told, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
+    layers = config.split.head_layers + config.split.tail_layers
+    return layers * config.lora.rank * 4 * (8 * width + 3 * (width + inner))
+
+
+def largest_message(config: RunConfig, shape: ModelShape | None, told: dict[str, Any], clients: int) -> int:
+    """The same for a model of this shape (or config.json, unmeasured) and so many clients. Raises AppError CL-1001."""
+    width = shape.hidden if shape else hidden_size(told) or 1024
     parties = [config, *(config.for_party(name) for name in config.parties)]
     hidden = max(ceil(p.training.batch_size / p.training.micro_batches) for p in parties) * (
         config.training.max_length * (width * 4 + 16)
     )
-    layers = max(p.split.head_layers + p.split.tail_layers for p in parties)
-    adapters = layers * max(p.lora.rank for p in parties) * 4 * (8 * width + 3 * (width + inner))
+    adapters = max(_adapter_bytes(p, shape) if shape else _assumed_adapter_bytes(p, told) for p in parties)
     if config.schedule.exchange(clients).relays and config.training.optimiser == "adamw":
         adapters *= 3  # with the optimiser's two moments of each weight
     limit = ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES

@@ -33,6 +33,7 @@ from workers.facts import gather_facts
 from workers.hub import HubClient, HubError
 from workers.jobs.kinds.registry import is_beside
 from workers.ledger.book import Book
+from workers.measuring import measure_missing
 from workers.models_registry import ModelRegistry
 from workers.network import is_loopback
 from workers.outbox.sender import Sender
@@ -247,6 +248,8 @@ class Agent:
                     await asyncio.to_thread(self._reconciler.live.review)
                     self._wake.set()  # a contract that was refused, or that waited for this site, may start now
                     self._checks = await asyncio.to_thread(run_checks, self._home)
+                    if await asyncio.to_thread(measure_missing, ModelRegistry(self._home)):
+                        self._wake.set()  # the next look tells the hub
                 except Exception:  # as in _forever: a fault in one look ends nothing
                     log.exception("the worker's examination failed")
             await asyncio.sleep(CHANGE_SECONDS)

@@ -20,6 +20,7 @@ from splitcore.models.plan import segment_plans
 from workers.cli.console import err, out, show_json, show_table
 from workers.contracts import ModelRegistration
 from workers.hub import HubClient, HubError
+from workers.measuring import measure_model
 from workers.model_register import register
 from workers.models_registry import ModelRegistry
 from workers.policy_review import MODEL_ID
@@ -45,9 +46,10 @@ def add(
     tail_layers: Annotated[int, typer.Option(help="With --manifest: fetch for this cut (u_shape) right away.")] = -1,
     home: HomeOption = None,
 ) -> None:
-    """Fetch or register a base model: every tensor is hashed, and the hub learns id, manifest and configuration.
+    """Fetch or register a base model: every tensor is hashed, the layout is measured.
 
-    Downloads use this site's own HF_TOKEN; only safetensors are taken, and no code of a repository ever runs.
+    The hub learns id, manifest, configuration and layout. Downloads use this site's own HF_TOKEN; only safetensors are
+    taken, and no code of a repository ever runs.
     """
     folder = WorkerHome.find(home)
     kind = WorkerConfig.load(folder).enrolment.kind
@@ -58,7 +60,7 @@ def add(
         registration = ModelRegistry(folder).add_partial(partial.folder, partial.manifest)
         if head_layers >= 0 and tail_layers >= 0:
             partial.fetch(kind, head_layers, tail_layers)
-        _tell(folder, registration)
+        _measure_and_tell(folder, registration)
         return
     path = Path(source).expanduser()
     if path.is_dir():
@@ -76,14 +78,18 @@ def add(
             )
         location, revision = fetch(source, revision)
         model_id = name or source
-    _tell(folder, ModelRegistry(folder).add(location, model_id=model_id, revision=revision))
+    _measure_and_tell(folder, ModelRegistry(folder).add(location, model_id=model_id, revision=revision))
 
 
-def _tell(home: WorkerHome, registration: ModelRegistration) -> None:
-    """Tell the hub and the person. What the hub does not take now, the running worker tells it later."""
+def _measure_and_tell(home: WorkerHome, added: ModelRegistration) -> None:
+    """Measure the layout, tell the hub and the person. What the hub does not take now, the worker tells it later."""
+    registry = ModelRegistry(home)
+    model = registry.get(added.manifest_hash)
+    measured = measure_model(registry, model)
+    registration = registry.registration(model)
     client, later = HubClient.of(home), None
     try:
-        register(ModelRegistry(home), registration, client, patience=2.0)
+        register(registry, registration, client, patience=2.0)
     except HubError as error:
         if not error.transient:
             raise
@@ -94,6 +100,8 @@ def _tell(home: WorkerHome, registration: ModelRegistration) -> None:
     at = f" @ {registration.revision}" if registration.revision else ""
     out.print(Text(f"Registered {registration.model_id}{at}: {size}"))
     out.print(Text(f"Manifest {registration.manifest_hash}"))
+    if measured.shape is None:
+        err.print(Text(f"Its layout could not be measured, so runs with it are not estimated. {measured.reason}"))
     if later is not None:
         err.print(Text(f"The hub does not have it yet. {later.code}: {later.message}. {later.remedy}".strip()))
         err.print(Text("The worker registers it with the hub automatically once it is running and the hub accepts it."))

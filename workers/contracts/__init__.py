@@ -6,6 +6,7 @@ row of a dataset and none is too large for a column or a page.
 """
 
 from workers.contracts.artefacts import (
+    SHAPE_SINCE,
     DatasetMetadata,
     EvaluationResult,
     Histogram,
@@ -121,6 +122,7 @@ __all__ = [
     "QUEUE",
     "QUEUE_BESIDE",
     "REVIEW",
+    "SHAPE_SINCE",
     "SITE_APPROVAL",
     "SOCKET_PATH",
     "TASK_SUPERVISE",

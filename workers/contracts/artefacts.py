@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import MODEL_ID, REVISION, Count, Free, Measure, Moment, Short, Small
-from workers.contracts.base import Check, Hex64, Message
+from splitcore.planning.shape import ModelShape
+from workers.contracts.base import Check, Hex64, Message, Since
 
 
 class Histogram(Message):
@@ -35,6 +36,9 @@ class DatasetMetadata(Message):
     created_at: Moment
 
 
+SHAPE_SINCE = 6  # the version of the protocol in which a registration came to carry the model's shape
+
+
 class ModelRegistration(Message):
     """`POST models`: a base model that this worker has mapped and verified."""
 
@@ -44,6 +48,8 @@ class ModelRegistration(Message):
     config: Free  # config.json of the model, at most 64 KiB
     parameters: Count
     bytes: Count
+    # measured by the worker on the model itself; None: not measured, as by an older worker
+    shape: Annotated[ModelShape | None, Since(SHAPE_SINCE)] = None
 
 
 class SegmentUpload(Message):

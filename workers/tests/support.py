@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from splitcore.config import canonical_json
 from splitcore.wire.transport.certificates import create_identity
-from workers.contracts import API_PREFIX, Assignment, EnrolReply
+from workers.contracts import API_PREFIX, HEADER_PROTOCOL, Assignment, EnrolReply
 from workers.models_registry import RegisteredModel
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import TrustBook
@@ -55,6 +55,7 @@ class FakeHub:
         self.refusals: dict[str, Answer] = {}  # end of a path → what is answered
         self.away = False
         self.url = ""
+        self.protocol: int | None = None  # the newest version that it says it reads
 
     def bodies(self, ending: str) -> list[Any]:
         """What was sent to the paths with this ending."""
@@ -143,6 +144,8 @@ def fake_hub(hub: FakeHub | None = None, *, tls: ssl.SSLContext | None = None) -
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            if hub.protocol is not None:
+                self.send_header(HEADER_PROTOCOL, str(hub.protocol))
             self.end_headers()
             self.wfile.write(data)
 

@@ -1,4 +1,4 @@
-"""How large a segment of a run can be: from the contract and the base model's configuration, with room to spare."""
+"""How large a segment of a run can be: from the contract and the base model's measured layout, with room to spare."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from splitcore.config import RunConfig
-from splitcore.errors import AppError
-from splitcore.planning.shape import ModelShape
-from webapp.runs.estimate import model_of
+from webapp.fleet.shared_models import shared_shape
+from webapp.runs.estimate import models_of
 from webapp.runs.models import Participant, ParticipantRole, Run
 
-_MARGIN = 4  # modules that the planner does not count, such as an expert that all share
-_LINEARS = 64  # adapted modules of one layer; an expert has up to four of its own
+_MARGIN = 4  # a worker's library may place more than the one that measured did
 _TENSORS = 20_000  # where the base model's shape is not known
 _BASE_BYTES = 2 << 20
 
@@ -30,20 +28,15 @@ def segment_limits(run: Run, participant: Participant) -> SegmentLimits:
     """What the contract leaves room for; the hub's own limit for a file in any case."""
     config = RunConfig.parse(run.config)
     own = config.for_party(participant.party) if participant.role == ParticipantRole.CLIENT else config
-    shape = _shape(run, config)
+    shape = shared_shape(models_of(config, run.participants.values_list("worker_id", flat=True)))
     if shape is None:
         return SegmentLimits(_TENSORS, settings.ARTEFACT_MAX_BYTES)
-    tensors = 2 * (shape.layers + 1) * (_LINEARS + 4 * shape.experts)
     rank = max([own.lora.rank, *(part.rank or 0 for part in config.parties.values())])
-    weights = sum(linear.adapter_parameters(rank) for linear in shape.linears) * shape.layers
-    output = rank * (shape.hidden + shape.vocabulary)
-    limit = _MARGIN * 4 * (weights + output) + _BASE_BYTES
-    return SegmentLimits(tensors, min(limit, settings.ARTEFACT_MAX_BYTES))
-
-
-def _shape(run: Run, config: RunConfig) -> ModelShape | None:
-    model = model_of(config, run.participants.values_list("worker_id", flat=True))
-    try:
-        return ModelShape.from_config(model.planned_config) if model else None
-    except AppError:
-        return None
+    adapted = [
+        (linear, times)
+        for kind, times in shape.counted(range(shape.layers))
+        for linear in (*kind.linears, *kind.expert_adapters)
+    ] + [(shape.output_head, 1)]
+    tensors = 2 * sum(times for _, times in adapted)
+    weights = sum(linear.adapter_parameters(rank) * times for linear, times in adapted)
+    return SegmentLimits(_MARGIN * tensors, min(_MARGIN * 4 * weights + _BASE_BYTES, settings.ARTEFACT_MAX_BYTES))

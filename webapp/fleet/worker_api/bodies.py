@@ -47,7 +47,7 @@ def message_from(model: type[M], values: dict[str, Any]) -> M:
 
 def size_check(value: object, *, limit: int, field: str) -> None:
     """Refuse (CL-1802) a free-form field whose JSON is longer than `limit` bytes."""
-    if len(json.dumps(value)) > limit:
+    if len(value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value)) > limit:
         raise AppError("CL-1802", f"The field {field} is larger than {limit} bytes.")
 
 

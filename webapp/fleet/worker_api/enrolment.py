@@ -11,7 +11,7 @@ from webapp.audit.disputes import witness_report
 from webapp.core.throttle import client_address, throttle_check, throttle_count
 from webapp.datasets.services import dataset_register
 from webapp.fleet.enrolment import enrol_reply, worker_enrol
-from webapp.fleet.model_config import model_config_check
+from webapp.fleet.model_config import model_check
 from webapp.fleet.services import worker_key_change, worker_leave, worker_model_register
 from webapp.fleet.signing import ENROLLED, WorkerRequest, body_read, signed_by_worker
 from webapp.fleet.worker_api.bodies import answer, message_read, size_check
@@ -26,7 +26,7 @@ from workers.contracts import (
 
 GUESSES_A_MINUTE = 10
 _BUCKET = "enrolment-token"
-_MODEL_CONFIG_MAX_BYTES = 64 * 1024
+_MODEL_PART_MAX_BYTES = 64 * 1024
 
 
 @csrf_exempt
@@ -75,8 +75,9 @@ def datasets(request: WorkerRequest) -> HttpResponse:
 def models(request: WorkerRequest) -> HttpResponse:
     """Register a base model that the worker has mapped and verified."""
     registration = message_read(ModelRegistration, request.signed_body, reads=request.reads)
-    size_check(registration.config, limit=_MODEL_CONFIG_MAX_BYTES, field="config")
-    model_config_check(registration.config)
+    for field in ("config", "shape"):
+        size_check(getattr(registration, field), limit=_MODEL_PART_MAX_BYTES, field=field)
+    model_check(registration)
     worker_model_register(worker=request.worker, registration=registration)
     return answer(request)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from splitcore.planning import ModelShape
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
 from webapp.fleet.presence import worker_is_online
-from webapp.fleet.shared_models import shared_models, who_holds_which
+from webapp.fleet.shared_models import shared_models, shared_shape, who_holds_which
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
 from webapp.runs.configure.overrides import DataParty
 from webapp.runs.configure.policies import Site, format_clash
+from webapp.runs.estimate import model_layers
 from webapp.runs.models import ParticipantRole, Run
 from webapp.runs.services import PartyChoice, party_names
 
@@ -258,6 +261,7 @@ class ModelOption:
     told: str  # who holds which
     worker_ids: tuple[str, ...]
     config: dict[str, Any]
+    rows: tuple[WorkerModel, ...] = ()  # one for each worker and manifest
     parameters: int = 0  # counted by the site that hashed the files; an estimate of the shape leaves out the norms
 
     @property
@@ -269,6 +273,28 @@ class ModelOption:
     def fits(self) -> bool:
         """Whether every chosen worker holds the same weights."""
         return not self.missing and self.same_weights
+
+    @cached_property
+    def shape(self) -> ModelShape | None:
+        """Its measured layout; None where nobody has measured it, or two who did differ."""
+        return shared_shape(self.rows)
+
+    @property
+    def layers(self) -> int:
+        """Decoder layers; 0 where nothing tells."""
+        return model_layers(self.shape, self.config)
+
+    @property
+    def layout_warning(self) -> str:
+        """Why nothing can be estimated; empty where the layout is known."""
+        if self.shape is not None:
+            return ""
+        if any(row.shape is not None for row in self.rows):
+            return "The workers report different layouts of this base model, so nothing can be estimated."
+        return (
+            "The layout of this base model isn't known, so nothing can be estimated. A current worker measures it when "
+            "it starts; older workers need an upgrade. The run itself isn't affected."
+        )
 
     @property
     def explanation(self) -> str:
@@ -303,6 +329,7 @@ def model_options(project: Project, worker_ids: Iterable[str]) -> list[ModelOpti
                 who_holds_which(rows),
                 tuple(sorted({row.worker_id for row in rows})),
                 rows[0].planned_config,
+                tuple(rows),
                 rows[0].parameters,
             )
         )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
+from splitcore.planning import ModelShape
 from splitcore.policy import REFUSED, Demand, Subject, conflicts, demands, role_breaches, strictest
 from webapp.fleet.models import Worker
 from webapp.runs.estimate import largest_message
@@ -46,6 +47,10 @@ class Model(Protocol):
     @property
     def manifest(self) -> str:
         """Hash of its weights; empty where the sites' differ."""
+
+    @property
+    def shape(self) -> ModelShape | None:
+        """Its measured layout, where it is known."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -99,8 +104,9 @@ def _views(config: RunConfig, sites: Iterable[Site]) -> list[tuple[RunConfig, li
 
 def _largest(config: RunConfig, model: Model, sites: Iterable[Site]) -> int:
     """Bytes of the largest message that the contract would allow; 0 where there would be none."""
+    clients = sum(site.role == ParticipantRole.CLIENT for site in sites)
     try:
-        return largest_message(config, model.config, sum(site.role == ParticipantRole.CLIENT for site in sites))
+        return largest_message(config, model.shape, model.config, clients)
     except AppError:
         return 0
 

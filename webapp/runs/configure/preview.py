@@ -9,7 +9,7 @@ from math import ceil
 from splitcore.config import RunConfig, idle_fields
 from splitcore.errors import AppError
 from splitcore.flows.matrix import Matrix
-from splitcore.planning import ModelShape, Plan, Range, estimate
+from splitcore.planning import Plan, Range, estimate
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker
 from webapp.projects.models import Project
@@ -154,11 +154,14 @@ def _plan(
     choices = options.choices()
     clients = {name: workers[worker_id] for name, worker_id in options.trainers_workers.items()}
     versions = _versions(choices)
+    preview.layers = layer_cells(config, model.layers)
+    preview.steps = config.training.steps or _epoch_steps(config, versions)
+    shape = model.shape
+    if shape is None:
+        preview.warnings.append(model.layout_warning)
+        return
     try:
-        shape = ModelShape.from_config(model.config)
-        preview.layers = layer_cells(config, shape.layers)
         preview.speeds = known_speeds(config, shape, choices, workers)
-        preview.steps = config.training.steps or _epoch_steps(config, versions)
         training = config.training.model_copy(update={"steps": preview.steps})
         preview.plan = estimate(
             config.model_copy(update={"training": training}),

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 
 from splitcore.config import RunConfig, override_problems
 from splitcore.errors import AppError
-from splitcore.planning import missing_targets
+from splitcore.planning import ModelShape, missing_targets
 from webapp.accounts.models import User
 from webapp.audit.services import audit_record
 from webapp.core.transactions import service
 from webapp.fleet.models import WorkerModel
-from webapp.fleet.shared_models import shared_models, who_holds_which
+from webapp.fleet.shared_models import shared_models, shared_shape, who_holds_which
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
 from webapp.runs.availability import parties_check, refusals_check
 from webapp.runs.contract import contract_build, contract_hash, contract_text
-from webapp.runs.estimate import layer_count, step_count
+from webapp.runs.estimate import model_layers, step_count
 from webapp.runs.life.apply import run_apply, run_expect
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
@@ -27,8 +25,11 @@ from webapp.runs.timeline import error_info, run_announce, timeline_event
 from workers.contracts import HubEvent
 
 
-def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunConfig, WorkerModel]:
-    """Pin the manifest and revision that all workers of the run share; raise CL-1005 naming who lacks or has which."""
+def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunConfig, list[WorkerModel]]:
+    """Pin the manifest and revision that all workers of the run share; raise CL-1005 naming who lacks or has which.
+
+    Also the registrations of what was pinned.
+    """
     name = config.model.name_or_path
     held = WorkerModel.objects.filter(worker_id__in=[p.worker_id for p in participants], model_id=name)
     rows = list(held.select_related("worker"))
@@ -39,9 +40,9 @@ def _pin_model(config: RunConfig, participants: list[Participant]) -> tuple[RunC
     if not common:
         asked = f" at revision {config.model.revision}" if config.model.revision else ""
         raise AppError("CL-1005", f"The workers have different versions of {name}{asked}: {who_holds_which(rows)}.")
-    model = next(row for row in rows if row.manifest_hash == common[0])
-    pinned = {"manifest": model.manifest_hash, "revision": model.revision or None}
-    return config.model_copy(update={"model": config.model.model_copy(update=pinned)}), model
+    alike = [row for row in rows if row.manifest_hash == common[0]]
+    pinned = {"manifest": common[0], "revision": alike[0].revision or None}
+    return config.model_copy(update={"model": config.model.model_copy(update=pinned)}), alike
 
 
 def check_cut(config: RunConfig, layers: int) -> None:
@@ -57,9 +58,9 @@ def check_cut(config: RunConfig, layers: int) -> None:
             )
 
 
-def check_targets(config: RunConfig, model: dict[str, Any]) -> None:
+def check_targets(config: RunConfig, shape: ModelShape | None) -> None:
     """Raise CL-1105 where the adapter is to go on modules that the base model does not have."""
-    if wrong := missing_targets(model, config.lora.target_modules):
+    if wrong := missing_targets(shape, config.lora.target_modules):
         raise AppError("CL-1105", wrong, details={"fields": [{"field": "lora.target_modules", "message": wrong}]})
 
 
@@ -71,9 +72,10 @@ def run_check(run: Run) -> RunConfig:
     if problems:
         first = problems[0]
         raise AppError("CL-1001", f"{first['field']}: {first['message']}", details={"fields": problems})
-    config, model = _pin_model(config, participants)
-    check_cut(config, layer_count(model.planned_config))
-    check_targets(config, model.planned_config)
+    config, models = _pin_model(config, participants)
+    shape = shared_shape(models)
+    check_cut(config, model_layers(shape, models[0].planned_config))
+    check_targets(config, shape)
     return config
 
 

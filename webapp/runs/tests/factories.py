@@ -41,6 +41,31 @@ CONFIG = {
     "num_key_value_heads": 2,
     "vocab_size": 64,
 }
+_WIDTHS = {"q_proj": (8, 8), "k_proj": (8, 8), "v_proj": (8, 8), "o_proj": (8, 8)}
+_INNER = {"gate_proj": (8, 16), "up_proj": (8, 16), "down_proj": (16, 8)}
+SHAPE = {  # of the same model, as a worker measures it
+    "hidden": WIDTH,
+    "kinds": [
+        {
+            "linears": [
+                {"path": f"{part}.{name}", "inputs": inputs, "outputs": outputs}
+                for part, maps in (("self_attn", _WIDTHS), ("mlp", _INNER))
+                for name, (inputs, outputs) in maps.items()
+            ],
+            "other": 16,
+            "heads": 2,
+            "query": 8,
+            "key": 8,
+            "inner": 16,
+        }
+    ],
+    "order": [0] * LAYERS,
+    "layers_path": "model.layers",
+    "output_head": {"path": "lm_head", "inputs": 8, "outputs": 64, "all_linear": False, "quantises": False},
+    "head_ends": 512,
+    "body_ends": 0,
+    "output_ends": 520,
+}
 
 
 class WorkerFactory(factory.django.DjangoModelFactory):
@@ -63,7 +88,13 @@ class WorkerFactory(factory.django.DjangoModelFactory):
     def model(self, create, extracted, **kwargs):
         if create:
             WorkerModel.objects.create(
-                worker=self, model_id=MODEL, manifest_hash=MANIFEST, config=CONFIG, parameters=10_000, bytes=40_000
+                worker=self,
+                model_id=MODEL,
+                manifest_hash=MANIFEST,
+                config=CONFIG,
+                shape=SHAPE,
+                parameters=10_000,
+                bytes=40_000,
             )
 
 

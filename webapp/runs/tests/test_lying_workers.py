@@ -235,7 +235,7 @@ POISON = (
     {"text_config": [1]},
     {"text_config": "x"},
     {**make.CONFIG, "text_config": [1]},
-    {**make.CONFIG, "num_attention_heads": 10**4},
+    {**make.CONFIG, "num_attention_heads": BIG},
     {**make.CONFIG, "num_hidden_layers": BIG},
     {**make.CONFIG, "num_hidden_layers": -1},
     {**make.CONFIG, "hidden_size": BIG, "vocab_size": BIG},
@@ -245,9 +245,9 @@ POISON = (
 )
 
 
-def registration(config):
+def registration(config, **fields):
     return ModelRegistration(
-        model_id=make.MODEL, revision="", manifest_hash=make.MANIFEST, config=config, parameters=1, bytes=1
+        model_id=make.MODEL, revision="", manifest_hash=make.MANIFEST, config=config, parameters=1, bytes=1, **fields
     )
 
 
@@ -259,8 +259,8 @@ def test_a_model_configuration_that_nobody_can_plan_with_is_refused_and_breaks_n
     assert WorkerModel.objects.get(worker=w.workers[2]).config == make.CONFIG
     # what an older hub has stored is first in every query
     long_ago = timezone.now() - timedelta(days=9)
-    WorkerModel.objects.filter(worker=w.workers[2]).update(config=config, created_at=long_ago)
-    WorkerModel.objects.exclude(worker=w.workers[2]).update(config=config)
+    WorkerModel.objects.filter(worker=w.workers[2]).update(config=config, shape=None, created_at=long_ago)
+    WorkerModel.objects.exclude(worker=w.workers[2]).update(config=config, shape=None)
     client.force_login(w.engineer, backend="django.contrib.auth.backends.ModelBackend")
     assert client.get(f"/runs/new?project={w.project.id}").status_code == 200
     assert client.get(f"/runs/{w.run.id}/edit").status_code == 200

@@ -27,7 +27,7 @@ def hold(w: World, place: int, revision: str, manifest: str = make.MANIFEST) -> 
         worker=w.workers[place],
         model_id=make.MODEL,
         manifest_hash=manifest,
-        defaults={"revision": revision, "config": make.CONFIG},
+        defaults={"revision": revision, "config": make.CONFIG, "shape": make.SHAPE},
     )
 
 

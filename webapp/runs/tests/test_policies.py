@@ -18,7 +18,7 @@ from webapp.runs.tests import factories as make
 from webapp.runs.tests.form_data import posted
 
 pytestmark = pytest.mark.django_db
-MODEL = SimpleNamespace(manifest=make.MANIFEST, config={"hidden_size": 16})
+MODEL = SimpleNamespace(manifest=make.MANIFEST, config={"hidden_size": 16}, shape=None)
 POLICY = {
     "topologies": ["u_shape"],
     "min_head_layers": 1,

@@ -83,7 +83,7 @@ def test_a_run_with_another_model_still_tells_the_network():
     tell_speed(w, 0, 1, 2)
     finish(w)
     other = RunConfig.parse(make.config(model={"name_or_path": "acme/other"}))
-    shape = ModelShape.from_config(make.CONFIG)
+    shape = ModelShape.model_validate(make.SHAPE)
     workers = {worker.id: worker for worker in w.workers}
     known = known_speeds(other, shape, party_options(w.project, w.run).choices(), workers)
     assert isinstance(known.speeds, SpeedBounds)
@@ -101,7 +101,7 @@ def test_a_server_s_run_with_other_partners_or_another_model_is_not_called_measu
         PartyChoice("client", one.id, version.id, True) for one, version in zip(w.workers, w.versions, strict=False)
     ]
     wanted.append(PartyChoice("server", w.workers[2].id, "", False))
-    shape = ModelShape.from_config(make.CONFIG)
+    shape = ModelShape.model_validate(make.SHAPE)
     known = known_speeds(RunConfig.parse(w.run.config), shape, wanted, workers)
     assert not known.measured
     assert known.source.startswith("An estimate")

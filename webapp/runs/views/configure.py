@@ -29,7 +29,6 @@ from webapp.runs.configure.preview import Preview, preview_build
 from webapp.runs.configure.prompts import prompts_from_text, prompts_to_text
 from webapp.runs.configure.values import changed_paths
 from webapp.runs.contract import diff
-from webapp.runs.estimate import layer_count
 from webapp.runs.models import ApprovalState, Run, RunState
 from webapp.runs.selectors import run_get_for, visible_parents
 from webapp.runs.services import Basis, run_draft_save, run_submit
@@ -121,7 +120,7 @@ def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm
     if config is None:
         return
     model = next((model for model in models if model.model_id == config.model.name_or_path), None)
-    if model is not None and (wrong := missing_targets(model.config, config.lora.target_modules)):
+    if model is not None and (wrong := missing_targets(model.shape, config.lora.target_modules)):
         form.take_problems([{"field": "lora.target_modules", "message": wrong}])
     for conflict in policy_conflicts(config, options.sites, model):
         if conflict.path == "server":
@@ -242,7 +241,7 @@ def _act(request: MemberRequest, state: Setup) -> HttpResponse:
     try:
         if action.startswith("preset:"):
             model = state.preview().model
-            layers = layer_count(model.config) if model else 0
+            layers = model.layers if model else 0
             run = _save(request, state, preset_apply(state.form.typed(), action.removeprefix("preset:"), layers))
             messages.success(request, "The preset was applied. The base model and the parties are unchanged.")
             return redirect("runs:edit", run.id)

@@ -233,7 +233,7 @@ def test_a_base_model_is_told_later_where_the_hub_does_not_take_it_yet(tmp_path:
         result = run("worker", "model", "add", str(source), "--as", "acme/tiny", "--home", str(home.root))
         assert result.exit_code == 0, result.output
         assert "The hub does not have it yet. CL-1414" in result.output
-        [waiting] = registry.untold()
+        [waiting] = registry.untold(None)
         with closing(HubClient.of(home)) as client:
             with pytest.raises(AppError, match="CL-1414"):
                 register_pending(registry, client)
@@ -263,7 +263,7 @@ def test_a_base_model_that_the_hub_refuses_for_good_keeps_no_other_one_back(tmp_
         with closing(HubClient.of(home)) as client:
             register_pending(registry, client)
         assert [body["model_id"] for body in hub.bodies("/models")] == ["acme/second"]
-        assert [one.model_id for one in registry.untold()] == ["acme/first"]
+        assert [one.model_id for one in registry.untold(None)] == ["acme/first"]
 
 
 def test_a_site_without_a_base_model_is_told_how_to_register_one(tmp_path: Path) -> None:
