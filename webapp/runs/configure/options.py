@@ -277,7 +277,7 @@ class ModelOption:
     @cached_property
     def shape(self) -> ModelShape | None:
         """Its measured layout; None where nobody has measured it, or two who did differ."""
-        return shared_shape(self.rows)
+        return shared_shape([row for row in self.rows if self.manifest in ("", row.manifest_hash)])
 
     @property
     def layers(self) -> int:

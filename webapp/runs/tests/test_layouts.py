@@ -99,6 +99,17 @@ def test_workers_that_report_different_layouts_are_named_so_and_nothing_is_estim
     make.submit(w)
 
 
+def test_another_version_of_the_model_on_a_worker_does_not_count():
+    w = make.world()
+    other = {**make.SHAPE, "order": [0] * (make.LAYERS - 1)}
+    config = {**make.CONFIG, "num_hidden_layers": make.LAYERS - 1}
+    row = body(manifest_hash="b" * 64, config=config, shape=other)
+    assert give_key(w.workers[2]).post("models", row).status_code == 200
+    preview = preview_of(w)
+    assert preview.plan is not None
+    assert len(preview.layers) == make.LAYERS
+
+
 @pytest.mark.parametrize(
     "shape",
     [
