@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from demo.launch.groups import BASE_MODEL
+from splitcore.planning.measure import measure_folder
 from tests.old_house import SITES, OldHouse, old_house
 from tests.stack import wait_for
 from workers.console.tests.conftest import Visitor
@@ -120,6 +122,7 @@ def test_old_hub_and_workers_open_and_the_paused_run_ends_with_a_verified_adapte
     for key in IN_THE_RUN:
         house.groups.start_worker(key)
     _what_waited_is_told(house)
+    _old_models_are_measured(house)
     _a_site_lists_its_compute_worker_first(house)
     _sites_say_who_approves(house)
     _the_run_goes_on(house)
@@ -161,6 +164,20 @@ def _what_waited_is_told(house: OldHouse) -> None:
     pin = (house.groups.home("clinic") / "keys" / "console.pin").read_text().strip()
     assert visitor.unlock(pin).status_code < 400
     assert {path: visitor.http.get(path).status_code for path in CONSOLE} == dict.fromkeys(CONSOLE, 200)
+
+
+def _old_models_are_measured(house: OldHouse) -> None:
+    """Models that were registered before layouts were measured: each worker measures its own and tells the hub."""
+    measured = measure_folder(BASE_MODEL).model_dump(mode="json")
+    database = house.groups.root / "hub" / "hub.sqlite3"
+    question = "SELECT shape FROM fleet_workermodel WHERE worker_id = ?"
+
+    def told() -> list[Any]:
+        found = [query(database, question, house.facts["workers"][key])[0][0] for key in IN_THE_RUN]
+        return [shape and json.loads(shape) for shape in found]
+
+    wait_for(lambda: all(told()), seconds=120, what="the layouts of the base model")
+    assert told() == [measured, measured]
 
 
 def _a_site_lists_its_compute_worker_first(house: OldHouse) -> None:
