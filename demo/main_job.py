@@ -68,16 +68,16 @@ def _check(groups: Groups, stage: Stage, run_id: str, run: dict[str, Any]) -> di
     result = measure(adapter, heldout_files(stage), canary)
     reported = run["summary"]["loss_after"]
     if reported is None:
-        return {"result": result, "problems": ["the run's last evaluation held values that were not finite"]}
+        return {"result": result, "problems": ["the run's last evaluation contained NaN or infinite values"]}
     problems = []
     if not result["loads"] or result["imports_of_ours"]:
-        problems.append("the adapter does not load in a clean process")
+        problems.append("the adapter doesn't load in a clean process")
     if abs(result["loss"] - reported) > 0.02 * max(1.0, reported):
         problems.append(f"plain peft measures loss {result['loss']:.4f}, the run reported {reported:.4f}")
     if result.get("max_difference", 1.0) > 0.5:
         problems.append(f"logits differ from the split model's by {result.get('max_difference')}")
     if run["summary"]["loss_after"] > 0.8 * run["summary"]["loss_before"]:
-        problems.append("the held-out loss did not fall clearly")
+        problems.append("the held-out loss didn't fall clearly")
     return {"result": result, "problems": problems}
 
 
@@ -87,7 +87,7 @@ def _welcome(groups: Groups, stage: Stage) -> None:
         console = groups.console_url(key)
         out.print(f"  {party.name:<18} {party.email:<22} {party.password:<20} {console}", soft_wrap=True)
     out.print("\nThree runs follow: both data organisations together, then each alone, to compare.")
-    out.print("On two processor cores they take less than ten minutes. Nothing has to be done meanwhile.\n")
+    out.print("On two processor cores, they take less than ten minutes. You don't have to do anything.\n")
 
 
 def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
@@ -122,7 +122,7 @@ def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
                 out.print(f"[red]{problem}[/]")
             out.print(f"The joint run took {summary['seconds']} s from the start of this command.")
             if not options.once:
-                out.print(f"\nEverything keeps running at {groups.hub_url}. Press Ctrl-C to end it.")
+                out.print(f"\nEverything keeps running at {groups.hub_url}. Press Ctrl-C to stop it.")
                 while not ending.wait(1):
                     groups.check_alive()
         except DemoError as error:
@@ -137,10 +137,10 @@ def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and run; TERM ends everything in order, as Ctrl-C does."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="end when the runs have ended")
+    parser.add_argument("--once", action="store_true", help="exit when the runs have ended")
     parser.add_argument("--json", type=Path, help="write a summary of the runs to this file")
     parser.add_argument("--port", type=int, default=HUB_PORT, help="port of the hub (another is taken if it is in use)")
-    parser.add_argument("--folder", type=Path, help="where everything lives while it runs (default: var/demo)")
+    parser.add_argument("--folder", type=Path, help="folder for everything while it runs (default: var/demo)")
     parser.add_argument(
         "--eval-every",
         type=int,

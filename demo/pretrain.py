@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--work", type=Path, default=Path("var/demo-model"), help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--stop-after", type=int, help="leave after this step, for a look (the schedule is unchanged)")
+    parser.add_argument(
+        "--stop-after", type=int, help="stop after this step, to take a look (the schedule is unchanged)"
+    )
     options = parser.parse_args(arguments)
     recipe = Recipe(steps=options.steps)
     torch.set_num_threads(recipe.threads)

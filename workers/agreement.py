@@ -38,7 +38,7 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
             words.append(f"on {part.dataset} v{part.dataset_version}" if part.dataset else "without rows")
         if part.role is Role.CLIENT:
             words.append(_cut(own.split))
-        words.append("gets the adapter" if part.receives_adapter else "does not get the adapter")
+        words.append("receives the adapter" if part.receives_adapter else "doesn't receive the adapter")
         words.append(f"certificate {part.fingerprint}")
         lines.append(("This site" if part.worker_id == worker_id else "Partner", ", ".join(words)))
     steps = config.training.steps
@@ -71,9 +71,11 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
     """Every other field that changes what leaves a site."""
     training, schedule, data, wire, caches = config.training, config.schedule, config.data, config.wire, config.caches
     is_kept = any(cache.spares_rows for cache in caches)
-    kept = "keeps every row's activations" if is_kept else "keeps no activations between steps"
+    kept = "caches every row's activations" if is_kept else "caches no activations"
     later = "".join(cache.form() for cache in caches)
-    measured = f"measured every {training.eval_every} steps" if training.eval_every else "measured at both ends"
+    measured = (
+        f"evaluated every {training.eval_every} steps" if training.eval_every else "evaluated at the start and end"
+    )
     return [
         ("Schedule", schedule.words()),
         ("Methods", ", ".join(map(str, config.methods)) or "none"),

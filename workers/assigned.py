@@ -29,7 +29,7 @@ def assignments_read(data: dict[str, Any]) -> Assignments:
             read.append(Assignment.model_validate(entry))
         except ValidationError as error:
             places = sorted({".".join(str(part)[:40] for part in problem["loc"]) for problem in error.errors()})
-            log.error("an entry of the hub's list does not have the agreed form: %s", ", ".join(places[:5]))
+            log.error("an entry of the hub's list is malformed: %s", ", ".join(places[:5]))
             unread += _owner(entry)
     return Assignments.model_validate({**data, "assignments": read, "unread": unread})
 

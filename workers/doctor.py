@@ -47,7 +47,7 @@ def run_checks(home: WorkerHome) -> list[Check]:
     checks = [_ok("Enrolment", f"{config.enrolment.worker_name} of {config.enrolment.organisation_name}")]
     steps: dict[str, Callable[[WorkerHome, WorkerConfig], Check]] = {
         "Key and certificate": _key,
-        "Only one": _copies,
+        "Single instance": _copies,
         "Folder": _folder,
         "Hub and clock": _hub,
         "Signature": _confirmed,
@@ -112,7 +112,7 @@ def _folder(home: WorkerHome, config: WorkerConfig) -> Check:
     """Other accounts of this machine have no rights in the worker's folder."""
     found = first_lax(home.root)
     if found is None:
-        return _ok("Folder", "closed to other accounts on this machine.")
+        return _ok("Folder", "not accessible to other accounts on this machine.")
     return _warning(
         "Folder",
         f"Other accounts on this machine can access {_inside(home, found)}.",
@@ -142,12 +142,12 @@ def _hub(home: WorkerHome, config: WorkerConfig) -> Check:
     try:
         skew = abs((parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)).total_seconds())
     except (KeyError, ValueError, TypeError, OverflowError):
-        return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms, but sends no time.")
+        return _ok("Hub and clock", f"{config.hub_url} responds in {milliseconds:.0f} ms, but doesn't send its time.")
     if skew > SKEW_FAILURE:
         raise AppError("CL-1406", f"This clock and the hub's differ by {skew:.0f} s.")
     if skew > SKEW_WARNING:
-        return _warning("Hub and clock", f"This clock and the hub's differ by {skew:.0f} s.", "Set the clock by NTP.")
-    return _ok("Hub and clock", f"{config.hub_url} answers in {milliseconds:.0f} ms. The clocks agree.")
+        return _warning("Hub and clock", f"This clock and the hub's differ by {skew:.0f} s.", "Set the clock with NTP.")
+    return _ok("Hub and clock", f"{config.hub_url} responds in {milliseconds:.0f} ms. The clocks agree.")
 
 
 def _confirmed(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -212,7 +212,7 @@ def _speed(home: WorkerHome, config: WorkerConfig) -> Check:
     """How fast this machine multiplies matrices: measured once, then known until the machine changes."""
     speed = find_speed(home)
     if speed is None:
-        remedy = "A run's time can't be estimated until a first run has ended."
+        remedy = "The time of a run can't be estimated until a first run has finished."
         return _warning("Speed", "It could not be measured.", remedy)
     half = f", {human_rate(speed.bfloat16)} in bfloat16" if speed.bfloat16 else ""
     return _ok("Speed", f"{human_rate(speed.float32)} in float32{half} on the {speed.device.upper()}")
@@ -227,10 +227,10 @@ def _queue(home: WorkerHome, config: WorkerConfig) -> Check:
 
 
 def _copies(home: WorkerHome, config: WorkerConfig) -> Check:
-    """The hub has seen no second process with this worker's key."""
+    """The hub hasn't seen a second process with this worker's key."""
     if (seen := copy_seen(home)) is not None:
         raise AppError("CL-1419", f"The hub saw a second process with this worker's key ({seen:%Y-%m-%d %H:%M} UTC).")
-    return _ok("Only one", "The hub has seen no second process with this worker's key.")
+    return _ok("Single instance", "The hub hasn't seen a second process with this worker's key.")
 
 
 def _policy(home: WorkerHome, config: WorkerConfig) -> Check:
@@ -247,7 +247,7 @@ def _models(home: WorkerHome, config: WorkerConfig) -> Check:
     models = ModelRegistry(home).all()
     gone = [model.model_id for model in models if not (model.folder / "config.json").is_file()]
     if gone:
-        raise AppError("CL-1120", f"The folder of {', '.join(gone)} is gone.")
+        raise AppError("CL-1120", f"The folder of {', '.join(gone)} no longer exists.")
     if not models:
         remedy = "Run `cutlayer worker model add ID|FOLDER`."
         return _warning("Base models", "No base models are registered yet.", remedy)

@@ -69,7 +69,8 @@ def join(home: WorkerHome, url: str, token: str, options: JoinOptions) -> tuple[
         if existing.joined_with and existing.joined_with != _digest(token):
             raise AppError(
                 "CL-1421",
-                f"{home.root} already holds the worker {existing.enrolment.worker_name}, joined with another token. "
+                f"{home.root} already contains the worker {existing.enrolment.worker_name}, which joined with another "
+                "token. "
                 "Nothing was changed, and the new token is still valid.",
                 "For a second worker on this machine, use a separate folder: cutlayer worker join … --home FOLDER "
                 "--console-port PORT.",

@@ -228,7 +228,7 @@ class HubClient:
 
 
 def _formless() -> HubError:
-    return HubError(AppError("CL-1407", "The hub's answer doesn't have the expected form."), status=400)
+    return HubError(AppError("CL-1407", "The hub's response doesn't have the expected form."), status=400)
 
 
 def _check_own_path(path: str) -> None:
@@ -266,7 +266,7 @@ def _refusal(data: Any, status: int, url: str, *, words: bool = False) -> HubErr
         return HubError(AppError(code, details=_known_details(data.get("details"))), status=status, own=True)
     if isinstance(code, str) and re.fullmatch(r"CL-\d{4}", code):
         return HubError(
-            AppError("CL-1999", f"The hub refused with {code}, which is unknown to this version."), status=status
+            AppError("CL-1999", f"The hub refused with {code}, which this version doesn't have."), status=status
         )
     known = "CL-1434" if status >= 500 else "CL-1433"
     return HubError(AppError(known, f"{url} answered with {status}."), status=status)

@@ -55,7 +55,7 @@ def ask_bounded(
         for chunk in response.iter_raw(65536):
             content += chunk
             if len(content) > most_bytes:
-                raise AppError("CL-1436", f"The answer of {client.base_url} is larger than {most_bytes} bytes.")
+                raise AppError("CL-1436", f"The response from {client.base_url} is larger than {most_bytes} bytes.")
         # Without the encoding's header: what came packed although nobody asked for it stays packed, and is no JSON.
         kept = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
         return httpx.Response(response.status_code, headers=kept, content=bytes(content), request=response.request)

@@ -27,7 +27,7 @@ class SitePolicy(Policy):
             text = path.read_text()
         except FileNotFoundError:
             if path.is_symlink():
-                raise AppError("CL-1422", f"{path} is a link to a file that isn't there.") from None
+                raise AppError("CL-1422", f"{path} is a link to a missing file.") from None
             return cls()
         except (OSError, UnicodeError) as error:
             raise AppError("CL-1422", f"{path} can't be read ({type(error).__name__}).") from None

@@ -193,13 +193,13 @@ def other_contract(assignment: Assignment) -> Review:
 
 def other_participant(assignment: Assignment) -> Review:
     """The refusal of a second participant for a party of a contract: what was admitted, or approved, is one part."""
-    message = "This site takes this part under another participant already; a party has one."
+    message = "This site already takes this part as another participant. A party has only one."
     return Review(assignment, [_refusal("participant", message)], "CL-1425")
 
 
 def other_job(assignment: Assignment) -> Review:
     """The refusal of a participant whose job belongs to another run here: what runs of it would be out of sight."""
-    message = "This site knows this participant's job from another run already; a participant has one run."
+    message = "This participant already belongs to another run at this site. A participant has only one run."
     return Review(assignment, [_refusal("participant", message)], "CL-1425")
 
 
@@ -214,7 +214,9 @@ def _check_request(assignment: Assignment, policy: SitePolicy) -> None:
     try:
         spec_read(assignment)
     except ValueError:
-        raise AppError("CL-1425", "The hub names something to work on where only a contract is to be judged.") from None
+        raise AppError(
+            "CL-1425", "The hub named something to work on, but only the contract is up for review."
+        ) from None
 
 
 def own_part(contract: ContractDocument, assignment: Assignment, site: Site) -> ContractParticipant:
@@ -248,7 +250,7 @@ def _model(
     """An id with a manifest that is registered here, never a path or an address."""
     model = config.model
     if not MODEL_ID.fullmatch(model.name_or_path) or ".." in model.name_or_path:
-        yield _refusal("model.name_or_path", "A model is named by its id, not by a path or an address.")
+        yield _refusal("model.name_or_path", "A model must be named by its id, not by a path or an address.")
         return
     if model.manifest is None:
         yield _refusal("model.manifest", "The contract pins no manifest for the base model.")
@@ -319,8 +321,8 @@ def _peers(
     for part in site.untrusted(contract, own):
         yield _refusal(
             "participants.fingerprint",
-            f"The certificate of {part.worker[:60]} ({part.organisation[:60]}) is not trusted here (CL-1423)."
-            " Ask its operator for the fingerprint, not the hub; if it is the same, run at this site:"
+            f"The certificate of {part.worker[:60]} ({part.organisation[:60]}) isn't trusted here (CL-1423)."
+            " Ask its operator, not the hub, for the fingerprint. If it matches, run at this site:"
             f" `cutlayer worker trust {part.fingerprint} --as {purpose_of(part)}`.",
         )
 
@@ -336,8 +338,8 @@ RULES: tuple[Rule, ...] = (_policy, _model, _dataset, _peers)
 def _waiting(contract_hash: str) -> PolicyRefusal:
     return _refusal(
         SITE_APPROVAL,
-        "Waiting for the site: it approves contracts itself (CL-1426). Read the contract there, on the worker's own"
-        f" page or with `cutlayer worker approve`; then run at this site: `cutlayer worker approve {contract_hash}`.",
+        "Waiting for the site, which approves contracts itself (CL-1426). Read the contract there, on the worker's own "
+        f"page or with `cutlayer worker approve`. Then run at this site: `cutlayer worker approve {contract_hash}`.",
     )
 
 

@@ -77,7 +77,7 @@ class RestClient:
             try:
                 return json_read(response.content)
             except ValueError:
-                raise HubError(AppError("CL-1433", f"{self._url} answered with something other than JSON.")) from None
+                raise HubError(AppError("CL-1433", f"{self._url} responded with something other than JSON.")) from None
         return self._read(response)
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def too_old_hub(message: int, *, hub_oldest: int, hub_newest: int) -> AppError:
     return AppError(
         "CL-1407",
         f"The worker wrote protocol version {message}, but the hub supports {hub_oldest} to {hub_newest}.",
-        "A newer worker retries in a version that the hub supports. If that doesn't help, upgrade the hub.",
+        "A newer worker retries in a version the hub supports. If that doesn't help, upgrade the hub.",
         details={"hub_oldest": hub_oldest, "hub_newest": hub_newest},
     )
 

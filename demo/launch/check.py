@@ -23,7 +23,7 @@ def download_adapter(stage: Stage, run_id: str, folder: Path) -> Path:
     with zipfile.ZipFile(archive) as zipped:
         names = zipped.namelist()
         if any(name.startswith(("/", "\\")) or ".." in Path(name).parts for name in names):
-            raise DemoError("The adapter's archive names a path outside itself.")
+            raise DemoError("The adapter's archive contains a path outside itself.")
         zipped.extractall(folder / run_id)
     [config] = (folder / run_id).rglob("adapter_config.json")
     return config.parent

@@ -126,7 +126,7 @@ class Groups:
             if self._hub_answers():
                 return
             if time.monotonic() > deadline:
-                raise DemoError(f"The hub does not answer; its log is {self.log('hub')}.")
+                raise DemoError(f"The hub isn't responding. Its log is {self.log('hub')}.")
             time.sleep(0.1)
 
     def _hub_answers(self) -> bool:
@@ -179,7 +179,7 @@ def demo_groups(*, port: int = 8000, root: Path | None = None) -> Iterator[Group
             stack.enter_context(sole_holder(root.with_name(f".{root.name}.lock")))
         except HeldError as error:
             raise DemoError(
-                f"A demo runs in {root} already{error.by}. End it with Ctrl-C, or give this one a folder of its own:\n"
+                f"A demo runs in {root} already{error.by}. Stop it with Ctrl-C, or give this one its own folder:\n"
                 '  make demo ARGS="--folder var/second --port 8100"'
             ) from None
         yield from _groups(port, root)

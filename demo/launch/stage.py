@@ -79,7 +79,7 @@ def _enrol(groups: Groups, party: Party) -> str:
     worker_id, fingerprint = config["enrolment"]["worker_id"], config["enrolment"]["fingerprint"]
     seen = party.rest.get(f"/workers/{worker_id}")
     if seen["fingerprint"] != fingerprint:
-        raise DemoError(f"The hub shows another fingerprint than {party.key}'s worker has.")
+        raise DemoError(f"The hub shows a different fingerprint from {party.key}'s worker.")
     if seen["state"] == "pending":
         party.rest.post(f"/workers/{worker_id}/confirm", {"fingerprint": fingerprint})
     return str(worker_id)

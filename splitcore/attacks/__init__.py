@@ -1,5 +1,5 @@
-"""Attacks on what crosses the cut: a folder for each, and the table of all (`registry`).
+"""Attacks on what crosses the cut: a folder each, and a table of all of them (`registry`).
 
-An attacker has what it is declared to know (`Knowledge`) and the frames that crossed (`transcript`), nothing of a
+An attacker has its declared knowledge (`Knowledge`) and the frames that crossed (`transcript`), but none of a
 party's code or state. `figures` scores what it guesses, beside controls whose outcome is known.
 """

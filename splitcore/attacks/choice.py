@@ -1,4 +1,4 @@
-"""What an attack tells of itself. Torch-free, but for `build`."""
+"""The description of an attack. Torch-free, except for `build`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class AttackChoice(Strategy):
 
     @abstractmethod
     def build(self) -> Attack:
-        """What runs it; imports torch."""
+        """The attack itself; imports torch."""

@@ -1,4 +1,4 @@
-"""How much of the text an attack has read (torch)."""
+"""How much of the text an attack recovered (torch)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Figures:
 def token_accuracy(
     guesses: Sequence[torch.Tensor], truth: Sequence[torch.Tensor], *, ignored: Collection[int] = (), seed: int = 0
 ) -> Figures:
-    """The share of tokens that were guessed at their place; `ignored`: ids of padding and template.
+    """The share of tokens guessed at their position; `ignored`: ids of padding and template.
 
-    The interval comes from drawing whole records again with replacement, since tokens of a record hang together.
+    The interval comes from resampling whole records with replacement, since a record's tokens are correlated.
     """
     hits, counts = [], []
     for guess_N, true_N in zip(guesses, truth, strict=True):

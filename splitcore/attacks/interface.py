@@ -1,4 +1,4 @@
-"""What an attack gets, and what it gives back (torch). Shapes: N tokens, D hidden, V vocabulary."""
+"""An attack's input and output (torch). Shapes: N tokens, D hidden, V vocabulary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from splitcore.attacks.transcript import Released
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the attacker knows beforehand: the public base model's input embedding (V, D)."""
+    """The attacker's prior knowledge: the public base model's input embedding (V, D)."""
 
     embedding_VD: torch.Tensor
 
@@ -22,5 +22,5 @@ class Attack(Protocol):
     """Reads tokens from what crossed."""
 
     def guess(self, released: Sequence[Released], knowledge: Knowledge) -> list[torch.Tensor]:
-        """The token ids (N,) that it takes each released row for."""
+        """The guessed token ids (N,) of each released row."""
         ...

@@ -1,4 +1,4 @@
-"""What crossed, as an attacker at the compute party has it: from the wire's messages alone (torch).
+"""What crossed, as available to an attacker at the compute party: only the wire's messages (torch).
 
 Shapes: B rows of a micro-batch, L tokens, N real tokens of a row, D hidden.
 """
@@ -16,7 +16,7 @@ from splitcore.wire.protocol.messages import Kind, Message, Phase
 
 @dataclass(frozen=True)
 class Released:
-    """The hidden states (N, D) of one row at the first cut, and where they stood."""
+    """The hidden states (N, D) of one row at the first cut, and their positions."""
 
     step: int
     micro: int
@@ -26,7 +26,7 @@ class Released:
 
 
 def released_rows(messages: Iterable[Message]) -> Iterator[Released]:
-    """The rows that went up. Of formats that each message tells in full: no cache, no random rotation."""
+    """The rows that were sent, for formats that each message contains in full: no cache, no random rotation."""
     for message in messages:
         if message.kind is not Kind.ACTIVATIONS or message.phase is not Phase.HEAD_UP:
             continue

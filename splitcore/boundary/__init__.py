@@ -1,1 +1,1 @@
-"""What is done to a tensor where it crosses the cut, at either end of a conversation."""
+"""Everything done to a tensor as it crosses the cut, at either end of a conversation."""

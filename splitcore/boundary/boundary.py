@@ -1,8 +1,8 @@
-"""Where a model is cut: what leaves passes every stage in their order, and back through them at the other end.
+"""Where a model is cut: what leaves passes every stage in order, and is passed back through them at the other end.
 
-    protect (what a data party hands over, inside autograd) → pack → judge → code, which may remember, and encodes
+    protect (at a data party, inside autograd) → pack → judge → code, which may remember, and encodes
 
-One `Boundary` stands at each end of a party's conversation, so that a step says only what crosses and of which
+Each end of a party's conversation has one `Boundary`, so that a step only states what crosses and for which
 micro-batch. Shapes: B rows of a micro-batch, L tokens, D hidden.
 """
 
@@ -21,7 +21,7 @@ from splitcore.control.clock import Clock
 from splitcore.errors import AppError
 from splitcore.wire.protocol.messages import Message, Phase
 
-ROWS = "rows"  # the tensor that tells the server a micro-batch's row numbers
+ROWS = "rows"  # the tensor with a micro-batch's row numbers
 
 
 class Boundary:
@@ -49,7 +49,7 @@ class Boundary:
     # ---- the micro-batch
 
     def needed(self, at: At) -> list[bool]:
-        """Which rows of a micro-batch must go up: not those that the server keeps."""
+        """Which rows of a micro-batch must be sent: all but those the server has cached."""
         coding = self._of_rows.get(Phase.HEAD_UP)
         if coding is None or at.rows is None:
             return [True] * len(at.mask_BL)
@@ -65,7 +65,7 @@ class Boundary:
         return tensors
 
     def at(self, message: Message, device: torch.device | str) -> At:
-        """The micro-batch of a message that came up. Raises AppError CL-1309."""
+        """The micro-batch of a received message. Raises AppError CL-1309."""
         rows: tuple[int, ...] | None = None
         if ROWS in message.tensors:
             rows = tuple(int(row) for row in decode(message.tensors[ROWS]))
@@ -83,16 +83,16 @@ class Boundary:
             raise AppError("CL-1309")
         return At(message.step, message.micro, mask_BL, rows)
 
-    # ---- in the graph of whoever computes here
+    # ---- inside the autograd graph
 
     def protect(self, tensor_BLD: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """The tensor as it may leave; the gradient goes back through every stage."""
+        """The tensor after every stage's protection; the gradient flows back through all of them."""
         for stage in self._client_stages:
             tensor_BLD = stage.protect(tensor_BLD, phase, at)
         return tensor_BLD
 
     def losses(self, leaving_BLD: torch.Tensor, labels_BL: torch.Tensor, at: At) -> list[torch.Tensor]:
-        """What the stages add to the task's loss; nothing in an evaluation."""
+        """The losses that the stages add to the task's loss; none in an evaluation."""
         if not torch.is_grad_enabled():
             return []
         losses = (stage.loss(leaving_BLD, labels_BL, at) for stage in self._client_stages)
@@ -119,7 +119,7 @@ class Boundary:
             return tensor
 
     def _coding(self, phase: Phase, at: At) -> Coding:
-        """An evaluation's rows are nobody's to remember: they have no numbers."""
+        """Evaluation rows have no numbers, so they are never remembered."""
         of_rows = self._of_rows.get(phase) if at.rows is not None else None
         return of_rows or self._plain[phase]
 
@@ -139,12 +139,12 @@ class Boundary:
         }
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take over what `state` gave at the same end of the same run."""
+        """Restore what `state` returned at the same end of the same run."""
         for phase, coding in self._of_rows.items():
             own = f"{phase}."
             coding.restore({name.removeprefix(own): value for name, value in state.items() if name.startswith(own)})
 
     def close(self) -> None:
-        """Delete everything that was kept of rows."""
+        """Delete all cached rows."""
         for coding in self._of_rows.values():
             coding.close()

@@ -1,4 +1,4 @@
-"""What a method or a defence at the data party's side of the cut tells of itself. Torch-free, but for `build`."""
+"""The description of a method or defence at the data party's side of the cut. Torch-free, except for `build`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Cost:
     """What it adds at a data party, per token of a step."""
 
     operations: float = 0.0  # floating-point operations
-    seconds: float = 0.0  # beside them, whatever the processor
+    seconds: float = 0.0  # seconds on top, on any processor
     memory: float = 0.0  # bytes of what is held from forward to backward
-    parameters: int = 0  # trained numbers of its own, in all
+    parameters: int = 0  # its own trained parameters, in total
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where it is built: a party's half, once the head is loaded."""
+    """The context for `build`: a party's half, once the head is loaded."""
 
     config: RunConfig
     party: str
@@ -42,19 +42,19 @@ class CutStrategy(Strategy):
     """A method or a defence, built into the client half's boundary."""
 
     def words(self) -> str:
-        """What it does to what crosses, for a contract; empty where that stays as it is."""
+        """Its effect on what crosses, in words for a contract; empty if there is none."""
         return ""
 
     def refuses(self, config: RunConfig) -> str:
-        """Why it does not go with the rest of a configuration, in a sentence; empty where it does."""
+        """Why it conflicts with the rest of a configuration, as a sentence; empty if it doesn't."""
         return ""
 
     def flows(self) -> Iterable[Flow]:
-        """What it sends of its own."""
+        """The flows it adds."""
         return ()
 
     def cost(self, *, width: int, vocabulary: int) -> Cost:
-        """What it costs with hidden states of this width."""
+        """Its cost with hidden states of this width."""
         return Cost()
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The last stage: a tensor's values become payloads. A coding may remember what crossed of a row before."""
+"""The last stage: a tensor's values become payloads. A coding may remember what crossed before for a row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_MASK = "A micro-batch arrived without its mask."
 
 
 class Coding(ABC):
-    """How the values of one phase cross. This one remembers nothing of a row."""
+    """How the values of one phase cross. This one doesn't remember rows."""
 
     @abstractmethod
     def send(self, tensor: torch.Tensor, at: At) -> dict[str, Payload]:
@@ -29,10 +29,10 @@ class Coding(ABC):
 
     @abstractmethod
     def receive(self, tensors: Mapping[str, Payload], at: At, device: torch.device | str) -> torch.Tensor:
-        """What `send` was given at the other end, as far as the format tells it. Raises AppError CL-1309, CL-1313."""
+        """The tensor sent at the other end, as exact as the format is. Raises AppError CL-1309, CL-1313."""
 
     def spares(self, row: int) -> bool:
-        """Whether nothing of a row has to cross any more."""
+        """Whether a row no longer has to cross."""
         return False
 
     def mask(self, rows: Sequence[int]) -> torch.Tensor:
@@ -47,10 +47,10 @@ class Coding(ABC):
         return {}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 - a default: nothing is kept
-        """Take over what `state` gave at the same end of the same run."""
+        """Restore what `state` returned at the same end of the same run."""
 
     def close(self) -> None:  # noqa: B027 - a default: nothing is kept
-        """Delete everything that was kept of rows."""
+        """Delete all cached rows."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Values that are NaN, infinite or beyond the wire's bound: found where they are made, before they are remembered.
+"""Values that are NaN, infinite or beyond the wire's bound: found where they are produced, before they are remembered.
 
-The half that makes one sends zeros in its place, so that every conversation goes on in its order, and says so with
+The half that produces one sends zeros in its place, so that every conversation stays in order, and reports it with
 what it reports at the end of the step; the server half then tells all to drop the step (`splitcore/step/faults.py`).
 """
 
@@ -16,7 +16,7 @@ from splitcore.wire.protocol.messages import Json
 
 
 class Finite:
-    """Looks at what one half makes in one conversation; `where` is the first bad place since `clear`."""
+    """Checks what one half produces in one conversation; `where` is the first bad place since `clear`."""
 
     def __init__(self) -> None:
         self.where: str | None = None
@@ -25,7 +25,7 @@ class Finite:
         """The tensor, or zeros in its place."""
         if not tensor.numel():
             return tensor
-        low, high = tensor.detach().aminmax()  # a NaN comes through, and needs no copy of the tensor
+        low, high = tensor.detach().aminmax()  # a NaN propagates, and this needs no copy of the tensor
         if float(low) >= -ABS_MAX and float(high) <= ABS_MAX:
             return tensor
         self.where = self.where or where
@@ -43,12 +43,12 @@ class Finite:
         self.where = None
 
     def told(self) -> dict[str, Json]:
-        """What an answer in an evaluation says of a bad value, which is no part of the next answer."""
+        """The bad value to report in an evaluation's answer; it doesn't carry over to the next one."""
         where, self.where = self.where, None
         return {} if where is None else {"fault": where}
 
     def require(self, what: str) -> None:
-        """Where skipping a step is of no use. Raises AppError CL-1311."""
+        """For places where skipping a step doesn't help. Raises AppError CL-1311."""
         if self.where is not None:
             where, self.where = self.where, None
             raise AppError("CL-1311", f"A value of {what} is NaN or infinite ({where}).", details={"where": where})

@@ -1,4 +1,4 @@
-"""The stages of a boundary: what is done to a tensor where it leaves, and undone where it arrives.
+"""The stages of a boundary: applied to a tensor where it leaves, and undone where it arrives.
 
 Shapes: B rows of a micro-batch, L tokens, D hidden, N real tokens of its rows, one after the other.
 """
@@ -40,14 +40,14 @@ class At:
 
 
 class Stage(Protocol):
-    """One thing done to every tensor that crosses. What `out` did is undone by `back` at the other end."""
+    """One operation on every tensor that crosses. `back` undoes `out` at the other end."""
 
     def out(self, tensor: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """On its way to the wire; values alone, outside autograd."""
+        """Towards the wire: values only, outside autograd."""
         ...
 
     def back(self, tensor: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """On its way from the wire."""
+        """From the wire."""
         ...
 
 
@@ -55,23 +55,23 @@ class ClientStage:
     """A method or a defence at a data party's side of the cut, in its graph. This one does nothing."""
 
     def protect(self, tensor_BLD: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """The tensor (B, L, D) as it may be seen by the other half; the gradient goes back through it."""
+        """The tensor (B, L, D) as the other half may see it; the gradient flows back through it."""
         return tensor_BLD
 
     def loss(self, hidden_BLD: torch.Tensor, labels_BL: torch.Tensor, at: At) -> torch.Tensor | None:
-        """A sum to be minimised beside the task's, over the same tokens; it goes back with the head's gradient.
+        """A sum to minimise alongside the task's loss, over the same tokens; its gradient joins the head's.
 
-        `hidden_BLD`: what leaves, after every stage. In training alone.
+        `hidden_BLD`: what leaves, after every stage. Only in training.
         """
         return None
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
-        """Its own by name: optimised with the adapter, kept in checkpoints, in no release."""
+        """Its own parameters by name: optimised with the adapter and kept in checkpoints, but never released."""
         return {}
 
 
 class Pack:
-    """Padding stays here: real tokens (N, D) cross, zeros stand in for the rest at the other end."""
+    """Padding stays here: only real tokens (N, D) cross, and the other end fills in zeros."""
 
     def out(self, tensor: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
         """(B, L, D) → (N, D)."""
@@ -88,7 +88,7 @@ class Pack:
 
 
 class Judge:
-    """What is not finite is found where it was made, before anything of it is remembered; zeros cross instead."""
+    """Values that aren't finite are found where they arise, before they are remembered; zeros cross instead."""
 
     def __init__(self, finite: Finite) -> None:
         self._finite = finite
@@ -98,5 +98,5 @@ class Judge:
         return self._finite.checked(tensor, MADE_BY[phase])
 
     def back(self, tensor: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """As it came: the wire's limits have judged it."""
+        """Unchanged: the wire's limits have already checked it."""
         return tensor

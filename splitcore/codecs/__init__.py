@@ -1,7 +1,7 @@
-"""How tensors are written on the wire: a folder for each family of codecs, and the table of all (`registry`).
+"""How tensors are written on the wire: a folder per family of codecs, and a table of all of them (`registry`).
 
 config.py     the byte layout, and the fields that a run's configuration has for it; no torch
 codec.py      from a tensor to bytes and back, the same bits on every machine
 
-`tensors` encodes and decodes by a codec's name. Nothing here knows what a message is.
+`tensors` encodes and decodes by a codec's name. Nothing here depends on messages.
 """

@@ -1,4 +1,4 @@
-"""What a codec's description has in common: how it rounds, and how far an evaluation through it may be off."""
+"""What all codec descriptions share: how they round, and how far an evaluation through them may be off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a codec has to bring: its byte layout without torch, and the way there and back."""
+"""What a codec must provide: its byte layout (without torch), encoding and decoding."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Codec(Protocol):
         ...
 
     def decode(self, payload: Payload, draw: Draw, device: torch.device | str | None) -> torch.Tensor:
-        """A new tensor of the codec's own number type, on `device` where the codec computes there, else on the CPU."""
+        """A new tensor of the codec's own number type, on `device` if the codec computes there, else on the CPU."""
         ...
 
 
 class WireFormat(Protocol):
-    """The byte layout of one codec. Torch-free, but for `codec`."""
+    """The byte layout of one codec. Torch-free, except for `codec`."""
 
     name: str
     integer: bool
@@ -40,5 +40,5 @@ class WireFormat(Protocol):
         ...
 
     def codec(self) -> Codec:
-        """What encodes and decodes; imports torch."""
+        """The encoder and decoder; imports torch."""
         ...

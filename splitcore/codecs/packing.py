@@ -1,6 +1,6 @@
-"""Codes of a few levels in bytes and back (torch): chunk by chunk of the whole tensor, each pass contiguous.
+"""Packing codes of a few levels into bytes and back (torch): in chunks of the whole tensor, each pass contiguous.
 
-A plane of `share` codes a byte holds code i of chunk k in digit k of byte i. Codes of 3 bits take two planes.
+A plane with `share` codes per byte holds code i of chunk k in digit k of byte i. Codes of 3 bits take two planes.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """A tensor in its encoded form: made by `tensors.encode`, turned back by `tensors.decode`.
+    """A tensor in its encoded form: made by `tensors.encode`, decoded by `tensors.decode`.
 
     `buffers` are those of the codec's format; the one of plain floats may lie in several pieces (see `protocol.parts`).
     """

@@ -17,5 +17,5 @@ CHOICES: list[type[CodecChoice]] = [choice for family in FAMILIES for choice in 
 
 
 def payload_bytes(codec: str, shape: Sequence[int]) -> int:
-    """Bytes of a tensor of `shape` in the format `codec`, headers aside."""
+    """Bytes of a tensor of `shape` in the format `codec`, without headers."""
     return sum(FORMATS[codec].sizes(shape))

@@ -1,7 +1,7 @@
-"""How a codec rounds: to the nearest level, or unbiased by chance that is drawn from a seed (torch).
+"""How a codec rounds: to the nearest level, or at random without bias, from a seed (torch).
 
 The seed follows from the place of the message (run seed, step, micro-batch, party, phase): a repeated or resumed run
-draws the same, and the receiver of a randomly rotated tensor knows the rotation without being told.
+draws the same, and the receiver of a randomly rotated tensor can derive the rotation itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rounding = Literal["nearest", "stochastic", "rotated"]
 
 @dataclass(frozen=True)
 class Draw:
-    """One message's rounding and the seed of its chance."""
+    """One message's rounding and its random seed."""
 
     rounding: Rounding = "nearest"
     seed: int = 0
@@ -29,7 +29,7 @@ class Draw:
         return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
 
     def signs(self, size: int) -> torch.Tensor | None:
-        """Random signs (size,) of a random rotation, the same on every machine; none where the rotation is fixed."""
+        """Random signs (size,) of a random rotation, the same on every machine; none if the rotation is fixed."""
         if self.rounding != "rotated":
             return None
         bits = hashlib.sha256(f"signs\0{self.seed}".encode()).digest()

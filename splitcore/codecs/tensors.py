@@ -30,7 +30,7 @@ def _codec(name: str) -> Codec:
 def encode(tensor: torch.Tensor, codec: str, draw: Draw = NEAREST) -> Payload:
     """Encode `tensor` with the codec of that name; gradients do not flow through. Raises AppError CL-1308.
 
-    `draw` says how a lossy codec rounds; the receiver of a randomly rotated tensor needs the same.
+    `draw` determines how a lossy codec rounds; the receiver of a randomly rotated tensor needs the same one.
     """
     found = _codec(codec)
     return found.encode(tensor.reshape(1) if tensor.dim() == 0 else tensor, draw)

@@ -9,7 +9,10 @@ from splitcore.flows.reading import Reading
 
 END = "at the end"
 JOINED = Reveal(
-    Thing.RESULT, Degree.CONTAINED, "The hub joins the parts and keeps the adapter.", "it joins and keeps it"
+    Thing.RESULT,
+    Degree.CONTAINED,
+    "The hub joins the parts and keeps the adapter.",
+    "it joins the parts and keeps the result",
 )
 REPEATS = Reveal(Thing.ROWS, Degree.REPEATED, "Like any fine-tuned model, it may repeat what it was trained on.")
 
@@ -54,6 +57,6 @@ def flows(run: Reading) -> Iterator[Flow]:
             ),
             REPEATS,
         ),
-        seen="a recipient: may download it",
+        seen="a recipient may download it",
         requests=frozenset({"adapter_archive"}),
     )

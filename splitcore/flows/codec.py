@@ -19,7 +19,7 @@ def flows(run: Reading) -> Iterator[Flow]:
         rows = Tensor("rows", "i64", Content.ROW_NUMBERS, is_required=False)
         yield Flow(
             Thing.SIZES,
-            "row numbers, and so which rows recur",
+            "row numbers, which show which rows recur",
             Part.CLIENT,
             Part.SERVER,
             STEPS,

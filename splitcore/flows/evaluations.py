@@ -21,7 +21,7 @@ def flows(run: Reading) -> Iterator[Flow]:
     )
     yield Flow(
         Thing.RESULT,
-        "the finished adapter, to be loaded and measured",
+        "the finished adapter, to load and evaluate it",
         Part.HUB,
         Part.MEASURING,
         "at the end",
@@ -33,7 +33,7 @@ def flows(run: Reading) -> Iterator[Flow]:
                 Thing.BODY, Degree.CONTAINED, "It contains every part of the adapter.", "within the finished adapter"
             ),
         ),
-        seen="no recipient; its worker loads it to measure it",
+        seen="not a recipient; its worker loads it to evaluate it",
     )
     yield Flow(
         Thing.FIGURES,

@@ -28,13 +28,13 @@ HOLDERS: dict[Thing, frozenset[str]] = {
 HINTS: dict[Thing, str] = {
     Thing.ROWS: "prompts and completions",
     Thing.LABELS: "the tokens to be predicted",
-    Thing.SIZES: "padding masks, numbers of rows and of tokens",
+    Thing.SIZES: "padding masks, row counts and token counts",
     Thing.ACTIVATIONS: "what the layers before a cut compute",
     Thing.ENDS: "what the data organisations train",
     Thing.BODY: "what the compute organisation trains",
-    Thing.ANSWERS: "as the base and the tuned model write them",
+    Thing.ANSWERS: "by the base and the tuned model",
     Thing.TOKENIZER: "a public file, checked against its hash",
-    Thing.COURSE: "how a run goes, and its workers' addresses",
+    Thing.COURSE: "a run's progress, and its workers' addresses",
 }
 STAY = frozenset({Thing.ROWS, Thing.LABELS, Thing.LOGS})  # told of in any case, since they are what people ask for
 

@@ -8,7 +8,7 @@ from splitcore.flow import STEPS, Degree, Flow, Part, Reveal, Thing
 from splitcore.flows.reading import Reading
 from splitcore.flows.schedule import MEETING, OCCURS
 
-COUNTED = "Token counts tell how long rows are on average."
+COUNTED = "Token counts reveal the average row length."
 
 
 def flows(run: Reading) -> Iterator[Flow]:
@@ -37,7 +37,7 @@ def flows(run: Reading) -> Iterator[Flow]:
     )
     yield Flow(
         Thing.COURSE,
-        "standard log messages, which the hub shows to its own organisation only",
+        "standard log messages, which the hub only shows to the worker's own organisation",
         Part.WORKER,
         Part.HUB,
         OCCURS,
@@ -64,5 +64,5 @@ def flows(run: Reading) -> Iterator[Flow]:
         "the contract and the participants' certificates",
         Part.HUB,
         Part.WORKER,
-        "when it is to be reviewed, and at the start of each attempt",
+        "for review, and at the start of each attempt",
     )

@@ -81,7 +81,7 @@ def _counts(run: Reading) -> Iterator[Flow]:
             Part.SERVER,
             Part.CLIENT,
             STEPS,
-            only="where no other's tokens count in the step",
+            only="where no other organisation's tokens count in the step",
             carried=(total,),
         )
 
@@ -89,7 +89,7 @@ def _counts(run: Reading) -> Iterator[Flow]:
 def _course(run: Reading) -> Iterator[Flow]:
     yield Flow(
         Thing.COURSE,
-        "hashes of contract, configuration and base model, the parties' names, and the steps of its checkpoints",
+        "hashes of contract, configuration and base model, party names, and the steps of its checkpoints",
         Part.CLIENT,
         Part.SERVER,
         MEETING,
@@ -107,7 +107,7 @@ def _course(run: Reading) -> Iterator[Flow]:
             Reveal(
                 Thing.SIZES,
                 Degree.INFERABLE,
-                "Where epochs are set, the number of steps tells how many rows the largest dataset has.",
+                "If epochs are set, the number of steps reveals how many rows the largest dataset has.",
             ),
         ),
         carried=(Carried(Kind.WELCOME, fields=frozenset({"steps", "step", "branch"})),),
@@ -213,11 +213,11 @@ def _relayed(run: Reading) -> Iterator[Flow]:
     turn = run.turn_steps
     form = "a turn is one step" if turn == 1 else f"a turn is {turn} steps"
     moments = (Tensor("", "fp32", Content.MOMENTS, is_required=False),) if run.hands_moments_on else ()
-    state = "and the optimiser's state of them" if moments else "without an optimiser's state"
+    state = "with their optimiser state" if moments else "without optimiser state"
     how_often = "in every step" if turn == 1 else f"every {turn} steps"
     for sender, receiver, seen in (
         (Part.CLIENT, Part.SERVER, f"weights {how_often}, handed on"),
-        (Part.SERVER, Part.NEXT, "each gets the one before's"),
+        (Part.SERVER, Part.NEXT, "each gets the previous one's"),
     ):
         yield Flow(
             Thing.ENDS,
@@ -238,10 +238,10 @@ def _relayed(run: Reading) -> Iterator[Flow]:
         Part.CLIENTS,
         "before each evaluation",
         only=RELAYED,
-        seen="each gets the one before's",
+        seen="each gets the previous one's",
         carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,)),),
     )
 
 
 def _text_of(what: str) -> Reveal:
-    return Reveal(Thing.ROWS, Degree.REPEATED, f"Such {what} can tell something of the text behind them.")
+    return Reveal(Thing.ROWS, Degree.REPEATED, f"Such {what} can reveal something about the text behind them.")

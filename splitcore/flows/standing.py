@@ -29,7 +29,7 @@ def flows() -> Iterator[Flow]:
     )
     yield Flow(
         Thing.METADATA,
-        "keyed digests of the dataset versions that it holds",
+        "keyed digests of its dataset versions",
         Part.MEASURING,
         Part.HUB,
         "while it is connected",
@@ -41,13 +41,13 @@ def flows() -> Iterator[Flow]:
         "its certificate",
         Part.WORKER,
         Part.PARTNERS,
-        "when it is enrolled or takes a new key",
+        "when it is enrolled or gets a new key",
         seen="hardware, versions, limits of its policy",
         requests=frozenset({"enrol", "rotate", "leave"}),
     )
     yield Flow(
         Thing.WORKERS,
-        "the configuration, size and manifest's hash of each base model that it has registered",
+        "the configuration, size and manifest hash of each registered base model",
         Part.WORKER,
         Part.PARTNERS,
         "when a base model is added",
@@ -56,9 +56,9 @@ def flows() -> Iterator[Flow]:
     )
     yield Flow(
         Thing.WORKERS,
-        "what it found of the hub's audit log",
+        "its finding about the hub's audit log",
         Part.WORKER,
         Part.HUB,
-        "when that log does not continue from where it was",
+        "when that log doesn't continue from where it ended",
         requests=frozenset({"witness"}),
     )

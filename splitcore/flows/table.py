@@ -60,7 +60,7 @@ def full_table() -> str:
         )
         for flow in general_flows()
     )
-    return markdown(("what", "from", "to", "when", "what it tells"), rows)
+    return markdown(("what", "from", "to", "when", "what it reveals"), rows)
 
 
 def short_table() -> str:
@@ -70,7 +70,7 @@ def short_table() -> str:
         flows = [flow for flow in general_flows() if flow.thing is thing and flow.receiver is not Part.CLIENT]
         told = " ".join(filter(None, [_tells(flows), _told_by(thing)]))
         rows.append((str(thing), _receivers(flows) or "nobody", told))
-    return markdown(("what", "goes to", "what can be told"), rows)
+    return markdown(("what", "goes to", "what it reveals"), rows)
 
 
 def messages_table() -> str:
@@ -108,7 +108,7 @@ def _told_by(thing: Thing) -> str:
     """From what something can be told that stays with its owner."""
     sources = [flow for flow in general_flows() if any(told.thing is thing and told.note for told in flow.reveals)]
     words = [f"{flow.what} ({flow.only})" if flow.only else flow.what for flow in sources]
-    return f"Can be told from {'; from '.join(words)}." if words and thing in STAY else ""
+    return f"Can be recovered or inferred from {'; from '.join(words)}." if words and thing in STAY else ""
 
 
 def _receivers(flows: Sequence[Flow]) -> str:

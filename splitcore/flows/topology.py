@@ -14,7 +14,7 @@ HIDDEN = "hidden"
 
 def only_in(topology: str) -> str:
     """What is said of a flow that one topology has alone."""
-    return f"in the topology `{topology}`"
+    return f"in the `{topology}` topology"
 
 
 U_SHAPE, VANILLA = only_in("u_shape"), only_in("vanilla")
@@ -58,7 +58,7 @@ def _activations_up(run: Reading, cut: Cut) -> Flow:
     text = Reveal(
         Thing.ROWS,
         Degree.INFERABLE if cut.head_layers else Degree.COMPUTABLE,
-        "They can be turned back into text; without a head layer, by a simple look-up.",
+        "They can be turned back into text. Without a head layer, a simple look-up is enough.",
         "activations can be turned back into text",
     )
     once = run.sends_rows_once
@@ -86,7 +86,7 @@ def _activations_up(run: Reading, cut: Cut) -> Flow:
 def _mask(run: Reading) -> Flow:
     return Flow(
         Thing.SIZES,
-        "the padding mask, and so the length of each row",
+        "the padding mask, which gives the length of each row",
         Part.CLIENT,
         Part.SERVER,
         ALWAYS,
@@ -132,7 +132,7 @@ def _u_shape(run: Reading) -> Iterator[Flow]:
             form=f"as {run.gradients}",
             reveals=(_labels_from(cut),),
             only=U_SHAPE,
-            seen="of every data organisation; they tell of the labels",
+            seen="of every data organisation; labels may be inferred from them",
             parties=cut.parties,
             carried=(Carried(Kind.GRADIENTS, Phase.TAIL_UP, (_hidden(run, run.gradients),)),),
         )
@@ -142,7 +142,7 @@ def _labels_from(cut: Cut) -> Reveal:
     return Reveal(
         Thing.LABELS,
         Degree.INFERABLE if cut.tail_layers else Degree.COMPUTABLE,
-        "Labels are not sent, but may be inferred from these; without a tail layer they can be computed.",
+        "Labels are not sent, but may be inferred from these. Without a tail layer, they can be computed.",
         "may be inferred from gradients" if cut.tail_layers else "not sent, but computable from the gradient",
     )
 
@@ -159,7 +159,7 @@ def _vanilla(run: Reading) -> Iterator[Flow]:
             Reveal(
                 Thing.ROWS,
                 Degree.CONTAINED,
-                "These are text as it is: the completions, or whole rows where the loss covers all tokens.",
+                "These are the text itself: the completions, or whole rows if the loss covers all tokens.",
                 "the whole rows, as labels" if whole else "the completions, as labels",
             ),
         ),

@@ -1,1 +1,1 @@
-"""Defences of what a data party hands over: a folder for each, and the table of all (`registry`)."""
+"""Defences for what a data party sends: a folder each, and a table of all of them (`registry`)."""

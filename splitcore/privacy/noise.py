@@ -1,7 +1,7 @@
-"""Gaussian noise from a secret: a ChaCha20 stream, never a generator of torch, which uses 32 bits of its seed.
+"""Gaussian noise from a secret: a ChaCha20 stream, never a torch generator, which uses only 32 bits of its seed.
 
-Each release has a stream of its own, whose key follows from the secret and from what is released. The same values thus
-get the same noise, however often a run is killed or a frozen head is asked again, and other values get other noise.
+Each release has its own stream, whose key is derived from the secret and the released values. The same values thus
+get the same noise, however often a run is killed or a frozen head is queried, and other values get other noise.
 """
 
 from __future__ import annotations

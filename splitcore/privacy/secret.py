@@ -1,7 +1,7 @@
 """The secret of a job, from which its noise comes: 256 bits that only the data party holds.
 
-It is written and synced before the first hidden state leaves, and lies beside the job's checkpoints, which it outlives:
-a run that was killed goes on with the same noise, so that no values are released with two noises, whose mean would tell
+It is written and synced before the first hidden state leaves. It lies next to the job's checkpoints and outlives them:
+a killed run continues with the same noise, so that no values are released with two noises, whose mean would reveal
 more.
 """
 
@@ -19,15 +19,15 @@ NAME = "noise.key"
 
 
 def job_secret(folder: Path) -> bytes:
-    """The secret in `folder`, made on first use. Raises AppError CL-1536 where the file is not what was written."""
+    """The secret in `folder`, created on first use. Raises AppError CL-1536 if the file is damaged."""
     path = folder / NAME
     if not os.path.lexists(path):
         _make(folder, path)
     try:
         secret = path.read_bytes()
-    except FileNotFoundError:  # a link that leads nowhere
+    except FileNotFoundError:  # a dangling link
         secret = b""
-    if len(secret) != BYTES or not any(secret):  # zeros are what a lost write leaves, and no secret
+    if len(secret) != BYTES or not any(secret):  # a lost write leaves zeros, which are not a secret
         raise AppError("CL-1536", details={"file": NAME})
     return secret
 
@@ -38,7 +38,7 @@ def _make(folder: Path, path: Path) -> None:
     try:
         os.write(file, secrets.token_bytes(BYTES))
         os.fsync(file)
-        os.link(draft, path)  # never over another one: of two attempts at once, both go on with the first's
+        os.link(draft, path)  # never overwrites: of two concurrent attempts, both continue with the first one's secret
     except FileExistsError:
         return
     finally:
@@ -48,7 +48,7 @@ def _make(folder: Path, path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """A name is on the disk when its folder is."""
+    """A file's name is only on disk once its folder is synced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

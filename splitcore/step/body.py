@@ -27,24 +27,24 @@ from splitcore.step.stages import boundary_of
 from splitcore.wire.protocol.messages import Kind, Message, Phase
 
 Tensors = dict[str, torch.Tensor]
-GROUP = ""  # whose sum it is where parties were computed together
+GROUP = ""  # whose sum it is, if parties were computed together
 
 
 @dataclass
 class Progress:
-    """How far one party has come in the current step."""
+    """One party's progress in the current step."""
 
     forwards: int = 0
     backwards: int = 0
     passes: dict[int, Pass] = field(default_factory=dict)
     loss: float = 0.0
-    seen: torch.Tensor | int = 0  # real tokens; read at the step's end alone, so that no micro-batch waits for it
+    seen: torch.Tensor | int = 0  # real tokens; read only at the step's end, so that no micro-batch waits for it
 
 
 class BodyWork:
     """Answers activations with activations (or a loss), and gradients with gradients; sums the body's own.
 
-    In groups, micro-batch m of all parties is computed once all of them are there, in the contract's order.
+    In groups, micro-batch m of all parties is computed once all of them have arrived, in the contract's order.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class BodyWork:
         self._waiting: deque[tuple[str, Message]] = deque()  # micro-batches whose loss has no denominator yet
         self.begin(0)
 
-    # ---- what outlives the process
+    # ---- state that outlives the process
 
     def state(self) -> Tensors:
         """The caches of the parties' activations, by the party's place in the contract, and each one's own body."""
@@ -81,7 +81,7 @@ class BodyWork:
         return {**caches, "since_average": torch.tensor(list(self._since_average.values())), **self._runtime.state()}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` returned."""
         for place, boundary in enumerate(self.boundaries.values()):
             own = f"{place}."
             boundary.restore({name.removeprefix(own): value for name, value in state.items() if name.startswith(own)})
@@ -90,7 +90,7 @@ class BodyWork:
             self._runtime.restore(state)
 
     def close(self) -> None:
-        """Delete what was kept of the parties' activations."""
+        """Delete the cached activations of all parties."""
         for boundary in self.boundaries.values():
             boundary.close()
 
@@ -107,7 +107,7 @@ class BodyWork:
         self._forming: dict[tuple[Phase, int], dict[str, Message]] = {}
 
     def forget(self, party: str) -> None:
-        """Drop all that a party has brought into the step."""
+        """Drop everything a party contributed to the step."""
         self.progress[party] = Progress()
         self.sums.pop(party, None)
         self.boundaries[party].finite.clear()
@@ -143,13 +143,13 @@ class BodyWork:
             self._send(micro_batch, Kind.ACTIVATIONS, Phase.BODY_DOWN, output_BLD)
 
     def go_on(self) -> None:
-        """Take the micro-batches that have waited, as far as they can be."""
+        """Process the waiting micro-batches as far as possible."""
         waiting, self._waiting = self._waiting, deque()
         for party, message in waiting:
             self.forward(party, message)
 
     def _group(self, party: str, message: Message) -> dict[str, Message]:
-        """The messages to be computed together with this one, in the contract's order; none while one is missing."""
+        """The messages to compute together with this one, in the contract's order; empty while one is missing."""
         if not self._plan.grouped:
             return {party: message}
         forming = self._forming.setdefault((message.phase, message.micro), {})
@@ -161,7 +161,7 @@ class BodyWork:
         return {name: forming[name] for name in together}
 
     def _open(self, party: str, message: Message) -> MicroBatch:
-        """Hidden states and mask (and labels) of a message. Raises AppError CL-1309, 1311 where they do not fit."""
+        """Hidden states and mask (and labels) of a message. Raises AppError CL-1309, 1311 if they don't match."""
         device, boundary = self._runtime.device, self.boundaries[party]
         at = boundary.at(message, device)
         hidden_BLD = boundary.back(message, at, device=device, dtype=self._runtime.dtype)
@@ -175,7 +175,7 @@ class BodyWork:
     # ---- backward
 
     def _loss_here(self, done: Pass, micro: int) -> None:
-        """Vanilla: the loss is computed on this side, at once with its gradient."""
+        """Vanilla: the loss is computed on this side, together with its gradient."""
         with self._clock.stage("body_backward"):
             losses = done.losses()
             shares = [loss / self._loss_normaliser(party) for party, loss in zip(done.parties, losses, strict=True)]
@@ -219,7 +219,7 @@ class BodyWork:
         self._gradients_down(done)
 
     def _collect(self, parties: Sequence[str]) -> None:
-        """Move the parameters' gradients to sums of their own: parties' backwards come in any order."""
+        """Move the parameters' gradients to separate sums, because the parties' backward passes arrive in any order."""
         for party in parties if self._runtime.own else parties[:1]:
             key = party if self._runtime.own or not self._plan.grouped else GROUP
             sums = self.sums.setdefault(key, {})
@@ -243,7 +243,7 @@ class BodyWork:
     # ---- evaluation
 
     def evaluate(self, party: str, message: Message) -> None:
-        """Forward only; between steps no party is in the middle of one of its own. Raises AppError CL-1505, 1309."""
+        """Forward only. Between steps, no party has a step in progress. Raises AppError CL-1505, 1309."""
         if self.progress[party].forwards:
             raise out_of_turn(message)
         with self._clock.stage("evaluate"):
@@ -261,7 +261,7 @@ class BodyWork:
     # ---- the update
 
     def faults(self, parties: Sequence[str]) -> list[Fault]:
-        """Where values of these parties were not finite here, in their order; told once."""
+        """Where values of these parties were not finite here, in the parties' order; reported once."""
         found = [Fault(SERVER, where, party) for party in parties if (where := self.boundaries[party].finite.where)]
         for party in parties:
             self.boundaries[party].finite.clear()

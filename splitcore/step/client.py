@@ -30,18 +30,18 @@ from splitcore.step.stages import boundary_of
 from splitcore.step.walk import u_shape, vanilla
 from splitcore.wire.protocol.messages import Kind, Message
 
-STOP_GRACE = 0.7  # seconds in which a step that the other halves may apply is still applied here
+STOP_GRACE = 0.7  # seconds for which a step that the other halves may apply is still applied here
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step was: mean loss over this party's tokens (None where it sat out), global norm, rate."""
+    """The result of a step: mean loss over this party's tokens (None if it sat out), global norm, rate."""
 
     loss: float | None
     tokens: int
     grad_norm: float
     learning_rate: float
-    fault: Fault | None = None  # where it was applied nowhere
+    fault: Fault | None = None  # why it was applied nowhere
     late: bool = False  # it ended without this party's part
 
 
@@ -91,7 +91,7 @@ class ClientStep:
         )
         self._since_average = 0
 
-    # ---- what outlives the process
+    # ---- state that outlives the process
 
     def state(self) -> dict[str, torch.Tensor]:
         """See `files.Part.state`."""
@@ -106,7 +106,7 @@ class ClientStep:
     # ---- the step
 
     def run(self, step: int, total: int, batches: list[Batch]) -> StepOutcome:
-        """Every micro-batch forward and backward, then the update. Without batches, it is another party's turn."""
+        """Every micro-batch forward and backward, then the update. Without batches, it's another party's turn."""
         if not batches:
             return self._sit_out(step, total)
         try:
@@ -125,7 +125,7 @@ class ClientStep:
     # ---- the update
 
     def _update(self, step: int, total: int, tokens: int) -> tuple[float, float, Fault | None]:
-        """Exchange norms (or gradients), clip by the global norm, step, and average weights when it is time."""
+        """Exchange norms (or gradients), clip by the global norm, step, and average weights when due."""
         parameters, finite = self._parameters, self.boundary.finite
         with self.clock.stage("update"):
             denominator = self.inbox.forget(step)
@@ -135,7 +135,7 @@ class ClientStep:
                 raise AppError("CL-1505", "The server half's token total is lower than this party's own count.")
             self._own.scale(denominator / tokens)
             if tokens != denominator and not self.plan.shared:
-                # an adapter of one's own follows the mean over one's own tokens
+                # a party's own adapter follows the mean over its own tokens
                 own = torch.tensor(denominator / tokens)
                 scale([parameter.grad for parameter in parameters.values()], own)
             gradients = {name: parameter.grad for name, parameter in parameters.items()}
@@ -159,7 +159,7 @@ class ClientStep:
         return norm, rate, fault
 
     def _apply(self, step: int, answer: Message) -> tuple[float, float, Fault | None]:
-        """Clip and step as the server half says, or drop the gradients of a step that is applied nowhere."""
+        """Clip and step as the server half decided, or drop the gradients of a step that isn't applied."""
         fault, parameters = self._fault(answer), self._parameters
         norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
         if fault is not None:
@@ -179,9 +179,9 @@ class ClientStep:
     # ---- too late
 
     def leave(self, step: int, total: int, message: Message) -> StepOutcome:
-        """Drop what was begun of a step, and take over what the others made of it.
+        """Abandon an unfinished step and adopt the others' result.
 
-        Head and tail step with their sum where it is shared; ends of one's own stay as they are.
+        Shared head and tail step with the sum of gradients; a party's own ends stay unchanged.
         """
         self.inbox.clear()
         self.inbox.forget(step)
@@ -198,11 +198,11 @@ class ClientStep:
         return StepOutcome(None, 0, norm, rate, fault, late=True)
 
     def come_back(self, step: int) -> None:
-        """Tell that everything up to `step` completed steps is done here, after a step that was left."""
+        """Report that all steps up to `step` are complete here, after abandoning one."""
         self.link.send(Kind.STEP_DONE, step=step - 1)
 
     def missed(self, step: int, total: int) -> StepOutcome | int:
-        """A step that ended without this party (from 0), or the step from which it takes part again."""
+        """A step that ended without this party (counted from 0), or the step at which it rejoins."""
         message = self.inbox.next(grace=STOP_GRACE)
         if message.kind is Kind.STEP_DONE:
             return message.step
@@ -225,7 +225,7 @@ class ClientStep:
     # ---- other parties' turns
 
     def _sit_out(self, step: int, total: int) -> StepOutcome:
-        """Tell that all before this step is done here, and wait until the others have completed it."""
+        """Report that everything before this step is complete here, and wait until the others complete it."""
         self.link.send(Kind.STEP_DONE, step=step)
         answer = self.inbox.next(grace=STOP_GRACE)
         if answer.kind is not Kind.STEP_DONE or answer.step != step:
@@ -240,7 +240,7 @@ class ClientStep:
         return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total), fault)
 
     def _hand_on(self, step: int, total: int) -> None:
-        """Give head and tail to whoever needs them after this step."""
+        """Send head and tail to those who need them after this step."""
         relay = self.plan.relay_after(step, total)
         if relay is not None and relay.sender == self.party:
             tensors = handed_over(self._parameters, self._optimiser, moments=relay.successor is not None)

@@ -1,4 +1,4 @@
-"""What the parties have brought to the end of the current step, and what follows from all of it together."""
+"""The parties' contributions to the current step, and the sums and norms that follow from them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass
 class _Share:
-    """Of one party."""
+    """One party's contribution."""
 
     ends: Tensors = field(default_factory=dict)  # gradients of head and tail, where they are summed here
     norms: torch.Tensor | None = None
-    fault: str | None = None  # where this party made a value that is not finite
+    fault: str | None = None  # where this party produced a value that isn't finite
     reported: bool = False  # its part is complete, or it sits out
 
 
@@ -51,17 +51,17 @@ class Contributions:
         share.norms = norms
 
     def done(self, party: str, message: Message) -> None:
-        """A party has done all of this step that is its own. Raises AppError CL-1505 for the second time."""
+        """A party has completed its part of this step. Raises AppError CL-1505 the second time."""
         if self._shares[party].reported:
             raise out_of_turn(message)
         self._shares[party].reported = True
 
     def is_done(self, party: str) -> bool:
-        """Whether a party has done all of this step that is its own."""
+        """Whether a party has completed its part of this step."""
         return self._shares[party].reported
 
     def clear(self, *parties: str) -> None:
-        """Nothing of what these parties (else all) have brought is used."""
+        """Discard the contributions of these parties, or of all."""
         for party in parties or list(self._shares):
             self._shares[party] = _Share()
 
@@ -70,7 +70,7 @@ class Contributions:
         return summed([self._shares[party].ends for party in parties]) if self._summed else {}
 
     def faults(self, parties: Sequence[str]) -> Iterator[Fault]:
-        """Where the parties made values that are not finite."""
+        """Where the parties produced values that aren't finite."""
         for party in parties:
             if where := self._shares[party].fault:
                 yield Fault(party, where, party)

@@ -1,4 +1,4 @@
-"""What a data party computes of a micro-batch: its first layers, and in the u_shape its last ones with the loss.
+"""What a data party computes for a micro-batch: the first layers and, in the u_shape, the last ones and the loss.
 
 Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
 """
@@ -23,7 +23,7 @@ from splitcore.wire.protocol.messages import Phase
 
 @dataclass(frozen=True)
 class HeadPass:
-    """A forward pass of the head: what may leave, in its graph, and the losses that the stages add."""
+    """A forward pass of the head: the output that may leave, with its graph, and the losses added by the stages."""
 
     output_BLD: torch.Tensor
     losses: list[torch.Tensor]
@@ -43,7 +43,7 @@ class Ends:
         clock: Clock,
         normaliser: Callable[[int], int],
     ) -> None:
-        """`normaliser`: step → the number by which losses are divided; it may wait for it."""
+        """`normaliser`: step → the number by which losses are divided; the call may block."""
         self._config, self._party, self._boundary, self._clock = config, party, boundary, clock
         self._head, self._tail = segments
         self._normaliser = normaliser
@@ -51,15 +51,15 @@ class Ends:
 
     @property
     def has_tail(self) -> bool:
-        """Whether the last layers are here."""
+        """Whether this party has the last layers."""
         return self._tail is not None
 
     def receiver(self, phase: Phase) -> Segment:
-        """The segment that goes on with what comes down."""
+        """The segment that processes what comes back from the server."""
         return self._tail if phase is Phase.BODY_DOWN and self._tail is not None else self._head
 
     def head(self, batch: Batch, at: At) -> HeadPass:
-        """Tokens to hidden states, as they may leave."""
+        """From tokens to hidden states, protected and ready to leave."""
         with (
             self._clock.stage("head_forward"),
             dropout_seed(self._config, at.step, self._party, at.micro, "head"),
@@ -71,7 +71,7 @@ class Ends:
     def head_states(self, batch: Batch, needed: list[bool] | None = None) -> torch.Tensor:
         """The head's output (B, L, D). Of a head that is not trained row by row, zeros where it is not `needed`.
 
-        A row alone has the same bits whatever stands beside it in a batch, so that it may be kept for the next epoch.
+        A row computed alone has the same bits in any batch, so it can be kept for the next epoch.
         """
         if self.trains_head:
             return self._head(batch.mask_BL, ids_BL=batch.ids_BL)
@@ -86,7 +86,7 @@ class Ends:
         return hidden_BLD
 
     def tail(self, batch: Batch, at: At, hidden_BLD: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Last layers forward, loss, and backward: the summed loss, and the gradient (B, L, D) of what came in."""
+        """Last layers forward, loss and backward: the summed loss, and the gradient (B, L, D) of the input."""
         tokens = self._normaliser(at.step)
         with self._clock.stage("tail"):
             received_BLD = hidden_BLD.requires_grad_()
@@ -106,7 +106,7 @@ class Ends:
         return self._tail(batch.mask_BL, hidden_BLD=hidden_BLD)
 
     def head_backward(self, head: HeadPass, gradient_BLD: torch.Tensor | None) -> None:
-        """Go back through the head from the gradient that came down, if there is one, and from the stages' losses."""
+        """Backward pass of the head, from the received gradient (if any) and the stages' losses."""
         tensors: list[torch.Tensor] = []
         gradients: list[torch.Tensor | None] = []
         if gradient_BLD is not None and head.output_BLD.requires_grad:

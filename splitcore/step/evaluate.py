@@ -27,7 +27,7 @@ from splitcore.wire.protocol.messages import Kind, Message, Phase
 
 
 class ClientEvaluation:
-    """Measures the model as it stands between two steps."""
+    """Evaluates the model between two steps."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ClientEvaluation:
     def run(self, step: int) -> Fault | None:
         """Evaluate after `step` optimiser steps; does nothing without rows and prompts.
 
-        Returns where a value was not finite: its loss is not available then, or its samples are not written.
+        Returns where a value was not finite, in which case the loss is unavailable or the samples are not written.
         """
         self._fault = None
         if not self._batches and not self._prompts:
@@ -64,7 +64,7 @@ class ClientEvaluation:
         return self._found()
 
     def _found(self) -> Fault | None:
-        """Where the first value of this evaluation that was not finite was made, at either end."""
+        """Where, at either end, this evaluation's first value that wasn't finite was produced."""
         finite, party = self._stepper.boundary.finite, self._controller.party
         if finite.where is not None:
             self._fault = self._fault or Fault(party, finite.where, party)
@@ -125,7 +125,7 @@ class ClientEvaluation:
     # ---- samples
 
     def _sample(self, step: int) -> None:
-        """Greedy answers, one token a round trip for all prompts together; no cache of past tokens is kept."""
+        """Greedy answers: one token per round trip for all prompts together, without a cache of past tokens."""
         config = self._stepper.config
         longest = config.training.max_length - self._sample_tokens
         texts = [encode_prompt(prompt, self._tokenizer, config.data)[: max(1, longest)] for prompt in self._prompts]
@@ -148,7 +148,7 @@ class ClientEvaluation:
             self._controller.emit(SampleWritten(self._controller.party, step, index=index, prompt=prompt, text=text))
 
     def _next_tokens(self, step: int, turn: int, rows: list[list[int]]) -> list[int]:
-        """The likeliest next token of each row."""
+        """The most likely next token of each row."""
         encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in rows]
         batch = collate(encoded, padding=padding_id(self._tokenizer), device=str(self._stepper.segments[0].device))
         self._send(step, turn, batch)
@@ -171,6 +171,6 @@ class ClientEvaluation:
         return token
 
     def save_canary(self, path: Path) -> None:
-        """Keep the split model's logits on the public prompts, for a comparison with the joined adapter's."""
+        """Store the split model's logits on the public prompts, to compare them with the joined adapter's."""
         if self._canary:
             save_file({name: tensor.cpu().contiguous() for name, tensor in self._canary.items()}, path)

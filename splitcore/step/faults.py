@@ -1,6 +1,6 @@
-"""Values that are NaN, infinite or beyond the wire's bound: found where they are made, and the step applied nowhere.
+"""Values that are NaN, infinite or beyond the wire's bound: found at their source; the step is then applied nowhere.
 
-The half that makes one sends zeros in its place, so that every conversation goes on in its order, and says so with
+The half that produces one sends zeros in its place, so that every conversation stays in order, and reports it with
 what it reports at the end of the step; the server half then tells all to drop the step.
 """
 
@@ -25,21 +25,21 @@ PLACES = ("head", "body", "tail", "loss", "gradient")
 
 @dataclass(frozen=True)
 class Fault:
-    """Where a step's first value that was not finite was made."""
+    """Where a step's first value that wasn't finite was produced."""
 
     source: str  # the party, or "server"
     where: str  # one of PLACES
-    rows: str = ""  # the data party whose micro-batch it was; none where it is a sum over several
+    rows: str = ""  # the data party whose micro-batch it was; empty for a sum over several
 
     def body(self) -> dict[str, Json]:
-        """What the server half tells everyone of it."""
+        """What the server half reports to everyone."""
         return {"source": self.source, "where": self.where, "rows": self.rows}
 
     @classmethod
     def read(cls, message: Message, parties: Collection[str]) -> Fault | None:
-        """The fault that a message tells of, if it does. Raises AppError CL-1505 for one that no half could have.
+        """The fault reported in a message, if any. Raises AppError CL-1505 for one that no half could have.
 
-        What it says reaches this site's records, so no text of the other half's choice may pass.
+        It ends up in this site's records, so no free text from the other half may pass.
         """
         source, where, rows = (message.body.get(key) for key in ("source", "where", "rows"))
         if where is None:
@@ -50,12 +50,12 @@ class Fault:
 
 
 class Skips:
-    """What follows from steps that were applied nowhere; counted alike in every half. A part of its checkpoint."""
+    """Counts steps that were applied nowhere, in the same way in every half. Part of the half's checkpoint."""
 
     def __init__(self, controller: Controller, config: RunConfig) -> None:
         self._controller, self._pauses = controller, config.training.on_non_finite == "pause"
         self._in_a_row = 0
-        self.ending: AppError | None = None  # with which every half ends after this step
+        self.ending: AppError | None = None  # the error with which every half ends after this step
 
     def note(self, step: int, fault: Fault | None) -> None:
         """Step number `step` (from 1) is complete, or was applied nowhere because of `fault`."""
@@ -71,7 +71,7 @@ class Skips:
             self.ending = _ended(code, f"Step {step}", step, fault)
 
     def evaluated(self, step: int, fault: Fault, *, may_pause: bool) -> None:
-        """Held-out rows had `fault` after `step` completed steps. Raises AppError CL-1532 where that pauses the run."""
+        """Held-out rows had `fault` after `step` completed steps. Raises AppError CL-1532 if that pauses the run."""
         pauses = self._pauses and may_pause
         self._controller.emit(
             NonFinite(self._controller.party, step, fault.source, fault.where, fault.rows, pauses, evaluation=True)

@@ -6,7 +6,7 @@ import torch
 
 
 def next_tokens(logits_BLV: torch.Tensor, mask_BL: torch.Tensor) -> list[int]:
-    """The likeliest token after the last real one of each row."""
+    """The most likely token after each row's last real one."""
     last_B = mask_BL.sum(dim=1) - 1
     rows_B = torch.arange(len(last_B), device=logits_BLV.device)
     return [int(token) for token in logits_BLV[rows_B, last_B].argmax(dim=-1)]

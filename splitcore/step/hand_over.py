@@ -1,4 +1,4 @@
-"""Handing head and tail on from client to client: weights, and for the next in turn the optimiser's moments too."""
+"""Passing head and tail from client to client: the weights and, for the next in turn, the optimiser's moments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splitcore.wire.protocol.messages import Message
 
 
 def handed_over(parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, *, moments: bool) -> TensorsIn:
-    """Weights and moments as they go up. The count of steps is the run's own and needs no sending."""
+    """Weights and moments as sent. The step count is the run's and isn't sent."""
     tensors = {name: (parameter, "fp32") for name, parameter in parameters.items()}
     if not moments:
         return tensors
@@ -25,7 +25,7 @@ def handed_over(parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, *,
 def take_over(
     parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, message: Message, *, done: int, moments: bool
 ) -> None:
-    """Go on with what another client trained up to `done` completed steps."""
+    """Continue from what another client trained up to `done` completed steps."""
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(decode(message.tensors[name], device=parameter.device))

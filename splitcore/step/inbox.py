@@ -1,4 +1,4 @@
-"""What comes to a client in a step: token totals are noted, everything else is handed on in its order."""
+"""A client's incoming messages in a step: token totals are stored, everything else is passed on in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from splitcore.wire.protocol.messages import Kind, Message
 
 
 class TooLateError(Exception):
-    """The step that this party is in the middle of has ended without it."""
+    """The party's current step has ended without it."""
 
     def __init__(self, message: Message) -> None:
         super().__init__()
@@ -35,14 +35,14 @@ class Inbox:
                 return message
 
     def ready(self) -> Message | None:
-        """One that is there already."""
+        """A message that has already arrived."""
         while (message := self._stash.popleft() if self._stash else self._link.take_ready()) is not None:
             if not self._noted(message):
                 return message
         return None
 
     def normaliser(self, step: int) -> int:
-        """Target tokens by which every loss of a step is divided, waited for."""
+        """Wait for the number of target tokens by which a step's losses are divided."""
         while step not in self._totals:
             message = self._link.receive()
             if not self._noted(message):
@@ -50,11 +50,11 @@ class Inbox:
         return self._totals[step]
 
     def forget(self, step: int) -> int | None:
-        """A step is over: its normaliser, where it was told."""
+        """End a step and return its normaliser, if it has arrived."""
         return self._totals.pop(step, None)
 
     def clear(self) -> None:
-        """Drop what came of a step that is left."""
+        """Drop the messages of an abandoned step."""
         self._stash.clear()
 
     @contextmanager

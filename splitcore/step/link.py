@@ -1,4 +1,4 @@
-"""A half's end of a channel: timed, counted, and never deaf to a stop."""
+"""A half's end of a channel: timed, counted and always responsive to a stop."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from splitcore.errors import AppError
 from splitcore.wire.protocol.channel import Channel
 from splitcore.wire.protocol.messages import ChannelError, Json, Kind, Message, PeerError, Phase
 
-Encodable = tuple[torch.Tensor, str] | Payload  # (tensor, codec), or what is encoded already
+Encodable = tuple[torch.Tensor, str] | Payload  # (tensor, codec), or a payload that is already encoded
 TensorsIn = Mapping[str, Encodable]
 
 
-LOST = frozenset({"CL-1326", "CL-1328", "CL-1530"})  # how a conversation ends when a half of the run is gone
+LOST = frozenset({"CL-1326", "CL-1328", "CL-1530"})  # how a conversation ends when a half of the run is lost
 
 
 class LostError(AppError):
-    """Another half of the run is gone; everything that was saved is whole, and the run can be resumed."""
+    """Another half of the run is lost. Everything saved is intact, and the run can be resumed."""
 
 
 class Link:
@@ -68,7 +68,7 @@ class Link:
                     raise self._lost(error) from None
 
     def _look_for_stop(self) -> None:
-        """The other half is gone: raise StoppedError where it said before that it stops."""
+        """The other half is lost: raise StoppedError if it announced its stop."""
         with suppress(ChannelError, PeerError):
             while True:
                 self.checked(self.channel.receive(timeout=0.0))
@@ -96,7 +96,7 @@ class Link:
                     raise self._lost(error) from None
 
     def take_ready(self) -> Message | None:
-        """A message that is already there."""
+        """A message that has already arrived."""
         self._controller.gate()
         try:
             return self.checked(self.channel.receive(timeout=SLICE)) if self.channel.ready() else None
@@ -120,7 +120,7 @@ class Link:
         return message
 
     def tell_stop(self) -> None:
-        """Tell the other half that this one stops, and leave; an other half that is gone already may not matter."""
+        """Tell the other half that this one is stopping, and leave; it may already be gone."""
         try:
             self.channel.send(Message(Kind.CONTROL, body={"action": "stop"}), timeout=SLICE)
         except AppError:

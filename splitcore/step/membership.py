@@ -1,4 +1,4 @@
-"""Who is in a step, who is late for it, and how a late party comes back.
+"""Who takes part in a step, who is late, and how a late party returns.
 
 A party's time in a step is measured at the server half, from the step's start to its whole contribution. It is late
 after `deadline_factor` times the median: of the parties in this step, or of the steps before, whichever is longer.
@@ -20,21 +20,21 @@ from splitcore.run.plan import RunPlan
 from splitcore.step.faults import Fault
 
 HISTORY = 50  # steps whose medians are remembered
-MOST_MISSED_BYTES = 256 << 20  # summed gradients that are kept for a party that does not come back
+MOST_MISSED_BYTES = 256 << 20  # summed gradients kept for an absent party, at most
 
 
 class Standing(StrEnum):
-    """Where a party stands."""
+    """A party's standing in the run."""
 
     IN = "in"
-    LATE = "late"  # told to leave its step; what it still sends of it is dropped
+    LATE = "late"  # told to leave its step; what it still sends for it is dropped
     BACK = "back"  # catching up, to take part from an agreed step on
-    GONE = "gone"  # lost, or too long away: it stays out
+    GONE = "gone"  # lost, or away for too long: it stays out
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a step ended, as every party must be told: the gradients of head and tail where they are summed."""
+    """A step's outcome, as sent to every party: the gradients of head and tail, if they are summed."""
 
     step: int
     norm: float
@@ -50,10 +50,10 @@ class Ending:
 @dataclass
 class _Member:
     standing: Standing = Standing.IN
-    joins: int = 0  # the step from which it takes part, when it is back
-    began: float | None = None  # when its time in this step began; None: the clock does not run yet
-    heard: bool = False  # it has begun with its part of this step
-    took: float = inf  # its time in this step, once it has brought all
+    joins: int = 0  # the step from which it takes part after its return
+    began: float | None = None  # when its time in this step began; None: the clock hasn't started
+    heard: bool = False  # it has begun its part of this step
+    took: float = inf  # its time in this step, once its contribution is complete
     missed: list[Ending] = field(default_factory=list)
 
 
@@ -79,7 +79,7 @@ class Membership:
         return member.standing is Standing.IN or (member.standing is Standing.BACK and step >= member.joins)
 
     def standing(self, party: str) -> Standing:
-        """Where a party stands."""
+        """A party's standing in the run."""
         return self._members[party].standing
 
     def joins(self, party: str) -> int | None:
@@ -104,7 +104,7 @@ class Membership:
             member.began, member.took, member.heard = None if waits else self._now(), inf, False
 
     def heard(self, party: str) -> None:
-        """A party has begun with its part of the step."""
+        """A party has begun its part of the step."""
         self._members[party].heard = True
         members = [self._members[name] for name in self.taking_part(self._step)]
         half = sum(member.heard for member in members) > (len(members) - 1) // 2
@@ -112,18 +112,18 @@ class Membership:
             member.began = self._now() if member.began is None else member.began
 
     def evaluates(self, party: str) -> None:
-        """A party measures held-out rows, which is no part of the step: its clock starts again."""
+        """A party evaluates held-out rows, which isn't part of the step: its clock restarts."""
         member = self._members[party]
         if not member.heard:
             member.began = self._now()
 
     def brought(self, party: str) -> None:
-        """A party has brought its whole part."""
+        """A party's contribution is complete."""
         member = self._members[party]
         member.took = self._now() - (self._now() if member.began is None else member.began)
 
     def paused(self, seconds: float) -> None:
-        """The run stood still for so long."""
+        """Add the time for which the run stood still."""
         for member in self._members.values():
             member.began = None if member.began is None else member.began + seconds
 
@@ -133,7 +133,7 @@ class Membership:
             self._medians.append(median)
 
     def _median(self) -> float:
-        """The lower median of the parties' times in this step; infinite while it has not come."""
+        """The lower median of the parties' times in this step; infinite while there is none."""
         times = sorted(self._members[party].took for party in self.taking_part(self._step))
         return times[(len(times) - 1) // 2] if times else inf
 
@@ -163,16 +163,16 @@ class Membership:
     # ---- out and back
 
     def drop(self, party: str) -> None:
-        """Go on without it."""
+        """Continue without this party."""
         self._members[party].standing = Standing.LATE
 
     def lose(self, party: str) -> None:
-        """It stays out."""
+        """Exclude this party for good."""
         self._members[party].standing = Standing.GONE
         self._members[party].missed = []
 
     def ended(self, party: str, ending: Ending, *, told_now: bool) -> bool:
-        """Whether an absent party is told of a step's end at once; else it is kept for its return, up to a bound."""
+        """Whether an absent party gets a step's outcome at once; otherwise it is kept for its return, up to a bound."""
         member = self._members[party]
         if member.standing is not Standing.GONE and (told_now or member.standing is Standing.BACK):
             return True
@@ -183,7 +183,7 @@ class Membership:
         return False
 
     def returns(self, party: str, joins: int) -> list[Ending]:
-        """A late party is back, to take part from step `joins` on: what it has missed, in order."""
+        """A late party is back and takes part from step `joins` on. Returns what it missed, in order."""
         member = self._members[party]
         member.standing, member.joins = Standing.BACK, joins
         missed, member.missed = member.missed, []

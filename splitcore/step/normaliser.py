@@ -1,4 +1,4 @@
-"""What each party's summed loss is divided by: target tokens, told ahead of the step that they belong to."""
+"""What each party's summed loss is divided by: target tokens, announced ahead of their step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Tell = Callable[[str, int, int], None]  # party, step, tokens
 
 
 def tokens_at_most(config: RunConfig) -> int:
-    """As many target tokens as a batch of the party whose configuration this is can have."""
+    """The most target tokens that a batch can have under this party's configuration."""
     return config.training.batch_size * config.training.max_length
 
 
 class LossNormaliser:
-    """Counts the tokens of the parties of a step; their sum is told once all are there, or each its own at once."""
+    """Counts the tokens of the parties of a step; sends their sum once all have arrived, or each one's own at once."""
 
     def __init__(
         self, *, taking_part: Callable[[int], list[str]], tell: Tell, own: bool, most: Mapping[str, int]
@@ -50,13 +50,13 @@ class LossNormaliser:
         return step in self._told or (self._own and bool(self._counts.get(step)))
 
     def awaited(self, step: int) -> list[str]:
-        """Parties for whose tokens all others wait."""
+        """Parties whose token counts the others are waiting for."""
         if self._own or self.told(step):
             return []
         return [party for party in self._taking_part(step) if party not in self._counts.get(step, {})]
 
     def of(self, party: str, step: int) -> int | None:
-        """The denominator of a party; None while it is not known."""
+        """The denominator of a party; None while it is unknown."""
         return self._counts.get(step, {}).get(party) if self._own else self._told.get(step)
 
     def without(self, party: str) -> None:

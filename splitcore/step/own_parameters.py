@@ -1,6 +1,6 @@
-"""The parameters of methods and defences at a data party: trained beside the adapter, never released.
+"""The parameters of methods and defences at a data party: trained alongside the adapter, never released.
 
-They are nobody else's: their gradient is clipped by its own norm and is no part of the global one.
+They belong to this party alone: their gradient is clipped by its own norm and isn't part of the global one.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class OwnParameters:
         self._optimiser = Optimiser(self._parameters, training, total)
 
     def scale(self, factor: float) -> None:
-        """Make the gradients the mean over this party's own tokens: its parameters are nobody else's."""
+        """Turn the gradients into the mean over this party's own tokens: nobody shares these parameters."""
         if factor != 1.0:
             scale([parameter.grad for parameter in self._parameters.values()], torch.tensor(factor))
 
     def apply(self, step: int) -> None:
-        """Step with what this step's losses gave; a gradient that is not finite is dropped."""
+        """Step with this step's gradients; a gradient that isn't finite is dropped."""
         if not self._parameters:
             return
         gradients = {name: parameter.grad for name, parameter in self._parameters.items()}
@@ -58,7 +58,7 @@ class OwnParameters:
         return {f"{_OF}{name}": value for name, value in (weights | self._optimiser.state()).items()}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` returned."""
         own = {name.removeprefix(_OF): value for name, value in state.items() if name.startswith(_OF)}
         with torch.no_grad():
             for name, parameter in self._parameters.items():

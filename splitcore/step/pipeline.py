@@ -1,4 +1,4 @@
-"""Micro-batches on their way: each is a walk, at most `window` wait for their first answer, none waits for another."""
+"""Micro-batches in flight: each is a walk, at most `window` await their first answer, and none waits for another."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ KIND_OF = {Phase.HEAD_UP: Kind.ACTIVATIONS, Phase.TAIL_UP: Kind.GRADIENTS}
 
 @dataclass
 class _Flight:
-    """A walk that has begun."""
+    """A walk in progress."""
 
     batch: Batch
     at: At
     walk: Walk
-    answer: Answer | None = None  # which is waited for
+    answer: Answer | None = None  # the answer it waits for
     is_answered: bool = False  # once
-    loss: float | None = None  # when it is over
+    loss: float | None = None  # set when it has ended
 
 
 class Pipeline:
@@ -71,7 +71,7 @@ class Pipeline:
         return _Flight(batch, at, self._topology(batch, at, self._ends))
 
     def _answer(self, step: int, begun: Sequence[_Flight], came: Counter[Answer], message: Message) -> None:
-        """Let the walk go on that waits for this message. Raises AppError CL-1505."""
+        """Resume the walk that waits for this message. Raises AppError CL-1505."""
         kind, micro = (message.kind, message.phase), message.micro
         if message.step != step or message.evaluation or micro >= len(begun):
             raise out_of_turn(message)
@@ -89,7 +89,7 @@ class Pipeline:
         return self._boundary.back(message, flight.at, device=segment.device, dtype=segment.dtype)
 
     def _go_on(self, flight: _Flight, answer: Any) -> None:
-        """Until the walk waits for something, or is over."""
+        """Advance the walk until it waits for something or ends."""
         try:
             request = flight.walk.send(answer)
             while request.answer is None:
@@ -112,7 +112,7 @@ class Pipeline:
 
 
 def uplink(boundary: Boundary, batch: Batch, at: At, hidden_BLD: torch.Tensor, *, labels: bool) -> dict[str, Encodable]:
-    """The tensors of a micro-batch that goes up; labels only where the topology sends them."""
-    told = boundary.told(at)  # before they are sent: what is remembered from then on is not told
+    """The tensors of an outgoing micro-batch; labels only if the topology sends them."""
+    told = boundary.told(at)  # before sending, so that what is remembered from then on isn't announced
     tensors: dict[str, Encodable] = {**boundary.out(Phase.HEAD_UP, at, hidden_BLD), **told}
     return {**tensors, "labels": (batch.labels_BL, "i64")} if labels else tensors

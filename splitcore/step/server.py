@@ -28,15 +28,15 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class ServerOutcome:
-    """What a global step was; the loss is known in the vanilla topology only, the norm is the largest of several."""
+    """The result of a global step. Only vanilla has a loss here; the norm is the largest of several."""
 
     loss: float | None
     tokens: int
     grad_norm: float
     learning_rate: float
     seen_tokens: int = 0
-    fault: Fault | None = None  # where it was applied nowhere
-    absent: list[str] = field(default_factory=list)  # parties whose contribution is not in it
+    fault: Fault | None = None  # why it was applied nowhere
+    absent: list[str] = field(default_factory=list)  # parties whose contribution is missing
 
 
 class ServerStep:
@@ -70,7 +70,7 @@ class ServerStep:
         self._dropped: set[str] = set()  # in this step
         self._work.begin(first)
 
-    # ---- what outlives the process
+    # ---- state that outlives the process
 
     def state(self) -> Tensors:
         """See `files.Part.state`: what is kept of activations, and each party's own body beside the first one."""
@@ -81,16 +81,16 @@ class ServerStep:
         self._work.restore(state)
 
     def close(self) -> None:
-        """Delete what was kept of the parties' activations."""
+        """Delete the cached activations of all parties."""
         self._work.close()
 
     # ---- messages
 
     def handle(self, party: str, message: Message) -> None:
-        """Answer one message. Raises AppError CL-1505 for one that comes out of turn."""
+        """Answer one message. Raises AppError CL-1505 for a message out of turn."""
         standing = self.membership.standing(party)
         if standing is Standing.GONE or (standing is Standing.LATE and message.kind is not Kind.STEP_DONE):
-            return  # what a late party still sends of its step is dropped
+            return  # what a late party still sends for its step is dropped
         match message.kind:
             case Kind.STEP_BEGIN:
                 self._note_tokens(party, message)
@@ -121,7 +121,7 @@ class ServerStep:
             raise out_of_turn(message)
 
     def _note_tokens(self, party: str, message: Message) -> None:
-        """Tell each party the denominator of its loss: its own tokens, or the sum when every party has told its own."""
+        """Send each party the denominator of its loss: its own tokens, or the sum once all counts are in."""
         joins = self.membership.joins(party)
         if message.step not in (self._step, self._step + 1) and not (joins is not None and message.step == joins):
             raise out_of_turn(message)
@@ -136,7 +136,7 @@ class ServerStep:
         return self._normaliser.of(party, self._step)
 
     def _send(self, party: str, kind: Kind, **parts: Any) -> None:
-        """Send to a party whose loss the run may survive."""
+        """Send to a party that the run may survive losing."""
         try:
             self._links[party].send(kind, **parts)
         except LostError as error:
@@ -145,7 +145,7 @@ class ServerStep:
     # ---- late and lost parties
 
     def look(self) -> list[str]:
-        """Parties whose time for this step is up; where the configuration says so, the step goes on without them."""
+        """Parties whose time for this step is up; if so configured, the step continues without them."""
         late = self.membership.late(blocking=self._normaliser.awaited(self._step)) if self._step < self._total else []
         if self.membership.policy == "continue":
             for party in late:
@@ -158,7 +158,7 @@ class ServerStep:
         return self.membership.patience(blocking=self._normaliser.awaited(self._step))
 
     def lose(self, party: str, error: LostError) -> None:
-        """Go on without a party whose connection is gone, where the configuration says so; else raise the error."""
+        """Continue without a party whose connection is lost, if so configured; otherwise raise the error."""
         others = [name for name in self.membership.taking_part(self._step) if name != party]
         if self.membership.policy != "continue" or not others:
             raise error
@@ -166,7 +166,7 @@ class ServerStep:
         self._forget(party)
 
     def _forget(self, party: str) -> None:
-        """Nothing of what a party has brought into this step is used."""
+        """Discard a party's contribution to this step."""
         self._brought.clear(party)
         self._work.forget(party)
         self._dropped.add(party)
@@ -174,7 +174,7 @@ class ServerStep:
         self._work.go_on()
 
     def _comes_back(self, party: str, message: Message) -> None:
-        """A late party has left its step: tell it what it has missed, and where it joins again."""
+        """A late party has left its step: send it what it missed, and where it rejoins."""
         joins = self._step
         while joins < self._total and self._normaliser.told(joins):
             joins += 1
@@ -195,20 +195,20 @@ class ServerStep:
         self.membership.brought(party)
 
     def _sits_out(self, party: str, message: Message) -> None:
-        """A party whose turn it is not has done all before this step, its evaluation too."""
+        """A party that isn't on turn has completed everything before this step, including its evaluation."""
         if message.step != self._step or party in self.membership.taking_part(self._step):
             raise out_of_turn(message)
         self._brought.done(party, message)
 
     def complete(self) -> bool:
-        """Whether every party that takes part has brought all of the current step, and every other one sits it out."""
+        """Whether every participating party's contribution is complete, and all others sit this step out."""
         if self._step >= self._total:
             return False
         parties = self._links if self._plan.in_turn else self.membership.taking_part(self._step)
         return bool(parties) and all(map(self._brought.is_done, parties))
 
     def finish(self) -> ServerOutcome:
-        """Sum in the contract's order, take the exact global norm, tell it, clip and step."""
+        """Sum in the contract's order, compute the exact global norm, send it, clip and step."""
         taking_part = self.membership.taking_part(self._step)
         counts, factor = self._normaliser.close(self._step, taking_part)
         self._hand_over.count(counts)
@@ -235,7 +235,7 @@ class ServerStep:
     def _update_shared(self, taking_part: Sequence[str], factor: float) -> tuple[float, float, Fault | None]:
         """One update of the shared body: the norm, the learning rate, or why it was not applied.
 
-        `factor` makes the sum a mean over the tokens of those who took part, where others had been counted on.
+        `factor` turns the sum into a mean over the participants' tokens, if others had been counted in.
         """
         sums = self._work.sums
         body = summed([sums[key] for key in (GROUP, *taking_part) if key in sums])
@@ -282,7 +282,7 @@ class ServerStep:
         return self._runtime.step(party, body, norm, self._step)
 
     def _fault(self, parties: Sequence[str], norm: torch.Tensor) -> Fault | None:
-        """Why this step is to be applied nowhere: the first cause in the order of the parties, this half's own last."""
+        """Why this step must not be applied: the first cause in the parties' order, this half's own last."""
         found = [*self._brought.faults(parties), *self._work.faults(parties)]
         found += [] if bool(torch.isfinite(norm).all()) else [Fault(SERVER, "gradient")]
         return found[0] if found else None

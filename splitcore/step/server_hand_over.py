@@ -29,8 +29,8 @@ class EndsHandOver:
         """`ends`: party → names of its head's and tail's tensors; `most`: party → tokens that its batch can have."""
         self._plan, self._links, self._ends, self._total, self._most = plan, links, ends, total, most
         self._weights: dict[str, tuple[float, dict[str, torch.Tensor]]] = {}
-        self._tokens = dict.fromkeys(links, 0)  # since the last average, as far as this process was there
-        self._unseen = self._steps_before(first)  # steps since the last average in which it was not
+        self._tokens = dict.fromkeys(links, 0)  # since the last average, as far as this process has seen
+        self._unseen = self._steps_before(first)  # steps since the last average that it missed
 
     def _steps_before(self, first: int) -> int:
         steps = 0
@@ -50,7 +50,7 @@ class EndsHandOver:
         (self._pass_on if self._plan.exchange.relays else self._average)(party, message)
 
     def _pass_on(self, party: str, message: Message) -> None:
-        """Sequential: head and tail go on to the next in turn, or to everyone where an evaluation is due."""
+        """Sequential: pass head and tail to the next in turn, or to everyone before an evaluation."""
         relay = self._plan.relay_after(message.step, self._total)
         if relay is None or party != relay.sender:
             raise out_of_turn(message)
@@ -78,7 +78,7 @@ class EndsHandOver:
             link.send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=tensors)
 
     def _weight(self, party: str, message: Message) -> float:
-        """The tokens by which a party's weights count: what it told of each step, or more by steps seen before."""
+        """The tokens that weight a party's average: its counts per step, extrapolated for steps this process missed."""
         told, seen = number(message, "tokens"), self._tokens[party]
         if not seen <= told <= seen + self._unseen * self._most[party]:
             raise out_of_turn(message)

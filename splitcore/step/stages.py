@@ -1,4 +1,4 @@
-"""The boundary that a configuration asks for: its stages, put together in their order."""
+"""The boundary that a configuration requires: its stages, assembled in order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def boundary_of(
 ) -> Boundary:
     """One end's boundary in a party's conversation.
 
-    `width`: D. `holds`: whether what is kept for the other end lies here. `folder`: for caches on disk.
+    `width`: D. `holds`: whether the cached rows are kept at this end. `folder`: for caches on disk.
     """
     finite, wire = Finite(), config.wire
     scratch, limit = folder if wire.cache_on == "disk" else None, wire.cache_mb * 1_000_000
@@ -52,7 +52,7 @@ def boundary_of(
 
 
 def _format(config: RunConfig, party: str, phase: Phase) -> Format:
-    """A phase's format; what is rounded by chance is so by (run seed, step, micro-batch, party, phase)."""
+    """A phase's format. Random rounding is seeded by (run seed, step, micro-batch, party, phase)."""
     codec, seed = config.wire.activations if phase in ACTIVATIONS else config.wire.gradients, config.training.seed
     if codec.rounds() == "nearest":
         return Format(codec.name)

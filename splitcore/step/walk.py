@@ -1,7 +1,7 @@
-"""The way of one micro-batch through a split model, a few lines for each topology.
+"""The path of one micro-batch through a split model, a few lines per topology.
 
-A walk is a generator: each `yield` may hand a tensor to the server, and goes on with its answer. `pipeline.py` decides
-which walk goes on when; `ends.py` is what the client computes, `body.py` what the server does; what is done to a tensor
+A walk is a generator: each `yield` may send a tensor to the server, and resumes with the answer. `pipeline.py` decides
+which walk resumes when; `ends.py` is what the client computes, `body.py` what the server does; what is done to a tensor
 where it crosses is the boundary's (`splitcore/boundary`).
 
 Shapes: B rows of a micro-batch, L tokens, D hidden.
@@ -25,7 +25,7 @@ Answer = tuple[Kind, Phase]
 
 @dataclass(frozen=True)
 class Request:
-    """What is handed over, and which answer is waited for; either may be absent."""
+    """What is sent, and which answer is awaited; either may be absent."""
 
     phase: Phase = Phase.NONE
     tensor_BLD: torch.Tensor | None = None
@@ -60,10 +60,10 @@ GRADIENT: Answer = (Kind.GRADIENTS, Phase.BODY_GRAD_DOWN)
 
 
 def forward(hidden_BLD: torch.Tensor, *, answer: Answer = HIDDEN) -> Request:
-    """The server goes on with the hidden states."""
+    """The server's forward pass on the hidden states."""
     return Request(Phase.HEAD_UP, hidden_BLD, answer)
 
 
 def backward(gradient_BLD: torch.Tensor, *, is_answered: bool) -> Request:
-    """The server goes back from the gradient of what it sent; the answer is that of what it was sent."""
+    """The server's backward pass from the gradient of its output; the answer is the gradient of its input."""
     return Request(Phase.TAIL_UP, gradient_BLD, GRADIENT if is_answered else None)

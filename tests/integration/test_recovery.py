@@ -75,7 +75,7 @@ def test_a_run_survives_the_death_of_each_half_and_a_stop_and_ends_with_the_very
     lines = [one for one in records if one["kind"] == "log"]
     assert {one["organisation_id"] for one in lines} == {own_organisation(stack)}, "a partner's lines stay with it"
     told = [one["payload"]["message"] for one in lines]
-    for words in ("Base model found:", "Dataset loaded:", "Connected to the compute", "Checkpoint saved", "Recovered:"):
+    for words in ("Base model ready:", "Dataset loaded:", "Connected to the compute", "Checkpoint saved", "Recovered:"):
         assert any(words in line for line in told), f"no line says {words!r}: {told}"
     curve = stack.stage.parties["clinic"].rest.get(f"/runs/{run}/snapshot")["series"]
     for points in curve.values():

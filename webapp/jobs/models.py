@@ -1,4 +1,4 @@
-"""What a worker is to do for a run, and each process that it had for it."""
+"""The jobs that workers do for a run, and every process started for them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from webapp.core.models import PublicModel
 
 
 class Job(PublicModel):
-    """One piece of work of one part, from its request to its end: every attempt at it hangs here."""
+    """One part's piece of work, from request to end, with every attempt at it."""
 
     id_prefix: ClassVar[str] = "job"
 
     participant = models.ForeignKey("runs.Participant", on_delete=models.CASCADE, related_name="jobs")
     kind = models.CharField(max_length=20)  # of workers.contracts.JOBS
-    subject = models.CharField(max_length=32, blank=True)  # what it is about, where a part has several of a kind
-    spec = models.JSONField(default=dict)  # what it was asked with, where the kind keeps that nowhere else
-    wanted_attempt = models.PositiveIntegerField(default=1)  # of a half: a lower one's process is over, or is to end
-    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: it is open
-    ended_at = models.DateTimeField(null=True, blank=True)  # of a half: since when no process is left; else its end
-    result = models.JSONField(null=True, blank=True)  # what its end reported, where the kind keeps that nowhere else
+    subject = models.CharField(max_length=32, blank=True)  # tells jobs of one kind apart
+    spec = models.JSONField(default=dict)  # its parameters, if the kind stores them nowhere else
+    wanted_attempt = models.PositiveIntegerField(default=1)  # of a half: processes of lower ones must end
+    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: open
+    ended_at = models.DateTimeField(
+        null=True, blank=True
+    )  # of a half: since when no process is left; otherwise its end
+    result = models.JSONField(null=True, blank=True)  # its reported result, if the kind stores it nowhere else
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -37,18 +39,18 @@ class Job(PublicModel):
 
 
 class Attempt(PublicModel):
-    """One process for a job: what it told of its end, and how far its checkpoints go."""
+    """One process for a job: its reported end, and its newest checkpoint."""
 
     id_prefix: ClassVar[str] = "att"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
-    number = models.PositiveIntegerField()  # of a half, the fence that the worker was given with its claim
-    under = models.PositiveIntegerField(default=0)  # of a later kind: the half's attempt as whose part it began
-    started_at = models.DateTimeField(null=True, blank=True)  # none: nothing was told of it before its end
+    number = models.PositiveIntegerField()  # of a half: the fence issued with the worker's claim
+    under = models.PositiveIntegerField(default=0)  # of a later kind: the half's attempt under which it began
+    started_at = models.DateTimeField(null=True, blank=True)  # none: nothing was reported before its end
     ended_at = models.DateTimeField(null=True, blank=True)  # when its process was known to be gone
-    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: not told
+    outcome = models.CharField(max_length=10, blank=True)  # done | failed | stopped; empty: not reported
     error = models.JSONField(null=True, blank=True)  # workers.contracts.ErrorInfo
-    checkpoint_step = models.PositiveIntegerField(null=True, blank=True)  # the newest that it told to hold
+    checkpoint_step = models.PositiveIntegerField(null=True, blank=True)  # the newest it reported
 
     class Meta:
         ordering = ["number"]

@@ -1,4 +1,4 @@
-"""What is known of jobs and of the attempts at them."""
+"""Queries about jobs and their attempts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def has_open_job(kinds: Iterable[str]) -> Exists:
 
 
 def with_open_jobs(kinds: Iterable[str]) -> Prefetch:
-    """The open jobs of each of many parts, by one query, as the part's `open_jobs`."""
+    """The open jobs of many parts in one query, as each part's `open_jobs`."""
     return Prefetch("jobs", queryset=open_jobs(kinds), to_attr="open_jobs")
 
 
 def job_about(participant_id: str, kinds: Iterable[str], subject: str) -> Job | None:
-    """The job of one of these kinds that was requested of a part about this, whether it has ended or not."""
+    """The job of one of these kinds and this subject that was requested of a part, ended or not."""
     return Job.objects.filter(participant_id=participant_id, kind__in=list(kinds), subject=subject).first()
 
 
@@ -47,7 +47,7 @@ def attempts_of(participant_ids: Iterable[str], *, kind: str = TRAIN) -> dict[st
 
 
 def checkpoint_steps(participant_ids: Iterable[str]) -> dict[str, int]:
-    """The step of the newest checkpoint that each part was last told to hold, whichever attempt saved it."""
+    """The step of the newest checkpoint that each part last reported, whichever attempt saved it."""
     told = Attempt.objects.filter(
         job__participant_id__in=list(participant_ids), job__kind=TRAIN, checkpoint_step__isnull=False
     )

@@ -1,6 +1,6 @@
 """A job's life: requested, claimed, in progress, finished. The caller holds the run's lock.
 
-Claims count from 1: what comes under the number 0 is of no attempt, and no attempt is kept of it.
+Claims count from 1: the number 0 belongs to no attempt, and none is stored for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TRAIN = "train"
 
 
 def job_request(*, participant_id: str, kind: str, subject: str = "", spec: dict[str, Any] | None = None) -> Job:
-    """Somebody wants this work of a part. Asking again changes nothing. Raises ValueError for a kind that is none."""
+    """Request this work of a part. Requesting it again changes nothing. Raises ValueError for an unknown kind."""
     if kind not in JOBS:
         raise ValueError(f"{kind} isn't a kind of job")
     job, _ = Job.objects.get_or_create(
@@ -28,12 +28,12 @@ def job_request(*, participant_id: str, kind: str, subject: str = "", spec: dict
 
 
 def halves_reopen(participant_ids: Iterable[str]) -> None:
-    """The parts' halves are wanted once more, whatever became of them."""
+    """Request the parts' halves again, whatever happened to them before."""
     _halves(participant_ids).update(outcome="")
 
 
 def halves_want(attempts: Mapping[str, int]) -> None:
-    """Want this attempt of each part's half: what runs under a lower one is to end."""
+    """Request this attempt of each part's half. Processes of lower attempts must end."""
     jobs = list(_halves(attempts))
     for job in jobs:
         job.wanted_attempt = attempts[job.participant_id]
@@ -41,7 +41,7 @@ def halves_want(attempts: Mapping[str, int]) -> None:
 
 
 def halves_gone(participant_ids: Iterable[str]) -> None:
-    """It is known that no process of the parts' halves is left."""
+    """Note that no process of the parts' halves is left."""
     _halves(participant_ids).update(ended_at=timezone.now())
 
 
@@ -50,10 +50,10 @@ def _halves(participant_ids: Iterable[str]) -> QuerySet[Job]:
 
 
 def job_claim(job: Job, *, number: int | None = None, under: int = 0) -> Attempt:
-    """A worker has taken the job up: a process of it is there from now on.
+    """A worker has claimed the job and has a process for it from now on.
 
-    Without a number of its own, of a kind that begins without a claim, it is the next one: an attempt that was still
-    open was lost. `under`: the half's attempt by which the worker told of it.
+    A kind that begins without a claim has no number of its own, so it gets the next one: an attempt that was still
+    open was lost. `under`: the half's attempt under which the worker reported it.
     """
     now = timezone.now()
     if number is None:
@@ -68,7 +68,7 @@ def job_claim(job: Job, *, number: int | None = None, under: int = 0) -> Attempt
 
 
 def job_progress(job: Job, *, number: int, checkpoint_step: int) -> None:
-    """The attempt has told that it holds a checkpoint of this step."""
+    """The attempt has reported a checkpoint of this step."""
     if number == 0:
         return
     attempt = _attempt(job, number)
@@ -92,7 +92,7 @@ def job_finish(
     is_gone: bool = True,
     result: dict[str, Any] | None = None,
 ) -> None:
-    """The job is over, by its newest attempt unless a number is given; `is_gone`: its process is known to be.
+    """The job has ended, with its newest attempt unless a number is given. `is_gone`: its process is known to be gone.
 
     An attempt that has ended keeps its own end: what is said under its number later is about the job, whose next
     attempt has not begun.
@@ -115,7 +115,7 @@ def _attempt_end(job: Job, number: int, outcome: str, error: ErrorInfo | None, *
 
 
 def _attempt(job: Job, number: int) -> Attempt:
-    """The row of an attempt; a restored hub meets some that it has not handed out itself."""
+    """The row of an attempt; a restored hub may see attempts that it no longer has on record."""
     attempt, _ = Attempt.objects.get_or_create(job=job, number=number)
     return attempt
 

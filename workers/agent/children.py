@@ -47,7 +47,7 @@ class Children:
         """Start again what has ended by itself; True: something had, and messages may be lost. Raises AppError."""
         anew = not self._broker.is_running()
         if anew:
-            log.warning("the local queue ended; starting it again")
+            log.warning("the local queue exited; restarting it")
             self.start_queue()
         return any([anew, *(slot.look_after(self.queue_url) for slot in [*self._slots, self._beside])])
 

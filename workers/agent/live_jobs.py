@@ -46,10 +46,10 @@ class LiveJobs:
                 try:
                     self._review(folder)
                 except AppError as error:
-                    log.error("the job %s is not reviewed: %s", row.job_id, error)
+                    log.error("the job %s could not be reviewed: %s", row.job_id, error)
                 except OSError as error:
                     state = []  # at the next look again
-                    log.error("the job %s cannot be ended: %s", row.job_id, error)
+                    log.error("the job %s could not be ended: %s", row.job_id, error)
             self._reviewed = state
 
     def _live(self, participant_id: str | None = None) -> Iterator[tuple[JobRow, JobFolder]]:
@@ -68,7 +68,7 @@ class LiveJobs:
             return
         found = review(folder.read_assignment(), Site.load(self._home, self._config, is_admitted=True))
         if not found.accepted:
-            log.warning("a live job is ended: %s", found.error())
+            log.warning("ending a live job: %s", found.error())
             folder.condemn(error_info(found.error()))
 
     def stop_all(self) -> None:
@@ -113,7 +113,7 @@ class LiveJobs:
                 elif row.state == "running":
                     self._spool.job_exited(row.job_id, "stopped")
             except (AppError, OSError, sqlite3.Error) as error:
-                log.error("the job %s cannot be ended: %s", row.job_id, error)
+                log.error("the job %s could not be ended: %s", row.job_id, error)
 
 
 def state_of(path: Path) -> tuple[int, ...]:

@@ -112,7 +112,7 @@ class Presence:
                 if message.get("code") == "CL-1406":
                     self._signer.clock.follow(datetime.fromisoformat(message["details"]["hub_time"]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            log.warning("the hub sent a message that is none of the protocol's")
+            log.warning("the hub sent a message that isn't part of the protocol")
 
     async def _send(self, connection: ClientConnection, kind: str, text: str) -> None:
         """Send a message, and count it once it is out."""
@@ -136,5 +136,5 @@ class Presence:
         except ConnectionClosed:
             return
         except Exception:
-            log.exception("no beat could be made")
+            log.exception("the heartbeat could not be built")
             await connection.close()  # a new one begins with a hello: silence would look like a dead worker

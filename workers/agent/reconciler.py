@@ -187,7 +187,7 @@ class Reconciler:
         stopped = assignment.desired is Desired.STOPPED
         last_word = JobFolder.of(self._home, row.run_id, row.job_id).result()  # the half's, where it had one
         cause = last_word.error if last_word and last_word.error else error_info("CL-1520")
-        log.warning("the job %s is gone without a word", row.job_id)
+        log.warning("the job %s is gone without a result", row.job_id)
         result = JobResult(outcome="stopped") if stopped else JobResult(outcome="failed", error=cause)
         self._close(assignment, row.job_id, result, attempt=row.attempt)
 

@@ -145,7 +145,7 @@ class Agent:
         try:
             held = DatasetStore(self._home.root).held()
         except Exception:  # whatever is wrong with the datasets' folder, the worker stays online
-            log.exception("the datasets cannot be listed")
+            log.exception("the datasets could not be listed")
             return None
         return held if len(held) <= HELD_MAX else None
 
@@ -203,7 +203,7 @@ class Agent:
         try:
             self._witness.see(wanted.chain, before=ask_again)
         except AppError as error:
-            log.error("the hub's audit log is not witnessed: %s", error)
+            log.error("the hub's audit log could not be checked: %s", error)
 
     def _tell_witness(self) -> None:
         """Report what was found of the audit log, or that it was accepted, until the hub has it or refuses it."""
@@ -215,11 +215,11 @@ class Agent:
             self._hub.post("/witness", report)
             self._witness.told(report)
         except HubError as error:
-            log.info("the report on the audit log did not arrive: %s", error.code)
+            log.info("the report on the audit log was not delivered: %s", error.code)
             if not error.transient:  # such as an older hub, which has no place for it
                 self._refused_report = report
         except AppError as error:
-            log.error("the report on the audit log cannot be kept: %s", error)
+            log.error("the report on the audit log could not be stored: %s", error)
 
     async def _send_loop(self) -> None:
         async def send() -> None:
@@ -251,7 +251,7 @@ class Agent:
                     if await asyncio.to_thread(measure_missing, ModelRegistry(self._home)):
                         self._wake.set()  # the next look tells the hub
                 except Exception:  # as in _forever: a fault in one look ends nothing
-                    log.exception("the worker's examination failed")
+                    log.exception("the worker's checks failed")
             await asyncio.sleep(CHANGE_SECONDS)
 
     async def _care_loop(self) -> None:
@@ -269,7 +269,7 @@ class Agent:
             except AppError as error:
                 log.error("%s", error)
             except Exception:
-                log.exception("looking after the queue failed")
+                log.exception("supervising the queue failed")
 
     async def _forever(
         self,

@@ -42,7 +42,7 @@ class Verdicts:
         except HubError as error:
             if error.transient:
                 raise
-            log.warning("the hub does not take the verdict on %s: %s", found.assignment.run_id, error.code)
+            log.warning("the hub rejected the verdict on %s: %s", found.assignment.run_id, error.code)
         self._told[key] = verdict
 
     def review(self, assignment: Assignment, trust: TrustBook | None = None) -> Review:

@@ -36,7 +36,7 @@ def merge(
     adapter: Annotated[Path, typer.Argument(help="The adapter: a PEFT folder or the downloaded zip file.")],
     base: Annotated[Path, typer.Argument(help="The folder of its base model.")],
     output: Annotated[Path, typer.Argument(help="The output folder, new or empty.")],
-    dtype: Annotated[str, typer.Option(help="auto (as the base model), float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (same as the base model), float32 or bfloat16.")] = "auto",
 ) -> None:
     """Write base model and adapter as one model folder (safetensors, configuration, tokenizer), on this machine."""
     if dtype not in ("auto", "float32", "bfloat16"):

@@ -44,7 +44,7 @@ def verify(
     out.print(Text(f"Signed by the hub (key {told.hub_key[:16]}…) on {told.exported_at:%Y-%m-%d %H:%M:%S} UTC."))
     out.print(Text(f"{told.entries} entries of {told.organisation_id}; filter: {told.filter or 'none'}."))
     if checked.form == "json":
-        out.print(Text("Each entry matches its hash, and follows from the entry before it where that is in the file."))
+        out.print(Text("Each entry matches its hash and, where the file contains it, the previous entry."))
     out.print(Text(f"The hub's whole log ended at entry {told.sequence}, hash {told.head or 'none'}."))
     if kept is not None:
         out.print(Text(compare(checked, kept)))
@@ -57,8 +57,8 @@ def _pinned_key(folder: WorkerHome, file: Path) -> str:
     except AppError as error:
         raise AppError(
             error.code,
-            f"{error.message} So no key of the hub is stored here.",
-            "Take the key from the hub's audit page (Audit, The hub's public key), then type: "
+            f"{error.message} So no hub key is stored here.",
+            "Take the key from the hub's audit page (Audit, The hub's public key), then run: "
             f"cutlayer audit verify {shlex.quote(str(file))} --key hub_public_key.pem",
         ) from None
 
@@ -69,9 +69,9 @@ def compare(checked: CheckedExport, kept: ChainHead) -> str:
     ends_there = told.epoch == kept.epoch and told.sequence == kept.sequence
     shown = told.head if ends_there else checked.hashes.get(kept.sequence)
     if shown is None:
-        return f"It does not contain entry {kept.sequence}, the last one shown to this worker."
+        return f"It doesn't contain entry {kept.sequence}, the last one this worker has seen."
     if shown != kept.head:
         raise AppError(
-            "CL-1448", f"Entry {kept.sequence} is {shown[:12]} in the file; this worker was shown {kept.head[:12]}."
+            "CL-1448", f"Entry {kept.sequence} is {shown[:12]} in the file; this worker has seen {kept.head[:12]}."
         )
-    return f"It agrees with entry {kept.sequence}, the last one shown to this worker."
+    return f"It agrees with entry {kept.sequence}, the last one this worker has seen."

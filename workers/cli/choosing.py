@@ -29,6 +29,8 @@ def worker_id(client: RestClient, wanted: str) -> str:
     found = [worker["id"] for worker in workers if worker["name"] == wanted]
     if len(found) != 1:
         raise AppError(
-            "CL-1404", f"Your organisation has no worker named {wanted!r}.", "Name a partner's worker by its id, wrk_…"
+            "CL-1404",
+            f"Your organisation has no worker named {wanted!r}.",
+            "For a partner's worker, give its id (wrk_…).",
         )
     return str(found[0])

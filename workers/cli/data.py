@@ -30,7 +30,7 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     for pair in pairs:
         role, separator, column = pair.partition("=")
         if not separator or not column:
-            raise AppError("CL-1215", f"'{pair}' isn't of the form role=column.")
+            raise AppError("CL-1215", f"'{pair}' isn't in the form role=column.")
         mapping[role] = column
     return mapping or None
 
@@ -123,7 +123,7 @@ def delete(
 
 def _print_report(report: dict[str, Any]) -> None:
     out.print(
-        f"{report['train_rows']} training rows, {report['heldout_rows']} held out, {report['duplicates']} repeated, "
+        f"{report['train_rows']} training rows, {report['heldout_rows']} held out, {report['duplicates']} duplicates, "
         f"{report['bad_rows']} bad rows left out."
     )
     for problem in report["problems"][:20]:

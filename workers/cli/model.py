@@ -73,7 +73,7 @@ def add(
         if not MODEL_ID.fullmatch(source):
             raise AppError(
                 "CL-1121",
-                f"{source} is neither a folder here nor the id of a model (owner/name).",
+                f"{source} isn't a folder here, or the id of a model (owner/name).",
                 f"Check the folder's path ({path.absolute()} doesn't exist), or use the id as in its repository.",
             )
         location, revision = fetch(source, revision)
@@ -103,7 +103,7 @@ def _measure_and_tell(home: WorkerHome, added: ModelRegistration) -> None:
     if measured.shape is None:
         err.print(Text(f"Its layout could not be measured, so runs with it are not estimated. {measured.reason}"))
     if later is not None:
-        err.print(Text(f"The hub does not have it yet. {later.code}: {later.message}. {later.remedy}".strip()))
+        err.print(Text(f"The hub doesn't have it yet. {later.code}: {later.message}. {later.remedy}".strip()))
         err.print(Text("The worker registers it with the hub automatically once it is running and the hub accepts it."))
 
 
@@ -202,7 +202,7 @@ def _not_downloaded(model_id: str, error: Exception) -> AppError:
         return AppError(
             "CL-1121",
             f"{model_id} requires you to accept its licence.",
-            "Accept the licence on the model's page, set HF_TOKEN to a token of that account, and try again.",
+            "Accept the licence on the model's page, set HF_TOKEN to that account's token, and try again.",
         )
     if kind == "RevisionNotFoundError":
         return AppError(

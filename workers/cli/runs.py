@@ -99,8 +99,8 @@ def launch(
     name: Annotated[str, typer.Option(help="The run's name. Default: the file's name.")] = "",
     evaluate: Annotated[list[str] | None, typer.Option(help="A dataset used only to measure the adapter.")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A public prompt for samples. Can be repeated.")] = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Save only. Do not request approval.")] = False,
-    key: Annotated[str, typer.Option(help="Idempotency key. The same key launches only once.")] = "",
+    draft: Annotated[bool, typer.Option("--draft", help="Save only, without requesting approval.")] = False,
+    key: Annotated[str, typer.Option(help="Idempotency key. The same key launches only one run.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Configure a run and ask every organisation to approve it; it starts when all have."""

@@ -121,7 +121,7 @@ def _rows(name: str, file: Path, config: RunConfig) -> Rows:
     if found.bad_rows:
         first = found.problems[0]
         err.print(
-            f"[yellow]{name}: {found.bad_rows} of {found.bad_rows + len(found.rows)} rows are left out[/], first line "
+            f"[yellow]{name}: {found.bad_rows} of {found.bad_rows + len(found.rows)} rows are skipped[/], first line "
             f"{first.line}: {first.code} {CATALOGUE[first.code].title.lower()}."
         )
     return found.rows

@@ -181,7 +181,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command("leave")
 def leave_command(
-    home: HomeOption = None, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    home: HomeOption = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False
 ) -> None:
     """End the enrolment: the key is deleted; datasets and policy stay. Works without the hub too."""
     folder = WorkerHome.find(home)
@@ -203,7 +203,7 @@ def rotate_key_command(home: HomeOption = None) -> None:
 @app.command()
 def witness(
     home: HomeOption = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Continue with the chain that the hub shows now.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Continue from the hub's current log.")] = False,
 ) -> None:
     """Where the hub's audit log ended when this worker last looked, and whether it lost what it once had."""
     memory = Witness(WorkerHome.find(home).root)

@@ -58,7 +58,7 @@ def ticket_claims(ticket: str) -> dict[str, Any]:
     if claims.get("worker_id") != enrolment.worker_id or claims.get("action") != "add":
         raise AppError("CL-1450", "The ticket is for another worker or another action.")
     if not isinstance(claims.get("jti"), str) or not claims["jti"]:
-        raise AppError("CL-1450", "The ticket has no number, so it could be reused.")
+        raise AppError("CL-1450", "The ticket has no serial number, so it could be reused.")
     expires = claims.get("exp")
     if type(expires) is not int or not 0 <= expires - _hub_clock().now() <= _LONGEST_SECONDS:
         raise AppError("CL-1451")

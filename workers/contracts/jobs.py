@@ -77,7 +77,7 @@ def spec_read(assignment: Assignment) -> Message | None:
         if getattr(assignment, name) != Assignment.model_fields[name].get_default(call_default_factory=True):
             raise ValueError(f"{name} isn't told of this kind of job")
     if assignment.spec and (own is None or not set(assignment.spec) <= set(own.model_fields) - of_own):
-        raise ValueError("what this kind of job is told has no place for that")
+        raise ValueError("this kind of job has no field for that")
     if own is None:
         return None
     return own.model_validate({**assignment.spec, **{name: getattr(assignment, name) for name in of_own}})

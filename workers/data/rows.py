@@ -41,7 +41,7 @@ def form_of(mapping: Mapping[str, str]) -> Form:
     for form, roles in ROLES.items():
         if set(mapping) == set(roles):
             return form
-    raise AppError("CL-1215", f"The roles {sorted(mapping)} aren't a known form of rows.")
+    raise AppError("CL-1215", f"The roles {sorted(mapping)} aren't a known row format.")
 
 
 def check_mapping(mapping: Mapping[str, str], columns: Iterable[str]) -> Form:

@@ -270,5 +270,5 @@ class DatasetStore:
     def _staged(self, staged_id: str) -> Path:
         folder = self.staging / staged_id
         if not staged_id.isalnum() or not (folder / "report.json").exists():
-            raise AppError("CL-1223", "This staged dataset is gone. Add the file again.")
+            raise AppError("CL-1223", "This staged dataset no longer exists. Add the file again.")
         return folder

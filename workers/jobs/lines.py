@@ -23,7 +23,7 @@ class Line:
 
 PHASES = {
     "starting": "Starting.",
-    "admission": "Checking that the split model computes what the whole model does.",
+    "admission": "Checking that the split model computes the same as the whole model.",
     "loading_data": "Loading the dataset.",
     "loading_model": "Loading this site's part of the base model.",
     "connecting": "Connecting the halves.",
@@ -53,7 +53,7 @@ def line_of(event: Event) -> Line | None:
         skipped = "has no result" if event.evaluation else "was skipped"
         return Line("warning", f"{what} {skipped}: NaN or infinite value ({event.where}, {event.source}).")
     if isinstance(event, PartyLate):
-        went_on = "The step went on without it" if event.action == "continue" else "The run pauses"
+        went_on = "The step continued without it" if event.action == "continue" else "The run pauses"
         return Line("warning", f"{', '.join(event.late)} was late. {went_on}.")
     if isinstance(event, EvaluationFinished):
         loss = "no loss" if event.loss is None else f"loss {event.loss:.4f}"
@@ -78,7 +78,7 @@ def link_line(connected: bool, *, again: bool) -> Line:
 
 def model_line(parameters: int, nbytes: int) -> Line:
     """The base model that this site registered was found."""
-    return Line("info", f"Base model found: {parameters:,} parameters, {nbytes / 1e6:,.1f} MB.")
+    return Line("info", f"Base model ready: {parameters:,} parameters, {nbytes / 1e6:,.1f} MB.")
 
 
 def rows_line(train: int, held_out: int) -> Line:

@@ -106,7 +106,7 @@ class Reporter:
         try:
             self.log(link_line(connected, again=again))
         except (StaleAttemptError, sqlite3.Error):  # the job's own thread meets it too, and ends with it
-            logging.getLogger(__name__).warning("a line about the connection was not kept")
+            logging.getLogger(__name__).warning("a line about the connection was not stored")
 
     def close(self) -> None:
         """Write what is still held back."""

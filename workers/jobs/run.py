@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         folder.write_result(result)
     except OSError as error:
-        log.error("the result cannot be written: %s", type(error).__name__)
+        log.error("the result could not be written: %s", type(error).__name__)
         return EXIT_DISK
     return 0 if result.outcome != "failed" else 1
 

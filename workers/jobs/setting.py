@@ -75,7 +75,9 @@ class JobSetting:
         """The wire's own limit is within what this site allows of a message. Raises AppError CL-1509."""
         most = SitePolicy.load(self.home.policy_file).max_message_bytes
         if limits.max_frame_bytes > most:
-            raise AppError("CL-1509", f"A message may take {limits.max_frame_bytes} bytes; this site allows {most}.")
+            raise AppError(
+                "CL-1509", f"A message can have {limits.max_frame_bytes} bytes, but this site allows {most}."
+            )
 
     def emit(self, event: Event) -> None:
         """Take an event of the engine. A half stops when the other one says so too, whatever `control` tells."""

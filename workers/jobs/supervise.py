@@ -65,7 +65,7 @@ def supervise(home: WorkerHome, run_id: str, job_id: str) -> None:
         try:
             _report(home, spool, folder, spec, result)
         except AppError as error:
-            log.error("the end of %s cannot be stored: %s", job_id, error.code)
+            log.error("the end of %s could not be stored: %s", job_id, error.code)
             kind_of(assignment).report_at_once(home, spec, error)
 
 
@@ -118,7 +118,7 @@ def _check_disk(home: WorkerHome) -> None:
     free, least = disk_free(home.root), WorkerEnvironment().min_free_bytes
     if free < least:
         raise AppError(
-            "CL-1820", f"{free / 1e6:.0f} MB are free on the worker's disk; a job needs {least / 1e6:.0f} MB."
+            "CL-1820", f"{free / 1e6:.0f} MB are free on the worker's disk, but a job needs {least / 1e6:.0f} MB."
         )
 
 
@@ -143,7 +143,7 @@ def start_half(home: WorkerHome, folder: JobFolder) -> Half | None:
         try:
             return _fork_servers[home.root].start([str(folder.path)], log=folder.log, wanted=lambda: _is_wanted(folder))
         except OSError as error:
-            log.warning("the half is started anew: %s", error)
+            log.warning("restarting the half: %s", error)
     return start(half_command(folder), log=folder.log)
 
 
@@ -199,7 +199,7 @@ def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, re
     """
     kind = kind_of(spec.assignment)
     if kind.is_repeatable and result.error is not None and role_of(result.error.code) is ErrorRole.RECOVERABLE:
-        log.info("the job %s was broken off (%s) and is made again", spec.job_id, result.error.code)
+        log.info("the job %s was interrupted (%s) and is recreated", spec.job_id, result.error.code)
         spool.job_waiting(spec.job_id)
         return
     result = kind.deliver(Ended(home, spool, folder, spec), result)

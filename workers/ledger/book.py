@@ -100,7 +100,7 @@ class Book(Database):
                     digest = chained(old.digest, one.digest)  # here the message's header, until it is in the chain
                     self._store(connection, one, old, digest, old.content_digest)
         except (OSError, sqlite3.Error) as error:
-            log.error("the ledger cannot be written now: %s", type(error).__name__)
+            log.error("the ledger could not be written: %s", type(error).__name__)
             with self._lock:
                 self._unwritten = (waiting + self._unwritten)[-_MOST_UNWRITTEN:]
 

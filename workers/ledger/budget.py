@@ -67,6 +67,7 @@ def beyond(budget: int, spent: int, nbytes: int) -> AppError:
     """The refusal of a message that would go beyond the budget."""
     return AppError(
         CODE,
-        f"This site allows {budget:,} bytes to leave in a run; {spent:,} have left, the next message has {nbytes:,}.",
+        f"This site allows {budget:,} bytes to leave per run. {spent:,} have left, and the next message has "
+        f"{nbytes:,}.",
         details={"budget": budget, "spent": spent, "message": nbytes},
     )

@@ -127,7 +127,7 @@ class FrameLedger:
                     tally.was_told(line)
             self._settle(ended=ended)
         except (OSError, sqlite3.Error) as error:
-            log.error("the ledger cannot be written now: %s", type(error).__name__)
+            log.error("the ledger could not be written: %s", type(error).__name__)
 
     def _opened(self, receiver: str, label: str) -> _Tally:
         """A new tally, which goes on with the hashes that the book has of an earlier attempt."""

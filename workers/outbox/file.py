@@ -1,4 +1,4 @@
-"""The worker's one file for what must survive: its tables, and what a full disk is called."""
+"""The worker's one file for what must survive: its tables, and the error for a full disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.outbox.schema import migrate
 
 
 class SpoolFile(Database):
-    """The file. It is opened, and brought up to date, when it is made."""
+    """The file. Creating the object opens the file and upgrades its schema."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -24,7 +24,7 @@ class SpoolFile(Database):
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. Raises AppError CL-1820 when the disk takes no more."""
+        """One transaction. Raises AppError CL-1820 when the disk is full."""
         try:
             with super()._write() as connection:
                 yield connection

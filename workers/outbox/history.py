@@ -1,4 +1,4 @@
-"""What left this machine for the hub, and what it worked on: read from the spool, for the site's own eyes."""
+"""What this machine sent to the hub and worked on: read from the spool, for the site only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SentItem:
-    """One record that the hub has: its kind and its whole content."""
+    """One record that the hub has stored: its kind and full content."""
 
     run_id: str
     kind: str

@@ -1,4 +1,4 @@
-"""How much of this site's held-out rows was told: what was measured on which of them, for which contracts."""
+"""How much was revealed about this site's held-out rows: which evaluations used which rows, for which contracts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = 86400.0  # seconds
 
 @dataclass(frozen=True)
 class Selection:
-    """Held-out rows of a dataset, by their marks, on which a contract's adapter is to be measured."""
+    """Held-out rows of a dataset, by their marks, on which a contract's adapter is to be evaluated."""
 
     dataset: str  # its digest
     contract: str  # its hash
@@ -23,19 +23,19 @@ class Selection:
 
 
 class Measurements(SpoolFile):
-    """The tables of them."""
+    """Their tables."""
 
     def last_evaluation(self, participant_id: str) -> float | None:
-        """The loss of the participant's last evaluation, if it made one and it is available."""
+        """The loss of the participant's last evaluation, if there is one."""
         query = "SELECT payload FROM records WHERE participant_id = ? AND kind = 'eval' ORDER BY seq DESC LIMIT 1"
         rows = self._read(query, participant_id)
         loss = json.loads(rows[0]["payload"])["loss"] if rows else None
         return None if loss is None else float(loss)
 
     def may_measure(self, *, contract_hash: str, party: str, adapter_sha256: str, limit: int) -> bool:
-        """Take one of the contract's places for an adapter that is measured on this site's rows, if one is left.
+        """Take one of the contract's slots for an adapter evaluated on this site's rows, if one is left.
 
-        The same adapter takes its place once, however often its check is made again.
+        The same adapter takes only one slot, however often its check is repeated.
         """
         with self._write() as connection:
             key = "contract_hash = ? AND party = ?"
@@ -52,11 +52,11 @@ class Measurements(SpoolFile):
             return True
 
     def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
-        """Count a measurement of a dataset's rows, if the last 24 hours have room for it, whatever the contracts.
+        """Count an evaluation on a dataset's rows if the last 24 hours allow another one, across all contracts.
 
-        Two selections that differ by fewer than `least` rows would tell of these few: the second is refused, also where
-        they are of two versions of a dataset. The same contract's adapter gives the same figures on the same rows, and
-        is counted once.
+        Two selections that differ by fewer than `least` rows would reveal those few; the second is refused, even if
+        they come from two versions of a dataset. The same contract's adapter gives the same figures on the same rows,
+        and is counted once.
         """
         now, rows = time.time(), set(selection.rows)
         with self._write() as connection:

@@ -1,4 +1,4 @@
-"""What is asked of the people of this site: certificates to trust, contracts to approve, until they have decided."""
+"""Open questions to the people at this site: certificates to trust and contracts to approve."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal
 
 from workers.outbox.file import SpoolFile
 
-WAITING_KEPT = 100  # decisions that are asked of this site's people, at most
+WAITING_KEPT = 100  # most open questions to this site's people
 WaitingKind = Literal["certificate", "contract"]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A certificate (by its fingerprint) or a contract (by its hash) that a person of this site is to decide on."""
+    """A certificate (by its fingerprint) or a contract (by its hash) that someone at this site has to decide on."""
 
     kind: WaitingKind
     subject: str
@@ -32,12 +32,12 @@ class WaitingRow(Question):
 
 
 class Questions(SpoolFile):
-    """The table of them."""
+    """Their table."""
 
     def asked(self, run_id: str, questions: Sequence[Question]) -> None:
-        """All that somebody at this site is to decide on for a run; what was asked for it before and isn't now, goes.
+        """Set all questions of a run for this site's people; earlier ones that no longer apply are removed.
 
-        A question keeps the moment when it was asked first. Of too many, what was asked longest ago makes room.
+        A question keeps the time when it was first asked. If there are too many, the oldest are dropped.
         """
         known = self._read("SELECT kind, subject, title, detail FROM waiting WHERE run_id = ?", run_id)
         if {tuple(row) for row in known} == {(one.kind, one.subject, one.title, one.detail) for one in questions}:
@@ -60,13 +60,13 @@ class Questions(SpoolFile):
             )
 
     def keep_asking(self, runs: set[str]) -> None:
-        """The hub lists these runs: nobody has to decide on others any more."""
+        """The hub lists these runs: drop the questions of all others."""
         if gone := {row["run_id"] for row in self._read("SELECT DISTINCT run_id FROM waiting")} - runs:
             with self._write() as connection:
                 connection.executemany("DELETE FROM waiting WHERE run_id = ?", [(run_id,) for run_id in gone])
 
     def waiting(self) -> list[WaitingRow]:
-        """What was asked, newest first. What several runs wait for is asked once, for the one that asked first."""
+        """The open questions, newest first. If several runs wait for the same one, it is listed once, for the first."""
         query = (
             "SELECT kind, subject, title, detail, run_id, min(asked_at) AS asked_at FROM waiting "
             "GROUP BY kind, subject ORDER BY asked_at DESC"

@@ -63,7 +63,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Take the steps that this file has not taken yet. Raises sqlite3.Error."""
+    """Apply the steps that this file still lacks. Raises sqlite3.Error."""
     while _version(connection) < len(MIGRATIONS):
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -1,4 +1,4 @@
-"""From the spool to the hub: records in batches, then the messages that must arrive, in order, until it has them."""
+"""From the spool to the hub: records in batches, then the messages that must arrive, in order, until delivered."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ BODIES: dict[str, type[contracts.Message]] = {
     "exit": contracts.Exit,
     "verified": contracts.VerifyReport,
 }
-NOTE = "What was recorded here is missing: a"  # how a note begins that stands for something else
+NOTE = "What was recorded here is missing: a"  # the beginning of a note that replaces something else
 LOST = LogPayload(
     level="warning",
-    message=f"{NOTE} restored hub asked for it again, and a worker keeps the newest {KEPT} records.",
+    message=f"{NOTE} restored hub asked for it again, and a worker keeps only the newest {KEPT} records.",
 )
 GONE_STATUS = (404,)
-GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # not this worker's business any more
+GONE_CODES = ("CL-1404", "CL-1502", "CL-1503", "CL-1504")  # no longer this worker's concern
 
 
 class Sender:
-    """Sends what waits. Each call goes as far as the hub lets it; HubError means: the hub is away, try again later.
+    """Sends what is waiting. Each call gets as far as the hub allows. HubError: the hub is down, try again later.
 
     What the hub refuses is replaced or marked; so is, after ten times, what it fails at itself while it takes other
     things. An outage (no answer, or a proxy's 502 to 504) never counts. An exit is never given up. What the hub does
@@ -62,7 +62,7 @@ class Sender:
         self.faults, self._pauses, self._search = Faults(), Pauses(clock), Search()
 
     def send_all(self) -> None:
-        """Send what is there, past what the hub does not take. Raises HubError where the hub takes nothing."""
+        """Send what is waiting, skipping what the hub rejects. Raises HubError if the hub accepts nothing."""
         self._send_all_records()
         waiting = {pending.participant_id for pending in self._spool.pending(limit=1)} - self._over.keys()
         for item in self._spool.outbox():
@@ -82,7 +82,7 @@ class Sender:
         )
 
     def _send_all_records(self) -> None:
-        """Send every participant's records, each until there is none, or until one is not taken."""
+        """Send every participant's records, each until none is left or one is rejected."""
         more = True
         while more:
             more = False
@@ -98,7 +98,7 @@ class Sender:
         return self._search.limit(pending.participant_id, pending.stored_through, BATCH)
 
     def _send_records(self, pending: Pending) -> bool:
-        """Send the next batch of one participant; says whether there is another one to send at once."""
+        """Send the next batch of one participant; returns whether there is another one to send at once."""
         fitting = _fitting(pending.records[: self._limit(pending)])
         records = [_by_hub_time(record, self._hub.signer.clock.offset) for record in fitting]
         batch = TelemetryBatch(participant_id=pending.participant_id, attempt=pending.attempt, records=records)
@@ -123,17 +123,17 @@ class Sender:
         return more and reply.stored_through >= records[-1].seq
 
     def _withhold(self, of: Pending | OutboxItem, error: WithheldError) -> None:
-        """End the half whose budget is spent. A policy or a disk may be mended soon: all waits, the run goes on."""
+        """End the half whose budget is spent. A policy or disk may be fixed soon: all waits, the run continues."""
         if error.code != OVER_BUDGET:
-            log.error("of %s nothing leaves now: %s", of.participant_id, error)
+            log.error("nothing of %s is being sent: %s", of.participant_id, error)
             return
         if of.participant_id not in self._over:
-            log.error("of %s no more leaves: %s", of.participant_id, error)
+            log.error("nothing more of %s is sent: %s", of.participant_id, error)
         self._over[of.participant_id] = error
         self._over_budget(of.participant_id, of.attempt, error)
 
     def _go_back(self, pending: Pending, through: int) -> None:
-        """The hub has lost records that it had: it was restored from a backup. What it says is the truth."""
+        """The hub has lost records because it was restored from a backup. Its state is authoritative."""
         log.warning(
             "the hub has %s up to record %d, it had %d: sending again from there",
             pending.participant_id,
@@ -143,7 +143,7 @@ class Sender:
         self._spool.rewind(pending.participant_id, through, LOST)
 
     def _records_failed(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
-        """Find the one record that the hub does not take and replace it; raise what passes by itself."""
+        """Find the one record that the hub rejects and replace it; raise errors that are transient."""
         key = (batch.participant_id, batch.records[0].seq)
         if error.is_fault and len(batch.records) == 1 and self.faults.again(key):
             self._replace(batch.participant_id, batch.records[0], "CL-1911")
@@ -156,10 +156,10 @@ class Sender:
             self._refused(pending, batch, error)
 
     def _refused(self, pending: Pending, batch: TelemetryBatch, error: HubError) -> None:
-        """Drop what is nobody's business any more; else halve the batch until one record is left, and replace it."""
+        """Drop what no longer concerns anyone; otherwise halve the batch until one record is left, and replace it."""
         record = batch.records[0]
         if error.status in GONE_STATUS or error.code in GONE_CODES:
-            log.warning("the hub does not take records of %s: %s", pending.participant_id, error.code)
+            log.warning("the hub rejects records of %s: %s", pending.participant_id, error.code)
             self._spool.stored(pending.participant_id, batch.records[-1].seq)
         elif len(batch.records) > 1:
             self._search.failed(batch.participant_id, batch.records[-1].seq)
@@ -169,14 +169,14 @@ class Sender:
             self._replace(pending.participant_id, record, error.code)
 
     def _replace(self, participant_id: str, record: TelemetryRecord, code: str) -> None:
-        """A typed note in the place of a record: the numbers stay without a gap, and everybody sees what is missing."""
-        log.warning("a %s record of %s was given up: %s", record.kind, participant_id, code)
-        note = LogPayload(level="warning", message=f"{NOTE} {record.kind} was not taken by the hub ({code}).")
+        """Replace a record with a typed note: the numbering has no gap, and everyone sees what is missing."""
+        log.warning("gave up on a %s record of %s: %s", record.kind, participant_id, code)
+        note = LogPayload(level="warning", message=f"{NOTE} {record.kind} was rejected by the hub ({code}).")
         self._spool.replace(participant_id, record.seq, "log", note)
         self.faults.forget((participant_id, record.seq))
 
     def _send_message(self, item: OutboxItem) -> bool:
-        """Send one message; False: it is to be sent again, and what comes after it waits for it."""
+        """Send one message. False: it must be sent again, and later ones wait for it."""
         try:
             self._deliver(item)
         except HubError as error:
@@ -187,7 +187,7 @@ class Sender:
                 return False
             self._give_up(item, error.code, told=False)
         except OSError as error:
-            log.warning("%s of %s cannot be read: %s", item.kind, item.participant_id, type(error).__name__)
+            log.warning("%s of %s could not be read: %s", item.kind, item.participant_id, type(error).__name__)
             self._give_up(item, "CL-1701")
         else:
             self.faults.accepted()
@@ -195,7 +195,7 @@ class Sender:
         return True
 
     def _message_failed(self, item: OutboxItem, error: HubError) -> bool:
-        """Give up what is refused, or failed at too often; an exit is sent again without its free text instead."""
+        """Give up on what is refused or has failed too often; an exit is sent again without its free text instead."""
         if error.transient and not error.is_fault:
             raise error
         if error.is_fault and not self.faults.again(item.id):
@@ -210,12 +210,12 @@ class Sender:
 
     def _give_up(self, item: OutboxItem, code: str, *, told: bool = True) -> None:
         """Mark a message as refused; `told` on the run's own log, unless nobody there waits for it any more."""
-        log.warning("%s of %s was given up: %s", item.kind, item.participant_id, code)
+        log.warning("gave up on %s of %s: %s", item.kind, item.participant_id, code)
         self._spool.sent(item, refused=code)
         self.faults.forget(item.id)
         if not told:
             return
-        note = LogPayload(level="warning", message=f"{NOTE} {item.kind} was not taken by the hub ({code}).")
+        note = LogPayload(level="warning", message=f"{NOTE} {item.kind} was rejected by the hub ({code}).")
         with contextlib.suppress(StaleAttemptError):
             self._spool.record(
                 participant_id=item.participant_id, attempt=item.attempt, kind="log", payload=note, step=None
@@ -235,16 +235,16 @@ class Sender:
         self._hub.post(f"{path}/{item.kind}", body)
 
     def _not_all_left(self, item: OutboxItem) -> AppError | None:
-        """Why a part that did its work has not sent all of it: records that stay here, or a file that was given up."""
+        """Why a finished part hasn't sent everything: records that stay here, or a file that was given up on."""
         if self._spool.was_refused(item.participant_id, item.attempt, OVER_BUDGET):
             return self._over.get(item.participant_id, AppError(OVER_BUDGET))
         return self._over.get(item.participant_id)
 
 
 def _bare_exit(item: OutboxItem) -> contracts.Exit:
-    """An exit with the catalogue's words alone: nothing in it can be what the hub does not take.
+    """An exit with only the catalogue's text, which the hub can't reject.
 
-    A job whose figures are not taken has failed.
+    A job whose figures are rejected has failed.
     """
     told = contracts.exit_form(item.body).model_validate_json(item.body)
     if type(told) is not contracts.Exit and told.outcome == "done":
@@ -265,13 +265,13 @@ def _bare_exit(item: OutboxItem) -> contracts.Exit:
 
 
 def _is_behind(error: HubError, attempt: int) -> bool:
-    """Whether the hub knows of older attempts than this one only: a restored one, until the part is claimed again."""
+    """Whether the hub only has older attempts on record, as after a restore, until the part is claimed again."""
     newest = error.details.get("newest")
     return isinstance(newest, int) and newest < attempt
 
 
 def _by_hub_time(record: TelemetryRecord, offset: float) -> TelemetryRecord:
-    """A record dated by the hub's clock, so that the lines of workers whose clocks differ stand in one order."""
+    """A record dated by the hub's clock, so that workers with differing clocks share one timeline."""
     return record.model_copy(update={"at": record.at + timedelta(seconds=offset)})
 
 

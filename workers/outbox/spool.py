@@ -1,4 +1,4 @@
-"""What waits for the hub, on disk: numbered records, messages that must arrive, and which jobs are alive.
+"""What waits for the hub, on disk: numbered records, messages that must arrive, and which jobs are running.
 
 One SQLite file for each worker. The halves and their supervisors write, the agent sends. A record gets its number in
 the transaction that stores it, per participant, from 1 without gaps across attempts; it survives the hub's, the
@@ -21,14 +21,14 @@ from workers.contracts import PAYLOADS, Lane, LogPayload, Message, RecordKind, T
 from workers.outbox.file import SpoolFile
 
 BATCH = 500
-KEPT = 2000  # records that the hub has are kept for each participant, for the console's ledger
+KEPT = 2000  # delivered records kept per participant, for the console's ledger
 OutboxKind = Literal["ready", "segment", "tokenizer", "verified", "exit"]
 JobState = Literal["rung", "running", "exited"]
 
 
 @dataclass(frozen=True)
 class OutboxItem:
-    """A message that must arrive. `file` goes with a segment and the tokenizer."""
+    """A message that must arrive. `file` accompanies a segment or the tokenizer."""
 
     id: int
     run_id: str
@@ -54,13 +54,13 @@ class JobRow:
     rung_at: float
     rings: int
     outcome: str
-    contract_hash: str  # of the contract that was admitted; empty: none was
+    contract_hash: str  # of the admitted contract; empty: none
     party: str
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Records of one participant that the hub does not have yet."""
+    """One participant's records that the hub doesn't have yet."""
 
     participant_id: str
     run_id: str
@@ -82,7 +82,7 @@ class Spool(SpoolFile):
     # ── records ──
 
     def claim(self, *, run_id: str, participant_id: str, attempt: int) -> None:
-        """Note the attempt that the hub has handed out: from now on only it may write."""
+        """Note the attempt issued by the hub: from now on, only it may write."""
         with self._write() as connection:
             connection.execute(
                 "INSERT INTO participants (participant_id, run_id, attempt) VALUES (?, ?, ?) "
@@ -111,7 +111,7 @@ class Spool(SpoolFile):
             return int(row[0])
 
     def pending(self, *, limit: int = BATCH, rests: Callable[[str], bool] = lambda _: False) -> list[Pending]:
-        """Per participant that does not rest, the next records to send, in order."""
+        """The next records to send, in order, for each participant that isn't resting."""
         participants = self._read("SELECT * FROM participants WHERE last_seq > stored_through")
         return [
             Pending(
@@ -147,7 +147,7 @@ class Spool(SpoolFile):
             )
 
     def rewind(self, participant_id: str, through: int, note: Message) -> None:
-        """The hub has less than it once had: send again what follows `through`.
+        """The hub has fewer records than before: send everything after `through` again.
 
         A number whose record is gone gets `note` in its place, so that the numbering closes; the messages of the
         attempt are sent again too, each of which changes nothing where the hub has it.
@@ -173,7 +173,7 @@ class Spool(SpoolFile):
             self._send_again(connection, participant_id, row["attempt"])
 
     def doubt(self, participant_id: str) -> None:
-        """The hub was restored: ask how far it is, by the newest record, and send the attempt's messages again."""
+        """The hub was restored: probe its position with the newest record, and send the attempt's messages again."""
         with self._write() as connection:
             row = connection.execute(
                 "UPDATE participants SET stored_through = min(stored_through, max(0, last_seq - 1)) "
@@ -190,12 +190,12 @@ class Spool(SpoolFile):
         )
 
     def highest_attempt(self, participant_id: str) -> int:
-        """The highest attempt that this worker has had of a part; 0 before the first."""
+        """This worker's highest attempt at a part; 0 before the first."""
         rows = self._read("SELECT attempt FROM participants WHERE participant_id = ?", participant_id)
         return int(rows[0]["attempt"]) if rows else 0
 
     def replace(self, participant_id: str, seq: int, kind: RecordKind, payload: Message) -> None:
-        """Put another record in place of one that the hub refuses, so that the numbers stay without gaps."""
+        """Replace a record that the hub refuses, so that the numbering has no gaps."""
         with self._write() as connection:
             connection.execute(
                 "UPDATE records SET kind = ?, payload = ?, step = NULL, at = ? WHERE participant_id = ? AND seq = ?",
@@ -229,26 +229,26 @@ class Spool(SpoolFile):
         return [OutboxItem(**{name: row[name] for name in names}) for row in rows]
 
     def rewrite(self, item: OutboxItem, body: Message) -> None:
-        """Put another body in place of a message's that the hub does not take."""
+        """Replace the body of a message that the hub rejects."""
         with self._write() as connection:
             connection.execute("UPDATE outbox SET body = ? WHERE id = ?", (body.model_dump_json(), item.id))
 
     def sent(self, item: OutboxItem, *, refused: str = "") -> None:
-        """The hub has taken the message, or refused it for good with this code."""
+        """The hub accepted the message, or refused it for good with this code."""
         with self._write() as connection:
             connection.execute(
                 "UPDATE outbox SET sent_at = ?, refused = ? WHERE id = ?", (time.time(), refused, item.id)
             )
 
     def was_refused(self, participant_id: str, attempt: int, code: str) -> bool:
-        """Whether a message of this attempt was given up with this code."""
+        """Whether a message of this attempt was given up on with this code."""
         query = "SELECT 1 FROM outbox WHERE participant_id = ? AND attempt = ? AND refused = ? LIMIT 1"
         return bool(self._read(query, participant_id, attempt, code))
 
     # ── jobs ──
 
     def job(self, job_id: str) -> JobRow | None:
-        """One job, if it is known."""
+        """One job, if there is one."""
         rows = self._read("SELECT * FROM jobs WHERE job_id = ?", job_id)
         return JobRow(**dict(rows[0])) if rows else None
 
@@ -267,12 +267,12 @@ class Spool(SpoolFile):
         return [JobRow(**dict(row)) for row in rows]
 
     def admitted_contract(self, run_id: str) -> str | None:
-        """The hash of the one contract that this site has let a job of a run start with, if it has."""
+        """The hash of the one contract admitted here for jobs of a run, if any."""
         rows = self._read("SELECT contract_hash FROM jobs WHERE run_id = ? AND contract_hash != '' LIMIT 1", run_id)
         return str(rows[0]["contract_hash"]) if rows else None
 
     def admitted_participant(self, contract_hash: str, party: str) -> str | None:
-        """The one participant as which this site has let a job of a contract's party start, if it has."""
+        """The one participant admitted here for a contract's party, if any."""
         query = "SELECT participant_id FROM jobs WHERE contract_hash = ? AND party = ? LIMIT 1"
         rows = self._read(query, contract_hash, party)
         return str(rows[0]["participant_id"]) if rows else None
@@ -292,7 +292,7 @@ class Spool(SpoolFile):
             )
 
     def job_over(self, *, job_id: str, run_id: str, participant_id: str, kind: str, outcome: str) -> None:
-        """A job without a process is over, known before or not; what it was admitted with stays known."""
+        """A job without a process has ended, whether it was on record or not; what it was admitted with is kept."""
         with self._write() as connection:
             connection.execute(
                 "INSERT INTO jobs (job_id, run_id, participant_id, kind, state, rung_at, outcome) "
@@ -306,11 +306,11 @@ class Spool(SpoolFile):
         self._set(job_id, "state = 'running', attempt = ?", attempt)
 
     def job_waiting(self, job_id: str) -> None:
-        """The job has to be rung for again."""
+        """The job's doorbell has to be rung again."""
         self._set(job_id, "state = 'rung', rung_at = ?", 0.0)
 
     def job_progress(self, job_id: str, *, phase: str, step: int | None) -> None:
-        """Where the job stands, for the beats."""
+        """The job's progress, for the heartbeats."""
         self._set(job_id, "phase = ?, step = coalesce(?, step)", phase, step)
 
     def job_exited(self, job_id: str, outcome: str) -> None:
@@ -324,17 +324,17 @@ class Spool(SpoolFile):
     # ── for the beats and the console ──
 
     def lanes(self) -> list[Lane]:
-        """What each live job is doing, as the beats say it."""
+        """What each running job is doing, for the heartbeats."""
         names = ("run_id", "participant_id", "attempt", "phase", "step")
         rows = self._read("SELECT * FROM jobs WHERE state = 'running' LIMIT 64")
         return [Lane(**{name: row[name] for name in names}) for row in rows]
 
 
 def _record_of(row: sqlite3.Row) -> TelemetryRecord:
-    """A stored record; in place of one that an older version stored beyond today's bounds, a note."""
+    """A stored record, or a note in place of one that an older version stored beyond today's bounds."""
     try:
         payload = json.loads(row["payload"])
         return TelemetryRecord(seq=row["seq"], kind=row["kind"], step=row["step"], at=row["at"], payload=payload)
     except ValueError:
-        note = LogPayload(level="warning", message="A record of an older version was outside today's bounds (CL-1415).")
+        note = LogPayload(level="warning", message="A record from an older version exceeded today's bounds (CL-1415).")
         return TelemetryRecord(seq=row["seq"], kind="log", at=datetime.now(UTC), payload=note.model_dump())

@@ -1,1 +1,1 @@
-"""Each vector is taken for the token whose embedding lies nearest to it: the weakest attack."""
+"""Each vector is matched to the token with the nearest embedding: the weakest attack."""

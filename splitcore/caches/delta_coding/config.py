@@ -53,7 +53,7 @@ class DeltaCodingChoice(CacheChoice):
         text = Reveal(
             Thing.ROWS,
             Degree.INFERABLE,
-            "Together with the cached rows, they can be turned back into text.",
+            "With the cached rows, they can be turned back into text.",
             "activations can be turned back into text",
         )
         yield Flow(

@@ -1,4 +1,4 @@
-"""Six bits per value and fewer: rotated groups with a scale of their own, about the mean of a message's vectors."""
+"""Six bits per value or fewer: rotated groups, each with its own scale, around the mean of a message's vectors."""
 
 from splitcore.codecs.groups.config import CHOICES, FORMATS
 

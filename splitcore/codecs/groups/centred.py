@@ -1,9 +1,9 @@
-"""The low-bit codecs about a mean (torch): the groups of what is left of each vector without the mean of all.
+"""The low-bit codecs around a mean (torch): groups of each vector's difference from the mean of all.
 
 Shapes: N tokens of a message, D values of each.
 
-The vectors of a message have much in common. It says nothing about any one token, but would be rounded with each of
-them, in steps that grow with it. Sent once, in eight bits, it costs a byte for each of D channels.
+The vectors of a message have a large common part. It tells nothing about any token, but would be rounded with each of
+them, in steps that grow with it. Sent once, in eight bits, it costs one byte per channel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CentredCodec:
         self.name, self._groups = groups.name, groups
 
     def encode(self, tensor: torch.Tensor, draw: Draw = NEAREST) -> Payload:
-        """The packed form of `tensor` (…, D). The mean is rounded first: what it loses, the groups still carry."""
+        """The packed form of `tensor` (…, D). The mean is rounded first, so the groups still carry what it loses."""
         values_ND = tensor.detach().to(torch.float32).reshape(-1, tensor.shape[-1])
         mean = MeanVector.of(values_ND)
         groups = self._groups.encode(values_ND.sub(mean.vector), draw)

@@ -1,11 +1,11 @@
 """Low-bit codecs (torch): groups of up to 64 values, rotated by a Hadamard matrix, rounded to 64 levels or fewer.
 
-Shapes: N groups, G values of a group. Everything runs on the tensor's own device; the packed bytes alone leave it.
+Shapes: N groups, G values of a group. Everything runs on the tensor's own device; only the packed bytes leave it.
 
 A rotated group is close to Gaussian whatever outliers it had, so that one table of best step sizes serves all
 (J. Max, Quantizing for minimum distortion, 1960). Rounding (`Draw`): to the nearest level with the scale of least
 squared error; stochastically, which is unbiased but noisier; or to the nearest level after a *random* rotation, with
-the scale that makes the mean right: unbiased and nearly as exact (EDEN, arXiv 2108.08842).
+the scale that preserves the mean: unbiased and nearly as exact (EDEN, arXiv 2108.08842).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from splitcore.codecs.rounding import NEAREST, Draw, hadamard
 
 # best step of a uniform quantiser of N(0, 1), by number of levels
 STEPS = {64: 0.1041, 32: 0.1881, 16: 0.3352, 8: 0.5860, 4: 0.9957, 3: 1.2240}
-NOT_FINITE = TOP_RANGE + 1  # the top exponent of a tensor with a NaN or an infinity: every receiver refuses it
+NOT_FINITE = TOP_RANGE + 1  # the top exponent of a tensor with a NaN or an infinity, which every receiver refuses
 TINY = 1e-37  # scales up to it count as zero
 FLOOR = -1966  # the exponent of TINY
 
@@ -84,7 +84,7 @@ def _matrix(size: int, draw: Draw, device: torch.device) -> torch.Tensor:
 
 
 def _on(bytes_: np.ndarray[Any, Any], device: torch.device | str | None) -> torch.Tensor:
-    """Bytes as a tensor of its own: a received frame is read-only."""
+    """Bytes as a separate tensor, because a received frame is read-only."""
     return torch.from_numpy(bytes_.copy()).to(device or "cpu")
 
 
@@ -107,7 +107,7 @@ def _exponents(scale_N: torch.Tensor, *, up: bool) -> tuple[torch.Tensor, int]:
 
 
 def _nearest(rotated_NG: torch.Tensor, levels: int, unbiased: bool) -> tuple[torch.Tensor, int, torch.Tensor]:
-    """Codes by the best step for a Gaussian of the group's own size, then the scale that fits them best."""
+    """Codes by the best step for a Gaussian of the group's size, then the scale that fits them best."""
     size = rotated_NG.shape[1]
     norm_N1 = torch.linalg.vector_norm(rotated_NG, dim=1, keepdim=True)
     unit_N1 = (math.sqrt(size) / STEPS[levels]) / norm_N1.clamp_min(TINY)
@@ -120,12 +120,12 @@ def _nearest(rotated_NG: torch.Tensor, levels: int, unbiased: bool) -> tuple[tor
     else:
         scale_N = along_N / torch.linalg.vector_norm(value_NG, dim=1).square_().clamp_min(TINY)
     norm_N = norm_N1.squeeze(1)
-    scale_N = torch.where((norm_N > TINY) & (norm_N < math.inf), scale_N, norm_N)  # a NaN may not be hidden
+    scale_N = torch.where((norm_N > TINY) & (norm_N < math.inf), scale_N, norm_N)  # a NaN must not be hidden
     return *_exponents(scale_N, up=False), codes_NG
 
 
 def _stochastic(rotated_NG: torch.Tensor, levels: int, draw: Draw) -> tuple[torch.Tensor, int, torch.Tensor]:
-    """Codes whose mean is the value: the scale covers the largest, and chance decides between the two neighbours."""
+    """Codes whose expected value is the input: the scale covers the largest, and the choice of neighbour is random."""
     scale_N = rotated_NG.abs().amax(dim=1) / ((levels - 1) / 2)
     exponents_N, top = _exponents(scale_N, up=True)
     unit_N1 = torch.exp2(exponents_N.to(torch.float64) / -SCALE_STEPS).to(torch.float32).unsqueeze(1)

@@ -22,7 +22,7 @@ from splitcore.codecs.payload import Buffer
 from splitcore.fields import ui
 
 GROUP = 64  # values that share a scale and a rotation
-SCALE_STEPS = 16  # scale codes an octave: a scale is rounded by at most 2.2 %
+SCALE_STEPS = 16  # scale codes per octave: a scale is rounded by at most 2.2 %
 ZERO_SCALE = 255  # the scale code of a group of zeros
 INT8_PART = 127 / 128  # of a bound for int8: received bytes reach −128, where the encoder stops at 127
 TOP_RANGE = 127 * SCALE_STEPS  # exponents beyond it have no fp32 scale; the encoder marks NaN and infinity with one
@@ -32,7 +32,7 @@ TOLERANCES = {"int6": 2e-1, "int5": 2.5e-1, "int4": 3e-1, "int3": 6e-1, "int2": 
 
 
 class LowBit(CodecChoice):
-    """Six bits per value and fewer, in rotated groups of 64."""
+    """Six bits per value or fewer, in rotated groups of 64."""
 
     name: Literal["int6", "int5", "int4", "int3", "int2"] = "int4"
     rounding: Literal["nearest", "stochastic", "rotated"] = Field(
@@ -62,12 +62,12 @@ class GroupFormat:
     def __init__(self, name: str, levels: int, planes: Sequence[int]) -> None:
         """`planes`: how many codes share a byte, for each part of the packed codes, low digits first.
 
-        Five bits are a plane of four bits (two codes a byte) and one of one bit (eight codes a byte).
+        Five bits are a plane of four bits (two codes per byte) and one of one bit (eight codes per byte).
         """
         self.name, self.levels, self.planes = name, levels, tuple(planes)
 
     def groups(self, shape: Sequence[int]) -> int:
-        """Number of groups of a tensor of `shape`; a last group that is not full is filled up with zeros."""
+        """Number of groups of a tensor of `shape`; the last group is padded with zeros."""
         return prod(shape[:-1]) * -(-shape[-1] // group_size(shape[-1]))
 
     def sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -76,11 +76,11 @@ class GroupFormat:
         return (sum(-(-values // share) for share in self.planes), groups, 4)
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
-        """Every code means a finite value; the largest of all follows from the top exponent."""
+        """Every code stands for a finite value; the largest possible one follows from the top exponent."""
         top = int(np.frombuffer(buffers[2], dtype="<i4")[0])
         if self.levels == 3 and (codes := np.frombuffer(buffers[0], np.uint8)).size and codes.max() >= 3**5:
             return False
-        # a rotation back can pile a whole group up in one value: |x| ≤ √64 · largest level
+        # rotating back can concentrate a whole group in one value: |x| ≤ √64 · largest level
         return abs(top) <= TOP_RANGE and 2.0 ** (top / SCALE_STEPS) * (self.levels / 2) * GROUP**0.5 <= high
 
 
@@ -98,7 +98,7 @@ GROUP_FORMATS: dict[str, GroupFormat] = {
 
 
 class CentredFormat:
-    """Groups of what is left of each vector without the mean of all vectors of the message.
+    """Groups of each vector's difference from the mean of all vectors in the message.
 
     Buffers: those of the groups, then the mean in `int8`: bytes (D,) and their scale. The last dimension is a token's
     vector, all others count tokens.
@@ -113,7 +113,7 @@ class CentredFormat:
         return (*self.groups.sizes(shape), *INT8.sizes(shape[-1:]))
 
     def within(self, buffers: Sequence[Buffer], low: float, high: float) -> bool:
-        """A half of the bound for the mean, a half for the rest."""
+        """Half of the bound for the mean, half for the rest."""
         mean, groups = buffers[3:], buffers[:3]
         return INT8.within(mean, low, high / 2 * INT8_PART) and self.groups.within(groups, low, high / 2)
 

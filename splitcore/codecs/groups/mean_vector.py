@@ -1,4 +1,4 @@
-"""The mean of some of a message's vectors, in eight bits a channel (torch): what they share is sent once.
+"""The mean of some of a message's vectors, in eight bits per channel (torch): their common part is sent once.
 
 Shapes: N vectors of D values. Two buffers, as of the format `int8`: bytes (D,) and their scale.
 """
@@ -15,7 +15,7 @@ from splitcore.codecs.payload import Buffer
 
 
 class MeanVector:
-    """A mean as the receiver knows it: mean = scale · byte."""
+    """A mean as the receiver reconstructs it: mean = scale · byte."""
 
     def __init__(self, whole_D: torch.Tensor, scale: torch.Tensor) -> None:
         self._whole_D, self._scale = whole_D, scale

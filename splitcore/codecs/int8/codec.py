@@ -18,7 +18,7 @@ class Int8RowCodec:
         """See `Codec.encode`."""
         values = tensor.detach().to(device="cpu", dtype=torch.float32)
         scale = values.abs().amax(dim=-1, keepdim=True) / 127
-        # a NaN must stay one: it may not become an innocent integer that the receiver cannot see
+        # a NaN must stay a NaN and not become an integer that the receiver can't recognise as bad
         parts = torch.where(scale > 0, values / scale, torch.zeros_like(values))
         if draw.rounding == "stochastic":
             parts = parts.add_(draw.uniform(tuple(parts.shape), parts.device)).floor_()

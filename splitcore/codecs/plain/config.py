@@ -12,7 +12,7 @@ from splitcore.codecs.choice import CodecChoice
 from splitcore.codecs.interface import Codec, WireFormat
 from splitcore.codecs.payload import Buffer
 
-CHUNK = 65_536  # values looked at together: a check's second pass finds them in the cache
+CHUNK = 65_536  # values checked together, so that a check's second pass finds them in the cache
 
 
 class Fp32(CodecChoice):

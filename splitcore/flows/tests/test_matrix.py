@@ -132,4 +132,4 @@ def test_the_short_table_says_that_rows_go_to_nobody_and_labels_in_vanilla_alone
     [rows] = [line for line in lines if line.startswith("| Rows of text | nobody |")]
     assert "activations at the first cut" in rows
     [labels] = [line for line in lines if line.startswith("| Labels |")]
-    assert "compute organisation (in the topology `vanilla`)" in labels
+    assert "compute organisation (in the `vanilla` topology)" in labels

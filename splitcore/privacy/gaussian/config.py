@@ -12,7 +12,7 @@ from splitcore.fields import ui
 if TYPE_CHECKING:
     from splitcore.boundary.stages import ClientStage
 
-SECONDS = 7.5e-8  # per number: drawing it, on one core of a server, for rows of 512 tokens of width 576
+SECONDS = 7.5e-8  # to draw one number, on one server core, for rows of 512 tokens of width 576
 
 
 class Gaussian(CutStrategy):

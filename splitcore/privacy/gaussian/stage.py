@@ -17,7 +17,7 @@ class GaussianStage(ClientStage):
         self._choice, self._noise = choice, noise
 
     def protect(self, tensor_BLD: torch.Tensor, phase: Phase, at: At) -> torch.Tensor:
-        """See `ClientStage.protect`. Padding leaves as noise alone: its vectors tell of the row that they stand in."""
+        """See `ClientStage.protect`. Padding leaves as pure noise, since its vectors reveal parts of their row."""
         if phase is not Phase.HEAD_UP:
             return tensor_BLD
         exact_BLD = tensor_BLD.float()  # rounded once, at the end, whatever the head computes in
@@ -28,13 +28,13 @@ class GaussianStage(ClientStage):
         return (clipped_BLD + self._noise_of(clipped_BLD.detach(), at).to(clipped_BLD)).to(tensor_BLD)
 
     def _noise_of(self, clipped_BLD: torch.Tensor, at: At) -> torch.Tensor:
-        """The noise of each row, which follows from the row's own vectors and its place: equal rows look unequal."""
+        """Each row's noise, derived from the row's vectors and its position, so that equal rows look different."""
         noise_BLD = torch.zeros(clipped_BLD.shape)
         for row, (values_LD, length) in enumerate(zip(clipped_BLD.cpu().float(), at.lengths(), strict=True)):
             real_LD = at.mask_BL[row].cpu().bool()
             release = values_LD[real_LD].contiguous()
             if not release.any():
-                continue  # a frozen head's row that the server keeps: it was not computed, and is not sent
+                continue  # a frozen head's row that the server has cached: it was not computed, and is not sent
             place = f"row {at.rows[row]}" if at.rows is not None else f"held out {at.micro}.{row}"
             drawn = self._noise.normal(place.encode() + b"\0" + release.numpy().tobytes(), values_LD.numel())
             drawn_LD = drawn.reshape(values_LD.shape)

@@ -1,1 +1,1 @@
-"""A run's life: what can happen to it, where it then stands, and what follows."""
+"""A run's life: what can happen to it, which state follows, and with which effects."""

@@ -1,4 +1,4 @@
-"""The one function that moves a run: it looks the event up in the table and does what stands there."""
+"""The one function that moves a run: it looks up the event in the table and applies the entry."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workers.contracts import HubEvent
 
 
 def run_expect(run: Run, happening: Happening) -> bool:
-    """Whether the event means anything as the run stands, before anything else is looked at.
+    """Whether the event has a meaning in the run's current state, before anything else is checked.
 
-    Raises CL-1501 or CL-1504 where it is refused.
+    Raises CL-1501 or CL-1504 if it is refused.
     """
     cell = _cell(run, happening)
     if isinstance(cell, Refused):
@@ -25,7 +25,7 @@ def run_expect(run: Run, happening: Happening) -> bool:
 
 
 def run_apply(run: Run, event: Event) -> RunState | None:
-    """Let something happen to a locked run. The state that it moves to; None where it stays.
+    """Apply an event to a locked run. Returns the state it moves to, or None if it stays.
 
     Raises CL-1501 or CL-1504 where the table refuses the event in the run's state, and what the row demands else.
     """

@@ -1,6 +1,6 @@
-"""What follows when something has happened to a run: the named effects of the table in `transitions.py`.
+"""What an event causes: the named effects of the table in `transitions.py`.
 
-Each takes the locked run and the event. Whatever goes outward (a worker's bell, a task) leaves on commit.
+Each takes the locked run and the event. Outgoing effects (a worker's bell, a task) happen on commit.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from webapp.runs.timeline import run_announce, timeline_event
 from workers.contracts import HubEvent, Phase
 
 JOIN, PACKAGE = "webapp.runs.tasks.join", "webapp.runs.tasks.package"  # by name: the tasks import this package
-ATTEMPT_GAP = 100  # more attempts than a part has between two backups
+ATTEMPT_GAP = 100  # more attempts than a part makes between two backups
 
 
-# ── Demands: raise where the event cannot be taken now ────────────────────────────────────────────────────────────
+# ── Preconditions: raise if the event can't be accepted now ─────────────────────────────────────────────────────────
 
 
 def parties_are_available(run: Run, event: Event) -> None:
-    """Raise CL-1003, CL-1004, CL-1006 or CL-1223 where a party is not available now, whoever asks."""
+    """Raise CL-1003, CL-1004, CL-1006 or CL-1223 if a party is unavailable now, whoever asks."""
     parties_check(run)
 
 
 def no_part_refuses(run: Run, event: Event) -> None:
-    """Raise CL-1423, CL-1509 or CL-1514 where a site's last word on the contract, after its approval, is a refusal."""
+    """Raise CL-1423, CL-1509 or CL-1514 if a site's latest verdict on the contract, since its approval, is no."""
     refusals_check(run, "started")
 
 
 def parts_are_wanted(run: Run, event: Event) -> None:
-    """Raise CL-1504 where nobody wants the run's parts to be taken up any more."""
+    """Raise CL-1504 if the run's parts are no longer wanted."""
     if run.desired not in (DesiredState.RUNNING, DesiredState.PAUSED):
         raise AppError("CL-1504")
 
 
 def checkpoints_are_kept(run: Run, event: Event) -> None:
-    """Raise CL-1501 where the workers have no checkpoints to go on from."""
+    """Raise CL-1501 if the workers have no checkpoints to continue from."""
     if not can_continue(run):
         raise AppError("CL-1501", "The run has no checkpoints to resume from.", "Clone the run to start over.")
 
@@ -65,48 +65,48 @@ def _want(run: Run, desired: DesiredState) -> None:
 
 
 def want_running(run: Run, event: Event) -> None:
-    """Workers are to train; their bells are rung."""
+    """Tell the workers to train, and ring their bells."""
     _want(run, DesiredState.RUNNING)
 
 
 def want_paused(run: Run, event: Event) -> None:
-    """Workers are to hold after their current step; their bells are rung."""
+    """Tell the workers to pause after their current step, and ring their bells."""
     _want(run, DesiredState.PAUSED)
 
 
 def want_stopped(run: Run, event: Event) -> None:
-    """Workers are to end their processes; their bells are rung."""
+    """Tell the workers to end their processes, and ring their bells."""
     _want(run, DesiredState.STOPPED)
 
 
 def want_as_before(run: Run, event: Event) -> None:
-    """What is wanted stays; the workers' bells are rung."""
+    """Keep what is wanted, and ring the workers' bells."""
     _want(run, DesiredState(run.desired))
 
 
 def want_nothing_more(run: Run, event: Event) -> None:
-    """The run is over, or never started: nothing is wanted of a worker, and no bell is rung."""
+    """The run has ended or never started: nothing is wanted of the workers, and no bell is rung."""
     run.desired = DesiredState.STOPPED
     run.save(update_fields=["desired", "updated_at"])
 
 
 def ask_for_verdicts(run: Run, event: Event) -> None:
-    """Every worker is to judge the contract by its site's policy."""
+    """Ask every worker to judge the contract by its site's policy."""
     wake_participants(run, "review")
 
 
 def tell_of_withdrawal(run: Run, event: Event) -> None:
-    """No worker has to judge or await the run any more."""
+    """No worker has to judge or wait for the run any longer."""
     wake_participants(run, "withdrawn")
 
 
 def tell_workers_of_restore(run: Run, event: Event) -> None:
-    """Every worker asks for its assignments anew."""
+    """Make every worker request its assignments again."""
     wake_participants(run, "restored")
 
 
 def announce(run: Run, event: Event) -> None:
-    """Ring whoever looks at the run."""
+    """Notify everyone who has the run open."""
     run_announce(run)
 
 
@@ -119,13 +119,13 @@ def ring_join(run: Run, event: Event) -> None:
 
 
 def keep_approved_contract(run: Run, event: Event) -> None:
-    """The contract is the last one that all approved: what a later difference is shown to."""
+    """Store this contract as the last one that all approved, to compare later ones with."""
     run.approved_contract = run.contract
     run.save(update_fields=["approved_contract", "updated_at"])
 
 
 def void_approvals(run: Run, event: Event) -> None:
-    """Decisions and verdicts no longer count; the old text stays for the difference."""
+    """Void decisions and verdicts; keep the old text for the comparison."""
     if run.approvals.filter(contract_hash=run.contract_hash, decided_at__isnull=False).exists():
         run.approved_contract = run.contract
     run.approvals.filter(state__in=[ApprovalState.PENDING, ApprovalState.APPROVED]).update(state=ApprovalState.VOIDED)
@@ -138,7 +138,7 @@ def void_approvals(run: Run, event: Event) -> None:
 
 
 def note_cause(run: Run, event: Event) -> None:
-    """Keep the first cause, or one that explains it; a stop that people asked for has none."""
+    """Store the first cause, or one that explains it; a stop requested by people has none."""
     assert event.error is not None
     known = run.failure
     explains = known is not None and is_consequence(known["code"]) and not is_consequence(event.error.code)
@@ -151,14 +151,14 @@ def note_cause(run: Run, event: Event) -> None:
 
 
 def note_hold(run: Run, event: Event) -> None:
-    """Keep why the halves wait for people, and whose trouble it is."""
+    """Store why the halves wait for people, and which party is responsible."""
     assert event.error is not None
     run.failure = {**failure_of(event.error, event.participant, "training"), "told": event.told}
     run.save(update_fields=["failure", "updated_at"])
 
 
 def note_quarantine(run: Run, event: Event) -> None:
-    """Keep for which worker the run waits, and whether it goes on by itself once that is released."""
+    """Store which worker the run waits for, and whether it continues automatically once that is released."""
     assert event.error is not None
     resumes = bool((run.failure or {}).get("resumes")) if run.state == RunState.PAUSED else True
     run.failure = failure_of(event.error, event.participant, "") | {"resumes": resumes}
@@ -166,7 +166,7 @@ def note_quarantine(run: Run, event: Event) -> None:
 
 
 def note_unconfirmed_stop(run: Run, event: Event) -> None:
-    """Say who has not confirmed that its process is gone; it is the failure where nothing else was."""
+    """Note who hasn't confirmed that its process is gone; this is the failure if there is no other."""
     assert event.error is not None
     if run.failure is None:
         run.failure = failure_of(event.error, event.participant, "stopping")
@@ -175,7 +175,7 @@ def note_unconfirmed_stop(run: Run, event: Event) -> None:
 
 
 def forget_failure(run: Run, event: Event) -> None:
-    """The run goes on: what held it is over."""
+    """The run continues: clear what held it."""
     run.failure = None
     run.save(update_fields=["failure", "updated_at"])
 
@@ -184,7 +184,7 @@ def forget_failure(run: Run, event: Event) -> None:
 
 
 def renew_parts(run: Run, event: Event) -> None:
-    """Want one more attempt of every part that was taken up. One that has said its end has nothing left to confirm."""
+    """Request another attempt of every claimed part. A part that reported its end has nothing left to confirm."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR).filter(attempt__gt=0)
     wanted = {part.id: max(part.attempt + 1, part.wanted_attempt) for part in parts}  # far above after a restore
     halves_want(wanted)
@@ -193,27 +193,27 @@ def renew_parts(run: Run, event: Event) -> None:
 
 
 def count_recovery(run: Run, event: Event) -> None:
-    """One more recovery, in vain so far."""
+    """Count a recovery that hasn't led to a new step yet."""
     run.recoveries_in_vain, run.recovered_at_step = in_vain(run), run.step
     run.recoveries += 1
     run.save(update_fields=["recoveries", "recoveries_in_vain", "recovered_at_step", "updated_at"])
 
 
 def begin_again(run: Run, event: Event) -> None:
-    """People take an ended run up again: its failure and what was in vain are forgotten."""
+    """People resume an ended run: clear its failure and the count of vain recoveries."""
     run.failure, run.recoveries_in_vain, run.recovered_at_step = None, 0, run.step
     run.recoveries += 1
     run.save(update_fields=["failure", "recoveries", "recoveries_in_vain", "recovered_at_step", "updated_at"])
 
 
 def count_restart(run: Run, event: Event) -> None:
-    """The parts start again, for no fault of theirs."""
+    """The parts start again, through no fault of their own."""
     run.recoveries += 1
     run.save(update_fields=["recoveries", "updated_at"])
 
 
 def free_unclaimed_parts(run: Run, event: Event) -> None:
-    """Workers that never took up their part, or are rid of it, have nothing to stop."""
+    """Workers that never claimed their part, or no longer have it, have nothing to stop."""
     waiting = [part for part in run.participants.all() if part.awaits_claim and not part.outcome]
     halves_gone(part.id for part in waiting if part.attempt == 0)
     free = [part.id for part in waiting if part.attempt == 0 or part.stop_confirmed_at is not None]
@@ -221,20 +221,20 @@ def free_unclaimed_parts(run: Run, event: Event) -> None:
 
 
 def end_checks(run: Run, event: Event) -> None:
-    """Who still loads or measures the adapter is late: the run is over."""
+    """Workers that still load or evaluate the adapter are too late: the run has ended."""
     checking = Q(phase__in=[Phase.VERIFYING, Phase.EVALUATING])
     run.participants.filter(checking).update(phase=Phase.DONE.value, phase_since=timezone.now())
 
 
 def forget_parts(run: Run, event: Event) -> None:
-    """After a restore: what the parts did since the backup is not known."""
+    """After a restore: what the parts did since the backup is unknown."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
     parts.update(error=None, address="", phase=Phase.WAITING.value, phase_since=timezone.now())
     halves_reopen(part.id for part in parts)
 
 
 def raise_attempts(run: Run, event: Event) -> None:
-    """After a restore: new attempts are far above those that the hub remembers, for whatever it handed out since."""
+    """After a restore: new attempts start far above those on record, because more may have been issued since."""
     parts = run.participants.exclude(role=ParticipantRole.EVALUATOR)
     halves_want({part.id: part.attempt + ATTEMPT_GAP for part in parts})
 
@@ -275,17 +275,17 @@ def tell_restored(run: Run, event: Event) -> None:
 
 
 def error_words(run: Run, event: Event) -> str:
-    """The error's sentence."""
+    """The error's message."""
     return event.error.message if event.error else event.detail
 
 
 def failure_words(run: Run, event: Event) -> str:
-    """The sentence of the failure that is on record."""
+    """The message of the recorded failure."""
     return str((run.failure or {}).get("message", ""))
 
 
 def recovery_words(run: Run, event: Event) -> str:
-    """What was lost, where, and from which step the parts go on."""
+    """What was lost, where, and the step from which the parts continue."""
     assert event.error is not None
     assert event.participant is not None
     where = f"{event.error.message.rstrip('.')} at {event.participant.organisation.name}"
@@ -293,11 +293,11 @@ def recovery_words(run: Run, event: Event) -> str:
 
 
 def resumption_words(run: Run, event: Event) -> str:
-    """Who resumed the run, and from which step the parts go on."""
+    """Who resumed the run, and the step from which the parts continue."""
     return f"{event.detail} {from_checkpoint(run)}, attempt {run.recoveries + 1}."
 
 
 def restore_words(run: Run, event: Event) -> str:
-    """That the hub was restored, and from which step the parts go on."""
+    """That the hub was restored, and the step from which the parts continue."""
     step = checkpoint_step(run)
     return "The hub was restored from a backup." + (f" Every part continues from step {step} or later." if step else "")

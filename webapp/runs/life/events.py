@@ -11,7 +11,7 @@ from workers.contracts import ErrorInfo
 
 
 class Happening(StrEnum):
-    """The events of the table in `transitions.py`. What each does in each state stands there, and in the docs."""
+    """The events of the table in `transitions.py`. The table and the docs define what each does in each state."""
 
     # People.
     SUBMITTED = "submitted"
@@ -56,11 +56,11 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened, with what effects and the timeline need of it."""
+    """One thing that happened, with the details needed by effects and timeline."""
 
     happening: Happening
     detail: str = ""
     participant: Participant | None = None  # whose part it is about
     error: ErrorInfo | None = None
     phase: str = ""  # in which the part was
-    told: dict[str, Any] | None = None  # of a failure: the other party that is named by the sender alone
+    told: dict[str, Any] | None = None  # of a failure: the other party, if only the sender names it

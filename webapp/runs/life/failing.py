@@ -1,4 +1,4 @@
-"""Whose trouble a failure is, and who can mend it."""
+"""Which party caused a failure, and who can fix it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.runs.life.events import Event, Happening
 from webapp.runs.models import Participant, ParticipantRole, Run
 from workers.contracts import ErrorInfo, WorkerEvent
 
-# What the configuration causes, wherever it shows: its remedy is with the run's own engineers.
+# Caused by the configuration, wherever it shows: the run's own engineers can fix it.
 CONFIGURED = frozenset({"CL-1002", "CL-1004", "CL-1005", "CL-1105", "CL-1521", "CL-1531", "CL-1532"})
 # A value that was not finite shows at whichever half looked first, and so does a late part; the event that names whose
 # it was. Every half tells of a value, the one that it came from too; of a late part the compute worker alone.
@@ -30,13 +30,13 @@ def training_parts(run: Run) -> list[Participant]:
 
 
 def is_source(part: Participant, payload: Mapping[str, Any]) -> bool:
-    """Whether an event names this part as the one whose trouble it is; `server` is the compute part."""
+    """Whether an event names this part as the cause; `server` is the compute part."""
     name = payload.get("source") or _source_before_version_4(payload)
     return name == part.party or (name, part.role) == ("server", ParticipantRole.SERVER)
 
 
 def is_in_evaluation(payload: Mapping[str, Any]) -> bool:
-    """Whether an event tells of a value that was met where held-out rows are measured, so no step was skipped."""
+    """Whether an event reports a value found during an evaluation, so that no step was skipped."""
     if payload.get("source"):
         return bool(payload.get("in_evaluation"))
     return "in an evaluation" in str(payload.get("detail") or "")  # as a worker before version 4 tells it
@@ -49,7 +49,7 @@ def _source_before_version_4(payload: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Whose trouble it is, as far as that is more than one party's word; else what the sender told of another."""
+    """Which party caused it, if more than one party's report supports that; otherwise the sender's claim."""
 
     participant: Participant | None
     told: dict[str, Any] | None = None
@@ -72,7 +72,7 @@ def source_of(run: Run, code: str, sender: Participant | None) -> Source:
 
 
 def source_agrees(run: Run, participant: Participant, payload: Mapping[str, Any], *, step: int | None) -> None:
-    """A part says itself, later, what another told of it in the failure of a locked run: then it is so."""
+    """A part later confirms what another claimed about it in the failure of a locked run."""
     failure = run.failure or {}
     told = failure.get("told") or {}
     event = SHOWN_ELSEWHERE.get(str(failure.get("code")))
@@ -93,7 +93,7 @@ def _whose(participant: Participant | None) -> dict[str, object]:
 
 
 def failure_of(error: ErrorInfo, participant: Participant | None, phase: str) -> dict[str, object]:
-    """A failure as the run keeps it: code, sentence, remedy, and whose it is."""
+    """A failure as stored with the run: code, message, remedy and responsible party."""
     return {
         "code": error.code,
         "message": error.message,
@@ -105,7 +105,7 @@ def failure_of(error: ErrorInfo, participant: Participant | None, phase: str) ->
 
 
 def mender_of(run: Run) -> str:
-    """Who can do what the failure's remedy asks: the run's engineers, or the site where it failed."""
+    """Who can carry out the failure's remedy: the run's engineers, or the site where it failed."""
     failure = run.failure or {}
     if failure.get("code") in CONFIGURED:
         return f"an engineer of {run.organisation.name}"
@@ -113,14 +113,14 @@ def mender_of(run: Run) -> str:
 
 
 def meets_again(run: Run) -> bool:
-    """Whether a new attempt with the same contract would come to the same values, and fail again."""
+    """Whether a new attempt with the same contract would compute the same values, and fail again."""
     return (run.failure or {}).get("code") == "CL-1531"
 
 
 def is_consequence(code: str) -> bool:
-    """Whether such an error only says that another part is in trouble.
+    """Whether such an error only reports that another part has a problem.
 
-    Whichever report arrives first, it gives way to one that names a trouble of its sender's own.
+    Whichever report arrives first, one about the sender's own problem takes precedence.
     """
     return role_of(code) is ErrorRole.CONSEQUENCE
 
@@ -128,7 +128,7 @@ def is_consequence(code: str) -> bool:
 def failure(
     run: Run, happening: Happening, error: ErrorInfo, *, participant: Participant | None = None, phase: str = ""
 ) -> Event:
-    """A failure as an event: of the part whose trouble it is, as far as that is more than the sender's word."""
+    """A failure as an event of the responsible part, if more than the sender's report supports that."""
     source = source_of(run, error.code, participant)
     phase = phase or (source.participant.phase if source.participant else "")
     return Event(happening, participant=source.participant, error=error, phase=phase, told=source.told)

@@ -11,13 +11,13 @@ QUARANTINE = "CL-1512"
 
 
 def gone(participant: Participant) -> bool:
-    """Whether a participant surely has no process: it has not (yet) claimed its part, or has reported its exit."""
+    """Whether a participant certainly has no process: it hasn't claimed its part yet, or has reported its exit."""
     waits = participant.attempt == 0 or (participant.awaits_claim and participant.stop_confirmed_at is not None)
     return bool(participant.outcome) or waits
 
 
 def both(one: Guard, other: Guard) -> Guard:
-    """Where both conditions hold."""
+    """True if both conditions hold."""
 
     def check(run: Run, event: Event) -> bool:
         return one(run, event) and other(run, event)
@@ -35,12 +35,12 @@ def all_agree(run: Run, event: Event) -> bool:
 
 
 def a_part_awaits_its_claim(run: Run, event: Event) -> bool:
-    """A part that trains has to be taken up (again)."""
+    """A part that trains has to be claimed (again)."""
     return any(part.awaits_claim for part in run.participants.exclude(role=ParticipantRole.EVALUATOR))
 
 
 def part_is_taken_up(run: Run, event: Event) -> bool:
-    """The event's own part has been taken up: it is no word of an older attempt."""
+    """The event's own part has been claimed: the event isn't from an older attempt."""
     return event.participant is not None and not event.participant.awaits_claim
 
 
@@ -50,7 +50,7 @@ def may_recover(run: Run, event: Event) -> bool:
 
 
 def nobody_asked_for_the_stop(run: Run, event: Event) -> bool:
-    """The people want the run to go on."""
+    """People want the run to continue."""
     return run.desired != DesiredState.STOPPED
 
 
@@ -60,7 +60,7 @@ def all_are_trained(run: Run, event: Event) -> bool:
 
 
 def no_process_is_left(run: Run, event: Event) -> bool:
-    """No part that was taken up is still without an end."""
+    """Every claimed part has ended."""
     return not run.participants.filter(half(outcome=""), attempt__gt=0).exists()
 
 

@@ -1,4 +1,4 @@
-"""A part's own life, as far as it decides the run's: taken up, silent, back again, interrupted, ended."""
+"""A part's own life, as far as it affects the run's: claimed, silent, back, interrupted, ended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def half_of(participant: Participant) -> Job:
 
 
 def part_take_up(participant: Participant, attempt: int) -> None:
-    """A worker has claimed its part: it begins anew under this attempt."""
+    """A worker has claimed its part, which starts afresh under this attempt."""
     participant.attempt = attempt
     participant.address, participant.step = "", 0
     participant.last_beat_at = timezone.now()
@@ -44,19 +44,19 @@ def part_take_up(participant: Participant, attempt: int) -> None:
 
 
 def part_interrupt(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
-    """The process of an attempt that was to end is gone: the part waits to be taken up again."""
+    """The process of an attempt that had to end is gone: the part waits to be claimed again."""
     job_interrupt(half_of(participant), number=participant.attempt, outcome=outcome, error=error)
     phase_set(participant, Phase.WAITING)
     participant.save(update_fields=_ENDED)
 
 
 def part_end(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
-    """The part's process is gone, for good as far as the part is concerned."""
+    """The part's process is gone and won't be restarted."""
     _close(participant, outcome, error, is_gone=True)
 
 
 def part_close(participant: Participant, outcome: str, error: ErrorInfo | None) -> None:
-    """The part is over, and nobody will tell any more whether its process is gone."""
+    """The part has ended, and nobody will report whether its process is gone."""
     _close(participant, outcome, error, is_gone=False)
 
 
@@ -68,17 +68,17 @@ def _close(participant: Participant, outcome: str, error: ErrorInfo | None, *, i
 
 
 def part_drop(participant: Participant) -> None:
-    """A worker has gone silent; what its part did is kept in mind."""
+    """A worker has gone silent; remember what its part was doing."""
     participant.phase_before_drop = participant.phase
     phase_set(participant, Phase.DROPPED)
     participant.save(update_fields=["phase_before_drop", "phase", "phase_since", "updated_at"])
 
 
 def part_return(participant: Participant) -> None:
-    """A silent worker is back, with nothing new to say of its part (unsaved)."""
+    """A silent worker is back, with no news about its part (unsaved)."""
     phase_set(participant, phase_before_drop(participant) or Phase.STARTING)
 
 
 def phase_before_drop(participant: Participant) -> Phase | None:
-    """What a part did before its worker went silent, as far as that is known."""
+    """What a part was doing before its worker went silent, if known."""
     return Phase(participant.phase_before_drop) if participant.phase_before_drop else None

@@ -1,4 +1,4 @@
-"""What a run can recover from, and from which step: the newest checkpoints that all parts hold."""
+"""What a run can recover from, and at which step: the newest checkpoints that all parts hold."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ MOST_IN_VAIN = 3  # recoveries with no new step between them
 
 
 def in_vain(run: Run) -> int:
-    """How many recoveries without a new step the next one would make."""
+    """The count of recoveries without a new step, including the next one."""
     return 1 if run.step > run.recovered_at_step else run.recoveries_in_vain + 1
 
 
 def from_checkpoint(run: Run) -> str:
-    """From where the parts go on, in words."""
+    """The step from which the parts continue, in words."""
     step = checkpoint_step(run)
     return f"Every part continues from step {step}" if step else "Every part starts again"
 
 
 def checkpoint_step(run: Run) -> int:
-    """The newest step that every part has told to hold a checkpoint of; 0 where one has told none."""
+    """The newest step of which every part reported a checkpoint; 0 if one reported none."""
     parts = [part.id for part in training_parts(run)]
     told = checkpoint_steps(parts)
     return min((told.get(part, 0) for part in parts), default=0)
 
 
 def can_continue(run: Run) -> bool:
-    """Whether an ended run can be taken up again: its workers are admitted and still hold their checkpoints."""
+    """Whether an ended run can be resumed: its workers are admitted and still hold their checkpoints."""
     until = kept_until(run)
     if until is None or run.is_archived or timezone.now() >= until:
         return False
@@ -42,7 +42,7 @@ def can_continue(run: Run) -> bool:
 
 
 def kept_until(run: Run) -> datetime | None:
-    """Until when the workers of a failed or stopped run keep its checkpoints; None where there is none."""
+    """Until when the workers of a failed or stopped run keep its checkpoints; None if there are none."""
     if run.state not in (RunState.FAILED, RunState.STOPPED) or run.ended_at is None or not checkpoint_step(run):
         return None
     return run.ended_at + timedelta(days=CHECKPOINT_DAYS)

@@ -1,4 +1,4 @@
-"""What a cell of the table can hold: rows, of which the first that fits is taken, a refusal, or nothing by intent."""
+"""What a cell of the table can contain: rows, of which the first match applies, a refusal, or an intended no-op."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Words = Callable[[Run, Event], str]
 
 
 def event_detail(run: Run, event: Event) -> str:
-    """The words that came with the event."""
+    """The event's own text."""
     return event.detail
 
 
 @dataclass(frozen=True)
 class Row:
-    """Where the run goes and what follows; without `to` it stays where it is."""
+    """The next state and its effects; without `to`, the run stays in its state."""
 
     to: RunState | None = None
     when: Guard | None = None
-    demands: tuple[Effect, ...] = ()  # raise an AppError where the event cannot be taken now; nothing is written yet
+    demands: tuple[Effect, ...] = ()  # raise an AppError if the event can't be accepted now; nothing is written yet
     before: tuple[Effect, ...] = ()
     words: Words = event_detail  # of the move, for the timeline; asked after `before`
-    signed: bool = False  # whether the timeline names the event's part and error beside the move
+    signed: bool = False  # whether the timeline names the event's part and error with the move
     after: tuple[Effect, ...] = ()
-    then: Happening | None = None  # what this makes happen at once
+    then: Happening | None = None  # an event that this causes at once
 
 
 @dataclass(frozen=True)
 class Refused:
     """The event cannot happen in this state. `{state}` in the sentence is the state's label."""
 
-    message: str | None = None  # of the catalogue where there is none
+    message: str | None = None  # the catalogue's if empty
     remedy: str | None = None
     code: str = "CL-1501"
 
@@ -49,7 +49,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Ignored:
-    """The event means nothing in this state, and is not refused: it arrives late, twice, or for other states."""
+    """The event has no meaning in this state but isn't refused: it arrives late, twice, or for another state."""
 
 
 IGNORED = Ignored()

@@ -1,6 +1,6 @@
-"""The table of a run's life: what each event does in each state. People, workers and the clock all come through it.
+"""The table of a run's life: what each event does in each state. People, workers and the clock all go through it.
 
-A state that an event's line does not name has the line's default: refused or ignored. `apply.py` looks
+For states that an event's line doesn't list, the line's default applies: refused or ignored. `apply.py` looks
 the table up; docs/architecture.md shows it.
 """
 
@@ -21,7 +21,7 @@ STAYS = (Row(),)
 
 
 def line(default: Refused | Ignored, *cells: tuple[Iterable[RunState], Cell]) -> Line:
-    """What an event does in every state: as the cells tell, else the default."""
+    """What an event does in every state: the cell's entry, or the default."""
     found: Line = dict.fromkeys(RunState, default)
     for states, cell in cells:
         found |= dict.fromkeys(states, cell)
@@ -29,7 +29,7 @@ def line(default: Refused | Ignored, *cells: tuple[Iterable[RunState], Cell]) ->
 
 
 def says(text: str) -> Words:
-    """Words that are always the same."""
+    """A fixed text."""
     return lambda run, event: text
 
 

@@ -411,7 +411,7 @@ def test_a_bare_head_is_warned_of_and_the_matrix_says_that_labels_are_computable
             {"mode": "sequential", "turn_steps": 3},
             "yes",
             "weights every 3 steps, handed on",
-            "and the optimiser's state",
+            "with their optimiser state",
         ),
         ({"mode": "sequential", "relay": False}, "own", "within the finished adapter, if a recipient", ""),
         ({"mode": "personalised"}, "own", "within the finished adapter, if a recipient", ""),

@@ -278,8 +278,8 @@ def test_the_matrix_reads_the_contract_and_has_one_column_per_organisation(clien
     assert matrix["parties"] == ["Alpha clinic", "Beta bank", "Hub"]
     cells = {row["label"]: [(cell["level"], cell["note"]) for cell in row["cells"]] for row in matrix["rows"]}
     assert cells["The finished adapter"][:2] == [
-        ("yes", "a recipient: may download it"),
-        ("yes", "no recipient; its worker loads it to measure it"),
+        ("yes", "a recipient may download it"),
+        ("yes", "not a recipient; its worker loads it to evaluate it"),
     ]
     assert cells["Activations"][1] == ("yes", "of every data organisation; can be turned back into text")
     assert [level for level, _ in cells["Rows of text"]] == ["own", "own", "no"]

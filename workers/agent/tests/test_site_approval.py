@@ -106,7 +106,7 @@ def test_what_leaves_is_worked_out_here_and_not_taken_from_the_hub_s_words(caref
     assert "Nothing but numbers" not in text
     for words in (
         "activations at the first cut (after the first 2 layers, as bf16, each training row once)",
-        "keeps every row's activations",
+        "caches every row's activations",
         "is not trained",
         "all tokens",
         "in the tokenizer's chat template",

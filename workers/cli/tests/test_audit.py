@@ -117,7 +117,7 @@ def test_an_export_is_compared_with_what_the_worker_was_shown(
 
 def test_an_export_without_the_entry_that_was_shown_says_so(home: WorkerHome, tmp_path: Path) -> None:
     Witness(home.root).see(ChainHead(sequence=4, head="cd" * 32))
-    assert "does not contain entry 4" in verify(home, write_export(tmp_path / "audit.json"))
+    assert "doesn't contain entry 4" in verify(home, write_export(tmp_path / "audit.json"))
 
 
 def test_who_has_no_worker_is_told_the_command_with_the_key(tmp_path: Path) -> None:

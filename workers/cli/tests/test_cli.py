@@ -218,7 +218,7 @@ def test_a_folder_without_a_public_name_or_with_pickled_weights_is_refused(tmp_p
         assert words in f"{unnamed.exception.message} {unnamed.exception.remedy}"
     wrong = run("worker", "model", "add", str(folder / "tinny"), "--as", "acme/tiny", "--home", str(home.root))
     assert code_of(wrong) == "CL-1121"
-    assert "is neither a folder here" in wrong.exception.message
+    assert "a folder here, or the id of a model" in wrong.exception.message
     assert "path" in wrong.exception.remedy
     result = run("worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root))
     assert code_of(result) == "CL-1103"
@@ -232,7 +232,7 @@ def test_a_base_model_is_told_later_where_the_hub_does_not_take_it_yet(tmp_path:
         hub.refusals = {"/models": (403, AppError("CL-1414").to_dict())}
         result = run("worker", "model", "add", str(source), "--as", "acme/tiny", "--home", str(home.root))
         assert result.exit_code == 0, result.output
-        assert "The hub does not have it yet. CL-1414" in result.output
+        assert "The hub doesn't have it yet. CL-1414" in result.output
         [waiting] = registry.untold(None)
         with closing(HubClient.of(home)) as client:
             with pytest.raises(AppError, match="CL-1414"):

@@ -73,7 +73,7 @@ def test_a_stopped_training_goes_on_to_an_adapter_that_the_printed_lines_load(si
         "resumed after step",
         "Trained: step 40 of 40",
         "held-out loss",
-        "1 of 13 rows are left out",
+        "1 of 13 rows are skipped",
         "CL-1213",
     ):
         assert words in result.output

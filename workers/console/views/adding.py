@@ -67,7 +67,7 @@ def _own_staged(request: HttpRequest, staged_id: str) -> None:
         return
     jobs = [check_of(upload.id) for upload in _own_uploads(request)]
     if not any(job is not None and job.staged_id == staged_id for job in jobs):
-        raise AppError("CL-1223", "This staged dataset is gone. Add the file again.")
+        raise AppError("CL-1223", "This staged dataset no longer exists. Add the file again.")
 
 
 @require_POST
@@ -96,7 +96,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 def _whole(body: dict[str, Any], key: str, default: int | None = None) -> int:
     value = body.get(key, default)
     if type(value) is not int:
-        raise AppError("CL-1001", f"{key}: a whole number is needed.")
+        raise AppError("CL-1001", f"{key}: must be a whole number.")
     return value
 
 
@@ -170,7 +170,7 @@ def check(request: HttpRequest, upload_id: str) -> HttpResponse:
     files = {"train": upload_id}
     if mapping := body.get("mapping"):
         if not isinstance(mapping, dict):
-            raise AppError("CL-1001", "mapping: an object of roles and columns is needed.")
+            raise AppError("CL-1001", "mapping: must be an object of roles and columns.")
         options["mapping"] = {str(role): str(column) for role, column in mapping.items() if column}
     if heldout := str(body.get("heldout_upload") or ""):
         options |= {"heldout_name": _own_upload(request, heldout).name, "heldout": store.finished(heldout)}
@@ -185,7 +185,7 @@ def check(request: HttpRequest, upload_id: str) -> HttpResponse:
 def _fraction(body: dict[str, Any]) -> float:
     value = body.get("eval_fraction", 0.1)
     if not isinstance(value, int | float) or not 0 <= value <= 0.5:
-        raise AppError("CL-1001", "eval_fraction: a number from 0 to 0.5 is needed.")
+        raise AppError("CL-1001", "eval_fraction: must be a number from 0 to 0.5.")
     return float(value)
 
 

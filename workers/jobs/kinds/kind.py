@@ -46,7 +46,7 @@ class JobKind(ABC):
         try:
             spec_read(assignment)
         except ValueError:
-            raise AppError("CL-1425", f"What the hub tells of the job doesn't belong to “{self.name}”.") from None
+            raise AppError("CL-1425", f"The hub's description of the job doesn't fit the kind “{self.name}”.") from None
 
     def claim(
         self, home: WorkerHome, folder: JobFolder, assignment: Assignment, *, job_id: str, highest_attempt: int
@@ -56,7 +56,7 @@ class JobKind(ABC):
         A job without a claim runs under one that this worker has had: a higher one would fence the half that trains.
         """
         if assignment.attempt > highest_attempt:
-            log.error("the job %s waits: its attempt %d was never given out here", job_id, assignment.attempt)
+            log.error("the job %s waits: its attempt %d was never issued here", job_id, assignment.attempt)
             return None
         return assignment.attempt
 

@@ -17,11 +17,11 @@ def kind_of(assignment: Assignment) -> JobKind:
     if assignment.kind in KINDS:
         return KINDS[assignment.kind]
     if assignment.kind_since <= PROTOCOL_VERSION:
-        raise _refusal("CL-1425", f"The hub asks for “{assignment.kind}”, which is no kind of job.")
+        raise _refusal("CL-1425", f"The hub asked for “{assignment.kind}”, which isn't a kind of job.")
     raise _refusal(
         "CL-1525",
-        f"A job of the kind “{assignment.kind}” needs a worker of protocol {assignment.kind_since}; this one reads up"
-        f" to {PROTOCOL_VERSION} (CL-1525).",
+        f"A job of the kind “{assignment.kind}” needs a worker of protocol {assignment.kind_since}; this one supports "
+        f"up to {PROTOCOL_VERSION} (CL-1525).",
     )
 
 

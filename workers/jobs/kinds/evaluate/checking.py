@@ -35,9 +35,9 @@ def _evaluation(
 ) -> tuple[EvaluationResult | None, list[Check]]:
     """The figures, where this machine can hold the whole model."""
     if model.partial:
-        return None, [_not_measured("This machine has only its own part of the base model.")]
+        return None, [_not_measured("This machine only has its own part of the base model.")]
     if psutil.virtual_memory().available < MEMORY_FACTOR * model.bytes:
-        return None, [_not_measured("This machine cannot hold the full model.")]
+        return None, [_not_measured("This machine can't hold the full model.")]
     setting.reporter.phase(Phase.EVALUATING)
     return measure_adapter(setting, model.folder, adapter)
 

@@ -97,8 +97,8 @@ def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -
     if Measurements(setting.home.spool_file).may_measure_rows(selection, limit=limit, least=LEAST_MEASURED):
         return ""
     return (
-        f"This site measures {limit} adapters on one dataset in 24 hours, and no rows that differ by fewer than"
-        f" {LEAST_MEASURED} from those of an earlier measurement."
+        f"This site evaluates at most {limit} adapters on one dataset in 24 hours, and never on rows that differ "
+        f"by fewer than {LEAST_MEASURED} from those of an earlier evaluation."
     )
 
 
@@ -160,7 +160,7 @@ def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -
     name = "Same as the split model"
     reported = Measurements(setting.home.spool_file).last_evaluation(setting.spec.assignment.participant_id)
     if reported is None:
-        return ok(name, "The split model reported no last loss on these rows, so there is nothing to compare.")
+        return ok(name, "The split model reported no final loss on these rows, so there is nothing to compare.")
     if config.privacy.defences:
         defences = ", ".join(defence.name for defence in config.privacy.defences)
         return ok(name, f"The split model was measured with {defences} at the cut, so the losses are not compared.")

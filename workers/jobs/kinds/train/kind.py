@@ -54,9 +54,9 @@ class Train(JobKind):
             reply = client.call("POST", path, claim, reply=ClaimReply, patience=PATIENCE)
         except HubError as error:
             if error.code == WAITS_ITS_TURN:
-                log.info("the job %s waits: another run is before it here", job_id)
+                log.info("the job %s waits: it is queued behind another run", job_id)
             else:
-                log.warning("the hub did not give out the job %s: %s", job_id, error.code)
+                log.warning("the hub did not issue the job %s: %s", job_id, error.code)
             return None
         finally:
             client.close()
@@ -109,7 +109,7 @@ class Train(JobKind):
         try:
             client.post(f"/runs/{spec.assignment.run_id}/exit", message, patience=PATIENCE)
         except HubError as refusal:
-            log.warning("the hub did not take the exit: %s", refusal.code)
+            log.warning("the hub rejected the exit: %s", refusal.code)
         finally:
             client.close()
 

@@ -35,7 +35,7 @@ def tokenizer_uploads(home: WorkerHome, assignment: Assignment, out: Path) -> li
         target = out / MANIFEST_FILE
         target.write_bytes(text)
     except (AppError, OSError) as error:
-        log.warning("the tokenizer is not sent: %s", type(error).__name__)
+        log.warning("the tokenizer was not sent: %s", type(error).__name__)
         return []
     files = [entry for entry in pinned if entry[0].is_file()]
     return [(target, hashlib.sha256(text).hexdigest()), *files] if files else []

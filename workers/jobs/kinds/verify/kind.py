@@ -26,7 +26,7 @@ class Verify(JobKind):
         super().rule(assignment, policy)
         path = f"{API_PREFIX}/runs/{assignment.run_id}/adapters/{assignment.adapter_id}"
         if not assignment.adapter_url.startswith(path):
-            raise AppError("CL-1425", "The hub names no adapter of this run to check.")
+            raise AppError("CL-1425", "The hub named no adapter of this run to check.")
 
     def run(self, setting: JobSetting) -> JobResult:
         """Check the adapter and queue the report."""

@@ -59,7 +59,7 @@ def _copy(source: IO[bytes], out: IO[bytes], most: int) -> None:
     while chunk := source.read(1 << 20):
         most -= len(chunk)
         if most < 0:
-            raise AppError("CL-1703", "The archive unpacks to more than an adapter of this model can have.")
+            raise AppError("CL-1703", "Unpacked, the archive is larger than any adapter of this model.")
         out.write(chunk)
 
 
@@ -84,11 +84,11 @@ def keys_check(model_folder: Path, adapter: Path, terms: Terms) -> Check:
         return Check(name=name, status="failed", detail=plain(error.message), code=error.code)
     if not found.ok:
         detail = (
-            f"{len(found.missing)} keys missing, {len(found.unexpected)} without a place, "
-            f"{len(found.mismatched)} of another shape."
+            f"{len(found.missing)} keys missing, {len(found.unexpected)} unexpected, {len(found.mismatched)} "
+            "with the wrong shape."
         )
         return Check(name=name, status="failed", detail=detail, code="CL-1703")
-    return ok(name, f"PEFT places all {found.keys} tensors; every value is finite.")
+    return ok(name, f"PEFT loads all {found.keys} tensors, and every value is finite.")
 
 
 def ok(name: str, detail: str) -> Check:
