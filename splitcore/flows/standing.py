@@ -47,7 +47,7 @@ def flows() -> Iterator[Flow]:
     )
     yield Flow(
         Thing.WORKERS,
-        "the configuration, size and manifest hash of each registered base model",
+        "the configuration, layout, size and manifest hash of each registered base model",
         Part.WORKER,
         Part.PARTNERS,
         "when a base model is added",

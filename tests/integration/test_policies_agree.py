@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import LlamaConfig
 
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
+from splitcore.planning import ModelShape
+from splitcore.planning.measure import measure
 from splitcore.policy.rules import RULES
 from webapp.fleet.models import Worker
 from webapp.orgs.models import Organisation
@@ -17,7 +22,7 @@ from webapp.runs.configure.policies import PolicyConflict, Site, policy_conflict
 from webapp.runs.estimate import largest_message
 from workers.approvals import ApprovalBook
 from workers.contracts import PolicySummary
-from workers.models_registry import ModelRegistry, RegisteredModel
+from workers.models_registry import Measured, ModelRegistry, RegisteredModel
 from workers.policy import SitePolicy
 from workers.policy_review import Site as WorkerSite
 from workers.policy_review import review
@@ -25,7 +30,7 @@ from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import DIGEST, MANIFEST, PEER, assignment_for, contract_for, enrolled_home
 from workers.trust import TrustBook
 
-SHAPE = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 5, "vocab_size": 64, "num_attention_heads": 2}
+CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 5, "vocab_size": 64, "num_attention_heads": 2}
 HOST = "elsewhere.example"
 # For each rule: a policy, and what a run changes of its configuration to break it.
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -40,17 +45,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-class Shape:
+@dataclass
+class Model:
     """The base model as the sites have registered it."""
 
-    manifest = MANIFEST
-    config: dict[str, Any] = SHAPE
+    shape: ModelShape | None = None
+    manifest: str = MANIFEST
+    config: dict[str, Any] = field(default_factory=lambda: CONFIG)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> WorkerHome:
     folder = enrolled_home(tmp_path / "home")
-    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     model = RegisteredModel(
         model_id="acme/tiny", revision="r1", manifest_hash=MANIFEST, folder=tmp_path, parameters=1, bytes=1
     )
@@ -79,12 +86,12 @@ def told_at_the_worker(home: WorkerHome, policy: SitePolicy, contract: dict[str,
     return [(found.code, refusal.field, refusal.message) for refusal in found.refusals]
 
 
-def told_by_the_hub(summary: PolicySummary, config: RunConfig) -> list[PolicyConflict]:
+def told_by_the_hub(summary: PolicySummary, config: RunConfig, shape: ModelShape | None = None) -> list[PolicyConflict]:
     """What the form shows for the very policy that the worker's hello tells."""
     organisation = Organisation(name="Hospital A")
     worker = Worker(name="worker-a", organisation=organisation, policy=summary.model_dump(mode="json"))
     server = Worker(name="gpu", organisation=organisation, facts={"tensor_host": HOST})
-    return policy_conflicts(config, [Site(worker, "client"), Site(server, "server")], Shape())
+    return policy_conflicts(config, [Site(worker, "client"), Site(server, "server")], Model(shape))
 
 
 @pytest.mark.parametrize(("rule", "policy", "sections"), CASES)
@@ -95,7 +102,7 @@ def test_the_workers_refusal_is_the_hubs_conflict(
     for section, values in sections.items():
         contract["config"].setdefault(section, {}).update(values)
     config = RunConfig.parse(contract["config"])
-    contract["message_bytes"] = largest_message(config, SHAPE, 1)
+    contract["message_bytes"] = largest_message(config, None, CONFIG, 1)
     site = SitePolicy(**policy)
     [shown] = told_by_the_hub(site.summary(), config)
     [(code, field, sentence)] = told_at_the_worker(home, site, contract)
@@ -114,6 +121,20 @@ def test_rows_in_other_roles_are_refused_by_every_site_and_told_by_the_hub(home:
     [shown] = told_by_the_hub(site.summary(), RunConfig.parse(contract["config"]))
     assert [(shown.code, shown.path, shown.message)] == told_at_the_worker(home, site, contract)
     assert shown.path == "data.columns"
+
+
+def test_a_measured_layout_counts_for_both_and_before_the_configuration(home: WorkerHome) -> None:
+    shape = measure(LlamaConfig(**{**CONFIG, "hidden_size": 64}))
+    ModelRegistry(home).keep_measured(MANIFEST, Measured(by="this version", shape=shape))
+    contract = contract_for(home)
+    config = RunConfig.parse(contract["config"])
+    hidden = ceil(config.training.batch_size / config.training.micro_batches) * config.training.max_length
+    contract["message_bytes"] = largest_message(config, shape, CONFIG, 1)
+    site = SitePolicy(max_message_bytes=hidden * 64 * 2 - 1)  # of bfloat16; a quarter as wide, it would fit
+    [shown] = told_by_the_hub(site.summary(), config, shape)
+    [(code, path, sentence)] = told_at_the_worker(home, site, contract)
+    assert (shown.code, shown.path) == (code, path)
+    assert shown.message == f"Site policy of worker-a of Hospital A: {sentence}"
 
 
 def test_every_rule_is_walked() -> None:
