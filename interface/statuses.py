@@ -61,7 +61,7 @@ STATUS_LOOKS: dict[str, StatusLook] = {
     **_same("attention", "refresh", "recovering"),
     **_same("attention", "player-stop", "stopping", "cancelling"),
     **_same("attention", "droplet-half-2", "draining"),
-    **_same("attention", "alert-triangle", "warning", "warn", "stale", "tight", "voided", "void"),
+    **_same("attention", "alert-triangle", "warning", "warn", "stale", "tight", "voided", "void", "unverified"),
     **_same("attention", "shield-off", "quarantined"),
     **_same("attention", "plug-connected-x", "reconnecting", "dropped"),
     **_same("success", "circle-check", "done", "completed", "finished", "succeeded", "ok", "passed", "ready", "fits"),

@@ -36,6 +36,7 @@ class AdapterState(models.TextChoices):
     JOINED = "joined", "Joined, not yet verified"
     READY = "ready", "Verified"
     FAILED = "failed", "Failed its checks"
+    UNVERIFIED = "unverified", "Not verified"  # the run has ended, and nobody has loaded it
 
 
 class Adapter(PublicModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from webapp.adapters.models import Adapter, Segment
 from webapp.runs.finishing.joining import adapter_join
@@ -29,7 +30,13 @@ def upload(
 
 def finished() -> tuple[make.World, Adapter]:
     """A run whose parts are done; the joined adapter waits for its checks."""
-    w = make.started()
+    w = trained()
+    return w, w.run.adapters.get()
+
+
+def trained(**kwargs: Any) -> make.World:
+    """The same, with as many adapters as its configuration asks for."""
+    w = make.started(**kwargs)
     w.fresh()
     for place, names in ((0, ("head", "tail")), (1, ("head", "tail")), (2, ("body",))):
         for name in names:
@@ -38,7 +45,7 @@ def finished() -> tuple[make.World, Adapter]:
         make.exit_part(w, place, "done")
     assert w.fresh().state == RunState.FINISHING
     adapter_join(w.run.id)
-    return w, w.run.adapters.get()
+    return w
 
 
 def report(w: make.World, place: int, adapter: Adapter, *, status: str = "ok", evaluation: bool = True) -> None:

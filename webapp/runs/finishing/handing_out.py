@@ -97,6 +97,9 @@ def why_no_download(adapter: Adapter) -> str:
         if adapter.run.state == RunState.FINISHING:
             return "A recipient's worker is loading the adapter. You can download it once every check has passed."
         return "No worker has loaded the adapter, so it isn't verified."
+    if adapter.state == AdapterState.UNVERIFIED:
+        gone = "its worker is gone, or didn't load it in time" if adapter.party else "no worker has loaded it"
+        return f"Not verified: {gone}."
     if adapter.run.state != RunState.DONE:
         return "The archive is being built. The remaining evaluations are still running."
     return ""

@@ -13,7 +13,7 @@ from webapp.adapters.services.archives import write_zip
 from webapp.adapters.services.packaging import package_entries
 from webapp.adapters.services.segments import media_path
 from webapp.core.transactions import service
-from webapp.runs.kinds.checks import checks_request
+from webapp.runs.kinds.checks import checks_request, is_able
 from webapp.runs.life.apply import run_apply
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
@@ -60,7 +60,9 @@ def _complete(run_id: str, built: dict[str, tuple[str, str, int]]) -> None:
             adapter.archive, adapter.sha256, adapter.bytes = built[adapter.id]
             adapter.save(update_fields=["archive", "sha256", "bytes", "updated_at"])
         else:
-            notes.append("No worker has loaded the adapter, so it can't be downloaded.")
+            adapter.state = AdapterState.UNVERIFIED if adapter.state == AdapterState.JOINED else adapter.state
+            adapter.save(update_fields=["state", "updated_at"])
+            notes.append(_why_unverified(run, adapter))
     missing = [
         p.organisation.name for p in run.participants.select_related("organisation") if _unreported(run, p.id, p)
     ]
@@ -71,6 +73,18 @@ def _complete(run_id: str, built: dict[str, tuple[str, str, int]]) -> None:
     for note in notes:
         timeline_event(run, HubEvent.RUN_NOTE, note)
     run_apply(run, Event(Happening.PACKAGED, "The adapter is verified." if built else "The run has ended."))
+
+
+def _why_unverified(run: Run, adapter: Adapter) -> str:
+    """An adapter of one party's own is loaded by that party or by an evaluator; any other by whoever is there."""
+    if not adapter.party:
+        return "No worker has loaded the adapter, so it can't be downloaded."
+    part = run.participants.select_related("organisation", "worker").get(party=adapter.party)
+    why = "did not load it in time" if is_able(part) else "is gone"
+    return (
+        f"The adapter of {part.organisation.name} is not verified: its worker {part.worker.name} {why}. It can't be"
+        " downloaded."
+    )
 
 
 def _unreported(run: Run, participant_id: str, participant: Any) -> bool:

@@ -49,7 +49,7 @@ class Verify(HubKind):
 
     def is_wanted(self, part: Participant, parts: Iterable[Participant]) -> bool:
         """Whether a part of the run is the one to do it now; `parts` are all of them."""
-        return part.role == ParticipantRole.SERVER and part.receives_adapter and not any(map(_is_able, parts))
+        return part.role == ParticipantRole.SERVER and part.receives_adapter and not any(map(is_able, parts))
 
     def is_due(self, part: Participant) -> bool:
         """As the parties are there now."""
@@ -93,7 +93,7 @@ class Evaluate(Verify):
 
     def is_wanted(self, part: Participant, parts: Iterable[Participant]) -> bool:
         """A silent worker is waited for a while."""
-        return _is_able(part)
+        return is_able(part)
 
 
 _CHECKS: dict[str, Verify] = {kind.name: kind for kind in (Evaluate(), Verify())}
@@ -103,7 +103,7 @@ def _has_rows(part: Participant) -> bool:
     return bool(part.dataset_version_id) and part.outcome in ("", "done")
 
 
-def _is_able(part: Participant) -> bool:
+def is_able(part: Participant) -> bool:
     """Whether a party with rows is there, or silent for no long time.
 
     That counts from when it was marked, so that an outage of the hub skips nobody.

@@ -193,9 +193,13 @@ def _stopping(run: Run, parts: list[Participant]) -> Status:
 
 
 def _done(run: Run, parts: list[Participant]) -> Status:
-    ready = run.adapters.filter(state="ready").exists()
+    states = {adapter.party: adapter.state for adapter in run.adapters.all()}
+    ready = "ready" in states.values()
     text = "Done. The adapter is verified." if ready else "Done, without a verified adapter."
-    return Status(text, "", run.state_since, "success" if ready else "attention")
+    unverified = [part.organisation.name for part in parts if states.get(part.party) == "unverified"]
+    if ready and unverified:
+        text = f"Done, but the adapter of {listed(unverified)} is not verified."
+    return Status(text, "", run.state_since, "success" if ready and not unverified else "attention")
 
 
 def _told(failure: dict[str, Any], worker: str = "") -> str:
