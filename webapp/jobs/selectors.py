@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
@@ -44,6 +45,16 @@ def attempts_of(participant_ids: Iterable[str], *, kind: str = TRAIN) -> dict[st
     for row in rows.order_by("number"):
         found[row.job.participant_id].append(row)
     return found
+
+
+def processes_gone(participant_ids: Iterable[str], *, kind: str) -> dict[str, datetime]:
+    """Since when no process of a part's jobs of this kind is known to be left; of no part that has had none."""
+    rows = Attempt.objects.filter(job__participant_id__in=list(participant_ids), job__kind=kind)
+    ends: dict[str, list[datetime | None]] = defaultdict(list)
+    for participant_id, ended_at in rows.values_list("job__participant_id", "ended_at"):
+        ends[participant_id].append(ended_at)
+    known = {part: [end for end in all_of_it if end is not None] for part, all_of_it in ends.items()}
+    return {part: max(ended) for part, ended in known.items() if len(ended) == len(ends[part])}
 
 
 def checkpoint_steps(participant_ids: Iterable[str]) -> dict[str, int]:

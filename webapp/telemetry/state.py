@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from interface.statuses import status_look
+from webapp.jobs.selectors import processes_gone
 from webapp.orgs.selectors import organisation_ids_of
-from webapp.runs.models import Run
+from webapp.runs.models import ParticipantRole, Run
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,9 @@ def lanes_json(*, user: User, run: Run) -> list[dict[str, Any]]:
     """A lane for each participant. `place` gives each its own mark, also where an organisation has several parts."""
     own = set(organisation_ids_of(user))
     lanes = []
-    for place, part in enumerate(run.participants.select_related("organisation", "worker")):
+    parts = list(run.participants.select_related("organisation", "worker"))
+    measured = processes_gone([part.id for part in parts if part.role == ParticipantRole.EVALUATOR], kind="evaluate")
+    for place, part in enumerate(parts):
         mine = part.organisation_id in own
         lanes.append(
             {
@@ -52,7 +55,7 @@ def lanes_json(*, user: User, run: Run) -> list[dict[str, Any]]:
                 "last_beat_at": _iso(part.last_beat_at),
                 "outcome": part.outcome,
                 "error": part.error if mine else _shared_error(part.error),
-                "stop_confirmed_at": _iso(part.stop_confirmed_at),
+                "stop_confirmed_at": _iso(part.stop_confirmed_at or measured.get(part.id)),
                 "metrics": part.metrics,
             }
         )
