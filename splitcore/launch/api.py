@@ -6,7 +6,8 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ from splitcore.launch.threads import run_in_threads
 from splitcore.run.plan import check_parties
 from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.unsplit import UnsplitRun
+from splitcore.wire.transport.recording import Recording
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -60,6 +62,7 @@ def fine_tune(
     restarts: int = 0,
     resume: bool = False,
     control: Callable[[], Desired] = _run,
+    capture: str | Path | None = None,
 ) -> RunResult:
     """Fine-tune one model over the parties of `shards` without joining their rows.
 
@@ -90,6 +93,8 @@ def fine_tune(
         left there, to the same adapter as if nothing had happened. Without any, training begins at the beginning.
     control
         Asked often, from several threads: run, or stop, which saves a checkpoint on every side and ends the training.
+    capture
+        With memory: folder for `<party>.frames`, every frame of each party's conversation as it went over the wire.
 
     Raises
     ------
@@ -117,18 +122,29 @@ def fine_tune(
         )
         held_out = _held_out(config, list(rows), eval_rows)
         if transport == "memory":
-            results = run_in_threads(settings, rows, held_out, sample_prompts)
-        elif transport == "grpc":
+            with _recordings(list(rows), capture) as taps:
+                results = run_in_threads(settings, rows, held_out, sample_prompts, taps=taps)
+        elif transport == "grpc" and capture is None:
             from splitcore.launch.processes import run_in_processes
 
             results = run_in_processes(settings, rows, held_out, sample_prompts, restarts=restarts)
         else:
-            raise AppError("CL-1001", f"transport: '{transport}' isn't memory or grpc.")
+            raise AppError("CL-1001", f"transport: '{transport}' isn't memory or grpc, or can't be recorded.")
         if any(half.status == "stopped" for half in results.values()):
             return replace(record.result(results, perf_counter() - start), status="stopped")
         _join_all(config, list(rows), Path(scratch), target)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return record.result(results, perf_counter() - start)
+
+
+@contextmanager
+def _recordings(parties: Sequence[str], folder: str | Path | None) -> Iterator[dict[str, Recording]]:
+    """Party → its file of frames, where there is a folder for them."""
+    with ExitStack() as files:
+        taps: dict[str, Recording] = {}
+        for party in parties if folder is not None else ():
+            taps[party] = files.enter_context(closing(Recording(Path(str(folder)) / f"{party}.frames")))
+        yield taps
 
 
 def fine_tune_unsplit(

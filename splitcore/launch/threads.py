@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any
 
 from splitcore.checkpoints.files import claimed_attempt
@@ -17,6 +18,7 @@ from splitcore.training.server import ServerHalf
 from splitcore.wire.protocol.channel import Channel, Listener
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.messages import ChannelError, PeerError
+from splitcore.wire.protocol.tap import Tap
 from splitcore.wire.transport.memory import memory_pair
 
 Rows = Sequence[Mapping[str, Any]]
@@ -25,8 +27,8 @@ Rows = Sequence[Mapping[str, Any]]
 class MemoryListener:
     """The door of a server half that lives in the same process as its clients."""
 
-    def __init__(self, opened: Event) -> None:
-        self._opened = opened
+    def __init__(self, opened: Event, taps: Mapping[str, Tap] = MappingProxyType({})) -> None:
+        self._opened, self._taps = opened, taps
         self._limits: Mapping[str, FrameLimits] = {}
         self._newcomers: queue.Queue[Channel] = queue.Queue()
         self.closed = Event()
@@ -43,7 +45,8 @@ class MemoryListener:
         while not self._opened.wait(0.2):
             if self.closed.is_set():
                 raise ChannelError("CL-1320")
-        client, server = memory_pair(limits, self._limits[limits.session.participant])
+        party = limits.session.participant
+        client, server = memory_pair(limits, self._limits[party], tap=self._taps.get(party))
         self._newcomers.put(server)
         return client
 
@@ -64,12 +67,16 @@ def run_in_threads(
     shards: Mapping[str, Rows],
     eval_rows: Mapping[str, Rows],
     sample_prompts: Sequence[str],
+    *,
+    taps: Mapping[str, Tap] = MappingProxyType({}),
 ) -> dict[str, HalfResult]:
     """Run the server half and every client half; results by party, the server's under "server".
 
+    `taps`: party → who reads along at its end of the conversation.
+
     Raises what the first half to fail raised; the others end with it.
     """
-    door = MemoryListener(Event())
+    door = MemoryListener(Event(), taps)
     failed = Event()
     results: dict[str, HalfResult] = {}
     errors: list[BaseException] = []

@@ -25,6 +25,7 @@ from splitcore.wire.protocol.incoming import Content
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.messages import ChannelError, FrameError, Message, PeerError, SessionIds
 from splitcore.wire.protocol.outgoing import Window
+from splitcore.wire.protocol.tap import Tap
 
 
 class Session(Closing):
@@ -39,16 +40,18 @@ class Session(Closing):
         probe_after: float = 1.0,
         authentic: bool = False,
         egress: Egress | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """`patience`, `probe_after`: see `Conversation`.
 
         `authentic`: the transport proves every byte (TLS), so the checksum spares the tensors.
         `egress`: who counts what leaves, and may refuse a message before any of it is queued.
+        `tap`: who reads along.
         """
         self.sent, self.received = Traffic(), Traffic()
         self.on_output: Callable[[], None] = lambda: None  # called, without locks held, when `next_frame` has something
         self._limits, self._window = limits, window or Window()
-        self._whole, self._egress, self._sending = not authentic, egress, Lock()
+        self._whole, self._egress, self._tap, self._sending = not authentic, egress, tap, Lock()
         self.exchange = Exchange(limits, self._window)
         self._conversation = Conversation(
             self.exchange, patience=patience, probe_after=probe_after, carry=lambda: self.on_output()
@@ -221,6 +224,8 @@ class Session(Closing):
             except AppError as error:  # what is sent again counts as often as it leaves
                 self.fail(error, tell=error.code)
                 return self.next_frame(generation, wait=wait)
+        if self._tap is not None:
+            self._tap.frame(frame, sent=True)
         return frame
 
     def _following(self, generation: int, wait: bool) -> tuple[bytes, str] | None:
@@ -242,6 +247,8 @@ class Session(Closing):
         """Take in a frame; whatever is wrong with it ends up in `receive`, never here."""
         if self.over:
             return
+        if self._tap is not None:
+            self._tap.frame(data, sent=False)
         try:
             self._take(generation, data)
         except FrameError as error:

@@ -8,6 +8,7 @@ from threading import Lock
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.outgoing import Window
 from splitcore.wire.protocol.session import Session
+from splitcore.wire.protocol.tap import Tap
 
 Fault = Callable[[bytes], list[bytes]]  # what arrives in place of one frame
 
@@ -20,12 +21,14 @@ def memory_pair(
     up: Fault | None = None,
     down: Fault | None = None,
     probe_after: float = 1.0,
+    tap: Tap | None = None,
 ) -> tuple[Session, Session]:
     """The two ends of a conversation in one process: (the client's channel, the server's).
 
-    Each end may live in a thread of its own or both in one. `up` and `down` disturb the frames (see `faults`).
+    Each end may live in a thread of its own or both in one. `up` and `down` disturb the frames (see `faults`);
+    `tap` reads along at the client's.
     """
-    client = Session(client_limits, window=window, probe_after=probe_after)
+    client = Session(client_limits, window=window, probe_after=probe_after, tap=tap)
     server = Session(server_limits, window=window, probe_after=probe_after)
     generations = (client.attach()[0], server.attach()[0])
     lanes = [
