@@ -1,5 +1,5 @@
-"""Attacks on what crosses the cut: a folder each, and a table of all of them (`registry`).
+"""Attacks on what crosses the cut: one folder each, plus the table of them (`registry`).
 
-An attacker has its declared knowledge (`Knowledge`) and the frames that crossed (`transcript`), but none of a
-party's code or state. `figures` scores what it guesses, beside controls whose outcome is known.
+An attacker has public facts (`Knowledge`) and the frames that crossed, read with the public algorithm alone
+(`reading`, `Transcript`). It has nothing of a party's code or state. `figures` scores its guesses.
 """

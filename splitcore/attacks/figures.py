@@ -1,42 +1,116 @@
-"""How much of the text an attack recovered (torch)."""
+"""How much of the text an attack has read (torch). Shapes: N tokens of a row."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 
 RESAMPLES = 1000
+WORST = 0.01  # the share of records that are read best, of which a figure of their own is told
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one crossing's row really was. `scored`: which of its tokens count; `record`: whose crossing it is."""
+
+    ids_N: torch.Tensor
+    scored_N: torch.Tensor
+    record: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Token accuracy, exact by position, with the 95 % interval over records."""
+    """What was read of the tokens that count; each is a share.
 
-    accuracy: float
-    low: float
-    high: float
-    records: int
-    tokens: int
-
-
-def token_accuracy(
-    guesses: Sequence[torch.Tensor], truth: Sequence[torch.Tensor], *, ignored: Collection[int] = (), seed: int = 0
-) -> Figures:
-    """The share of tokens guessed at their position; `ignored`: ids of padding and template.
-
-    The interval comes from resampling whole records with replacement, since a record's tokens are correlated.
+    tokens: at their place. rare: the same of tokens that are not common ones. exact: records that were read whole.
+    worst: tokens of the 1 % of records of which most was read. rouge_l: F1 of the longest common subsequence.
     """
-    hits, counts = [], []
-    for guess_N, true_N in zip(guesses, truth, strict=True):
-        counted_N = torch.tensor([int(token) not in ignored for token in true_N])
-        hits.append(int(((guess_N == true_N) & counted_N).sum()))
-        counts.append(int(counted_N.sum()))
-    if not sum(counts):
+
+    tokens: Interval
+    rare: Interval | None
+    exact: float
+    worst: float
+    rouge_l: float
+    records: int
+    counted: int
+
+
+def figures_of(
+    guesses: Sequence[torch.Tensor], truths: Sequence[Truth], *, common: Collection[int] = (), seed: int = 0
+) -> Figures:
+    """Score guesses (N,) of crossings; the crossings of a record are one in what is drawn again.
+
+    `common`: ids of tokens that are not rare. A guess may be shorter or longer than its row. The intervals come from
+    drawing whole records again with replacement, since tokens of a record hang together.
+    """
+    hits, counts = defaultdict[int, float](float), defaultdict[int, float](float)
+    rare_hits, rare_counts = defaultdict[int, float](float), defaultdict[int, float](float)
+    overlaps = list[float]()
+    plain = torch.tensor(sorted(common), dtype=torch.int64)
+    for guess, truth in zip(guesses, truths, strict=True):
+        guess_N = fitted(guess, len(truth.ids_N))
+        hit_N = (guess_N == truth.ids_N) & truth.scored_N
+        rare_N = truth.scored_N & ~torch.isin(truth.ids_N, plain)
+        hits[truth.record] += float(hit_N.sum())
+        counts[truth.record] += float(truth.scored_N.sum())
+        rare_hits[truth.record] += float((hit_N & rare_N).sum())
+        rare_counts[truth.record] += float(rare_N.sum())
+        overlaps.append(rouge_l(guess_N[truth.scored_N].tolist(), truth.ids_N[truth.scored_N].tolist()))
+    counted = [record for record in hits if counts[record]]
+    if not counted:
         raise ValueError("there is no token to be guessed")
+    shares = sorted((hits[record] / counts[record] for record in counted), reverse=True)
+    best = shares[: ceil(WORST * len(shares))]
+    tokens = _interval([hits[r] for r in counted], [counts[r] for r in counted], seed)
+    has_rare = [r for r in counted if rare_counts[r]]
+    return Figures(
+        tokens,
+        _interval([rare_hits[r] for r in has_rare], [rare_counts[r] for r in has_rare], seed) if has_rare else None,
+        sum(share == 1.0 for share in shares) / len(shares),
+        sum(best) / len(best),
+        sum(overlaps) / len(overlaps),
+        len(counted),
+        int(sum(counts.values())),
+    )
+
+
+def fitted(guess_N: torch.Tensor, length: int) -> torch.Tensor:
+    """A guess cut off, or filled up with what is no token, to a row's length."""
+    fitted_N = torch.full((length,), -1, dtype=torch.int64)
+    fitted_N[: len(guess_N)] = guess_N[:length]
+    return fitted_N
+
+
+def rouge_l(guess: Sequence[int], truth: Sequence[int]) -> float:
+    """F1 of the longest common subsequence (Lin, 2004), over token ids."""
+    if not guess or not truth:
+        return 0.0
+    before = [0] * (len(truth) + 1)
+    for one in guess:
+        row = [0]
+        for place, other in enumerate(truth):
+            row.append(before[place] + 1 if one == other else max(before[place + 1], row[-1]))
+        before = row
+    return 2 * before[-1] / (len(guess) + len(truth))
+
+
+def _interval(hits: Sequence[float], counts: Sequence[float], seed: int) -> Interval:
+    """The share over all, with the 2.5 and 97.5 % points over draws of records."""
     hit, count = torch.tensor(hits, dtype=torch.float64), torch.tensor(counts, dtype=torch.float64)
     drawn = torch.randint(len(hits), (RESAMPLES, len(hits)), generator=torch.Generator().manual_seed(seed))
-    shares = (hit[drawn].sum(1) / count[drawn].sum(1).clamp_min(1)).sort().values
+    shares = (hit[drawn].sum(1) / count[drawn].sum(1)).sort().values
     low, high = (float(shares[int(RESAMPLES * at)]) for at in (0.025, 0.975))
-    return Figures(float(hit.sum() / count.sum()), low, high, len(hits), int(count.sum()))
+    return Interval(float(hit.sum() / count.sum()), low, high)

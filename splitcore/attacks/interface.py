@@ -1,26 +1,90 @@
-"""An attack's input and output (torch). Shapes: N tokens, D hidden, V vocabulary."""
+"""Inputs and output of an attack (torch). Shapes: B rows, L tokens, N real tokens of a row, D hidden."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
-from splitcore.attacks.transcript import Released
+from splitcore.attacks.transcript import Transcript
+from splitcore.boundary.choice import Place
+from splitcore.boundary.stages import At
+from splitcore.control.clock import Clock
+from splitcore.models.carve import Segment, hidden_width
+from splitcore.models.loading import load_segment
+from splitcore.run.plan import RunPlan
+from splitcore.step.stages import boundary_of
+from splitcore.wire.protocol.messages import Kind, Message, Phase
+
+UNKNOWN = -1  # the guess at a place where an attack has none
+ROWS = 16  # rows per pass through the head
 
 
-@dataclass(frozen=True)
+@dataclass
 class Knowledge:
-    """The attacker's prior knowledge: the public base model's input embedding (V, D)."""
+    """What the observer knows besides the transcript: public facts alone.
 
-    embedding_VD: torch.Tensor
+    plan: the run's, with the public base model.
+    """
+
+    plan: RunPlan
+    party: str
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return hidden_width(self.plan.model_config)
+
+    @cached_property
+    def head(self) -> Segment:
+        """The first layers as they are public."""
+        return load_segment(self.plan.folder, self.plan.plans["head"], self.plan.settings.config.model)
+
+    @cached_property
+    def embedding(self) -> torch.Tensor:
+        """The base model's input embedding (V, D)."""
+        embedding: Any = self.head.model.get_input_embeddings()
+        weight_VD: torch.Tensor = embedding.weight
+        return weight_VD.detach().float()
+
+    @torch.no_grad()
+    def released(self, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What a party would hand over of these rows, as it arrives (N, D): the public head, the run's defences with a
+        secret of the observer's own, and the codec.
+        """
+        config, found = self.plan.settings.config, list[torch.Tensor]()
+        with tempfile.TemporaryDirectory(prefix="cutlayer-attack-") as folder:
+            place = Place(config, self.party, self.head, self.width, Path(folder))
+            stages = [strategy.build(place) for strategy in config.cut_strategies]
+            sender = boundary_of(config, self.party, Clock(), width=self.width, holds=False, client_stages=stages)
+            receiver = boundary_of(config, self.party, Clock(), width=self.width, holds=True)
+            for start in range(0, len(rows), ROWS):
+                ids_BL, mask_BL = _padded(rows[start : start + ROWS])
+                at = At(0, start, mask_BL)
+                leaving_BLD = sender.protect(self.head(mask_BL, ids_BL=ids_BL), Phase.HEAD_UP, at)
+                sent = Message(
+                    Kind.ACTIVATIONS, 0, start, Phase.HEAD_UP, tensors=sender.out(Phase.HEAD_UP, at, leaving_BLD)
+                )
+                hidden_BLD = receiver.back(sent, at, device="cpu", dtype=torch.float32)
+                found += [row_LD[mask_L.bool()] for row_LD, mask_L in zip(hidden_BLD, mask_BL, strict=True)]
+        return found
 
 
 class Attack(Protocol):
     """Reads tokens from what crossed."""
 
-    def guess(self, released: Sequence[Released], knowledge: Knowledge) -> list[torch.Tensor]:
-        """The guessed token ids (N,) of each released row."""
+    def guess(self, transcript: Transcript, knowledge: Knowledge) -> list[torch.Tensor]:
+        """The guessed token ids (N,) of each crossing's row; UNKNOWN where there is no guess."""
         ...
+
+
+def _padded(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (B, L)."""
+    ids_BL = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    lengths_B = torch.tensor([len(row) for row in rows])
+    return ids_BL, (torch.arange(ids_BL.shape[1]) < lengths_B[:, None]).long()

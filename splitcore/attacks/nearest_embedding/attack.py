@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch.nn.functional import normalize
 
 from splitcore.attacks.interface import Knowledge
-from splitcore.attacks.transcript import Released
+from splitcore.attacks.transcript import Transcript
 
 TOKENS = 1024  # vectors compared with the whole vocabulary at once
 
@@ -19,13 +17,13 @@ class NearestEmbeddingAttack:
     def __init__(self, distance: str) -> None:
         self._distance = distance
 
-    def guess(self, released: Sequence[Released], knowledge: Knowledge) -> list[torch.Tensor]:
+    def guess(self, transcript: Transcript, knowledge: Knowledge) -> list[torch.Tensor]:
         """See `Attack.guess`."""
-        embedding_VD = knowledge.embedding_VD.float()
+        embedding_VD = knowledge.embedding
         square_V = embedding_VD.square().sum(1)
         if self._distance == "cosine":  # by angle only, so that an embedding of zeros (padding) is near to nothing
             embedding_VD, square_V = normalize(embedding_VD, dim=1), torch.zeros(len(embedding_VD))
-        return [self._nearest(row.hidden_ND.float(), embedding_VD, square_V) for row in released]
+        return [self._nearest(row.hidden_ND, embedding_VD, square_V) for row in transcript.crossings]
 
     def _nearest(self, hidden_ND: torch.Tensor, embedding_VD: torch.Tensor, square_V: torch.Tensor) -> torch.Tensor:
         """‖h − e‖² = ‖h‖² − 2⟨h, e⟩ + ‖e‖², where the first term doesn't depend on the token."""

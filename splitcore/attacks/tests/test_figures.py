@@ -1,0 +1,60 @@
+"""What is counted as read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from splitcore.attacks.figures import Figures, Truth, figures_of, rouge_l
+
+
+def truth(ids: list[int], record: int, *, counted: list[bool] | None = None) -> Truth:
+    scored = [True] * len(ids) if counted is None else counted
+    return Truth(torch.tensor(ids), torch.tensor(scored), record)
+
+
+def scored(guesses: list[list[int]], truths: list[Truth], **how: set[int]) -> Figures:
+    return figures_of([torch.tensor(one) for one in guesses], truths, **how)
+
+
+def test_tokens_count_at_their_place_and_records_are_drawn_as_a_whole() -> None:
+    truths = [truth([5, 6, 0], 0, counted=[True, True, False]), truth([7, 8, 0], 1, counted=[True, True, False])]
+    figures = scored([[5, 6, 9], [8, 7, 0]], truths)
+    assert (figures.tokens.value, figures.records, figures.counted) == (0.5, 2, 4)
+    assert (figures.tokens.low, figures.tokens.high) == (0.0, 1.0)
+    assert (figures.exact, figures.worst) == (0.5, 1.0)
+
+
+def test_the_crossings_of_one_record_are_one_record() -> None:
+    figures = scored([[1, 2], [1, 9]], [truth([1, 2], 4), truth([1, 2], 4)])
+    assert (figures.records, figures.counted, figures.tokens.value, figures.exact) == (1, 4, 0.75, 0.0)
+
+
+def test_rare_tokens_have_a_figure_of_their_own_where_there_are_any() -> None:
+    figures = scored([[1, 2, 8]], [truth([1, 2, 3], 0)], common={1, 2})
+    assert figures.rare is not None
+    assert figures.rare.value == 0.0
+    assert scored([[1, 2]], [truth([1, 2], 0)], common={1, 2}).rare is None
+
+
+def test_a_guess_of_another_length_is_wrong_where_it_has_nothing() -> None:
+    assert scored([[1]], [truth([1, 2, 3, 4], 0)]).tokens.value == 0.25
+    assert scored([[1, 2, 3]], [truth([1], 0)]).tokens.value == 1.0
+
+
+def test_the_one_percent_that_was_read_best_is_not_the_mean() -> None:
+    truths = [truth([1, 2], record) for record in range(200)]
+    figures = scored([[1, 2], [1, 2], *[[1, 0]] * 198], truths)
+    assert figures.worst == 1.0
+    assert figures.tokens.value == pytest.approx(0.505)
+
+
+def test_an_order_that_is_right_counts_in_rouge_even_at_another_place() -> None:
+    assert rouge_l([9, 1, 2, 3], [1, 2, 3]) == pytest.approx(6 / 7)
+    assert rouge_l([], [1]) == 0.0
+    assert rouge_l([1, 2, 3], [1, 2, 3]) == 1.0
+
+
+def test_without_a_token_to_guess_there_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="no token"):
+        scored([[1]], [truth([1], 0, counted=[False])])
