@@ -123,6 +123,7 @@ def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
             out.print(f"The joint run took {summary['seconds']} s from the start of this command.")
             if not options.once:
                 out.print(f"\nEverything keeps running at {groups.hub_url}. Press Ctrl-C to stop it.")
+                out.print("The next make demo starts from nothing: new accounts, new logins.")
                 while not ending.wait(1):
                     groups.check_alive()
         except DemoError as error:

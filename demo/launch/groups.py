@@ -170,6 +170,8 @@ class Groups:
 def demo_groups(*, port: int = 8000, root: Path | None = None) -> Iterator[Groups]:
     """A fresh folder and free addresses; whatever was started is ended at the end of the block.
 
+    What the last demo left in the folder is moved to `<folder>.previous`, which holds one demo.
+
     Raises DemoError where another demo lives in the folder.
     """
     root = root or REPO / "var" / "demo"
@@ -186,7 +188,10 @@ def demo_groups(*, port: int = 8000, root: Path | None = None) -> Iterator[Group
 
 
 def _groups(port: int, root: Path) -> Iterator[Groups]:
-    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        previous = root.with_name(f"{root.name}.previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        root.rename(previous)
     root.mkdir(parents=True, mode=0o700)
     hosts = {key: _loopback(number) for number, key in enumerate(WORKERS, start=2)}
     consoles = {

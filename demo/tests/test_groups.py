@@ -32,3 +32,13 @@ def test_a_second_demo_in_the_folder_of_one_that_runs_is_refused_and_touches_not
         assert (groups.root / "kept").exists()
     with demo_groups(port=0, root=tmp_path / "demo"):
         pass
+
+
+def test_a_new_demo_starts_from_nothing_and_keeps_what_the_last_one_left(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    for number in range(3):
+        with demo_groups(port=0, root=root):
+            assert not list(root.iterdir())
+            (root / "note").write_text(str(number))
+    assert (root / "note").read_text() == "2"
+    assert (tmp_path / "demo.previous" / "note").read_text() == "1"
