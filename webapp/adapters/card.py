@@ -155,7 +155,8 @@ with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contrac
 {config.training.learning_rate:g}; topology {config.split.topology}, {config.split.head_layers} head layers,
 {config.split.tail_layers} tail layers, {config.schedule.words()}.
 {f"It took {human_duration((ended - started).total_seconds())}. " if started else ""}{losses}
-Traffic: {human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
+Traffic of the training steps, without evaluations:
+{human_bytes(moved.get("uplink"))} to the compute organisation, {human_bytes(moved.get("downlink"))} back,
 as {config.wire.activations} activations and {config.wire.gradients} gradients. All settings: `training_config.yaml`;
 every step: `metrics.csv`.
 
