@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from splitcore.models.tests.tiny import save_model
@@ -33,14 +34,20 @@ def shapes(hub: FakeHub) -> list[object]:
     return [body.get("shape", "untold") for body in hub.bodies("/models")]
 
 
+def added(home: WorkerHome, folder: Path) -> Result:
+    """`model add` at a site."""
+    add = ["worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root)]
+    result = CliRunner().invoke(app, add)
+    assert result.exit_code == 0, result.output
+    return result
+
+
 def test_model_add_measures_and_tells_the_layout(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", "llama")
     with fake_hub() as hub:
         hub.protocol = SHAPE_SINCE
         home = enrolled_home(tmp_path / "home", hub.url)
-        add = ["worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root)]
-        result = CliRunner().invoke(app, add)
-        assert result.exit_code == 0, result.output
+        result = added(home, folder)
         assert "layout" not in result.output
         tell(home)
         assert shapes(hub) == [measure_folder(folder).model_dump(mode="json")]
@@ -53,9 +60,7 @@ def test_a_model_whose_layout_cannot_be_measured_is_registered_and_says_so(tmp_p
     with fake_hub() as hub:
         hub.protocol = SHAPE_SINCE
         home = enrolled_home(tmp_path / "home", hub.url)
-        add = ["worker", "model", "add", str(folder), "--as", "acme/tiny", "--home", str(home.root)]
-        result = CliRunner().invoke(app, add)
-        assert result.exit_code == 0, result.output
+        result = added(home, folder)
         assert "Its layout could not be measured" in result.output
         tell(home)
         assert shapes(hub) == [None]
