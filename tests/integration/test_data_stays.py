@@ -257,8 +257,8 @@ def test_frames_hold_activations_and_labels_only_where_the_contract_says_so(
         frames.append(bytes(frame))
         return [frame]
 
-    def recorded(client: FrameLimits, server: FrameLimits) -> tuple[Session, Session]:
-        return memory_pair(client, server, up=keep, down=keep)
+    def recorded(client: FrameLimits, server: FrameLimits, **options: Any) -> tuple[Session, Session]:
+        return memory_pair(client, server, up=keep, down=keep, **options)
 
     monkeypatch.setattr(threads, "memory_pair", recorded)
     rows = canaries(4)

@@ -70,8 +70,8 @@ def test_a_poisoned_message_never_reaches_the_weights(
     train(tmp_path / "clean", GOOD_STEPS)
     memory_pair = threads.memory_pair
 
-    def poisoned(client: FrameLimits, server: FrameLimits) -> tuple[Session, Session]:
-        near, far = memory_pair(client, server)
+    def poisoned(client: FrameLimits, server: FrameLimits, **options: Any) -> tuple[Session, Session]:
+        near, far = memory_pair(client, server, **options)
         send = near.send
 
         def spoil(message: Message, **options: Any) -> None:

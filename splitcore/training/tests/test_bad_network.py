@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -61,8 +62,8 @@ def test_damaged_frames_do_not_change_the_adapter(
 ) -> None:
     wires = [FaultyWire(FAULTS[fault], seed) for seed in (1, 2)]
 
-    def faulty_pair(client: FrameLimits, server: FrameLimits) -> tuple[Session, Session]:
-        return memory_pair(client, server, up=wires[0], down=wires[1], probe_after=0.02)
+    def faulty_pair(client: FrameLimits, server: FrameLimits, **options: Any) -> tuple[Session, Session]:
+        return memory_pair(client, server, up=wires[0], down=wires[1], probe_after=0.02, **options)
 
     monkeypatch.setattr(local, "memory_pair", faulty_pair)
     assert in_memory(config, tmp_path / fault) == clean

@@ -76,8 +76,8 @@ class Taps:
     def __init__(self) -> None:
         self.frames: list[tuple[str, bytes]] = []
 
-    def pair(self, *limits: Any) -> Any:
-        return memory_pair(*limits, up=self._tap(UP), down=self._tap(DOWN))
+    def pair(self, *limits: Any, **options: Any) -> Any:
+        return memory_pair(*limits, up=self._tap(UP), down=self._tap(DOWN), **options)
 
     def _tap(self, direction: str) -> Callable[[bytes], list[bytes]]:
         def tap(frame: bytes) -> list[bytes]:
