@@ -21,10 +21,19 @@ class LeakChannel(StrEnum):
     UPLOADS = "uploads"  # gradients or weights of the party's adapter
 
 
+class Need(StrEnum):
+    """What an observer must have, besides the transcript, the public ends and the algorithm, to run an attack."""
+
+    AUXILIARY = "auxiliary"  # text of the observer's own
+    KNOWN = "known"  # some of the party's rows
+    MODEL = "model"  # the whole public base model
+
+
 class AttackChoice(Strategy):
     """One attack with its fields."""
 
     channel: ClassVar[LeakChannel] = LeakChannel.HIDDEN
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     @abstractmethod
     def build(self) -> Attack:

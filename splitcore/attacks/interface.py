@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,13 +27,18 @@ ROWS = 16  # rows per pass through the head
 
 @dataclass
 class Knowledge:
-    """What the observer knows besides the transcript: public facts alone.
+    """What the observer knows besides the transcript.
 
-    plan: the run's, with the public base model.
+    plan: the run's, from public facts, with the public base model. auxiliary: token ids (N,) of text of the observer's
+    own. known: the token ids of those crossings whose row the observer knows, by their place in the transcript. seed:
+    of whatever an attack draws.
     """
 
     plan: RunPlan
     party: str
+    auxiliary: Sequence[torch.Tensor] = ()
+    known: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    seed: int = 0
 
     @property
     def width(self) -> int:
@@ -44,6 +49,11 @@ class Knowledge:
     def head(self) -> Segment:
         """The first layers as they are public."""
         return load_segment(self.plan.folder, self.plan.plans["head"], self.plan.settings.config.model)
+
+    @cached_property
+    def tail(self) -> Segment:
+        """The last layers as they are public. Raises KeyError in a run whose client has none."""
+        return load_segment(self.plan.folder, self.plan.plans["tail"], self.plan.settings.config.model)
 
     @cached_property
     def embedding(self) -> torch.Tensor:
@@ -79,7 +89,10 @@ class Attack(Protocol):
     """Reads tokens from what crossed."""
 
     def guess(self, transcript: Transcript, knowledge: Knowledge) -> list[torch.Tensor]:
-        """The guessed token ids (N,) of each crossing's row; UNKNOWN where there is no guess."""
+        """The guessed token ids (N,) of each crossing's row, whatever the channel; UNKNOWN where there is no guess.
+
+        What leaves position t of the last layers is a statement about token t + 1, and so a guess at place t + 1.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from splitcore.attacks.nearest_embedding.config import NearestEmbedding
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.attacks.registry import ATTACKS
 from splitcore.audit.capture import PARTY, capture, plan_of
+from splitcore.audit.scoring import truths_of
 from splitcore.training.tests.conftest import run_config
 
 Model = Callable[[str], Path]
@@ -34,8 +35,7 @@ def attacked(model: Model, tmp_path: Path) -> Callable[..., Found]:
         plan = plan_of(taken.config)
         transcript = TranscriptReader(plan, PARTY).read(taken.recording)
         guesses = NearestEmbedding(distance=distance).build().guess(transcript, Knowledge(plan, PARTY))  # type: ignore[arg-type]
-        rows = [taken.rows[one.step, one.micro, one.place] for one in transcript.crossings]
-        return guesses, [Truth(row.ids_N, torch.ones_like(row.ids_N, dtype=torch.bool), row.number) for row in rows]
+        return guesses, truths_of(taken, transcript, NearestEmbedding.channel)
 
     return run
 
