@@ -10,6 +10,7 @@ from splitcore.fields import Strategy
 
 if TYPE_CHECKING:
     from splitcore.attacks.interface import Attack
+    from splitcore.config import RunConfig
 
 
 class LeakChannel(StrEnum):
@@ -34,6 +35,12 @@ class AttackChoice(Strategy):
 
     channel: ClassVar[LeakChannel] = LeakChannel.HIDDEN
     needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def refuses(self, config: RunConfig) -> str:
+        """Why there is nothing for this attack in a run of this configuration; empty where it fits."""
+        if config.split.topology == "vanilla" and self.channel in (LeakChannel.OUTPUT, LeakChannel.GRADIENT):
+            return "The compute organisation has the last layers and is sent the labels: nothing crosses behind them."
+        return ""
 
     @abstractmethod
     def build(self) -> Attack:

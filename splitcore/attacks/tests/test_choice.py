@@ -1,0 +1,35 @@
+"""Which runs an attack fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from splitcore.attacks.choice import AttackChoice, LeakChannel
+from splitcore.attacks.interface import Attack
+from splitcore.config import RunConfig
+
+
+def choice(channel_: LeakChannel) -> AttackChoice:
+    class Some(AttackChoice):
+        name: str = "some"
+        channel = channel_
+
+        def build(self) -> Attack:
+            raise NotImplementedError
+
+    return Some()
+
+
+def config(topology: str) -> RunConfig:
+    return RunConfig.parse({"model": {"name_or_path": "some/model"}, "split": {"topology": topology}})
+
+
+@pytest.mark.parametrize("channel", [LeakChannel.OUTPUT, LeakChannel.GRADIENT])
+def test_where_the_server_has_the_last_layers_nothing_crosses_behind_them(channel: LeakChannel) -> None:
+    assert choice(channel).refuses(config("vanilla"))
+    assert choice(channel).refuses(config("u_shape")) == ""
+
+
+@pytest.mark.parametrize("channel", [LeakChannel.HIDDEN, LeakChannel.UPLOADS])
+def test_hidden_states_and_uploads_cross_in_every_topology(channel: LeakChannel) -> None:
+    assert not any(choice(channel).refuses(config(topology)) for topology in ("vanilla", "u_shape"))
