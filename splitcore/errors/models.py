@@ -36,6 +36,11 @@ HELP: dict[str, ErrorHelp] = {
         "The merged model needs a new or empty folder, so that nothing is overwritten.",
         "Choose another folder, or empty this one.",
     ),
+    "CL-1108": ErrorHelp(
+        "This attack doesn't know how the model ends",
+        "The attack on labels needs a final norm (RMSNorm or LayerNorm) followed by one matrix. The model has others.",
+        "Take this channel as not measured, or audit a model of another type.",
+    ),
     "CL-1120": ErrorHelp(
         "The base model isn't registered on this worker",
         "The contract names a model manifest that isn't mapped to a folder on this worker.",

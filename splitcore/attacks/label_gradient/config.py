@@ -1,0 +1,36 @@
+"""Fields of the attack `label_gradient`. Torch-free."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from splitcore.attacks.choice import AttackChoice, LeakChannel
+from splitcore.fields import ui
+
+if TYPE_CHECKING:
+    from splitcore.attacks.interface import Attack
+
+
+class LabelGradient(AttackChoice):
+    """Find the next token whose gradient, by the public last layers, points as the one that goes up does."""
+
+    channel: ClassVar[LeakChannel] = LeakChannel.GRADIENT
+    name: Literal["label_gradient"] = "label_gradient"
+    steps: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        description=(
+            "Steps of the solver that takes the gradient back through the tail's decoder layers. Unused where the"
+            " tail has none."
+        ),
+        json_schema_extra=ui(unit="steps", label="Solver steps", level="advanced"),
+    )
+
+    def build(self) -> Attack:
+        """See `AttackChoice.build`."""
+        from splitcore.attacks.label_gradient.attack import LabelGradientAttack
+
+        return LabelGradientAttack(self.steps)
