@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +15,14 @@ import typer
 from splitcore.config import RunConfig, config_text
 from splitcore.config.length import total_steps
 from splitcore.data.sampling import hold_out
-from splitcore.errors import CATALOGUE, AppError
+from splitcore.errors import AppError
 from workers.cli.console import err, out
+from workers.cli.local import Rows, local_model, quiet_libraries, rows_of
 from workers.cli.progress import TrainingDisplay
-from workers.data.reading import RowFile, read_rows
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _CHECKPOINTS, _ADAPTER = "checkpoints", "adapter"
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -89,16 +85,16 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Path) -> Job:
     """Read the configuration and every file. Raises AppError CL-10xx, CL-12xx."""
-    config = _local_model(RunConfig.from_yaml(config_text(path)), path)
+    config = local_model(RunConfig.from_yaml(config_text(path)), path)
     shards: dict[str, Rows] = {}
     for item in data:
         name, separator, file = item.partition("=")
         if not separator or not _NAME.fullmatch(name) or name == "server" or name in shards:
             raise AppError("CL-1010", f"'{item}' isn't NAME=FILE with a unique name.")
-        shards[name] = _rows(name, Path(file), config)
+        shards[name] = rows_of(name, Path(file), config)
     measured: dict[str, Rows] | Rows | None = None
     if held_out is not None:
-        measured = _rows("held-out", held_out, config)
+        measured = rows_of("held-out", held_out, config)
     elif config.data.eval_fraction:
         parts = {n: hold_out(rows, config.data.eval_fraction) for n, rows in shards.items()}
         shards = {name: trained for name, (trained, _) in parts.items()}
@@ -107,30 +103,10 @@ def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Pat
     return Job(config.model_copy(update={"data": plain}), shards, measured, folder)
 
 
-def _local_model(config: RunConfig, path: Path) -> RunConfig:
-    """A relative folder of the base model may also be meant from where the configuration lies."""
-    name = config.model.name_or_path
-    beside = path.parent / name
-    if Path(name).is_dir() or not (beside / "config.json").is_file():
-        return config
-    return config.model_copy(update={"model": config.model.model_copy(update={"name_or_path": str(beside.resolve())})})
-
-
-def _rows(name: str, file: Path, config: RunConfig) -> Rows:
-    found: RowFile = read_rows(file, config.data.columns)
-    if found.bad_rows:
-        first = found.problems[0]
-        err.print(
-            f"[yellow]{name}: {found.bad_rows} of {found.bad_rows + len(found.rows)} rows are skipped[/], first line "
-            f"{first.line}: {first.code} {CATALOGUE[first.code].title.lower()}."
-        )
-    return found.rows
-
-
 def _run(job: Job, transport: Literal["memory", "grpc"], *, resume: bool, as_json: bool) -> str:
     """Train, showing the progress; returns done or stopped. Raises AppError."""
     with TrainingDisplay(list(job.shards), job.steps, as_json=as_json) as display, _interrupts() as wanted:
-        _quiet_libraries()
+        quiet_libraries()
         from splitcore import fine_tune
 
         result = fine_tune(
@@ -170,16 +146,6 @@ def _interrupts() -> Iterator[_Wanted]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-def _quiet_libraries() -> None:
-    """The display speaks; the libraries' own bars and warnings would tear it."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module="transformers|torch|peft")
 
 
 def _tell_result(job: Job) -> None:
