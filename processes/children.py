@@ -38,6 +38,7 @@ def start_child(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     output: IO[Any] | int | None = None,
+    errors: IO[Any] | int = subprocess.STDOUT,
     stdin: IO[Any] | int = subprocess.DEVNULL,
     death_signal: signal.Signals = signal.SIGKILL,
     new_group: bool = True,
@@ -45,7 +46,8 @@ def start_child(
 ) -> subprocess.Popen[bytes]:
     """Start `command` tethered to this process. Call it from a thread that lives as long as the child should.
 
-    With `new_group`, a Ctrl-C in the terminal reaches this process alone, which then ends the child in order.
+    `errors` go where `output` goes, unless they have a place of their own. With `new_group`, a Ctrl-C in the terminal
+    reaches this process alone, which then ends the child in order.
     """
     return subprocess.Popen(  # noqa: S603
         [str(part) for part in command],
@@ -53,7 +55,7 @@ def start_child(
         cwd=cwd,
         stdin=stdin,
         stdout=output,
-        stderr=subprocess.STDOUT if output is not None else None,
+        stderr=errors if output is not None else None,
         start_new_session=new_group,
         preexec_fn=tether(death_signal),
         **options,
