@@ -9,6 +9,8 @@ from math import ceil
 
 import torch
 
+from splitcore.attacks.measured import Figures, Interval
+
 RESAMPLES = 1000
 WORST = 0.01  # the share of records that are read best, of which a figure of their own is told
 
@@ -20,32 +22,6 @@ class Truth:
     ids_N: torch.Tensor
     scored_N: torch.Tensor
     record: int
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What was read of the tokens that count; each is a share.
-
-    tokens: at their place. rare: the same of tokens that are not common ones. exact: records that were read whole.
-    worst: tokens of the 1 % of records of which most was read. rouge_l: F1 of the longest common subsequence.
-    """
-
-    tokens: Interval
-    rare: Interval | None
-    exact: float
-    worst: float
-    rouge_l: float
-    records: int
-    counted: int
 
 
 def figures_of(
@@ -76,15 +52,27 @@ def figures_of(
     best = shares[: ceil(WORST * len(shares))]
     tokens = _interval([hits[r] for r in counted], [counts[r] for r in counted], seed)
     has_rare = [r for r in counted if rare_counts[r]]
+    rare = _interval([rare_hits[r] for r in has_rare], [rare_counts[r] for r in has_rare], seed) if has_rare else None
     return Figures(
-        tokens,
-        _interval([rare_hits[r] for r in has_rare], [rare_counts[r] for r in has_rare], seed) if has_rare else None,
-        sum(share == 1.0 for share in shares) / len(shares),
-        sum(best) / len(best),
-        sum(overlaps) / len(overlaps),
-        len(counted),
-        int(sum(counts.values())),
+        tokens=tokens,
+        rare=rare,
+        exact=sum(share == 1.0 for share in shares) / len(shares),
+        worst=sum(best) / len(best),
+        rouge_l=sum(overlaps) / len(overlaps),
+        records=len(counted),
+        counted=int(sum(counts.values())),
     )
+
+
+def token_share(guesses: Sequence[torch.Tensor], truths: Sequence[Truth]) -> float:
+    """The share of the tokens that count which is guessed at its place."""
+    hits = counted = 0
+    for guess, truth in zip(guesses, truths, strict=True):
+        hits += int(((fitted(guess, len(truth.ids_N)) == truth.ids_N) & truth.scored_N).sum())
+        counted += int(truth.scored_N.sum())
+    if not counted:
+        raise ValueError("there is no token to be guessed")
+    return hits / counted
 
 
 def fitted(guess_N: torch.Tensor, length: int) -> torch.Tensor:
@@ -113,4 +101,4 @@ def _interval(hits: Sequence[float], counts: Sequence[float], seed: int) -> Inte
     drawn = torch.randint(len(hits), (RESAMPLES, len(hits)), generator=torch.Generator().manual_seed(seed))
     shares = (hit[drawn].sum(1) / count[drawn].sum(1)).sort().values
     low, high = (float(shares[int(RESAMPLES * at)]) for at in (0.025, 0.975))
-    return Interval(float(hit.sum() / count.sum()), low, high)
+    return Interval(value=float(hit.sum() / count.sum()), low=low, high=high)
