@@ -21,6 +21,19 @@ class LeakChannel(StrEnum):
     GRADIENT = "gradient"  # g: its gradient, up at the second cut
     UPLOADS = "uploads"  # gradients or weights of the party's adapter
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    LeakChannel.HIDDEN: "Hidden states sent at the first cut",
+    LeakChannel.OUTPUT: "Hidden states returned at the second cut",
+    LeakChannel.GRADIENT: "Gradients sent at the second cut",
+    LeakChannel.UPLOADS: "Uploads of the adapter",
+}
+
 
 class Need(StrEnum):
     """What an observer must have, besides the transcript, the public ends and the algorithm, to run an attack."""
@@ -35,6 +48,7 @@ class AttackChoice(Strategy):
 
     channel: ClassVar[LeakChannel] = LeakChannel.HIDDEN
     needs: ClassVar[frozenset[Need]] = frozenset()
+    draws: ClassVar[bool] = False  # whether the outcome depends on a seed
 
     def refuses(self, config: RunConfig) -> str:
         """Why there is nothing for this attack in a run of this configuration; empty where it fits."""

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from transformers import PreTrainedModel
 
 from splitcore.attacks.transcript import Transcript
 from splitcore.boundary.choice import Place
 from splitcore.boundary.stages import At
 from splitcore.control.clock import Clock
 from splitcore.models.carve import Segment, hidden_width
-from splitcore.models.loading import load_segment
+from splitcore.models.files import weight_files
+from splitcore.models.loading import load_segment, load_whole
 from splitcore.run.plan import RunPlan
 from splitcore.step.stages import boundary_of
 from splitcore.wire.protocol.messages import Kind, Message, Phase
@@ -54,6 +56,16 @@ class Knowledge:
     def tail(self) -> Segment:
         """The last layers as they are public. Raises KeyError in a run whose client has none."""
         return load_segment(self.plan.folder, self.plan.plans["tail"], self.plan.settings.config.model)
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The whole base model. Raises AppError CL-1103 where `has_whole_model` is false."""
+        return load_whole(self.plan.folder, self.plan.settings.config.model)
+
+    @property
+    def has_whole_model(self) -> bool:
+        """Whether all weights of the base model are here; a data party needs but those of its own layers."""
+        return all(path.is_file() for path in weight_files(self.plan.folder))
 
     @cached_property
     def embedding(self) -> torch.Tensor:

@@ -1,16 +1,56 @@
-"""Which tokens of a captured row count, by the channel that is attacked (torch)."""
+"""What the attacks' guesses are worth: which tokens of a captured row count, and how many were read (torch)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from splitcore.attacks.choice import LeakChannel
-from splitcore.attacks.figures import Truth
+from splitcore.attacks.choice import AttackChoice, LeakChannel
+from splitcore.attacks.figures import Truth, figures_of, token_share
+from splitcore.attacks.measured import Figures
 from splitcore.attacks.transcript import Transcript
 from splitcore.audit.capture import Capture, Row
+from splitcore.audit.null import null_figures
+from splitcore.audit.request import Answer
+from splitcore.audit.result import AttackResult
 from splitcore.data.tokenise import IGNORED
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An attack's result, with the guesses and the truth that it comes from, which stay with the party."""
+
+    result: AttackResult
+    guesses: list[torch.Tensor]
+    truths: Sequence[Truth]
+
+    @property
+    def figures(self) -> Figures | None:
+        """None where the attack gave no answer."""
+        return self.result.figures
+
+
+def scored(
+    attack: AttackChoice, answers: Sequence[Answer], truths: Sequence[Truth], *, common: Collection[int], seed: int
+) -> Scored:
+    """The best of an attack's answers, since an attacker may draw as often as he likes. `answers`: at least one."""
+    ran = [[torch.tensor(ids, dtype=torch.int64) for ids in one.guesses] for one in answers if one.outcome == "ran"]
+    if not ran:
+        first = answers[0]
+        result = AttackResult(attack=str(attack), channel=attack.channel, outcome=first.outcome, reason=first.reason)
+        return Scored(result, [], truths)
+    best = max(ran, key=lambda guesses: token_share(guesses, truths))
+    result = AttackResult(
+        attack=str(attack),
+        channel=attack.channel,
+        outcome="ran",
+        figures=figures_of(best, truths, common=common, seed=seed),
+        null=null_figures(best, truths, common=common, seed=seed),
+        seconds=sum(one.seconds for one in answers),
+    )
+    return Scored(result, best, truths)
 
 
 def truths_of(

@@ -1,0 +1,89 @@
+"""What an audit found, as it is stored and shown: figures and names, never text. Torch-free."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from splitcore.attacks.choice import LeakChannel
+from splitcore.attacks.measured import Count, Figures, Interval, Share
+from splitcore.audit.portfolio import Size
+from splitcore.bounds import LINE
+
+Text = Annotated[str, Field(max_length=400)]
+Name = Annotated[str, Field(max_length=120, pattern=LINE)]
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AttackResult(_Part):
+    """One attack of the portfolio. null: the same attack's guesses scored against other records."""
+
+    attack: Name  # with its options, in words
+    channel: LeakChannel
+    outcome: Literal["ran", "not_run", "failed"]
+    reason: Text = ""
+    figures: Figures | None = None
+    null: Figures | None = None
+    seconds: Seconds = 0.0
+
+
+class Control(_Part):
+    """One of the checks without which the figures mean nothing."""
+
+    name: Literal["no_defence", "shuffled"]
+    channel: LeakChannel
+    passed: bool
+    found: Share
+    wanted: Interval
+
+
+class ChannelResult(_Part):
+    """The best attack on a channel, by tokens. It is the lower bound of what leaks."""
+
+    channel: LeakChannel
+    attack: Name
+    figures: Figures
+    null: Figures | None
+
+    @classmethod
+    def of(cls, result: AttackResult) -> ChannelResult:
+        """Of an attack that ran."""
+        assert result.figures is not None
+        return cls(channel=result.channel, attack=result.attack, figures=result.figures, null=result.null)
+
+
+class AuditResult(_Part):
+    """valid: whether the controls passed. An audit that failed one says nothing, above all not that text is safe."""
+
+    size: Size
+    portfolio: Annotated[int, Field(ge=1, le=1 << 20)]
+    at: datetime
+    valid: bool
+    records: Count
+    auxiliary: Count
+    epochs: Count
+    attacks: Annotated[list[AttackResult], Field(max_length=100)]
+    controls: Annotated[list[Control], Field(max_length=100)]
+    channels: Annotated[list[ChannelResult], Field(max_length=len(LeakChannel))]
+    seconds: Seconds
+
+    @property
+    def assumption(self) -> str:
+        """What the observer is assumed to have, in a sentence."""
+        text = f"{self.auxiliary} other rows of the same source" if self.auxiliary else "no text of the same source"
+        return (
+            f"The observer is the compute organisation. It keeps every frame of {self.epochs} "
+            f"{'epoch' if self.epochs == 1 else 'epochs'}, has the public base model, knows the algorithm and the "
+            f"defences but not their secrets, and has {text}."
+        )
+
+    @property
+    def not_run(self) -> list[AttackResult]:
+        """The attacks of the portfolio without a figure."""
+        return [attack for attack in self.attacks if attack.outcome != "ran"]

@@ -1,0 +1,140 @@
+"""Whole audits with an attacker in a process of its own: what it is given, what comes back, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splitcore.attacks.choice import LeakChannel
+from splitcore.audit.portfolio import Portfolio, portfolio
+from splitcore.audit.report import percent, report_html
+from splitcore.audit.result import AuditResult
+from splitcore.audit.run import Progress, audit
+from splitcore.errors import AppError
+from splitcore.training.tests.conftest import run_config
+
+Model = Callable[[str], Path]
+NOTES = [{"prompt": f"Qzl{i:02d}, day {i * 7 % 31}:", "completion": f" ward {i * 5 % 17}"} for i in range(48)]
+BARE = {"split": {"head_layers": 0}}
+DEEP = {"split": {"head_layers": 2, "tail_layers": 1}}
+
+
+def small(**changes: Any) -> Portfolio:
+    """Few records and the weakest attack, which reads everything of a run without a head."""
+    sizes = {"records": 16, "least_records": 8, "least_tokens": 20, "auxiliary": 16, "control_records": 8}
+    return Portfolio.model_validate(
+        {"size": "quick", "version": 1, **sizes, "epochs": 1, "seeds": 1, "attacks": ["nearest_embedding"], **changes}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "audit"
+
+
+@dataclass
+class Audited:
+    result: AuditResult
+    folder: Path
+    seen: list[Progress]
+
+
+@pytest.fixture(scope="module")
+def bare(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    """An audit of a run that hands out its embeddings, configured for a party of another name besides."""
+    folder, seen = tmp_path_factory.mktemp("audit") / "bare", list[Progress]()
+    config = run_config(model("llama"), **BARE, parties={"clinic": {"batch_size": 2}})
+    return Audited(audit(config, NOTES, folder, small(), on_progress=seen.append), folder, seen)
+
+
+def test_an_audit_reads_a_run_that_hands_out_its_embeddings(bare: Audited) -> None:
+    (channel,) = bare.result.channels
+    assert bare.result.valid
+    assert (channel.channel, channel.attack) == (LeakChannel.HIDDEN, "nearest_embedding")
+    assert channel.figures.tokens.value >= 0.99
+    assert channel.null is not None
+    assert channel.null.tokens.high < 0.99
+    assert (bare.result.records, bare.result.auxiliary) == (16, 16)
+    assert [(now.done, now.total) for now in (bare.seen[0], bare.seen[-1])] == [(0, 2), (2, 2)]
+
+
+def test_attacks_that_cannot_read_unprotected_text_make_the_audit_invalid(model: Model, folder: Path) -> None:
+    result = audit(run_config(model("llama"), **DEEP), NOTES, folder, small())
+    assert not result.valid
+    assert {control.name: control.passed for control in result.controls}["no_defence"] is False
+    assert "failed its controls" in report_html(result, subject="a run")
+
+
+def test_the_observer_s_folder_has_nothing_of_the_attacked_rows_but_frames(bare: Audited) -> None:
+    for observer in (bare.folder / "run-observer", bare.folder / "control-observer"):
+        request = json.loads((observer / "request.json").read_text())
+        known = {tuple(ids) for ids in request["auxiliary"]}
+        guessed = [json.loads(line) for line in (observer / "answers.jsonl").read_text().splitlines()]
+        read = {tuple(ids) for answer in guessed for ids in answer["guesses"]}  # exact, by the test above
+        assert read
+        assert not read & known
+        given = [file for file in observer.iterdir() if file.name != "answers.jsonl"]
+        assert not [file for file in given if b"Qzl" in file.read_bytes()]
+        assert not any(str(list(ids))[1:-1].encode() in file.read_bytes() for file in given for ids in read)
+
+
+ALL = ["nearest_embedding", {"name": "nearest_embedding", "distance": "euclidean"}]
+
+
+@pytest.mark.parametrize(("rows", "missing"), [(NOTES[:4], "4 different rows"), (NOTES[:3] * 9, "3 different rows")])
+def test_too_few_rows_are_refused_before_anything_runs(
+    model: Model, folder: Path, rows: list[dict[str, str]], missing: str
+) -> None:
+    with pytest.raises(AppError, match=missing) as caught:
+        audit(run_config(model("llama"), **BARE), rows, folder, small())
+    assert caught.value.code == "CL-1550"
+    assert not folder.exists()
+
+
+def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: Path) -> None:
+    def kill(now: Progress) -> None:
+        if "ran" in now.stage:  # it is alive, with one attack to go
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+
+    with pytest.raises(AppError) as caught:
+        audit(run_config(model("llama"), **BARE), NOTES, folder, small(attacks=ALL), on_progress=kill)
+    assert caught.value.code == "CL-1551"
+    assert caught.value.details["status"] == -signal.SIGKILL
+
+
+def test_an_attacker_ends_with_the_process_that_asked() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from splitcore.audit.attacker import _end_with_the_asker as end; end()"],
+        stdin=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(60) == 1
+
+
+def test_the_committed_portfolios_can_be_read() -> None:
+    quick, full = portfolio("quick"), portfolio("full")
+    assert quick.attacks
+    assert full.attacks
+    assert (full.least_records, full.least_tokens, full.seeds) == (200, 5000, 3)
+
+
+def test_a_report_has_the_figures_and_never_rounds_to_all_or_nothing(bare: Audited) -> None:
+    page = report_html(bare.result, subject="<b>ward</b>")
+    assert percent(bare.result.channels[0].figures.tokens.value) in page
+    assert "&lt;b&gt;ward" in page
+    assert "Qzl" not in page
+    assert [percent(share) for share in (0.9996, 1.0, 0.0, 0.0001, 0.25)] == [
+        "> 99.9 %", "100 %", "0 %", "< 0.1 %", "25.0 %",
+    ]  # fmt: skip

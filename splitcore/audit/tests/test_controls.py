@@ -1,0 +1,82 @@
+"""The controls on made-up guesses: a null that isn't one, records that are all alike, attacks that read nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from splitcore.attacks.choice import LeakChannel
+from splitcore.attacks.figures import Truth, figures_of
+from splitcore.attacks.nearest_embedding.config import NearestEmbedding
+from splitcore.audit.controls import no_defence, steady
+from splitcore.audit.null import null_figures, shuffled
+from splitcore.audit.request import Answer
+from splitcore.audit.scoring import Scored, scored
+
+RECORDS = 60
+
+
+def made_up(shared: int, own: int = 12) -> list[Truth]:
+    """Records that have their first tokens in common."""
+    draw = torch.Generator().manual_seed(3)
+    rows = [torch.cat([torch.arange(shared), torch.randint(100, 900, (own,), generator=draw)]) for _ in range(RECORDS)]
+    return [Truth(ids_N, torch.ones_like(ids_N, dtype=torch.bool), number) for number, ids_N in enumerate(rows)]
+
+
+def result_of(truths: Sequence[Truth], guesses: Sequence[torch.Tensor]) -> Scored:
+    answer = Answer(attack=0, seed=0, outcome="ran", guesses=[ids.tolist() for ids in guesses])
+    return scored(NearestEmbedding(), [answer], truths, common=(), seed=0)
+
+
+def test_the_null_of_a_perfect_attack_is_what_the_records_share() -> None:
+    truths = made_up(shared=4)
+    null = null_figures([truth.ids_N for truth in truths], truths, common=(), seed=0)
+    assert null is not None
+    assert null.tokens.value == pytest.approx(4 / 16, abs=0.02)
+    assert shuffled([truth.ids_N for truth in truths], truths, seed=0) == pytest.approx(4 / 16, abs=0.02)
+
+
+def test_records_with_the_same_text_are_no_null() -> None:
+    truths = [Truth(torch.arange(5), torch.ones(5, dtype=torch.bool), number) for number in range(9)]
+    found = result_of(truths, [truth.ids_N for truth in truths])
+    assert found.result.null is None
+    assert not steady(found, seed=0).passed
+
+
+def test_a_null_on_the_attacked_records_themselves_is_caught() -> None:
+    truths = made_up(shared=4)
+    honest = result_of(truths, [truth.ids_N for truth in truths])
+    assert steady(honest, seed=0).passed
+    own = figures_of(honest.guesses, truths)
+    cheated = Scored(honest.result.model_copy(update={"null": own}), honest.guesses, truths)
+    assert not steady(cheated, seed=0).passed
+
+
+def test_the_null_is_steady_in_nineteen_of_twenty_draws_of_records() -> None:
+    passed = 0
+    for seed in range(20):
+        draw = torch.Generator().manual_seed(seed)
+        rows = [torch.randint(12, (10,), generator=draw) for _ in range(RECORDS)]
+        truths = [Truth(ids_N, torch.ones_like(ids_N, dtype=torch.bool), n) for n, ids_N in enumerate(rows)]
+        passed += steady(result_of(truths, rows), seed=seed).passed
+    assert passed >= 19
+
+
+def test_the_best_answer_counts() -> None:
+    truths = made_up(shared=0)
+    right, wrong = [truth.ids_N.tolist() for truth in truths], [[-1]] * RECORDS
+    answers = [Answer(attack=0, seed=s, outcome="ran", guesses=g) for s, g in enumerate((wrong, right, wrong))]
+    assert scored(NearestEmbedding(), answers, truths, common=(), seed=0).result.figures == figures_of(
+        [truth.ids_N for truth in truths], truths
+    )
+
+
+@pytest.mark.parametrize(("share", "passed"), [(1.0, True), (0.9, False)])
+def test_an_unprotected_run_must_be_read(share: float, passed: bool) -> None:
+    truths = made_up(shared=0, own=20)
+    guesses = [truth.ids_N.where(torch.arange(20) < 20 * share, -1) for truth in truths]
+    control = no_defence([result_of(truths, guesses)])
+    assert (control.passed, control.channel) == (passed, LeakChannel.HIDDEN)
+    assert not no_defence([]).passed

@@ -1,0 +1,25 @@
+"""CL-155x: measuring what leaks."""
+
+from __future__ import annotations
+
+from splitcore.errors.base import ErrorHelp
+
+HELP: dict[str, ErrorHelp] = {
+    "CL-1550": ErrorHelp(
+        "Too few rows for this audit",
+        "A share of tokens that was read from so few rows would say little, and nothing of rows that were not among "
+        "them. Rows with the same text count once.",
+        "Add rows, or choose the quick audit, which needs fewer.",
+    ),
+    "CL-1551": ErrorHelp(
+        "The attacker's process ended unexpectedly",
+        "Attacks run in a process of their own. It ended before it had answered, for example for want of memory.",
+        "Read its log in the audit's folder, then start the audit again.",
+    ),
+    "CL-1552": ErrorHelp(
+        "The audit failed its controls, so it says nothing",
+        "Either the attacks couldn't read the text where nothing protects it, or their result on other records varies "
+        "too much to be compared with.",
+        "Don't read its figures as a sign that the text is safe. Audit more rows; if it still fails, report the model.",
+    ),
+}
