@@ -1,27 +1,40 @@
-"""`cutlayer audit`: check an export of the hub's audit log without the hub."""
+"""`cutlayer audit`: measure leakage, or check an export of the hub's audit log without the hub."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from splitcore.audit_export import EXPORT_BYTES_MAX, CheckedExport, export_check
 from splitcore.errors import AppError
 from workers.cli.console import out
+from workers.cli.leakage import measure
 from workers.contracts import ChainHead
 from workers.settings import WorkerConfig, WorkerHome
 from workers.witness import Witness
 
-app = typer.Typer(no_args_is_help=True, help="The hub's audit log.")
+
+class _MeasuresUnlessToldElse(TyperGroup):
+    """`cutlayer audit CONFIG` is `cutlayer audit measure CONFIG`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See `click.Group.resolve_command`."""
+        own = args if args[0] in self.commands else ["measure", *args]
+        return super().resolve_command(ctx, own)
+
+
+app = typer.Typer(cls=_MeasuresUnlessToldElse, no_args_is_help=True)
+app.command("measure")(measure)
 
 
 @app.callback()
 def group() -> None:
-    """The hub's audit log, as its audit page exports it."""
+    """Audits: what a run would leak of your rows (CONFIG, or measure CONFIG), and exports of the hub's audit log."""
 
 
 @app.command()

@@ -1,0 +1,112 @@
+"""`cutlayer audit CONFIG`: measure on this machine what a run of this configuration would leak of some rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from splitcore.audit.portfolio import Size, portfolio
+from splitcore.config import RunConfig, config_text
+from splitcore.errors import AppError
+from workers.cli.console import err, out
+from workers.cli.local import Rows, local_model, quiet_libraries, rows_of
+
+if TYPE_CHECKING:
+    from splitcore.audit.result import AuditResult
+    from splitcore.audit.run import Progress as AuditProgress
+
+
+def measure(
+    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The run as YAML.")],
+    data: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Rows to attack, as JSON Lines, CSV or Parquet.")
+    ],
+    size: Annotated[
+        Size, typer.Option(help="quick: a first look in about two minutes. full: enough records to claim anything.")
+    ] = "quick",
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report of the figures to this file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Draws the attacked rows.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print progress and the result as JSON lines.")] = False,
+) -> None:
+    """Measure what the compute organisation could read of your rows, by attacking a real split training of them.
+
+    Everything stays on this machine; the frames and guesses are deleted at the end. Ends with status 1 where the audit
+    fails its controls, since its figures then say nothing.
+    """
+    if report is not None and not report.parent.is_dir():
+        raise AppError("CL-1010", f"The folder {report.parent} of the report doesn't exist.")
+    run = local_model(RunConfig.from_yaml(config_text(config)), config)
+    rows = rows_of(data.name, data, run)
+    run = run.model_copy(update={"data": run.data.model_copy(update={"columns": {}}), "parties": {}})
+    result = _audited(run, rows, size, seed, as_json=as_json)
+    if report is not None:
+        from splitcore.audit.report import report_html
+
+        report.write_text(report_html(result, subject=config.stem), encoding="utf-8")
+    if as_json:
+        out.print(json.dumps({"kind": "result", **result.model_dump(mode="json")}), markup=False)
+    else:
+        _tell(result, report)
+    if not result.valid:
+        raise AppError("CL-1552")
+
+
+def _audited(run: RunConfig, rows: Rows, size: Size, seed: int, *, as_json: bool) -> AuditResult:
+    """Audit in a folder of its own, which nobody else can read and which goes in any case."""
+    quiet_libraries()
+    from splitcore.audit.run import audit
+
+    live = out.is_terminal and not as_json
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="cutlayer-audit-") as folder,
+        Progress(*columns, console=out, disable=not live, transient=True) as display,
+    ):
+        task = display.add_task("starting", total=None)
+
+        def show(now: AuditProgress) -> None:
+            display.update(task, description=now.stage, completed=now.done, total=now.total)
+            if as_json:
+                event = {"kind": "progress", "stage": now.stage, "done": now.done, "total": now.total}
+                out.print(json.dumps(event), markup=False)
+            elif not live:
+                err.print(f"{now.done} of {now.total}: {now.stage}")
+
+        os.chmod(folder, 0o700)
+        return audit(run, rows, Path(folder), portfolio(size), seed=seed, on_progress=show)
+
+
+def _tell(result: AuditResult, report: Path | None) -> None:
+    from splitcore.audit.report import CAVEAT, percent
+
+    table = Table("Channel", "Attack", "Tokens read", "95 % interval", "On other records", box=None, pad_edge=False)
+    for column in table.columns[:4]:
+        column.no_wrap = True
+    for attack in result.attacks:
+        if attack.figures is None:
+            table.add_row(attack.channel, attack.attack, attack.outcome.replace("_", " "), attack.reason, "")
+            continue
+        tokens, null = attack.figures.tokens, attack.null
+        interval = f"{percent(tokens.low)} to {percent(tokens.high)}"
+        other = percent(null.tokens.value) if null else "not measured"
+        table.add_row(attack.channel, attack.attack, percent(tokens.value), interval, other)
+    out.print(table)
+    out.print(Text(result.assumption))
+    for control in result.controls:
+        mark = "passed" if control.passed else "failed"
+        out.print(
+            Text(f"Control {control.name.replace('_', ' ')} ({control.channel}): {percent(control.found)}, {mark}.")
+        )
+    out.print(Text(CAVEAT))
+    if report is not None:
+        out.print(Text(f"Report: {report}"))
