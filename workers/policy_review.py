@@ -6,7 +6,7 @@ The agent reviews at each ring of the doorbell, and the half's own process once 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,8 +47,8 @@ DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
 class DatasetLookup(Protocol):
     """What the review asks of the dataset store."""
 
-    def __call__(self, digest: str) -> Collection[tuple[str, int]]:
-        """Name and number of each version with this digest, as they are stored here."""
+    def __call__(self, digest: str) -> Sequence[tuple[str, int]]:
+        """Name and number of each version with this digest whose rows are here."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ class Site:
         """The site as its files are now. Raises AppError where one of them cannot be read."""
 
         def dataset_of(digest: str) -> list[tuple[str, int]]:
-            found = [stored.metadata for stored in DatasetStore(home.root).versions()]
-            return [(one.name, one.version) for one in found if one.digest == digest]
+            return [(one.name, one.version) for one in DatasetStore(home.root).held() if one.digest == digest]
 
         return cls(
             worker_id=config.worker_id,
@@ -299,12 +298,17 @@ def _dataset(
         if own.dataset_version_id:
             yield _refusal("participants.dataset", "A compute worker uses no dataset.")
         return
-    found = site.dataset_of(own.dataset_digest) if own.dataset_version_id else ()
+    if not own.dataset_version_id:
+        yield _refusal("participants.dataset", "The contract names no dataset for this worker.")
+        return
+    found, asked = site.dataset_of(own.dataset_digest), f"{own.dataset} v{own.dataset_version}"
     if not found:
-        yield _refusal("participants.dataset", "This version of the dataset is not on this worker, or has changed.")
+        message = f"The rows of {asked} aren't on this worker. Add the file again there, or choose another dataset."
+        yield _refusal("participants.dataset", message)
     elif (own.dataset, own.dataset_version) not in found:
-        message = "The contract's name or number for this dataset differs from this site's."
-        yield _refusal("participants.dataset", message, ", ".join(f"{name} v{number}" for name, number in found))
+        named = ", ".join(f"{name} v{number}" for name, number in found[:5])
+        message = f"The rows of {asked} aren't on this worker. It has the same rows as {named}: choose that dataset."
+        yield _refusal("participants.dataset", message)
 
 
 def _peers(

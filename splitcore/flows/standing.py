@@ -29,7 +29,7 @@ def flows() -> Iterator[Flow]:
     )
     yield Flow(
         Thing.METADATA,
-        "keyed digests of its dataset versions",
+        "name, number and keyed digest of each dataset version whose rows it holds",
         Part.MEASURING,
         Part.HUB,
         "while it is connected",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -13,6 +13,7 @@ from webapp.core.live import notify_org
 from webapp.core.transactions import service
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.fleet.models import Worker
+from workers.contracts import HeldVersion
 
 TOLD_CHANGES = 10  # of one version: a worker whose rows come and go for ever fills no log
 NAMED = 20  # versions of one hello that the log, and the organisation's browsers, are told of one by one
@@ -20,11 +21,16 @@ BATCH = 500  # rows of one statement
 
 
 @service
-def versions_held(*, worker: Worker, digests: list[str]) -> None:
-    """Mark the worker's versions that are not among `digests`, and take the mark off those that are again."""
+def versions_held(*, worker: Worker, digests: list[str], held: list[HeldVersion] | None = None) -> None:
+    """Mark the worker's versions whose rows it no longer holds, and take the mark off those whose rows are back.
+
+    `held` are the versions by name and number, which decide: the same rows may be there under another name only. A
+    worker that is too old to tell them is believed by its `digests`.
+    """
     known = _versions(worker)
-    _mark(worker, known.filter(missing_at=None).exclude(digest__in=digests), timezone.now(), "dataset.rows_gone")
-    _mark(worker, known.exclude(missing_at=None).filter(digest__in=digests), None, "dataset.rows_back")
+    present = Q(digest__in=digests) if held is None else Q(id__in=_named(known, held))
+    _mark(worker, known.filter(missing_at=None).exclude(present), timezone.now(), "dataset.rows_gone")
+    _mark(worker, known.exclude(missing_at=None).filter(present), None, "dataset.rows_back")
 
 
 @service
@@ -35,6 +41,13 @@ def versions_untold(*, worker: Worker) -> None:
 
 def _versions(worker: Worker) -> QuerySet[DatasetVersion]:
     return DatasetVersion.objects.filter(dataset__in=Dataset.objects.filter(worker=worker))
+
+
+def _named(known: QuerySet[DatasetVersion], held: list[HeldVersion]) -> list[str]:
+    """The ids of the versions that a worker has named."""
+    told = {(one.name, one.version, one.digest) for one in held}
+    alike = known.filter(digest__in={one.digest for one in held})
+    return [found[0] for found in alike.values_list("id", "dataset__name", "number", "digest") if found[1:] in told]
 
 
 def _mark(worker: Worker, versions: QuerySet[DatasetVersion], at: datetime | None, action: str) -> None:

@@ -121,7 +121,7 @@ def hello_record(*, worker: Worker, hello: Hello) -> bool:
             return False
         notify_org(worker.organisation_id, "worker", worker.id)
     if hello.held is not None:
-        versions_held(worker=worker, digests=hello.held)
+        versions_held(worker=worker, digests=hello.held, held=hello.held_versions)
     elif hello.protocol >= HELD_SINCE:  # an older worker, or one that does not know the hub's version yet, tells none
         versions_untold(worker=worker)
     return True

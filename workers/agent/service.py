@@ -23,7 +23,7 @@ from workers.agent.children import Children
 from workers.agent.live_jobs import state_of
 from workers.agent.presence import Presence
 from workers.agent.reconciler import Reconciler
-from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, Hello, PolicySummary, WitnessReport
+from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, HeldVersion, Hello, PolicySummary, WitnessReport
 from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore
@@ -132,22 +132,26 @@ class Agent:
         # what is free changes at each look; told in steps of a gigabyte it is no news every few seconds
         gpus = [gpu.model_copy(update={"free_bytes": _whole_gigabytes(gpu.free_bytes)}) for gpu in facts.gpus]
         facts = facts.model_copy(update={"disk_free_bytes": _whole_gigabytes(facts.disk_free_bytes), "gpus": gpus})
+        held = self._held()
         return Hello(
             facts=facts,
             checks=self._checks,
             policy=policy,
             console_url=config.console_url,
-            held=self._held(),
+            held=None if held is None else sorted({one.digest for one in held}),
+            held_versions=held,
         )
 
-    def _held(self) -> list[str] | None:
+    def _held(self) -> list[HeldVersion] | None:
         """The datasets whose rows are here; None where they cannot be told: the hello goes out in any case."""
         try:
             held = DatasetStore(self._home.root).held()
         except Exception:  # whatever is wrong with the datasets' folder, the worker stays online
             log.exception("the datasets could not be listed")
             return None
-        return held if len(held) <= HELD_MAX else None
+        if len(held) > HELD_MAX:
+            return None
+        return [HeldVersion(name=one.name, version=one.version, digest=one.digest) for one in held]
 
     def _on_wake(self, reason: str) -> None:
         """The hub's doorbell. One reason is news for people: a second process uses this worker's key."""

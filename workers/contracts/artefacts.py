@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from splitcore.bounds import MODEL_ID, REVISION, Count, Free, Measure, Moment, Short, Small
 from splitcore.planning.shape import ModelShape
-from workers.contracts.base import Check, Hex64, Message, Since
+from workers.contracts.base import Check, DatasetName, Hex64, Message, Since
 
 
 class Histogram(Message):
@@ -21,7 +21,7 @@ class Histogram(Message):
 class DatasetMetadata(Message):
     """All that leaves a data organisation about a dataset. No field has room for a row."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}$")]
+    name: DatasetName
     version: Small = Field(ge=1)
     format: Literal["prompt_completion", "messages", "text"]
     source: Literal["jsonl", "csv", "parquet"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from splitcore.bounds import Short, Text
 
-PROTOCOL_VERSION = 6  # the newest that this code reads and writes; raised with each field that is added
+PROTOCOL_VERSION = 7  # the newest that this code reads and writes; raised with each field that is added
 OLDEST_PROTOCOL = 2  # the oldest; a field that came later bears `Since` and is left out for an end that is older
 API_PREFIX = "/api/worker/v1"
 SOCKET_PATH = "/ws/worker/"
@@ -29,6 +29,7 @@ MESSAGE_BYTES_MAX = 1 << 40
 Pem = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[\n\r -~]*$")]
 Address = Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]*$")]  # a URL, or nothing
 Version = Annotated[str, StringConstraints(max_length=40, pattern=r"^[ -~]*$")]
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,79}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,19}$")]  # of job

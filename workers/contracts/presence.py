@@ -11,6 +11,7 @@ from workers.contracts.base import (
     PROTOCOL_VERSION,
     Address,
     Check,
+    DatasetName,
     Hex64,
     HubMessage,
     Message,
@@ -127,7 +128,16 @@ class Beat(Message):
 
 
 HELD_MAX = 400  # dataset versions that a hello names; a worker with more tells none
-HELD_SINCE = 3  # the version of the protocol in which a hello came to name them
+HELD_SINCE = 3  # the version of the protocol in which a hello came to name them, by their digests alone
+HELD_VERSIONS_SINCE = 7  # that in which it came to say which dataset's they are
+
+
+class HeldVersion(Message):
+    """A dataset version whose rows are on the worker. The same rows may be there as several of them."""
+
+    name: DatasetName
+    version: Small = Field(ge=1)
+    digest: Hex64
 
 
 class Hello(Message):
@@ -141,6 +151,8 @@ class Hello(Message):
     console_url: Address = ""
     # digests of the dataset versions whose rows are on this machine; None: not told (too many, or an older worker)
     held: Annotated[list[Hex64] | None, Field(max_length=HELD_MAX), Since(HELD_SINCE)] = None
+    # the same versions, each by name and number; None: not told
+    held_versions: Annotated[list[HeldVersion] | None, Field(max_length=HELD_MAX), Since(HELD_VERSIONS_SINCE)] = None
 
 
 WAKE_COPY = "copy"  # the reason of a wake that tells a worker of a second one with its key

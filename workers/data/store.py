@@ -219,9 +219,9 @@ class DatasetStore:
             if not dataset.name.startswith(".") and name in (None, dataset.name):
                 yield from (folder for folder in _entries(dataset) if _NUMBERED.fullmatch(folder.name))
 
-    def held(self) -> list[str]:
-        """The digests of the versions whose rows are here, in a fixed order."""
-        return sorted({stored.metadata.digest for stored in self.versions() if stored.has_rows})
+    def held(self) -> list[DatasetMetadata]:
+        """The versions whose rows are here, in a fixed order."""
+        return [stored.metadata for stored in self.versions() if stored.has_rows]
 
     def open(self, digest: str) -> StoredDataset:
         """The version with this digest (what a contract names). Raises CL-1223."""

@@ -212,6 +212,8 @@ def equip(home: WorkerHome, *, model_folder: Path) -> None:
         "created_at": datetime.now(UTC).isoformat(),
     }
     (folder / "metadata.json").write_text(json.dumps(metadata))
+    for part in ("train", "heldout"):
+        (folder / f"{part}.jsonl").touch()
 
 
 def contract_for(home: WorkerHome, **changes: Any) -> dict[str, Any]:

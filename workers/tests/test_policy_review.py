@@ -212,3 +212,23 @@ def test_the_same_rows_may_be_stored_as_two_versions(home: WorkerHome, tmp_path:
         contract = contract_for(home)
         contract["participants"][0].update(dataset_digest=digest, dataset_version=number)
         assert review(assignment_for(contract), site).accepted == (number < 3)
+
+
+def test_rows_that_are_here_under_another_name_only_are_refused_by_both_names(home: WorkerHome, tmp_path: Path) -> None:
+    file, store = tmp_path / "rows.jsonl", DatasetStore(home.root)
+    file.write_text('{"prompt": "a", "completion": "b"}\n' * 2)
+    for name in ("notes", "letters"):
+        staged = store.stage(file)
+        store.confirm(staged.staged_id, store.propose(staged.staged_id, name))
+    digest = store.versions("notes")[0].metadata.digest
+    store.delete("notes", 1)
+    site = replace(site_of(home), dataset_of=Site.load(home, WorkerConfig.load(home)).dataset_of)
+    contract = contract_for(home)
+    contract["participants"][0].update(dataset_digest=digest)
+    [refusal] = review(assignment_for(contract), site).refusals
+    assert refusal.field == "participants.dataset"
+    assert "The rows of notes v1 aren't on this worker" in refusal.message
+    assert "letters v1: choose that dataset" in refusal.message
+    (home.root / "datasets" / "letters" / "v1" / "train.jsonl").unlink()
+    [refusal] = review(assignment_for(contract), site).refusals
+    assert "Add the file again there" in refusal.message, "a version without its rows is none"

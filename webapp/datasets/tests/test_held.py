@@ -22,15 +22,17 @@ from webapp.runs.configure.options import party_options
 from webapp.runs.models import RunState
 from webapp.runs.services import run_start, run_submit
 from webapp.runs.tests import factories as make
-from workers.contracts import PROTOCOL_VERSION, Beat, Hello
+from workers.contracts import PROTOCOL_VERSION, Beat, HeldVersion, Hello
 
 pytestmark = pytest.mark.django_db
 GONE = "Gone from the worker"
 
 
-def tell(worker, *digests, told=True, protocol=PROTOCOL_VERSION):
+def tell(worker, *digests, told=True, protocol=PROTOCOL_VERSION, versions=None):
     known = sorted(digests) if told else None
-    return hello_record(worker=worker, hello=Hello(facts=FACTS, held=known, protocol=protocol))
+    named = None if versions is None else [HeldVersion(name=n, version=v, digest=d) for n, v, d in versions]
+    hello = Hello(facts=FACTS, held=known, held_versions=named, protocol=protocol)
+    return hello_record(worker=worker, hello=hello)
 
 
 def test_a_version_whose_rows_are_gone_is_marked_and_unmarked_when_they_are_back(client):
@@ -52,6 +54,21 @@ def test_a_version_whose_rows_are_gone_is_marked_and_unmarked_when_they_are_back
         "dataset.rows_gone",
         "dataset.rows_back",
     ]
+
+
+def test_the_same_rows_under_another_name_do_not_bring_the_first_dataset_back():
+    worker = make_worker(OrganisationFactory())
+    worker.post("datasets", metadata())
+    first = DatasetVersion.objects.get()
+    tell(worker.row, versions=[])
+    again = metadata(name="the same again")
+    worker.post("datasets", again)
+    tell(worker.row, first.digest, versions=[("the same again", 1, first.digest)])
+    missing = DatasetVersion.objects.exclude(missing_at=None).values_list("dataset__name", flat=True)
+    assert list(missing) == [first.dataset.name]
+    tell(worker.row, first.digest, versions=[(first.dataset.name, 1, first.digest), ("the same again", 1, "ab" * 32)])
+    missing = DatasetVersion.objects.exclude(missing_at=None).values_list("dataset__name", flat=True)
+    assert list(missing) == ["the same again"], "other rows under its name and number are not its rows"
 
 
 def test_a_worker_that_does_not_tell_or_another_one_changes_nothing():

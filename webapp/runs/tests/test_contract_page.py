@@ -22,6 +22,8 @@ def test_the_contract_page_shows_verdicts_with_their_reasons_and_the_buttons_of_
     client.force_login(w.approvers[1])
     page = client.get(address).content.decode()
     assert "At least 3." in page
+    assert "Head layers" in page
+    assert "split.head_layers</code>" not in page
     assert page.count('value="decline"') == 1
     client.force_login(w.engineer)
     page = client.get(address).content.decode()
@@ -42,6 +44,21 @@ def test_the_contract_page_shows_the_command_that_a_site_has_to_run(client):
     assert f"{w.workers[1].name} doesn&#x27;t trust a certificate in this contract yet" in page
     assert "Change it and resubmit" not in page
     assert "Waiting for the site" in page
+
+
+def test_the_contract_page_names_what_a_worker_refuses_in_the_words_of_the_form(client):
+    w = make.world()
+    make.submit(w)
+    refusals = [
+        {"field": "participants.dataset", "message": "The rows of notes v1 aren't on this worker."},
+        {"field": "made.up", "message": "Something newer."},
+    ]
+    make.verdict(w, 1, accepted=False, refusals=refusals)
+    client.force_login(w.approvers[1])
+    page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
+    assert "<strong>Dataset.</strong> The rows of notes v1" in page
+    assert "participants.dataset" not in page
+    assert "<strong>made.up.</strong>" in page, "a newer worker's field keeps its name"
 
 
 def test_approving_on_the_page_approves_exactly_the_hash_that_was_shown(client):

@@ -21,6 +21,7 @@ from webapp.runs.models import ApprovalState, Participant, Run, RunState
 from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
 from webapp.runs.selectors import inbox_for, run_get_for
 from webapp.runs.services import approval_decide
+from webapp.runs.verdicts import refusals_of
 from webapp.runs.views.tabs import run_tabs
 from workers.contracts import ContractDocument
 
@@ -79,7 +80,10 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
         "yaml": config.to_yaml(),
         "contract_json": json.dumps(json.loads(run.contract), indent=2, ensure_ascii=False),
         "decisions": _decisions(request, run),
-        "verdicts": run.participants.select_related("worker", "organisation"),
+        "verdicts": [
+            {"part": part, "refusals": refusals_of(part)}
+            for part in run.participants.select_related("worker", "organisation")
+        ],
         "changes": contract_diff(run.approved_contract, run.contract),
         "first_contract": not run.approved_contract,
         "earlier": earlier.select_related("organisation", "decided_by").order_by("-decided_at"),

@@ -40,9 +40,12 @@ def test_the_hello_tells_which_rows_are_here_and_changes_when_they_are_gone(site
     already = agent._hello().held
     digest = add_dataset(site, tmp_path)
     assert already is not None
-    assert agent._hello().held == sorted({*already, digest})
+    hello = agent._hello()
+    assert hello.held == sorted({*already, digest})
+    assert ("another", 1, digest) in {(one.name, one.version, one.digest) for one in hello.held_versions or ()}
     DatasetStore(site.home.root).delete("another", 1)
     assert agent._hello().held == already
+    assert {one.digest for one in agent._hello().held_versions or ()} == set(already)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"name": "bro', b"\xff\xfe"])
