@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from splitcore.audit.portfolio import Portfolio
-from splitcore.data.tokenise import encode_rows
+from splitcore.data.tokenise import encode_rows, rows_with_target
 from splitcore.errors import AppError
 from splitcore.models.loading import read_tokenizer
 from splitcore.run.plan import RunPlan
@@ -35,6 +35,7 @@ def share_out(plan: RunPlan, rows: Rows, chosen: Portfolio, *, seed: int) -> Sha
     """Draw who has what. Rows of one text count once. Raises AppError CL-1550 where they are too few, else CL-12xx."""
     tokenizer: Any = read_tokenizer(plan.folder)
     config = plan.settings.config
+    rows = rows_with_target(rows, tokenizer, config.data, config.training.max_length)
     encoded = encode_rows(rows, tokenizer, config.data, config.training.max_length)
     drawn = list({row.ids: place for place, row in enumerate(encoded)}.values())
     Random(seed).shuffle(drawn)  # noqa: S311 - a draw of rows, no secret

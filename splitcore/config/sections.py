@@ -220,7 +220,10 @@ class _Optimisation(Section):
         512,
         ge=8,
         le=131_072,
-        description="Maximum row length. Longer rows are truncated.",
+        description=(
+            "Maximum row length. Longer rows are truncated. Rows whose prompt alone is that long are left out and "
+            "counted."
+        ),
         json_schema_extra=ui(unit="tokens", label="Longest row"),
     )
     eval_every: int = Field(

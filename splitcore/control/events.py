@@ -94,6 +94,16 @@ class NonFinite(_Base):
 
 
 @dataclass(frozen=True)
+class RowsLeftOut(_Base):
+    """Rows of this party, and held-out ones, take no part: the prompt alone fills the longest row, `max_length`."""
+
+    kind: ClassVar[str] = "left_out"
+    rows: int = 0
+    held_out: int = 0
+    max_length: int = 0
+
+
+@dataclass(frozen=True)
 class PartyLate(_Base):
     """Parties had not brought their part of step number `step` in time; told by the server half."""
 
@@ -103,7 +113,14 @@ class PartyLate(_Base):
 
 
 Event: TypeAlias = (
-    PhaseChanged | StepFinished | EvaluationFinished | SampleWritten | CheckpointChanged | NonFinite | PartyLate
+    PhaseChanged
+    | StepFinished
+    | EvaluationFinished
+    | SampleWritten
+    | CheckpointChanged
+    | NonFinite
+    | RowsLeftOut
+    | PartyLate
 )
 _KINDS: dict[str, type[Event]] = {
     "phase": PhaseChanged,
@@ -112,6 +129,7 @@ _KINDS: dict[str, type[Event]] = {
     "sample": SampleWritten,
     "checkpoint": CheckpointChanged,
     "non_finite": NonFinite,
+    "left_out": RowsLeftOut,
     "late": PartyLate,
 }
 

@@ -64,15 +64,27 @@ def encode_row(row: Row, tokenizer: Tokenizer, data: DataSection, max_length: in
 def encode_rows(
     rows: Iterable[Mapping[str, Any]], tokenizer: Tokenizer, data: DataSection, max_length: int
 ) -> list[Encoded]:
-    """All rows. A bad row raises its RowError with its number (from 1) in the details."""
+    """All rows that have something to learn: one whose prompt alone fills `max_length` is left out.
+
+    How many were, the two counts tell. A bad row raises its RowError with its number (from 1) in the details.
+    """
     encoded: list[Encoded] = []
     for number, raw in enumerate(rows, start=1):
         try:
             encoded.append(encode_row(check_row(raw, data.columns), tokenizer, data, max_length))
         except RowError as error:
+            if error.code == "CL-1203":
+                continue
             error.details["row"] = number
             raise
     return encoded
+
+
+def rows_with_target(
+    rows: Iterable[Mapping[str, Any]], tokenizer: Tokenizer, data: DataSection, max_length: int
+) -> list[Mapping[str, Any]]:
+    """The rows that `encode_rows` takes, as they are."""
+    return [row for row in rows if encode_rows([row], tokenizer, data, max_length)]
 
 
 def encode_prompt(prompt: str, tokenizer: Tokenizer, data: DataSection) -> list[int]:

@@ -16,9 +16,10 @@ HELP: dict[str, ErrorHelp] = {
         "Fill in the completion, or remove the row.",
     ),
     "CL-1203": ErrorHelp(
-        "A row's target is cut off",
-        "The prompt alone fills the maximum length, so nothing is left to learn.",
-        "Increase the maximum row length (training.max_length), or shorten the prompt.",
+        "No target is left in the rows",
+        "In every row, the prompt alone fills the longest row, so nothing is left to learn. Where only some rows are "
+        "like this, they are left out and counted.",
+        "Increase the longest row (training.max_length), or shorten the prompts.",
     ),
     "CL-1204": ErrorHelp(
         "The tokenizer has no chat template",

@@ -13,7 +13,7 @@ from splitcore.checkpoints.checkpointer import Checkpointer, fingerprint, held_j
 from splitcore.config.length import check_length, evaluates_at
 from splitcore.control.clock import Clock
 from splitcore.control.controller import Controller, StoppedError
-from splitcore.control.events import SERVER
+from splitcore.control.events import SERVER, RowsLeftOut
 from splitcore.data.batches import Batch
 from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
@@ -98,6 +98,7 @@ class ClientHalf:
             admit_model(self._plan)
             self._controller.phase("loading_data")
             self._rows = PartyRows(self._plan, self._party, *self._texts)
+            self._tell_left_out()
             self._controller.gate()
             self._controller.phase("loading_model")
             self._load()
@@ -114,6 +115,12 @@ class ClientHalf:
         body = set(self._layout.shapes) - set(self._parameters)
         limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
         self._link = Link(self._connect(limits), self._controller, self._clock, peer=SERVER)
+
+    def _tell_left_out(self) -> None:
+        rows, held_out = self._rows.left_out
+        if rows or held_out:
+            longest = self._config.training.max_length
+            self._settings.emit(RowsLeftOut(self._party, self._step, rows, held_out, longest))
 
     def _load(self) -> None:
         plan, lora = self._plan, self._config.lora

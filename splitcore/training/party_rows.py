@@ -17,7 +17,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class PartyRows:
-    """Encoded once; no text is kept."""
+    """Encoded once; no text is kept. `left_out`: rows, and held-out ones, whose prompt alone fills the longest row."""
 
     def __init__(self, plan: RunPlan, party: str, rows: Rows, held_out: Rows) -> None:
         """Raises AppError CL-12xx."""
@@ -27,6 +27,9 @@ class PartyRows:
         self.tokenizer: Any = read_tokenizer(plan.folder)
         self._encoded = encode_rows(rows, self.tokenizer, config.data, training.max_length)
         self._held_out = encode_rows(held_out, self.tokenizer, config.data, training.max_length)
+        self.left_out = (len(rows) - len(self._encoded), len(held_out) - len(self._held_out))
+        if rows and not self._encoded:
+            raise AppError("CL-1203", _no_room(party, len(rows), training.max_length))
         if not self._encoded:
             raise AppError("CL-1205")
         self._sampler = Sampler(
@@ -56,3 +59,9 @@ class PartyRows:
 
     def _collate(self, rows: Sequence[Encoded], numbers: Sequence[int] | None = None) -> Batch:
         return collate(rows, padding=padding_id(self.tokenizer), device=self._plan.device, numbers=numbers)
+
+
+def _no_room(party: str, rows: int, max_length: int) -> str:
+    """That nothing is left to train on."""
+    of = "its only row" if rows == 1 else f"each of its {rows:,} rows"
+    return f"{party}: in {of}, the prompt alone takes up the {max_length:,} tokens of training.max_length."

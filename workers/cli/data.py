@@ -12,6 +12,7 @@ from rich.table import Table
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.data.checking import stage_checked
+from workers.data.lengths import Longer
 from workers.data.register import is_registered, register, register_pending
 from workers.data.store import DatasetStore
 from workers.hub import HubClient
@@ -131,3 +132,9 @@ def _print_report(report: dict[str, Any]) -> None:
         out.print(f"  {problem['file']} line {problem['line']}: [yellow]{code}[/] {CATALOGUE[code].title}")
     if report["longest"]:
         out.print(f"Longest row: {report['longest']} tokens of {report['tokenizer']}.")
+    for one in (Longer(**stored) for stored in report.get("longer", [])):
+        if one.rows:
+            left_out = f", {one.without_target:,} of them left out: their prompt alone is that long" * bool(
+                one.without_target
+            )
+            out.print(f"  longer than {one.words}: {one.rows:,} rows, which a run of that length truncates{left_out}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ from splitcore.control.events import (
     Event,
     NonFinite,
     PhaseChanged,
+    RowsLeftOut,
     StepFinished,
 )
 from workers.cli.console import out
+from workers.jobs.lines import left_out
 
 if TYPE_CHECKING:
     from splitcore import RunResult
@@ -41,8 +44,11 @@ _FORGETS = 0.1  # share of a new step in the mean time of a step
 class TrainingDisplay:
     """Takes the events of a training, from any thread but one at a time, and shows them."""
 
-    def __init__(self, parties: list[str], steps: int, *, as_json: bool = False) -> None:
-        self._parties, self._steps, self._as_json = parties, steps, as_json
+    def __init__(self, parties: list[str], count: Callable[[Mapping[str, int]], int], *, as_json: bool = False) -> None:
+        """`count`: the steps of the training without so many rows of each party."""
+        self._parties, self._count, self._as_json = parties, count, as_json
+        self._left_out: dict[str, int] = {}
+        self._steps = count({})
         self._losses: dict[str, float] = {}
         self._held_out: dict[int, dict[str, tuple[float, int]]] = {}
         self._bytes = 0
@@ -60,7 +66,7 @@ class TrainingDisplay:
             disable=not self._live,
             transient=True,
         )
-        self._task = self._progress.add_task("loading", total=steps, figures="")
+        self._task = self._progress.add_task("loading", total=self._steps, figures="")
 
     def __enter__(self) -> TrainingDisplay:
         """Begin to show."""
@@ -88,6 +94,11 @@ class TrainingDisplay:
             self._step = event.step
             self._progress.update(self._task, completed=event.step)
             self._say(f"resumed after step {event.step}")
+        elif isinstance(event, RowsLeftOut):
+            self._left_out[event.party] = event.rows
+            self._steps = self._count(self._left_out)
+            self._progress.update(self._task, total=self._steps)
+            self._say(f"{event.party}: {left_out(event)}")
         elif isinstance(event, NonFinite) and event.evaluation:
             why = f"{event.source} had a NaN or infinite value ({event.where})"
             self._say(f"after step {event.step}: the held-out loss of {event.party} is unavailable, {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +34,12 @@ class Job:
     held_out: dict[str, Rows] | Rows | None
     out: Path
 
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in all."""
+    def steps(self, left_out: Mapping[str, int]) -> int:
+        """Optimiser steps in all, without so many rows of each party."""
         sizes = [self.config.for_party(name).training.batch_size for name in self.shards]
-        return total_steps(self.config, [len(rows) for rows in self.shards.values()], sizes)
+        return total_steps(
+            self.config, [len(rows) - left_out.get(name, 0) for name, rows in self.shards.items()], sizes
+        )
 
 
 def train(

@@ -58,6 +58,7 @@ class WorkerEvent(StrEnum):
     CHECKPOINT_IGNORED = "checkpoint.ignored"
     VALUES_NOT_FINITE = "values.not_finite"
     PARTY_LATE = "party.late"
+    ROWS_LEFT_OUT = "rows.left_out"
 
 
 class HubEvent(StrEnum):
@@ -117,7 +118,7 @@ class EventPayload(Message):
 _CHECKPOINTS = frozenset({WorkerEvent.CHECKPOINT_SAVED, WorkerEvent.CHECKPOINT_RESUMED, WorkerEvent.CHECKPOINT_IGNORED})
 # What a half may put on the timeline, by its role. Every other name is the hub's own, and refused from a worker.
 EVENTS: dict[Role, frozenset[WorkerEvent]] = {
-    Role.CLIENT: _CHECKPOINTS | {WorkerEvent.VALUES_NOT_FINITE},
+    Role.CLIENT: _CHECKPOINTS | {WorkerEvent.VALUES_NOT_FINITE, WorkerEvent.ROWS_LEFT_OUT},
     Role.SERVER: _CHECKPOINTS | {WorkerEvent.VALUES_NOT_FINITE, WorkerEvent.PARTY_LATE},
     Role.EVALUATOR: frozenset(),
 }

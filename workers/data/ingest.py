@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.contracts import Histogram
-from workers.data.lengths import LengthMeter
+from workers.data.lengths import LengthMeter, Longer
 from workers.data.readers import MAX_RATIO, MAX_ROW_BYTES, Source, detect_source, read_lines
 from workers.data.rows import Form, check_mapping, guess_mapping, normalise
 
@@ -62,6 +62,7 @@ class Report:
     tokenizer: str = ""
     histogram: Histogram | None = None
     longest: int | None = None
+    longer: list[Longer] = field(default_factory=list)
     digest: str = ""
 
     def to_json(self) -> str:
@@ -256,7 +257,7 @@ def stage(
                 writer.close()
             report.digest = hmac.new(key, writer.digest.digest(), hashlib.sha256).hexdigest()
             if meter is not None:
-                report.histogram, report.longest = meter.histogram(), meter.longest
+                report.histogram, report.longest, report.longer = meter.histogram(), meter.longest, meter.longer()
             (folder / "report.json").write_text(report.to_json())
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

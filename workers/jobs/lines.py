@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from splitcore.control.events import CheckpointChanged, EvaluationFinished, Event, NonFinite, PartyLate
+from splitcore.control.events import CheckpointChanged, EvaluationFinished, Event, NonFinite, PartyLate, RowsLeftOut
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -55,10 +55,22 @@ def line_of(event: Event) -> Line | None:
     if isinstance(event, PartyLate):
         went_on = "The step continued without it" if event.action == "continue" else "The run pauses"
         return Line("warning", f"{', '.join(event.late)} was late. {went_on}.")
+    if isinstance(event, RowsLeftOut):
+        return Line("warning", left_out(event))
     if isinstance(event, EvaluationFinished):
         loss = "no loss" if event.loss is None else f"loss {event.loss:.4f}"
         return Line("info", f"Held-out rows: {loss}, {event.tokens:,} tokens, {event.seconds:.1f} s.")
     return None
+
+
+def left_out(event: RowsLeftOut) -> str:
+    """How many rows take no part, and what helps."""
+    counts = [(event.rows, "rows to train on"), (event.held_out, "held-out rows")]
+    words = " and ".join(f"{count:,} {what}" for count, what in counts if count)
+    return (
+        f"Left out {words}: the prompt alone takes up the {event.max_length:,} tokens of the longest row "
+        "(training.max_length)."
+    )
 
 
 def _checkpoint(event: CheckpointChanged) -> Line:

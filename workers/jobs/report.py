@@ -15,6 +15,7 @@ from splitcore.control.events import (
     NonFinite,
     PartyLate,
     PhaseChanged,
+    RowsLeftOut,
     SampleWritten,
     StepFinished,
 )
@@ -29,7 +30,7 @@ from workers.contracts import (
     WorkerEvent,
 )
 from workers.jobs.folder import JobSpec
-from workers.jobs.lines import Line, line_of, link_line, phase_line
+from workers.jobs.lines import Line, left_out, line_of, link_line, phase_line
 from workers.outbox.spool import Spool, StaleAttemptError
 
 PROGRESS_SECONDS = 0.5
@@ -71,6 +72,8 @@ class Reporter:
                 source=event.source,
                 in_evaluation=event.evaluation,
             )
+        elif isinstance(event, RowsLeftOut):
+            self.event(WorkerEvent.ROWS_LEFT_OUT, left_out(event))
         elif isinstance(event, PartyLate):
             late = event.late[0]
             self.event(WorkerEvent.PARTY_LATE, f"{late}: {event.action}", step=event.step, source=late)

@@ -69,9 +69,17 @@ def test_the_loss_counts_everything_where_asked_and_for_plain_text(tokenizer: An
 def test_a_long_row_is_cut_and_one_without_a_target_left_is_an_error(tokenizer: Any) -> None:
     assert len(encode_row(check_row({"prompt": "ab", "completion": "c" * 50}), tokenizer, PLAIN, 8).ids) == 8
     with pytest.raises(RowError) as caught:
-        encode_rows([{"text": "ok"}, {"prompt": "secret" * 9, "completion": "c"}], tokenizer, PLAIN, 8)
+        encode_row(check_row({"prompt": "secret" * 9, "completion": "c"}), tokenizer, PLAIN, 8)
     assert caught.value.code == "CL-1203"
-    assert caught.value.details["row"] == 2
+    assert "secret" not in str(caught.value)
+
+
+def test_rows_without_a_target_left_are_left_out_and_a_bad_one_is_named_by_its_number(tokenizer: Any) -> None:
+    long, short = {"prompt": "secret" * 9, "completion": "c"}, {"text": "ok"}
+    assert encode_rows([short, long, short], tokenizer, PLAIN, 8) == encode_rows([short] * 2, tokenizer, PLAIN, 8)
+    with pytest.raises(RowError) as caught:
+        encode_rows([short, long, {"prompt": "secret", "completion": " "}], tokenizer, PLAIN, 8)
+    assert (caught.value.code, caught.value.details["row"]) == ("CL-1202", 3)
     assert "secret" not in str(caught.value)
 
 

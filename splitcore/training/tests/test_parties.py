@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import splitcore
 from splitcore.adapters.verify import verify_loads
-from splitcore.control.events import EvaluationFinished, Event, SampleWritten, StepFinished
+from splitcore.control.events import EvaluationFinished, Event, RowsLeftOut, SampleWritten, StepFinished
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows
 from splitcore.training.tests.conftest import STEPS, run_config
@@ -142,6 +142,35 @@ def test_a_bad_row_of_one_party_ends_the_run_with_its_cause(model: Model, tmp_pa
         splitcore.fine_tune(run_config(model("llama")), shards, out=tmp_path, transport=transport)  # type: ignore[arg-type]
     assert caught.value.code == "CL-1202"
     assert caught.value.details["row"] == 1
+
+
+LONG = {"prompt": "a prompt far beyond the longest row " * 9, "completion": "yes"}
+
+
+def test_rows_whose_prompt_fills_the_longest_row_are_left_out_told_and_change_no_number(
+    model: Model, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    config = run_config(model("llama"))
+    plain = {"a": rows(10), "b": rows(7, word="thing")}
+    mixed = {"a": [LONG, *plain["a"], LONG], "b": plain["b"]}
+    with_long = splitcore.fine_tune(
+        config, mixed, out=tmp_path / "mixed", eval_rows=[LONG, *rows(3)], on_event=events.append
+    )
+    without = splitcore.fine_tune(config, plain, out=tmp_path / "plain", eval_rows=rows(3))
+    assert with_long.train_losses == without.train_losses
+    assert with_long.eval_losses == without.eval_losses
+    [told] = [event for event in events if isinstance(event, RowsLeftOut)]
+    assert (told.party, told.rows, told.held_out) == ("a", 2, 1)
+    assert told.max_length == config.training.max_length
+
+
+def test_a_party_of_which_no_row_has_a_target_left_is_named_with_its_count(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(AppError) as caught:
+        splitcore.fine_tune(run_config(model("llama")), {"a": rows(4), "b": [LONG] * 3}, out=tmp_path)
+    assert caught.value.code == "CL-1203"
+    assert caught.value.message.startswith("b: in each of its 3 rows")
+    assert "training.max_length" in caught.value.message + caught.value.remedy
 
 
 def test_a_cut_outside_the_model_and_a_missing_model_are_refused(model: Model, tmp_path: Path) -> None:

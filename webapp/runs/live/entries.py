@@ -46,6 +46,7 @@ _LOOKS = {
     "checkpoint.resumed": ("success", "history", "Resumed from a checkpoint"),
     "checkpoint.ignored": ("attention", "file-broken", "Damaged checkpoint skipped"),
     "party.late": ("attention", "clock-exclamation", "Late for a step"),
+    "rows.left_out": ("attention", "scissors", "Rows left out"),
     "values.not_finite": ("attention", "alert-triangle", "NaN or infinite values"),
     "stop.unconfirmed": ("danger", "alert-triangle", "Stop not confirmed"),
 }

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from splitcore.control.events import EvaluationFinished, NonFinite
+from splitcore import RunResult
+from splitcore.control.events import EvaluationFinished, NonFinite, RowsLeftOut
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import rows, save_model
 from workers.cli import app
@@ -115,8 +116,17 @@ def test_every_wrong_field_of_the_configuration_is_named(site: Path) -> None:
     assert "training.batch_size" in done.stderr
 
 
+def test_rows_that_are_left_out_are_told_and_do_not_count_for_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingDisplay(["a"], lambda without: 4 - without.get("a", 0)) as display:
+        display.take(RowsLeftOut("a", 0, rows=2, held_out=1, max_length=16))
+        display.finish(RunResult({}))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a: Left out 2 rows to train on and 1 held-out rows: the prompt alone takes up the 16 tokens" in said
+    assert "step 0 of 2" in said
+
+
 def test_a_held_out_loss_that_is_not_available_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingDisplay(["a"], 4) as display:
+    with TrainingDisplay(["a"], lambda _: 4) as display:
         display.take(EvaluationFinished("a", 2, loss=None, tokens=7))
         display.take(NonFinite("a", 2, "server", "body", "a", evaluation=True))
     said = " ".join(capsys.readouterr().out.split())

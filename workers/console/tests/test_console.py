@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processes.redis_server import RedisServer
+from splitcore.models.tests.tiny import save_tokenizer
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.contracts import MetricPayload, SamplePayload
 from workers.data.store import DatasetStore
@@ -316,3 +318,17 @@ def test_a_mapping_of_the_wrong_kind_is_refused(shared_console: RunningConsole, 
     upload_id = upload(visitor, "notes.jsonl", ROWS.encode(), step=4000)
     answer = visitor.send("POST", f"/uploads/{upload_id}/check", json={"mapping": mapping})
     assert (answer.status_code, answer.json()["code"]) == (400, "CL-1001")
+
+
+def test_the_check_s_page_says_how_many_rows_a_run_would_truncate_or_leave_out(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    save_tokenizer(tmp_path / "model")
+    rows = [{"prompt": "x" * 300, "completion": "y"}, {"prompt": "x" * 200, "completion": "y" * 200}]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    staged = DatasetStore(console.home.root).stage(file, eval_fraction=0.0, model_folder=tmp_path / "model")
+    visitor = Visitor(console.url)
+    visitor.unlock(console.pin)
+    page = " ".join(visitor.http.get(f"/staged/{staged.staged_id}").text.split())
+    assert '<td>256</td> <td class="cl-num">1</td> <td class="cl-num">1</td>' in page

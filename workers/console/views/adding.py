@@ -19,6 +19,7 @@ from workers.console.site import site
 from workers.contracts import DatasetMetadata
 from workers.data.checking import columns_of_file
 from workers.data.ingest import NAME
+from workers.data.lengths import Longer
 from workers.data.register import register
 from workers.data.rows import LEAST_MEASURED, guess_mapping
 from workers.data.store import StoredDataset
@@ -206,6 +207,7 @@ def staged(request: HttpRequest, staged_id: str) -> HttpResponse:
         "histogram": _bars(lengths),
         "tallest": max(lengths["counts"], default=1),
         "name": _suggested_name(staged_id),
+        "longer": [Longer(**one) for one in report.get("longer", [])],
         "few_heldout": _few_heldout(report["heldout_rows"]),
     }
     return render(request, "console/staged.html", context)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from splitcore.config import RunConfig
+from splitcore.models.tests.tiny import save_tokenizer
 from workers.contracts import ContractDocument, ContractParticipant
 from workers.data.rows import LEAST_MEASURED
 from workers.jobs.folder import JobFolder, JobSpec
@@ -81,6 +82,7 @@ def test_figures_leave_with_four_significant_digits(tmp_path: Path, monkeypatch:
     figures = iter([Measured(2.3456789123, 0.123456789, 100), Measured(12.3456789123, 1.0, 100)])
     monkeypatch.setattr(evaluate, "held_out_rows", lambda setting: [{"prompt": "a", "completion": "b"}] * 8)
     monkeypatch.setattr(evaluate, "measure", lambda *arguments: next(figures))
+    monkeypatch.setattr(evaluate, "rows_with_target", lambda rows, *arguments: rows)
     for name in ("load_whole", "read_tokenizer", "read_lora"):
         monkeypatch.setattr(evaluate, name, lambda *arguments, **options: None)
     monkeypatch.setattr(evaluate.PeftModel, "from_pretrained", lambda *arguments, **options: None)
@@ -119,6 +121,20 @@ def test_rows_that_differ_by_a_few_from_measured_ones_are_not_measured(tmp_path:
 
 def test_a_few_held_out_rows_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "held_out_rows", lambda _: ROWS[: LEAST_MEASURED - 1])
+    save_tokenizer(tmp_path)
     result, [check] = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
     assert result is None
     assert check.code == "CL-1435"
+
+
+def test_rows_that_the_contract_s_length_leaves_without_a_target_are_not_counted_as_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A length that leaves one row would otherwise give that row's own figures."""
+    long = [{"prompt": "word " * 600, "completion": "c"}] * LEAST_MEASURED
+    monkeypatch.setattr(evaluate, "held_out_rows", lambda _: [ROWS[0], *long])
+    save_tokenizer(tmp_path)
+    result, [check] = measure_adapter(setting(tmp_path), tmp_path, tmp_path)
+    assert result is None
+    assert check.code == "CL-1435"
+    assert "1 held-out rows are too few" in check.detail

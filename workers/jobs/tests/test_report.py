@@ -16,6 +16,7 @@ from splitcore.control.events import (
     NonFinite,
     PartyLate,
     PhaseChanged,
+    RowsLeftOut,
     SampleWritten,
 )
 from workers.contracts import Phase
@@ -45,6 +46,7 @@ def lines_after(folder: Path, tell: Callable[[Reporter], object]) -> list[tuple[
         (CheckpointChanged("a", 20, "ignored"), "warning", "damaged"),
         (NonFinite("a", 4, "b", "head", "b"), "warning", "The step was skipped: NaN or infinite value (head, b)."),
         (PartyLate("server", 4, ["b"], "pause"), "warning", "b was late. The run pauses."),
+        (RowsLeftOut("a", 0, rows=1200, max_length=64), "warning", "Left out 1,200 rows to train on: the prompt alone"),
         (EvaluationFinished("a", 4, loss=2.5, tokens=7), "info", "loss 2.5000, 7 tokens"),
     ],
 )

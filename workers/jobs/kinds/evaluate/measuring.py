@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from peft import PeftModel
 from splitcore.adapters.verify import read_lora
 from splitcore.config import RunConfig, canonical_json
 from splitcore.data.batches import collate, padding_id
-from splitcore.data.rows import Row, check_row
+from splitcore.data.rows import Row, RowError, check_row
 from splitcore.data.sampling import drawn
-from splitcore.data.tokenise import encode_row
+from splitcore.data.tokenise import Encoded, encode_row, rows_with_target
 from splitcore.errors import AppError
 from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
@@ -62,13 +62,15 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     config = setting.config.for_party(setting.own.party)
     held = held_out_rows(setting)
     measured = drawn(held, ROWS)
-    raw = [row for place, row in enumerate(held) if place in measured]
+    raw: Sequence[Mapping[str, Any]] = [row for place, row in enumerate(held) if place in measured]
     if not raw:
         return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
+    tokenizer = read_tokenizer(folder)
+    # before it is asked whether so many may be measured: the contract's length decides how many have a target
+    raw = rows_with_target(raw, tokenizer, config.data, config.training.max_length)
     if problem := _tells_of_single_rows(setting, raw):
         return None, [Check(name="Evaluation", status="warning", detail=problem, code="CL-1435")]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = read_tokenizer(folder)
     rows = [check_row(row, config.data.columns) for row in raw]
     base = load_whole(folder, config.model, device=device)
     before = measure(base, tokenizer, rows, config)
@@ -85,7 +87,7 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     return result, [_finite_loss(after), _same_as_split(setting, config, after)]
 
 
-def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -> str:
+def _tells_of_single_rows(setting: JobSetting, rows: Sequence[Mapping[str, Any]]) -> str:
     """Why these rows are not measured, if they aren't: a hub makes as many contracts as it likes, at no cost."""
     if len(rows) < LEAST_MEASURED:
         few = f"{len(rows)} held-out rows are too few. Their figures would reveal single rows."
@@ -102,7 +104,7 @@ def _tells_of_single_rows(setting: JobSetting, rows: Sequence[dict[str, Any]]) -
     )
 
 
-def marks_of(rows: Sequence[dict[str, Any]], key: bytes) -> list[str]:
+def marks_of(rows: Sequence[Mapping[str, Any]], key: bytes) -> list[str]:
     """A short hash for each row, under the site's own key; rows with the same text get different ones."""
     seen: Counter[str] = Counter()
     marks = []
@@ -126,10 +128,9 @@ def held_out_rows(setting: JobSetting) -> list[dict[str, Any]]:
 def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> Measured:
     """Mean loss a target token, as in training, and the share of rows answered exactly (greedy).
 
-    Plain text has no answer to compare.
+    Plain text has no answer to compare; a row whose answer is cut off counts as not answered.
     """
     model.eval()
-    data = config.data.model_copy(update={"loss_on": "completion"})
     total, tokens = 0.0, 0
     asked: list[tuple[Question, list[int]]] = []
     for start in range(0, len(rows), BATCH):
@@ -140,11 +141,21 @@ def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) 
             logits_BLV = model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).logits
         total, tokens = total + float(loss_sum(logits_BLV, batch.labels_BL)), tokens + batch.targets
         for row, likeliest_L in zip(part, logits_BLV.argmax(-1).tolist(), strict=True):
-            if not row.is_text:
-                answer = encode_row(row, tokenizer, data, config.training.max_length)
+            if not row.is_text and (answer := _answer(row, tokenizer, config)) is not None:
                 asked.append((Question.of(answer, row.completion), likeliest_L))
     right = count_exact(model, tokenizer, asked, batch_size=BATCH, most_tokens=NEW_TOKENS)
     return Measured(total / max(1, tokens), right / len(rows), tokens)
+
+
+def _answer(row: Row, tokenizer: Any, config: RunConfig) -> Encoded | None:
+    """A row with labels on its answer alone; None where the prompt fills the row, of which all tokens count."""
+    data = config.data.model_copy(update={"loss_on": "completion"})
+    try:
+        return encode_row(row, tokenizer, data, config.training.max_length)
+    except RowError as error:
+        if error.code != "CL-1203":
+            raise
+        return None
 
 
 def _finite_loss(measured: Measured) -> Check:
