@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-from base64 import b32encode, urlsafe_b64encode
+from base64 import b32encode
 from typing import Any, ClassVar
 
 from allauth.mfa.adapter import DefaultMFAAdapter
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from cryptography.fernet import InvalidToken
+
+from webapp.core.sealed import cipher
 
 logger = logging.getLogger(__name__)
+PURPOSE = "second factor"
 MARK = "encrypted:"  # seeds that an older version wrote in the clear have none
 
 
@@ -31,23 +31,14 @@ class MFAAdapter(DefaultMFAAdapter):
 
     def encrypt(self, text: str) -> str:
         """What the database keeps of a seed."""
-        return MARK + _cipher().encrypt(text.encode()).decode()
+        return MARK + cipher(PURPOSE).encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
         """The seed. In the place of one that another secret key has encrypted: a random one, which fits no code."""
         if not encrypted_text.startswith(MARK):
             return encrypted_text
         try:
-            return _cipher().decrypt(encrypted_text.removeprefix(MARK).encode()).decode()
+            return cipher(PURPOSE).decrypt(encrypted_text.removeprefix(MARK).encode()).decode()
         except InvalidToken:
             logger.error("a second factor was stored under another secret key: see CUTLAYER_SECRET_KEY_FALLBACKS")
             return b32encode(secrets.token_bytes(20)).decode()
-
-
-def _cipher() -> MultiFernet:
-    return MultiFernet([Fernet(_key(secret)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
-
-
-def _key(secret: str) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"cutlayer second factor").derive(secret.encode())
-    return urlsafe_b64encode(derived)

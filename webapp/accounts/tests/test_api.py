@@ -6,7 +6,9 @@ import json
 from datetime import timedelta
 
 import pytest
+import time_machine
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
@@ -61,13 +63,28 @@ def test_me_says_who_the_token_acts_as(admin, organisation):
 def test_a_token_is_shown_once_and_stored_as_a_hash(admin, organisation):
     client = Client()
     client.post("/accounts/login/", {"login": admin.email, "password": PASSWORD})
-    page = client.post("/org/tokens", {"name": "nightly", "scopes": ["read"], "days": "7"}).content.decode()
+    answer = client.post("/org/tokens", {"name": "nightly", "scopes": ["read"], "days": "7"})
+    assert (answer.status_code, answer.url) == (302, "/org/tokens"), "reloading what follows makes no second token"
+    kept = str([session.get_decoded() for session in Session.objects.all()])
+    client.head("/org/tokens")
+    page = client.get("/org/tokens").content.decode()
     token = ApiToken.objects.get()
     secret = page[page.index("clt_") : page.index("clt_") + 47]
     assert call(secret, "GET", "/me").status_code == 200
     assert secret not in client.get("/org/tokens").content.decode()
+    assert "nightly" in kept
+    assert secret not in kept
     assert secret not in str(list(ApiToken.objects.values())) + str(list(AuditEntry.objects.values()))
     assert token.expires_at - timezone.now() <= timedelta(days=7)
+
+
+def test_a_new_token_that_nobody_came_for_is_not_shown_later(admin, organisation):
+    client = Client()
+    client.post("/accounts/login/", {"login": admin.email, "password": PASSWORD})
+    with time_machine.travel(timezone.now() - timedelta(minutes=11)):
+        client.post("/org/tokens", {"name": "nightly", "scopes": ["read"], "days": "7"})
+    assert ApiToken.objects.exists()
+    assert "Your new token" not in client.get("/org/tokens").content.decode()
 
 
 @pytest.mark.parametrize(
