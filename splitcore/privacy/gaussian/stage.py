@@ -10,6 +10,15 @@ from splitcore.privacy.noise import Noise
 from splitcore.wire.protocol.messages import Phase
 
 
+def clipped(tensor_BLD: torch.Tensor, mask_BL: torch.Tensor, clip: float) -> torch.Tensor:
+    """h · min(1, C / ‖h‖) for each token, in fp32, and zeros at padding."""
+    exact_BLD = tensor_BLD.float()  # rounded once, at the end, whatever the head computes in
+    norm_BL1 = torch.linalg.vector_norm(exact_BLD, dim=-1, keepdim=True)
+    real_BL1 = mask_BL.to(tensor_BLD.device).bool().unsqueeze(-1)
+    factor_BL1 = (clip / norm_BL1.clamp_min(1e-12)).clamp_max(1.0)
+    return torch.where(real_BL1, exact_BLD * factor_BL1, 0.0)
+
+
 class GaussianStage(ClientStage):
     """h ← h · min(1, C / ‖h‖) for each token, then h + N(0, (noise · C)²). The gradient goes back through the clip."""
 
@@ -20,11 +29,7 @@ class GaussianStage(ClientStage):
         """See `ClientStage.protect`. Padding leaves as pure noise, since its vectors reveal parts of their row."""
         if phase is not Phase.HEAD_UP:
             return tensor_BLD
-        exact_BLD = tensor_BLD.float()  # rounded once, at the end, whatever the head computes in
-        norm_BL1 = torch.linalg.vector_norm(exact_BLD, dim=-1, keepdim=True)
-        real_BL1 = at.mask_BL.to(tensor_BLD.device).bool().unsqueeze(-1)
-        factor_BL1 = (self._choice.clip / norm_BL1.clamp_min(1e-12)).clamp_max(1.0)
-        clipped_BLD = torch.where(real_BL1, exact_BLD * factor_BL1, 0.0)
+        clipped_BLD = clipped(tensor_BLD, at.mask_BL, self._choice.clip)
         return (clipped_BLD + self._noise_of(clipped_BLD.detach(), at).to(clipped_BLD)).to(tensor_BLD)
 
     def _noise_of(self, clipped_BLD: torch.Tensor, at: At) -> torch.Tensor:
