@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -56,7 +57,7 @@ class Reference:
         offset_ND = rows_ND.double() - self.centre_ND[: len(rows_ND)].double()
         if self.spread_DD is None:
             return float(offset_ND.square().sum()) / 2
-        values_D, axes_DD = self._axes()
+        values_D, axes_DD = self._axes
         along_ND = offset_ND @ axes_DD
         return len(rows_ND) * self._fixed(values_D) + float((along_ND.square() / (1 + values_D)).sum()) / 2
 
@@ -65,10 +66,11 @@ class Reference:
         reach_N = radius * (1 + ROUNDING) + self.centre_ND[:length].double().norm(dim=1)
         if self.spread_DD is None:
             return float(reach_N.square().sum()) / 2
-        values_D, _ = self._axes()
+        values_D, _ = self._axes
         fixed, least = self._fixed(values_D), 1 + float(values_D.min())
         return length * fixed + float(reach_N.square().sum()) / (2 * least)
 
+    @cached_property
     def _axes(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Variances along the spread's own axes (a covariance has none below 0), and these axes."""
         assert self.spread_DD is not None
