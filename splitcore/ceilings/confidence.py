@@ -49,6 +49,27 @@ def share_lower(hits: int, count: int, alpha: float = ALPHA) -> float:
 
 
 @dataclass(frozen=True)
+class Hits:
+    """So many of so many draws."""
+
+    hits: int
+    draws: int
+
+    @property
+    def value(self) -> float:
+        """The share."""
+        return self.hits / self.draws
+
+    def upper(self, alpha: float = ALPHA) -> float:
+        """Its upper end."""
+        return share_upper(self.hits, self.draws, alpha)
+
+    def lower(self, alpha: float = ALPHA) -> float:
+        """Its lower end."""
+        return share_lower(self.hits, self.draws, alpha)
+
+
+@dataclass(frozen=True)
 class Sampled:
     """Distances m_N of independently drawn records or tokens: B1 for all that they were drawn from.
 

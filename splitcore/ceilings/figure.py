@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from splitcore.ceilings import bits
+from splitcore.ceilings.confidence import ALPHA, Hits
 from splitcore.ceilings.kappa import Blind, Prefix, Rest
 
 KAPPAS = (0.01, 0.1, 0.3, 0.5, 0.7)
@@ -67,3 +68,12 @@ class Ceilings:
     def gains(self) -> dict[str, float]:
         """What the release adds at most, whatever κ is, for each kind of attacker."""
         return {"record": self.record.gain(), "bits": bits.gain(self.nats), "token": self.token.gain()}
+
+
+def is_broken(curve: Curve, attack: Hits, null: Hits, alpha: float = ALPHA) -> bool:
+    """Whether an attack has read more than its ceiling allows, with an error probability of α. It assumes nothing.
+
+    null: the same attack on c + σN in the release's place, c being the reference of the distances. Where this is true,
+    what left is not what was declared: other noise, another clip, or something beside them.
+    """
+    return attack.lower(alpha / 2) > curve.ceiling(null.upper(alpha / 2))

@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import torch
 
-from splitcore.ceilings.secrets import Hits
+from splitcore.ceilings.confidence import Hits
 
 
 class Text(StrEnum):

@@ -9,34 +9,12 @@ Shapes: m values, F numbers of a release (all rows that the value acts on, one a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from splitcore.ceilings.confidence import ALPHA, share_lower, share_upper
+from splitcore.ceilings.confidence import Hits
 
 NUMBERS = 4_000_000  # of noise at once
-
-
-@dataclass(frozen=True)
-class Hits:
-    """So many of so many draws."""
-
-    hits: int
-    draws: int
-
-    @property
-    def value(self) -> float:
-        """The share."""
-        return self.hits / self.draws
-
-    def upper(self, alpha: float = ALPHA) -> float:
-        """Its upper end."""
-        return share_upper(self.hits, self.draws, alpha)
-
-    def lower(self, alpha: float = ALPHA) -> float:
-        """Its lower end."""
-        return share_lower(self.hits, self.draws, alpha)
 
 
 def likeliest(released_BF: torch.Tensor, rows_mF: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from splitcore.ceilings.confidence import Hits
 from splitcore.ceilings.normal import cdf
-from splitcore.ceilings.secrets import Hits, bayes
+from splitcore.ceilings.secrets import bayes
 from splitcore.ceilings.tests.toys import orthogonal_bayes
 
 

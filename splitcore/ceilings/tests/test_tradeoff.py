@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from splitcore.ceilings import bits
+from splitcore.ceilings.kappa import Prefix
 from splitcore.ceilings.normal import advantage, cdf, hockey_stick, quantile, tradeoff
 from splitcore.ceilings.tests.toys import Enumerated, Labels, orthogonal_bayes
 from splitcore.ceilings.tradeoff import Distances, odds, of_pairs
@@ -65,9 +67,6 @@ def test_equidistant_candidates_lie_seven_points_below_it_at_most(vocabulary: in
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("deviation", DEVIATIONS)
 def test_on_an_enumerated_world_no_attacker_and_no_genie_is_above_its_ceiling(seed: int, deviation: float) -> None:
-    from splitcore.ceilings import bits
-    from splitcore.ceilings.kappa import Prefix
-
     world = Enumerated(seed)
     found, chance = world.successes(deviation, DRAWS), world.chance
     record = Distances(world.record_distances(deviation), world.prior.flatten())
