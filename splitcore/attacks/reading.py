@@ -9,18 +9,19 @@ Shapes: B rows of a micro-batch, L tokens, N real tokens of a row, D hidden.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from splitcore.attacks.transcript import Crossing, Transcript, Upload
+from splitcore.attacks.transcript import Crossing, Told, Transcript, Upload
 from splitcore.boundary.boundary import ROWS
 from splitcore.boundary.stages import At
 from splitcore.codecs.tensors import decode
 from splitcore.control.clock import Clock
 from splitcore.models.carve import hidden_width
 from splitcore.run.plan import RunPlan
+from splitcore.step.link import number
 from splitcore.step.stages import boundary_of
 from splitcore.training.halves import wire_limits
 from splitcore.wire.protocol.messages import Kind, Message, Phase
@@ -57,7 +58,8 @@ class TranscriptReader:
         self._client = boundary_of(config, party, Clock(), width=width, holds=False)
         self._found: dict[Slot, _MicroBatch] = {}
         self._uploads: list[Upload] = []
-        self._step = 0
+        self._step = self._steps = 0
+        self._told: dict[int, Told] = {}
 
     def read(self, path: Path) -> Transcript:
         """The whole conversation. Raises FrameError where it is none of this run, AppError CL-1309, CL-1313."""
@@ -68,8 +70,9 @@ class TranscriptReader:
             elif message.kind in UPLOADED and message.tensors:
                 tensors = {name: decode(one, dtype=torch.float32) for name, one in message.tensors.items()}
                 self._uploads.append(Upload(message.step, UPLOADED[message.kind], tensors))
+            self._note(message)
         crossings = [crossing for slot, found in self._found.items() for crossing in _crossings(slot, found)]
-        return Transcript(self._party, crossings, self._uploads)
+        return Transcript(self._party, crossings, self._uploads, self._steps, self._told)
 
     def _messages(self, path: Path) -> Iterator[Message]:
         plan, lora = self._plan, self._plan.settings.config.for_party(self._party).lora
@@ -78,6 +81,15 @@ class TranscriptReader:
         up = wire_limits(plan, self._party, "server", layout, body, 1)
         down = wire_limits(plan, self._party, "client", layout, body, 1)
         return recorded_messages(path, up=up, down=down)
+
+    def _note(self, message: Message) -> None:
+        """What is said of the run's length and of a step."""
+        if message.kind is Kind.WELCOME:
+            self._steps = int(number(message, "steps"))
+        elif message.kind is Kind.STEP_TOTAL:
+            self._told[message.step] = Told(int(number(message, "tokens")))
+        elif message.kind is Kind.AGGREGATE and "where" not in message.body and message.step in self._told:
+            self._told[message.step] = replace(self._told[message.step], norm=number(message, "norm"))
 
     def _settle_before(self, message: Message) -> None:
         """What is remembered of rows counts from the end of a step on."""

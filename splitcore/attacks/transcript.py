@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -33,9 +33,25 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the halves told each other of a step: its loss normaliser, and the norm of the whole gradient.
+
+    The norm is None where the step was applied nowhere, or the recording ends before it.
+    """
+
+    tokens: int
+    norm: float | None = None
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """One party's conversation. Crossings are in the order in which they went up."""
+    """One party's conversation. Crossings are in the order in which they went up.
+
+    steps: of the run. told: step → what was told of it.
+    """
 
     party: str
     crossings: Sequence[Crossing]
     uploads: Sequence[Upload] = ()
+    steps: int = 0
+    told: Mapping[int, Told] = field(default_factory=dict)

@@ -29,8 +29,17 @@ class LabelGradient(AttackChoice):
         json_schema_extra=ui(unit="steps", label="Solver steps", level="advanced"),
     )
 
+    follows: bool = Field(
+        True,
+        description=(
+            "Train a copy of the tail in parallel, from the run's public seed and the labels read so far. Off: the tail"
+            " stays as it is public, and the attack loses it as its adapter changes."
+        ),
+        json_schema_extra=ui(label="Follow the tail's training", level="advanced"),
+    )
+
     def build(self) -> Attack:
         """See `AttackChoice.build`."""
         from splitcore.attacks.label_gradient.attack import LabelGradientAttack
 
-        return LabelGradientAttack(self.steps)
+        return LabelGradientAttack(steps=self.steps, follows=self.follows)

@@ -66,8 +66,11 @@ class OutputHead:
         self._rows_VD = self._centred(weight_VD * self._gain_D)
         self._square_V = self._rows_VD.square().sum(1)
 
-    def cosines(self, entering_TD: torch.Tensor, gradient_TD: torch.Tensor) -> torch.Tensor:
-        """(T, V): the cosine between a gradient of what enters and g(y). Raises AppError CL-1108."""
+    def compared(self, entering_TD: torch.Tensor, gradient_TD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(T, V) each: the cosine between a gradient of what enters and g(y), and how many times g(y) it is.
+
+        Raises AppError CL-1108.
+        """
         passed = self._run(entering_TD)
         transposed = self._jacobian(entering_TD, passed.normed_TD)
         slope_TV, size_T1 = passed.slope_TV, gradient_TD.double().norm(dim=1, keepdim=True)
@@ -79,7 +82,7 @@ class OutputHead:
         both_TV = transposed(alpha_TD) @ self._rows_VD.t()  # ⟨α, β_y⟩
         length_TV = alpha_TD.square().sum(1, keepdim=True) - 2 * slope_TV * both_TV + slope_TV.square() * square_TV
         length_TV = torch.maximum(length_TV, LEAST * square_TV).sqrt()
-        return product_TV / length_TV / size_T1
+        return product_TV / length_TV / size_T1, product_TV / length_TV.square()
 
     def _squares(self, transposed: _Jacobian) -> torch.Tensor:
         """‖β_y‖² (T, V): P² is P with 2τ − τ² for τ."""

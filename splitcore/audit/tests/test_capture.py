@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from splitcore.attacks.interface import Knowledge
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.attacks.transcript import Crossing, Transcript
 from splitcore.audit.capture import PARTY, Capture, capture, plan_of
+from splitcore.data.tokenise import IGNORED
 from splitcore.models.tests.tiny import rows
 from splitcore.training.tests.conftest import run_config
 
@@ -64,6 +66,16 @@ def test_a_codec_is_undone_as_the_compute_party_undoes_it(model: Model, tmp_path
     public = knowledge.released([ids_of(taken, crossing) for crossing in transcript.crossings])
     for crossing, released_ND in zip(transcript.crossings, public, strict=True):
         assert float((crossing.hidden_ND - released_ND).norm() / released_ND.norm()) < 0.2
+
+
+def test_what_the_halves_tell_each_other_of_a_step_is_read_too(model: Model, tmp_path: Path) -> None:
+    taken, transcript, _ = captured(model("llama"), tmp_path)
+    targets = Counter[int]()
+    for (step, _, _), row in taken.rows.items():
+        targets[step] += int((row.labels_N[1:] != IGNORED).sum())
+    assert transcript.steps == taken.config.training.steps == len(targets)
+    assert {step: told.tokens for step, told in transcript.told.items()} == targets
+    assert all(told.norm for told in transcript.told.values())
 
 
 def test_a_recording_of_another_run_is_refused(model: Model, tmp_path: Path) -> None:

@@ -15,26 +15,32 @@ from splitcore.attacks.label_gradient.config import LabelGradient
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.attacks.registry import ATTACKS
 from splitcore.attacks.transcript import Transcript
-from splitcore.audit.capture import PARTY, capture, plan_of
+from splitcore.audit.capture import PARTY, Capture, capture, plan_of
 from splitcore.audit.scoring import truths_of
+from splitcore.run.plan import RunPlan
 from splitcore.training.tests.conftest import run_config
 
 Model = Callable[[str], Path]
 Found = tuple[list[torch.Tensor], list[Truth], Transcript]
 NOTES = [{"prompt": f"Note {i}: seen on day {i * 7 % 31}.", "completion": f" ward {i * 5 % 17}"} for i in range(24)]
 BARE = {"split": {"tail_layers": 0}}
+DRIFTING = {"epochs": 3, "training": {"learning_rate": 2e-2}, "lora": {"rank": 8}, "wire": {"gradients": "int8"}}
 
 
-@pytest.fixture
-def attacked(model: Model, tmp_path: Path) -> Callable[..., Found]:
+@pytest.fixture(scope="module")
+def attacked(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Found]:
     """A recorded training, what the attack guesses of each crossing, what was there, and what crossed."""
+    recorded: dict[str, tuple[Capture, RunPlan, Transcript]] = {}
 
-    def run(family: str = "llama", *, epochs: int = 1, **changes: Any) -> Found:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        taken = capture(run_config(model(family), **changes), NOTES, folder, epochs=epochs)
-        plan = plan_of(taken.config)
-        transcript = TranscriptReader(plan, PARTY).read(taken.recording)
-        guesses = LabelGradient().build().guess(transcript, Knowledge(plan, PARTY))
+    def run(family: str = "llama", *, epochs: int = 1, follows: bool = True, **changes: Any) -> Found:
+        key = repr((family, epochs, changes))
+        if key not in recorded:
+            folder = tmp_path_factory.mktemp("recorded")
+            taken = capture(run_config(model(family), **changes), NOTES, folder, epochs=epochs)
+            plan = plan_of(taken.config)
+            recorded[key] = taken, plan, TranscriptReader(plan, PARTY).read(taken.recording)
+        taken, plan, transcript = recorded[key]
+        guesses = LabelGradient(follows=follows).build().guess(transcript, Knowledge(plan, PARTY))
         return guesses, truths_of(taken, transcript, LabelGradient.channel), transcript
 
     return run
@@ -79,6 +85,18 @@ def test_of_other_records_it_reads_no_more_than_what_all_records_share(attacked:
     alike = share([truths[one].ids_N for one, _ in pairs], [truths[two] for _, two in pairs])
     assert null == pytest.approx(alike, abs=1e-9)
     assert null < 0.95
+
+
+def test_adapters_that_the_tail_has_learnt_hide_nothing_from_an_observer_who_trains_them_too(
+    attacked: Callable[..., Found],
+) -> None:
+    """1.0 was measured with following, and 0.52 without it."""
+    followed, truths, transcript = attacked(**DRIFTING)
+    unmoved, _, _ = attacked(**DRIFTING, follows=False)
+    late = [place for place, crossing in enumerate(transcript.crossings) if crossing.step >= transcript.steps // 2]
+    there = [truths[place] for place in late]
+    assert share([unmoved[place] for place in late], there) < 0.75
+    assert share([followed[place] for place in late], there) >= 0.95
 
 
 def test_a_run_whose_server_is_sent_the_labels_is_refused() -> None:

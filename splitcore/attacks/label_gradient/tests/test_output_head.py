@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, OPTConfig
 
-from splitcore.attacks.label_gradient.layers import behind
 from splitcore.attacks.label_gradient.output_head import OutputHead
+from splitcore.attacks.label_gradient.solving import behind
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
 from splitcore.models.carve import Segment
@@ -50,8 +50,10 @@ def gradients(head: Segment, entering_TD: torch.Tensor) -> torch.Tensor:
 def compare(head: Segment, entering_TD: torch.Tensor) -> None:
     truth_TVD, wanted_TD = gradients(head, entering_TD), vectors(len(entering_TD), seed=1)
     expected_TV = torch.cosine_similarity(truth_TVD, wanted_TD.double().unsqueeze(1), dim=-1)
-    found_TV = OutputHead(head).cosines(entering_TD, wanted_TD)
+    found_TV, times_TV = OutputHead(head).compared(entering_TD, wanted_TD)
     assert (found_TV - expected_TV).abs().max() < 1e-3
+    lengths_TV = truth_TVD.norm(dim=-1) / wanted_TD.norm(dim=-1, keepdim=True)
+    assert torch.allclose(times_TV * lengths_TV, expected_TV, atol=1e-3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -66,10 +68,8 @@ def test_logits_that_are_capped_have_their_own_slopes(model: Model, tmp_path: Pa
     capped, plain = tail(folder), tail(model("gemma3"))
     compare(capped, vectors(TOKENS))
     wanted_TD = vectors(TOKENS, seed=1)
-    apart_TV = OutputHead(capped).cosines(vectors(TOKENS), wanted_TD) - OutputHead(plain).cosines(
-        vectors(TOKENS), wanted_TD
-    )
-    assert apart_TV.abs().max() > 0.05
+    (capped_TV, _), (plain_TV, _) = (OutputHead(one).compared(vectors(TOKENS), wanted_TD) for one in (capped, plain))
+    assert (capped_TV - plain_TV).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from splitcore.models.carve import Segment
 
-SOLVED = 1e-6  # what is left, as a share of ‖G‖
+SOLVED = 1e-4  # what is left, as a share of ‖G‖
 TINY = 1e-30
 Map = Callable[[torch.Tensor], torch.Tensor]
 
