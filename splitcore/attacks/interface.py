@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from splitcore.control.clock import Clock
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.files import weight_files
 from splitcore.models.loading import load_segment, load_whole
+from splitcore.privacy.secret import NAME
 from splitcore.run.plan import RunPlan
 from splitcore.step.stages import boundary_of
 from splitcore.wire.protocol.messages import Kind, Message, Phase
@@ -75,22 +77,24 @@ class Knowledge:
         return weight_VD.detach().float()
 
     @torch.no_grad()
-    def released(self, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def released(self, rows: Sequence[torch.Tensor], *, draw: int = 0) -> list[torch.Tensor]:
         """What a party would hand over of these rows, as it arrives (N, D): the public head, the run's defences with a
-        secret of the observer's own, and the codec.
+        secret of the observer's own, and the codec. Each `draw` has noise of its own.
         """
         config, found = self.plan.settings.config, list[torch.Tensor]()
         with tempfile.TemporaryDirectory(prefix="cutlayer-attack-") as folder:
+            # hidden from nobody: the noise follows from the seed, so that an attack can be repeated
+            (Path(folder) / NAME).write_bytes(hashlib.sha256(f"observer {self.seed} {draw}".encode()).digest())
             place = Place(config, self.party, self.head, self.width, Path(folder))
             stages = [strategy.build(place) for strategy in config.cut_strategies]
             sender = boundary_of(config, self.party, Clock(), width=self.width, holds=False, client_stages=stages)
             receiver = boundary_of(config, self.party, Clock(), width=self.width, holds=True)
             for start in range(0, len(rows), ROWS):
                 ids_BL, mask_BL = _padded(rows[start : start + ROWS])
-                at = At(0, start, mask_BL)
+                at = At(draw, start, mask_BL)
                 leaving_BLD = sender.protect(self.head(mask_BL, ids_BL=ids_BL), Phase.HEAD_UP, at)
                 sent = Message(
-                    Kind.ACTIVATIONS, 0, start, Phase.HEAD_UP, tensors=sender.out(Phase.HEAD_UP, at, leaving_BLD)
+                    Kind.ACTIVATIONS, draw, start, Phase.HEAD_UP, tensors=sender.out(Phase.HEAD_UP, at, leaving_BLD)
                 )
                 hidden_BLD = receiver.back(sent, at, device="cpu", dtype=torch.float32)
                 found += [row_LD[mask_L.bool()] for row_LD, mask_L in zip(hidden_BLD, mask_BL, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.label_gradient.config import LabelGradient
+from splitcore.attacks.learned_inverter.config import LearnedInverter
 from splitcore.attacks.nearest_embedding.config import NearestEmbedding
 
-ATTACKS: list[type[AttackChoice]] = [NearestEmbedding, LabelGradient]
+ATTACKS: list[type[AttackChoice]] = [NearestEmbedding, LearnedInverter, LabelGradient]

@@ -1,4 +1,4 @@
-"""CL-155x: measuring what leaks."""
+"""CL-155x, CL-156x: measuring what leaks, and the attacks that measure it."""
 
 from __future__ import annotations
 
@@ -21,5 +21,10 @@ HELP: dict[str, ErrorHelp] = {
         "Either the attacks couldn't read the text where nothing protects it, or their result on other records varies "
         "too much to be compared with.",
         "Don't read its figures as a sign that the text is safe. Audit more rows; if it still fails, report the model.",
+    ),
+    "CL-1560": ErrorHelp(
+        "The attack has too little text to learn from",
+        "It learns from text of the observer's own, and was given fewer than two rows of it.",
+        "Audit more rows: those that aren't attacked serve as the observer's text.",
     ),
 }

@@ -1,0 +1,1 @@
+"""A model that is trained on the observer's own text to read tokens from hidden states."""
