@@ -5,12 +5,13 @@ import os
 import sys
 
 from processes.interruption import calm_imports, run_calmly
+from processes.lasting_imports import lasting_imports
 
 
 def main() -> None:
     """Run a management command with the development settings unless others are named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.local")
-    with calm_imports():
+    with calm_imports(), lasting_imports():
         from processes.private_files import close_new_files
         from webapp.listening import early_check
 

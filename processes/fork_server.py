@@ -26,6 +26,7 @@ from time import monotonic
 from typing import Any
 
 from processes.children import tether
+from processes.lasting_imports import lasting_imports
 
 IDLE_SECONDS = 900.0
 START_SECONDS = 120.0  # importing torch from a cold disk
@@ -211,9 +212,10 @@ def main(arguments: Sequence[str]) -> int:
     tether(signal.SIGKILL, parent=int(owner))()
     answers = os.dup(1)
     os.dup2(2, 1)  # what an import prints is no answer
-    run = import_module(program).main
-    for module in preload:
-        import_module(module)
+    with lasting_imports():
+        run = import_module(program).main
+        for module in preload:
+            import_module(module)
     _serve(run, answers, float(idle_seconds))
     return 0
 
