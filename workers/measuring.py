@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from processes.children import run_child
 from splitcore.errors import AppError
 from workers.facts import package_version
-from workers.models_registry import Measured, ModelRegistry, RegisteredModel
+from workers.models_registry import Measure, Measured, ModelRegistry
 
 TIMEOUT = 600.0  # importing torch from a cold disk, then a model of many layers
 
@@ -41,24 +40,16 @@ def measure_apart(folder: Path) -> Measured:
         return Measured(by=_version(), reason=f"Measuring did not end well ({type(error).__name__}).")
 
 
-def measure_missing(registry: ModelRegistry, *, measure: Callable[[Path], Measured] = measure_apart) -> bool:
+def measure_missing(registry: ModelRegistry, *, measure: Measure = measure_apart) -> bool:
     """Measure what this version has not measured yet. Whether a layout is known now that was not, or was another."""
     found = False
     for model in registry.all():
         before = registry.measured(model.manifest_hash)
         if before is None or before.by != _version():
-            after = measure_model(registry, model, measure=measure)
+            after = measure(model.folder)
+            registry.keep_measured(model.manifest_hash, after)
             found |= after.shape is not None and (before is None or after.shape != before.shape)
     return found
-
-
-def measure_model(
-    registry: ModelRegistry, model: RegisteredModel, *, measure: Callable[[Path], Measured] = measure_here
-) -> Measured:
-    """Measure one registered model and remember what was found."""
-    measured = measure(model.folder)
-    registry.keep_measured(model.manifest_hash, measured)
-    return measured
 
 
 def _version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -48,6 +49,9 @@ class Measured(BaseModel):
     reason: str = ""
 
 
+Measure = Callable[[Path], Measured]
+
+
 class ModelRegistry:
     """The file, and the manifests and measured layouts beside it."""
 
@@ -89,19 +93,21 @@ class ModelRegistry:
             raise AppError("CL-1104", "The stored manifest differs from the registered one.")
         return manifest
 
-    def add(self, folder: Path, *, model_id: str, revision: str = "") -> ModelRegistration:
-        """Hash a folder and remember it; returns what the hub is told. Raises AppError CL-1103."""
+    def add(
+        self, folder: Path, *, model_id: str, revision: str = "", measure: Measure | None = None
+    ) -> ModelRegistration:
+        """Hash and measure a folder and remember it; returns what the hub is told. Raises AppError CL-1103."""
         folder = folder.expanduser().resolve()
         manifest = build_manifest(folder, model=model_id, revision=revision or None)
-        return self._register(folder, manifest)
+        return self._register(folder, manifest, measure)
 
-    def add_partial(self, folder: Path, manifest: Manifest) -> ModelRegistration:
+    def add_partial(self, folder: Path, manifest: Manifest, *, measure: Measure | None = None) -> ModelRegistration:
         """Remember a model of which only configuration and tokenizer lie in `folder`; tensors are pinned by `manifest`.
 
         Raises AppError CL-1103, CL-1104 where a file differs from the manifest.
         """
         verify_files(folder, manifest)
-        return self._register(folder, manifest, partial=True)
+        return self._register(folder, manifest, measure, partial=True)
 
     def shape(self, manifest_hash: str) -> ModelShape | None:
         """The measured layout of a registered model; None where it was not measured, or cannot be."""
@@ -153,7 +159,9 @@ class ModelRegistry:
     def _measured_file(self, manifest_hash: str) -> Path:
         return self._manifests / f"{manifest_hash}.shape.json"
 
-    def _register(self, folder: Path, manifest: Manifest, *, partial: bool = False) -> ModelRegistration:
+    def _register(
+        self, folder: Path, manifest: Manifest, measure: Measure | None, *, partial: bool = False
+    ) -> ModelRegistration:
         registration = ModelRegistration(
             model_id=manifest.model,
             revision=manifest.revision or "",
@@ -164,6 +172,8 @@ class ModelRegistry:
         )
         self._manifests.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._manifests / f"{registration.manifest_hash}.json", json.dumps(manifest.to_dict()))
+        if measure is not None:  # before the model is listed: the agent measures what it finds unmeasured
+            self.keep_measured(registration.manifest_hash, measure(folder))
         entry = RegisteredModel(folder=folder, partial=partial, **registration.model_dump(exclude={"config", "shape"}))
         kept = [model for model in self.all() if model.manifest_hash != entry.manifest_hash]
         write_private(self._file, TypeAdapter(list[RegisteredModel]).dump_json([*kept, entry], indent=2).decode())

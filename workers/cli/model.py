@@ -20,7 +20,7 @@ from splitcore.models.plan import segment_plans
 from workers.cli.console import err, out, show_json, show_table
 from workers.contracts import ModelRegistration
 from workers.hub import HubClient, HubError
-from workers.measuring import measure_model
+from workers.measuring import measure_here
 from workers.model_register import register
 from workers.models_registry import ModelRegistry
 from workers.policy_review import MODEL_ID
@@ -52,15 +52,16 @@ def add(
     taken, and no code of a repository ever runs.
     """
     folder = WorkerHome.find(home)
+    registry = ModelRegistry(folder)
     kind = WorkerConfig.load(folder).enrolment.kind
     if manifest is not None:
         if name or revision:
             raise typer.BadParameter("--manifest contains the model's id and revision. Leave out --as and --revision.")
         partial = PartialModel.of(source, manifest)
-        registration = ModelRegistry(folder).add_partial(partial.folder, partial.manifest)
+        registration = registry.add_partial(partial.folder, partial.manifest, measure=measure_here)
         if head_layers >= 0 and tail_layers >= 0:
             partial.fetch(kind, head_layers, tail_layers)
-        _measure_and_tell(folder, registration)
+        _tell(folder, registration)
         return
     path = Path(source).expanduser()
     if path.is_dir():
@@ -78,15 +79,13 @@ def add(
             )
         location, revision = fetch(source, revision)
         model_id = name or source
-    _measure_and_tell(folder, ModelRegistry(folder).add(location, model_id=model_id, revision=revision))
+    _tell(folder, registry.add(location, model_id=model_id, revision=revision, measure=measure_here))
 
 
-def _measure_and_tell(home: WorkerHome, added: ModelRegistration) -> None:
-    """Measure the layout, tell the hub and the person. What the hub does not take now, the worker tells it later."""
+def _tell(home: WorkerHome, added: ModelRegistration) -> None:
+    """Tell the hub and the person. What the hub does not take now, the worker tells it later."""
     registry = ModelRegistry(home)
-    model = registry.get(added.manifest_hash)
-    measured = measure_model(registry, model)
-    registration = registry.registration(model)
+    registration = registry.registration(registry.get(added.manifest_hash))
     client, later = HubClient.of(home), None
     try:
         register(registry, registration, client, patience=2.0)
@@ -100,7 +99,8 @@ def _measure_and_tell(home: WorkerHome, added: ModelRegistration) -> None:
     at = f" @ {registration.revision}" if registration.revision else ""
     out.print(Text(f"Registered {registration.model_id}{at}: {size}"))
     out.print(Text(f"Manifest {registration.manifest_hash}"))
-    if measured.shape is None:
+    measured = registry.measured(added.manifest_hash)
+    if measured is not None and measured.shape is None:
         err.print(Text(f"Its layout could not be measured, so runs with it are not estimated. {measured.reason}"))
     if later is not None:
         err.print(Text(f"The hub doesn't have it yet. {later.code}: {later.message}. {later.remedy}".strip()))

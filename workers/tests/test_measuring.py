@@ -53,6 +53,20 @@ def test_model_add_measures_and_tells_the_layout(tmp_path: Path) -> None:
         assert shapes(hub) == [measure_folder(folder).model_dump(mode="json")]
 
 
+def test_a_model_is_measured_before_an_agent_that_looks_for_unmeasured_ones_can_see_it(tmp_path: Path) -> None:
+    registry = ModelRegistry(enrolled_home(tmp_path / "home"))
+    seen = []
+
+    def measure(folder: Path) -> Measured:
+        seen.append(registry.all())
+        return measure_here(folder)
+
+    registry.add(save_model(tmp_path / "model", "llama"), model_id="acme/tiny", measure=measure)
+    assert seen == [[]]
+    assert len(registry.all()) == 1
+    assert not measure_missing(registry)
+
+
 def test_a_model_whose_layout_cannot_be_measured_is_registered_and_says_so(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", "llama")
     config = json.loads((folder / "config.json").read_text())
