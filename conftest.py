@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,16 @@ NICE = 3  # of all other groups: a stack's tests, one after another, take longer
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process more than cores (`-n auto`): tests of the real systems wait half of their time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look for garbage seldom: as often as Python does it, it is a tenth of what tests cost that hold torch."""
+    gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what the tests have imported out of it: that stays until the end."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
