@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from splitcore.attacks.choice import AttackChoice
+from splitcore.attacks.completion.config import Completion
 from splitcore.attacks.label_gradient.config import LabelGradient
 from splitcore.attacks.learned_inverter.config import LearnedInverter
 from splitcore.attacks.nearest_embedding.config import NearestEmbedding
 
-ATTACKS: list[type[AttackChoice]] = [NearestEmbedding, LearnedInverter, LabelGradient]
+ATTACKS: list[type[AttackChoice]] = [NearestEmbedding, LearnedInverter, LabelGradient, Completion]
