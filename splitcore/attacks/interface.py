@@ -77,6 +77,16 @@ class Knowledge:
         return weight_VD.detach().float()
 
     @torch.no_grad()
+    def undefended(self, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The hidden states (N, D) that leave the public head, before a defence or a codec."""
+        found = list[torch.Tensor]()
+        for start in range(0, len(rows), ROWS):
+            ids_BL, mask_BL = _padded(rows[start : start + ROWS])
+            hidden_BLD = self.head(mask_BL, ids_BL=ids_BL).float()
+            found += [row_LD[mask_L.bool()] for row_LD, mask_L in zip(hidden_BLD, mask_BL, strict=True)]
+        return found
+
+    @torch.no_grad()
     def released(self, rows: Sequence[torch.Tensor], *, draw: int = 0) -> list[torch.Tensor]:
         """What a party would hand over of these rows, as it arrives (N, D): the public head, the run's defences with a
         secret of the observer's own, and the codec. Each `draw` has noise of its own.

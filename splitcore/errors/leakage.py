@@ -27,4 +27,9 @@ HELP: dict[str, ErrorHelp] = {
         "It learns from text of the observer's own, and was given fewer than two rows of it.",
         "Audit more rows: those that aren't attacked serve as the observer's text.",
     ),
+    "CL-1561": ErrorHelp(
+        "The attack has no known rows to start from",
+        "It compares rows that the observer knows with what crossed of them, and knows none.",
+        "Choose how many of the attacked rows the observer is assumed to know.",
+    ),
 }
