@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from interface.formatting import human_share
 from splitcore.audit.result import AuditResult
 
 CAVEAT = (
@@ -17,15 +18,5 @@ def report_html(result: AuditResult, *, subject: str) -> str:
     environment = Environment(
         loader=PackageLoader("splitcore.audit"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["percent"] = percent
+    environment.filters["percent"] = human_share
     return environment.get_template("report.html").render(result=result, subject=subject, caveat=CAVEAT)
-
-
-def percent(share: float) -> str:
-    """A share in words, never rounded to all or nothing: 99.96 % is not 100 %."""
-    rounded = f"{100 * share:.1f}"
-    if rounded == "100.0":
-        return "100 %" if share == 1 else "> 99.9 %"
-    if rounded == "0.0":
-        return "0 %" if share == 0 else "< 0.1 %"
-    return f"{rounded} %"

@@ -16,6 +16,22 @@ HELP: dict[str, ErrorHelp] = {
         "Attacks run in a process of their own. It ended before it had answered, for example for want of memory.",
         "Read its log in the audit's folder, then start the audit again.",
     ),
+    "CL-1553": ErrorHelp(
+        "The site doesn't allow leakage audits",
+        "Its policy has `audits: forbid`.",
+        "Ask the people of the site to change policy.yaml, if they want to know what leaks.",
+    ),
+    "CL-1554": ErrorHelp(
+        "An audit needs the whole base model at the worker",
+        "It trains both halves there. This worker has the base model by its manifest only, or in part.",
+        "Register the base model with its weights: cutlayer worker model add FOLDER --as ID. "
+        "Then start the audit again.",
+    ),
+    "CL-1555": ErrorHelp(
+        "This audit can't be started",
+        "An audit needs a run that has started, whose rows are on the worker. One part isn't audited without end.",
+        "Start the run first. For a configuration that was never started, use cutlayer audit on the worker's machine.",
+    ),
     "CL-1552": ErrorHelp(
         "The audit failed its controls, so it says nothing",
         "Either the attacks couldn't read the text where nothing protects it, or their result on other records varies "

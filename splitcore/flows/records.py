@@ -52,6 +52,15 @@ def flows(run: Reading) -> Iterator[Flow]:
         requests=frozenset({"claim", "exit", "verdict", "assignments", "beat"}),
     )
     yield Flow(
+        Thing.FIGURES,
+        "what a leakage audit of its own rows read, as shares, which the hub only shows to its own organisation",
+        Part.CLIENT,
+        Part.HUB,
+        "when its organisation asks for an audit and its site allows audits",
+        seen="numbers only",
+        requests=frozenset({"exit"}),
+    )
+    yield Flow(
         Thing.COURSE,
         "the address of its tensor port, passed on to the data organisations",
         Part.SERVER,

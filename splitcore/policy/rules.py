@@ -184,5 +184,6 @@ DECIDED_AT_THE_SITE: dict[str, str] = {
     "approve": "compared with what a person of the site has approved",
     "egress_bytes_per_run": "counted while a run sends",
     "evaluations_per_day": "counted in the site's ledger",
+    "audits": "compared with what the hub asks a worker to do",
     "ledger": "says how the site keeps its ledger",
 }

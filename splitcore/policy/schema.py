@@ -71,6 +71,13 @@ class Policy(BaseModel):
     evaluations_per_day: int = Field(
         24, ge=1, le=10_000, description="Maximum adapter measurements on one dataset's held-out rows in 24 hours."
     )
+    audits: Literal["allow", "forbid"] = Field(
+        "allow",
+        description=(
+            "Leakage audits that the organisation's people start at the hub: a recorded training on this site's rows, "
+            "attacked here. Only figures leave. forbid: none, whoever asks."
+        ),
+    )
     ledger: Literal["sampled", "full"] = Field(
         "sampled", description="full: the ledger hashes every outgoing tensor instead of one frame in 64 (slower)."
     )

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from interface.formatting import human_share
 from splitcore.audit.portfolio import Size, portfolio
 from splitcore.config import RunConfig, config_text
 from splitcore.errors import AppError
@@ -87,7 +88,7 @@ def _audited(run: RunConfig, rows: Rows, size: Size, seed: int, *, as_json: bool
 
 
 def _tell(result: AuditResult, report: Path | None) -> None:
-    from splitcore.audit.report import CAVEAT, percent
+    from splitcore.audit.report import CAVEAT
 
     table = Table("Channel", "Attack", "Tokens read", "95 % interval", "On other records", box=None, pad_edge=False)
     for column in table.columns[:4]:
@@ -97,15 +98,15 @@ def _tell(result: AuditResult, report: Path | None) -> None:
             table.add_row(attack.channel, attack.attack, attack.outcome.replace("_", " "), attack.reason, "")
             continue
         tokens, null = attack.figures.tokens, attack.null
-        interval = f"{percent(tokens.low)} to {percent(tokens.high)}"
-        other = percent(null.tokens.value) if null else "not measured"
-        table.add_row(attack.channel, attack.attack, percent(tokens.value), interval, other)
+        interval = f"{human_share(tokens.low)} to {human_share(tokens.high)}"
+        other = human_share(null.tokens.value) if null else "not measured"
+        table.add_row(attack.channel, attack.attack, human_share(tokens.value), interval, other)
     out.print(table)
     out.print(Text(result.assumption))
     for control in result.controls:
         mark = "passed" if control.passed else "failed"
         out.print(
-            Text(f"Control {control.name.replace('_', ' ')} ({control.channel}): {percent(control.found)}, {mark}.")
+            Text(f"Control {control.name.replace('_', ' ')} ({control.channel}): {human_share(control.found)}, {mark}.")
         )
     out.print(Text(CAVEAT))
     if report is not None:

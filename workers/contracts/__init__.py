@@ -16,6 +16,7 @@ from workers.contracts.artefacts import (
     VerifyReport,
 )
 from workers.contracts.assignments import Assignment, Assignments
+from workers.contracts.audits import AuditEnd, AuditSpec
 from workers.contracts.base import (
     API_PREFIX,
     ASSIGNMENTS,
@@ -134,6 +135,8 @@ __all__ = [
     "Address",
     "Assignment",
     "Assignments",
+    "AuditEnd",
+    "AuditSpec",
     "Beat",
     "ChainHead",
     "ChainLoss",

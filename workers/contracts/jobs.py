@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 from splitcore.bounds import Short, Small, Text, json_read
 from workers.contracts.artefacts import VerifyReport
 from workers.contracts.assignments import Assignment
+from workers.contracts.audits import AuditEnd, AuditSpec
 from workers.contracts.base import Hex64, Message, Party, Pem
 from workers.contracts.participation import Exit
 
@@ -51,6 +52,7 @@ JOBS: dict[str, JobForm] = {
     "train": JobForm(TrainSpec, 2),
     "evaluate": JobForm(AdapterSpec, 2, VerifyReport),
     "verify": JobForm(AdapterSpec, 2, VerifyReport),
+    "audit": JobForm(AuditSpec, 7, AuditEnd),
 }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -61,6 +61,7 @@ class JobResult(BaseModel):
     outcome: Literal["done", "failed", "stopped"]
     error: ErrorInfo | None = None
     checkpoint_step: int | None = None
+    figures: dict[str, Any] | None = None  # of a later kind: what its end reports besides
 
 
 def job_id_of(assignment: Assignment) -> str:

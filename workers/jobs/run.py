@@ -52,9 +52,11 @@ def _work(setting: JobSetting) -> JobResult:
 
 
 def _carried_out(setting: JobSetting) -> JobResult:
-    setting.reporter.phase(Phase.STARTING)
+    kind = kind_of(setting.spec.assignment)
+    if kind.tells_phases:
+        setting.reporter.phase(Phase.STARTING)
     _set_threads(setting.worker.torch_threads)
-    return kind_of(setting.spec.assignment).run(setting)
+    return kind.run(setting)
 
 
 def _set_threads(count: int) -> None:

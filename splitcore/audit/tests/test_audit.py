@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
 from splitcore.audit.portfolio import Portfolio, portfolio
-from splitcore.audit.report import percent, report_html
+from splitcore.audit.report import report_html
 from splitcore.audit.result import AuditResult
 from splitcore.audit.run import Progress, audit
 from splitcore.errors import AppError
@@ -132,9 +133,9 @@ def test_the_committed_portfolios_can_be_read() -> None:
 
 def test_a_report_has_the_figures_and_never_rounds_to_all_or_nothing(bare: Audited) -> None:
     page = report_html(bare.result, subject="<b>ward</b>")
-    assert percent(bare.result.channels[0].figures.tokens.value) in page
+    assert human_share(bare.result.channels[0].figures.tokens.value) in page
     assert "&lt;b&gt;ward" in page
     assert "Qzl" not in page
-    assert [percent(share) for share in (0.9996, 1.0, 0.0, 0.0001, 0.25)] == [
+    assert [human_share(share) for share in (0.9996, 1.0, 0.0, 0.0001, 0.25)] == [
         "> 99.9 %", "100 %", "0 %", "< 0.1 %", "25.0 %",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from webapp.jobs.selectors import open_jobs
 from webapp.jobs.services import job_claim
+from webapp.runs.kinds.audit import Audit
 from webapp.runs.kinds.checks import Evaluate, Verify
 from webapp.runs.kinds.kind import HubKind
 from webapp.runs.kinds.train import Train
@@ -13,7 +14,7 @@ from webapp.runs.models import Participant
 from workers.contracts import Phase
 
 BEGINNINGS = 20  # of one job by a phase: whatever a worker tells after them is of the last attempt
-KINDS: dict[str, HubKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify())}
+KINDS: dict[str, HubKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify(), Audit())}
 
 
 def job_begun(part: Participant, phases: Collection[Phase]) -> None:

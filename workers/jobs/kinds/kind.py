@@ -40,6 +40,7 @@ class JobKind(ABC):
     is_steered: ClassVar[bool] = False  # pause, stop and the site's budget reach it while it runs
     is_beside: ClassVar[bool] = False  # it may run while another job trains: without a GPU, and at low priority
     is_repeatable: ClassVar[bool] = False  # lost without a word, it is simply done again
+    tells_phases: ClassVar[bool] = True  # its phases are the party's; else they would hide those of a half that trains
 
     def rule(self, assignment: Assignment, policy: SitePolicy) -> None:
         """Refuse what this kind is not to be asked for here. Raises AppError CL-1425, CL-1509."""

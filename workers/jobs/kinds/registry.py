@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from splitcore.errors import AppError
 from workers.contracts import JOB_KIND, PROTOCOL_VERSION, Assignment
+from workers.jobs.kinds.audit.kind import Audit
 from workers.jobs.kinds.evaluate.kind import Evaluate
 from workers.jobs.kinds.kind import JobKind
 from workers.jobs.kinds.train.kind import Train
 from workers.jobs.kinds.verify.kind import Verify
 
-KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify())}
+KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify(), Audit())}
 
 
 def kind_of(assignment: Assignment) -> JobKind:

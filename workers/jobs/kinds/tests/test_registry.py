@@ -11,7 +11,17 @@ import pytest
 from pydantic import Field
 
 from splitcore.errors import AppError
-from workers.contracts import JOBS, PROTOCOL_VERSION, AdapterSpec, Assignment, Exit, JobForm, Message, spec_read
+from workers.contracts import (
+    JOBS,
+    PROTOCOL_VERSION,
+    AdapterSpec,
+    Assignment,
+    Exit,
+    JobForm,
+    Message,
+    exit_form,
+    spec_read,
+)
 from workers.errors import error_info
 from workers.jobs import run
 from workers.jobs.folder import JobFolder, JobResult, job_id_of
@@ -57,7 +67,7 @@ def test_registry_loads_neither_torch_nor_django() -> None:
 
 def test_kind_of_a_newer_hub_is_refused_with_the_version_that_it_needs() -> None:
     with pytest.raises(AppError) as caught:
-        kind_of(asked("audit", kind_since=PROTOCOL_VERSION + 2))
+        kind_of(asked("rehearse", kind_since=PROTOCOL_VERSION + 2))
     assert caught.value.code == "CL-1525"
     assert f"protocol {PROTOCOL_VERSION + 2}" in caught.value.message
 
@@ -123,7 +133,9 @@ def test_end_of_each_kind_is_reported_in_the_form_of_the_contracts(door: Door, k
     failed = JobResult(outcome="failed", error=error_info("CL-1520"))
     KINDS[kind].report(door.spool, asked(kind, **ADAPTER), 1, failed)
     [item] = door.spool.outbox()
-    assert BODIES[item.kind].model_validate_json(item.body)
+    form = exit_form(item.body) if item.kind == "exit" else BODIES[item.kind]
+    assert form is JOBS[kind].end
+    assert form.model_validate_json(item.body)
     assert "CL-1520" in item.body
 
 
@@ -141,7 +153,7 @@ def test_check_runs_under_an_attempt_that_its_worker_has_had(
 
 
 def test_pause_and_budget_reach_no_job_of_a_kind_that_is_not_known_here() -> None:
-    assert (is_steered("train"), is_steered("evaluate"), is_steered("audit")) == (True, False, False)
+    assert (is_steered("train"), is_steered("evaluate"), is_steered("rehearse")) == (True, False, False)
 
 
 class CountSpec(Message):
@@ -164,7 +176,7 @@ class Count(JobKind):
 
     def report(self, spool: Spool, assignment: Assignment, attempt: int, result: JobResult) -> None:
         """As a half does."""
-        body = Exit(participant_id=assignment.participant_id, attempt=attempt, **dict(result))
+        body = Exit(participant_id=assignment.participant_id, attempt=attempt, outcome=result.outcome)
         spool.post(run_id="run_1", participant_id="prt_1", kind="exit", attempt=attempt, body=body)
 
 

@@ -98,7 +98,13 @@ class Train(JobKind):
             participant_id=assignment.participant_id,
             kind="exit",
             attempt=attempt,
-            body=Exit(participant_id=assignment.participant_id, attempt=attempt, **dict(result)),
+            body=Exit(
+                participant_id=assignment.participant_id,
+                attempt=attempt,
+                outcome=result.outcome,
+                error=result.error,
+                checkpoint_step=result.checkpoint_step,
+            ),
         )
 
     def report_at_once(self, home: WorkerHome, spec: JobSpec, error: AppError) -> None:

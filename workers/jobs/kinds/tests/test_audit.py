@@ -1,0 +1,97 @@
+"""The job `audit` at a data worker: what it refuses, what it reports, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splitcore.errors import AppError
+from splitcore.models.tests.tiny import save_model
+from workers.contracts import Assignment, AuditEnd
+from workers.data.store import DatasetStore
+from workers.jobs.folder import job_id_of
+from workers.jobs.kinds.registry import KINDS, is_beside
+from workers.jobs.supervise import supervise
+from workers.jobs.tests.door import Door
+from workers.models_registry import ModelRegistry
+from workers.outbox.spool import Spool
+from workers.policy import SitePolicy
+from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
+
+ROWS = [{"prompt": f"Qzl{i:02d}, day {i * 7 % 31}:", "completion": f" ward {i * 5 % 17}"} for i in range(40)]
+PLACE = {"kind": "audit", "kind_since": 7, "attempt": 1, "subject": "first"}
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    home = enrolled_home(tmp_path / "home")
+    equip(home, model_folder=tmp_path)
+    ModelRegistry(home).add(save_model(tmp_path / "model", "llama"), model_id="acme/tiny", revision="r1")
+    return Door(home, Spool(home.spool_file))
+
+
+def asked(door: Door, tmp_path: Path, rows: list[dict[str, str]], **spec: Any) -> Assignment:
+    """An audit of a run on these rows, which this site stores."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = DatasetStore(door.home.root)
+    staged = store.stage(file, eval_fraction=0.0)
+    digest = store.confirm(staged.staged_id, store.propose(staged.staged_id, "wards")).metadata.digest
+    contract = copy.deepcopy(contract_for(door.home))
+    contract["config"]["model"]["manifest"] = ModelRegistry(door.home).all()[-1].manifest_hash
+    contract["config"]["split"] = {"topology": "u_shape", "head_layers": 1, "tail_layers": 2}
+    contract["config"]["training"] |= {"max_length": 32}
+    contract["participants"][0] |= {"dataset": "wards", "dataset_digest": digest}
+    return assignment_for(contract, **PLACE, spec={"size": "quick", "seed": 3, **spec})
+
+
+def end_of(door: Door, audit: Assignment) -> AuditEnd:
+    """Do the job to its end, in processes of its own."""
+    folder = door.open(audit)
+    folder.write_assignment(audit)
+    supervise(door.home, "run_1", job_id_of(audit))
+    assert not folder.out.exists()
+    [item] = [item for item in door.spool.outbox() if item.kind == "exit"]
+    assert "Qzl" not in item.body
+    return AuditEnd.model_validate_json(item.body)
+
+
+def test_it_reports_figures_and_leaves_no_frame_behind(door: Door, tmp_path: Path) -> None:
+    told = end_of(door, asked(door, tmp_path, ROWS))
+    assert (told.outcome, told.kind, told.subject, told.error) == ("done", "audit", "first", None)
+    assert told.audit is not None
+    assert (told.audit.size, told.audit.records) == ("quick", 20)
+    assert [channel.figures.records for channel in told.audit.channels]
+    assert not door.spool.pending(), "the half that trains meanwhile has the party's records for itself"
+
+
+def test_too_few_rows_are_told_with_their_code(door: Door, tmp_path: Path) -> None:
+    told = end_of(door, asked(door, tmp_path, ROWS[:6]))
+    assert (told.outcome, told.audit) == ("failed", None)
+    assert told.error is not None
+    assert told.error.code == "CL-1550"
+
+
+def test_it_runs_beside_training() -> None:
+    assert is_beside("audit")
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "code"),
+    [
+        ({"audits": "forbid"}, {}, "CL-1553"),
+        ({}, {"role": "server"}, "CL-1425"),
+        ({}, {"spec": {"size": "huge"}}, "CL-1425"),
+        ({}, {"spec": {"size": "quick", "rows": 9}}, "CL-1425"),
+    ],
+    ids=["forbidden", "no-rows", "size", "more"],
+)
+def test_what_it_is_not_to_be_asked_for(door: Door, policy: dict[str, Any], changes: dict[str, Any], code: str) -> None:
+    audit = assignment_for(contract_for(door.home), **PLACE, **{"spec": {"size": "quick"}, **changes})
+    with pytest.raises(AppError) as caught:
+        KINDS["audit"].rule(audit, SitePolicy(**policy))
+    assert caught.value.code == code
