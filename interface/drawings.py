@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from interface.formatting import as_float, human_number
+from interface.formatting import as_float, human_number, human_share
 
 STEP_PARTS = ("compute", "send", "wait")
 
@@ -22,6 +22,19 @@ def stack_of(parts: Sequence[Any], *, unit: str, label: str) -> dict[str, Any]:
         start += width
     spoken = ", ".join(f"{name} {human_number(value, 2)} {unit}" for name, value in pairs)
     return {"bars": bars, "unit": unit, "spoken": f"{label}: {spoken}"}
+
+
+def leak_of(read: Any, null: Any) -> dict[str, Any]:
+    """Return bar, interval and mark of shares that were read, as percentages, and the same in words."""
+    words = f"{human_share(read.value)} of tokens (95 % interval {human_share(read.low)} to {human_share(read.high)})"
+    return {
+        "read": f"{100 * read.value:.2f}",
+        "low": f"{100 * read.low:.2f}",
+        "span": f"{100 * (read.high - read.low):.2f}",
+        "mark": None if null is None else f"{min(100 * null.value, 99.6):.2f}",
+        "words": words,
+        "null_words": "" if null is None else human_share(null.value),
+    }
 
 
 def line_of(values: Sequence[object], *, width: int, height: int) -> dict[str, Any]:

@@ -107,3 +107,13 @@ def human_browser(user_agent: object) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in text), text.split("/")[0][:40].strip())
     system = next((name for mark, name in _SYSTEMS if mark in text), "")
     return f"{browser or 'an unknown browser'}{f' on {system}' if system else ''}"
+
+
+def human_share(share: float) -> str:
+    """Return a share (0..1) in percent, never rounded to all or nothing: 0.9996 is not 100 %."""
+    rounded = f"{100 * share:.1f}"
+    if rounded == "100.0":
+        return "100 %" if share == 1 else "> 99.9 %"
+    if rounded == "0.0":
+        return "0 %" if share == 0 else "< 0.1 %"
+    return f"{rounded} %"

@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import is_naive, make_aware
 
-from interface.drawings import line_of, stack_of
+from interface.drawings import leak_of, line_of, stack_of
 from interface.formatting import (
     as_float,
     human_browser,
@@ -312,6 +312,12 @@ def stack_bar(parts: Sequence[Any], unit: str = "s", label: str = "Step time") -
 def sparkline(values: Sequence[object], label: str = "", width: int = 120, height: int = 28) -> dict[str, Any]:
     """Draw a small line of values without axes; label says in words what it shows."""
     return {**line_of(values, width=width, height=height), "label": label}
+
+
+@register.inclusion_tag("components/leak_bar.html")
+def leak_bar(channel: Any) -> dict[str, Any]:
+    """Draw what was read on a channel, with its interval, and what the same attack gets on other records."""
+    return {"channel": channel, **leak_of(channel.figures.tokens, channel.null and channel.null.tokens)}
 
 
 # ---- forms ----------------------------------------------------------------

@@ -94,6 +94,19 @@ def test_a_run_goes_on_through_two_deaths_of_the_hub_with_every_record_once(
     assert steps == Counter({(party, step): 1 for party in parties for step in range(1, STEPS + 1)})
 
 
+def test_a_leakage_audit_of_a_finished_run_tells_its_own_organisation_figures_alone(
+    canary_site: CanarySite, finished: dict[str, Any]
+) -> None:
+    own, path = canary_site.stage.parties["clinic"].rest, f"/runs/{finished['id']}/audits"
+    part = part_of(finished, canary_site.worker)["id"]
+    own.post(path, {"size": "quick", "participant": part})
+    [told] = wait_for(lambda: [one for one in own.get(path) if one["outcome"]], seconds=PATIENCE, what="the audit")
+    assert (told["outcome"], told["error"], told["participant"]) == ("done", None, part)
+    assert told["result"]["records"] >= 12
+    assert told["result"]["channels"]
+    assert canary_site.stage.parties["bank"].rest.get(path) == []
+
+
 def test_a_site_whose_clock_is_ten_minutes_ahead_tells_its_records_by_the_hub_s(
     stack: Stack, canary_site: CanarySite, finished: dict[str, Any]
 ) -> None:

@@ -24,12 +24,26 @@ from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.finishing.handing_out import adapter_download, no_adapter
 from webapp.runs.models import Run
 from webapp.runs.offers import PartiesOut
-from webapp.runs.schemas import DecisionIn, EstimateIn, PartyIn, ReasonIn, RunChange, RunDetail, RunIn, RunOut, RunPage
+from webapp.runs.schemas import (
+    AuditIn,
+    AuditOut,
+    DecisionIn,
+    EstimateIn,
+    PartyIn,
+    ReasonIn,
+    RunChange,
+    RunDetail,
+    RunIn,
+    RunOut,
+    RunPage,
+)
 from webapp.runs.selectors import run_get_for, runs_visible_to, visible_parents
+from webapp.runs.selectors.audits import audited_parts, leakage_audit
 from webapp.runs.services import (
     Basis,
     PartyChoice,
     approval_decide,
+    audit_request,
     run_archive,
     run_clone,
     run_draft_save,
@@ -230,6 +244,25 @@ def pause_run(request: HttpRequest, run_id: str) -> RunDetail:
 def resume_run(request: HttpRequest, run_id: str) -> RunDetail:
     """Let a paused run go on."""
     return _control(request, run_id, run_resume)
+
+
+@router.get("/{pub:run_id}/audits", auth=READ_AUTH, response=list[AuditOut])
+def list_audits(request: HttpRequest, run_id: str) -> list[AuditOut]:
+    """What leakage audits of the own organisation's parts found, the newest of each first."""
+    own = audited_parts(_caller(request).user, _run(request, run_id))
+    return [AuditOut.of(one.part, audit) for one in own for audit in one.audits]
+
+
+@router.post("/{pub:run_id}/audits", auth=CONTROL, response={202: AuditOut})
+@idempotent
+def start_audit(request: HttpRequest, run_id: str, payload: AuditIn) -> tuple[int, AuditOut]:
+    """Measure on the own worker what its rows leak in this run. One at a time: another one is the one under way."""
+    user, run = _caller(request).user, _run(request, run_id)
+    own = [one.part for one in audited_parts(user, run) if payload.participant in ("", one.part.id)]
+    if len(own) != 1:
+        raise AppError("CL-1555", "Name one part of your organisation that trains on its own rows.")
+    job = audit_request(actor=user, part=own[0], size=payload.size)
+    return 202, AuditOut.of(own[0], leakage_audit(job))
 
 
 @router.post("/{pub:run_id}/archive", auth=WRITE, response=RunDetail)

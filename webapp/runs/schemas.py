@@ -9,12 +9,15 @@ from typing import Any
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from splitcore.audit.portfolio import Size
+from splitcore.audit.result import AuditResult
 from splitcore.bounds import Short, Small, Text, Word
 from webapp.accounts.models import User
 from webapp.jobs.models import Attempt
 from webapp.jobs.selectors import attempts_of
 from webapp.runs.models import Approval, Participant, Run
 from webapp.runs.selectors import visible_parents
+from webapp.runs.selectors.audits import LeakageAudit
 
 
 class Strict(Schema):
@@ -95,6 +98,40 @@ class AttemptOut(Schema):
     outcome: str
     error: dict[str, Any] | None
     checkpoint_step: int | None
+
+
+class AuditIn(Strict):
+    """Which part of the caller's organisation is to be audited; empty where it has one."""
+
+    size: Size = "quick"
+    participant: Word = ""
+
+
+class AuditOut(Schema):
+    """One leakage audit of an own part. `result` is there once it is done."""
+
+    participant: str
+    party: str
+    subject: str
+    size: str
+    requested_at: datetime
+    outcome: str
+    error: dict[str, Any] | None
+    result: AuditResult | None
+
+    @classmethod
+    def of(cls, part: Participant, audit: LeakageAudit) -> AuditOut:
+        """Of a part's audit."""
+        return cls(
+            participant=part.id,
+            party=part.party,
+            subject=audit.job.subject,
+            size=audit.size,
+            requested_at=audit.job.created_at,
+            outcome=audit.job.outcome,
+            error=audit.error,
+            result=audit.result,
+        )
 
 
 class ParticipantOut(Schema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from webapp.runs.views import configure, contract, lists, run
+from webapp.runs.views import audits, configure, contract, lists, run
 
 app_name = "runs"
 urlpatterns = [
@@ -19,6 +19,8 @@ urlpatterns = [
     path("runs/<pub:run_id>/logs", run.logs, name="logs"),
     path("runs/<pub:run_id>/config", run.config, name="config"),
     path("runs/<pub:run_id>/privacy", run.privacy, name="privacy"),
+    path("runs/<pub:run_id>/parts/<pub:part_id>/audits", audits.start, name="audit"),
+    path("runs/<pub:run_id>/parts/<pub:part_id>/audits/<slug:subject>", audits.report, name="audit_report"),
     path("runs/<pub:run_id>/artefacts", run.artefacts, name="artefacts"),
     path("runs/<pub:run_id>/approvals", contract.approvals, name="approvals"),
     path("runs/<pub:run_id>/decide", contract.decide, name="decide"),

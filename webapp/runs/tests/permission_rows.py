@@ -12,6 +12,7 @@ TRAINING, PAUSED, DONE = {"run_id": "training_run"}, {"run_id": "paused_run"}, {
 # The partner's administrator decides and stops for the own organisation, whose worker is in these runs, and configures
 # runs of its own; the runs of others it neither changes nor starts.
 NO_GET = expect(302, 405, 405, 405, 405)
+OWN_PART = expect(302, 404, 404, 403, 302)
 DECISION = {"contract_hash": "{contract_hash}", "decision": "approve"}
 NEW = {"project": "{project}", "name": "New", "config": {"model": {"name_or_path": make.MODEL}}}
 
@@ -42,6 +43,8 @@ def build(world: World) -> None:
             Run.objects.filter(pk=run.pk).update(state=state)
         name = "submitted" if state == RunState.AWAITING else str(state.value)
         world.ids[f"{name}_run"] = run.id
+        if state == RunState.TRAINING:
+            world.ids["training_part"] = run.participants.get(role="client").id
         if state == RunState.AWAITING:
             world.ids["contract_hash"] = Run.objects.get(pk=run.pk).contract_hash
 
@@ -85,6 +88,14 @@ ROWS = [
         {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)},
         {**SUBMITTED, "action": "=stop"},
     ),
+    Row("runs:audit", {"GET": NO_GET, "POST": OWN_PART}, {**TRAINING, "part_id": "training_part"}),
+    Row(
+        "runs:audit_report",
+        {"GET": expect(302, 404, 404, 404, 404)},  # there is none yet
+        {**TRAINING, "part_id": "training_part", "subject": "=none"},
+    ),
+    Row("GET /api/v1/runs/{run_id}/audits", {"GET": shared(anonymous=401)}, TRAINING, kind="api"),
+    _post("audits", TRAINING, expect(401, 404, 422, 403, 202)),
     Row("GET /api/v1/runs", {"GET": members(anonymous=401)}, kind="api"),
     Row(
         "POST /api/v1/runs",

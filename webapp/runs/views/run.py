@@ -40,6 +40,7 @@ from webapp.runs.permissions import (
     resume_why_not,
 )
 from webapp.runs.selectors import domain_table, run_get_for, visible_parents
+from webapp.runs.selectors.audits import audited_parts
 from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, run_start, run_stop
 from webapp.runs.states import EDITABLE, ENDED, LIVE
 from webapp.runs.views.tabs import run_tabs
@@ -197,7 +198,7 @@ def curl_of(run: Run, parts: list[Any]) -> str:
 def privacy(request: MemberRequest, run_id: str) -> HttpResponse:
     """Who sees what in this run."""
     run = run_get_for(user=request.user, run_id=run_id)
-    context = run_context(request, run, "privacy")
+    context = {**run_context(request, run, "privacy"), "audited": audited_parts(request.user, run)}
     try:
         parsed = RunConfig.parse(run.config)
     except AppError as error:

@@ -1,0 +1,178 @@
+"""Leakage audits at the hub: who may start one, what its worker is told, and who sees what it found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from splitcore.attacks.choice import LeakChannel
+from splitcore.attacks.measured import Figures, Interval
+from splitcore.audit.result import AttackResult, AuditResult, ChannelResult, Control
+from splitcore.errors import AppError
+from webapp.audit.models import AuditEntry
+from webapp.fleet.tests.factories import give_key
+from webapp.jobs.models import Job
+from webapp.orgs.models import Role
+from webapp.orgs.tests.factories import member
+from webapp.runs.lifecycle import assignments_for
+from webapp.runs.models import RunState
+from webapp.runs.services import audit_request
+from webapp.runs.services.audits import AUDITS_MAX
+from webapp.runs.tests import factories as make
+from workers.contracts import AuditEnd, AuditSpec, ErrorInfo, spec_read
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def w() -> make.World:
+    """A run that trains; its first part has rows of the engineer's organisation."""
+    w = make.started()
+    type(w.run).objects.filter(pk=w.run.pk).update(state=RunState.TRAINING)
+    return w
+
+
+def figures(share: float) -> Figures:
+    read = Interval(value=share, low=max(share - 0.05, 0), high=min(share + 0.05, 1))
+    return Figures(tokens=read, rare=None, exact=0.25, worst=1.0, rouge_l=0.5, records=48, counted=900)
+
+
+def found(*, valid: bool = True) -> AuditResult:
+    read = {"channel": LeakChannel.HIDDEN, "attack": "nearest_embedding", "figures": figures(0.731)}
+    wanted = Interval(value=1, low=0.99, high=1)
+    control = Control(name="no_defence", channel=LeakChannel.HIDDEN, passed=valid, found=0.4, wanted=wanted)
+    return AuditResult(
+        size="quick",
+        portfolio=1,
+        at=datetime.now(UTC),
+        valid=valid,
+        records=48,
+        auxiliary=200,
+        epochs=1,
+        attacks=[AttackResult(outcome="ran", null=figures(0.05), **read)],
+        controls=[control],
+        channels=[ChannelResult(null=figures(0.05), **read)],
+        seconds=40.0,
+    )
+
+
+def ends(w: make.World, job: Job, **told: Any) -> None:
+    values = {"outcome": "done", "kind": "audit", "subject": job.subject, **told}
+    part = w.part(0)
+    end = AuditEnd(participant_id=part.id, attempt=part.attempt, **values)
+    give_key(w.workers[0]).post(f"runs/{w.run.id}/exit", end.model_dump(mode="json"))
+
+
+def privacy_page(w: make.World, client: Client, user: Any = None) -> str:
+    client.force_login(user or w.engineer)
+    return client.get(reverse("runs:privacy", args=[w.run.id])).content.decode()
+
+
+def test_the_worker_is_told_of_it_beside_its_half(w: make.World) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="full")
+    half, audit = assignments_for(w.workers[0])
+    assert (half.kind, audit.kind, audit.subject) == ("train", "audit", job.subject)
+    assert spec_read(audit) == AuditSpec(size="full", seed=job.spec["seed"])
+    assert [one.kind for one in assignments_for(w.workers[1])] == ["train"]
+    [entry] = AuditEntry.objects.filter(action="leakage.audit_requested")
+    assert (entry.organisation_id, entry.object_id) == (w.organisations[0].id, w.run.id)
+
+
+@pytest.mark.parametrize("state", [RunState.PAUSED, RunState.DONE])
+def test_it_may_be_asked_for_as_long_as_the_run_has_not_failed(w: make.World, state: RunState) -> None:
+    type(w.run).objects.filter(pk=w.run.pk).update(state=state)
+    audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    assert "audit" in [one.kind for one in assignments_for(w.workers[0])]
+
+
+def test_one_is_under_way_at_a_time(w: make.World) -> None:
+    first = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    assert audit_request(actor=w.engineer, part=w.part(0), size="full") == first
+    ends(w, first, audit=found())
+    assert audit_request(actor=w.engineer, part=w.part(0), size="full") != first
+
+
+def test_its_figures_are_shown_to_its_own_organisation_alone(w: make.World, client: Client) -> None:
+    assert "Nothing was measured" in privacy_page(w, client)
+    ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), audit=found())
+    page = privacy_page(w, client)
+    assert "73.1 % of tokens" in page
+    assert "lower bounds" in page
+    partner = member(w.organisations[1], Role.ADMIN)
+    assert "73.1" not in privacy_page(w, client, partner)
+    assert w.fresh().state == RunState.TRAINING
+
+
+def test_one_that_failed_its_controls_says_nothing(w: make.World, client: Client) -> None:
+    ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), audit=found(valid=False))
+    assert "CL-1552" in privacy_page(w, client)
+
+
+def test_one_that_failed_tells_why(w: make.World, client: Client) -> None:
+    error = ErrorInfo(code="CL-1550", message="Four rows are too few.")
+    ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), outcome="failed", error=error)
+    page = privacy_page(w, client)
+    assert "CL-1550" in page
+    assert "Measure leakage" in page
+
+
+def test_its_report_can_be_downloaded_by_its_own_organisation(w: make.World, client: Client) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    ends(w, job, audit=found())
+    address = reverse("runs:audit_report", args=[w.run.id, w.part(0).id, job.subject])
+    client.force_login(w.engineer)
+    answer = client.get(address)
+    assert "73.1 %" in answer.content.decode()
+    assert "attachment" in answer["Content-Disposition"]
+    client.force_login(member(w.organisations[1], Role.ADMIN))
+    assert client.get(address).status_code == 404
+
+
+def test_it_is_started_from_the_page(w: make.World, client: Client) -> None:
+    client.force_login(w.engineer)
+    client.post(reverse("runs:audit", args=[w.run.id, w.part(0).id]), {"size": "quick"})
+    assert "A quick audit was requested" in privacy_page(w, client)
+    client.post(reverse("runs:audit", args=[w.run.id, w.part(1).id]), {"size": "quick"})
+    assert list(Job.objects.filter(kind="audit").values_list("participant_id", flat=True)) == [w.part(0).id]
+
+
+def test_who_may_not_stop_the_run_may_not_audit_it(w: make.World, client: Client) -> None:
+    auditor = member(w.organisations[0], Role.AUDITOR)
+    with pytest.raises(AppError, match="CL-1601"):
+        audit_request(actor=auditor, part=w.part(0), size="quick")
+    assert "disabled" in privacy_page(w, client, auditor)
+
+
+def test_a_part_without_rows_a_failed_run_and_the_fiftieth_first_are_refused(w: make.World) -> None:
+    compute = member(w.organisations[2], Role.ADMIN)
+    with pytest.raises(AppError, match="CL-1555"):
+        audit_request(actor=compute, part=w.part(2), size="quick")
+    part = w.part(0)
+    for number in range(AUDITS_MAX):
+        Job.objects.create(participant=part, kind="audit", subject=str(number), outcome="done")
+    with pytest.raises(AppError, match=str(AUDITS_MAX)):
+        audit_request(actor=w.engineer, part=part, size="quick")
+    type(w.run).objects.filter(pk=w.run.pk).update(state=RunState.FAILED)
+    with pytest.raises(AppError, match="failed or was stopped"):
+        audit_request(actor=w.engineer, part=part, size="quick")
+
+
+@pytest.mark.parametrize("spoiled", [{"records": -1}, {"attacks": [{}]}, {"rows": ["Ms Quell"]}])
+def test_figures_in_another_form_are_refused(w: make.World, spoiled: dict[str, Any]) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    told = {
+        "participant_id": w.part(0).id,
+        "attempt": w.part(0).attempt,
+        "outcome": "done",
+        "kind": "audit",
+        "subject": job.subject,
+        "audit": {**found().model_dump(mode="json"), **spoiled},
+    }
+    answer = give_key(w.workers[0]).post(f"runs/{w.run.id}/exit", told)
+    assert (answer.status_code, answer.json()["code"]) == (422, "CL-1415")
+    job.refresh_from_db()
+    assert job.outcome == ""
