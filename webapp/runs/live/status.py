@@ -14,7 +14,7 @@ from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run,
 from webapp.runs.permissions import held_by_of
 from webapp.runs.states import TRAINS
 from webapp.runs.turns import is_queued
-from webapp.runs.words import listed
+from webapp.runs.words import listed, withdrawal_words
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _failed(run: Run, parts: list[Participant]) -> Status:
 
 def _stopped(run: Run, parts: list[Participant]) -> Status:
     if not run.started_at:
-        return Status("Withdrawn before it started.", "", run.state_since, "neutral")
+        return Status(withdrawal_words(run.summary), "", run.state_since, "neutral")
     text = "Stopped. Every worker has confirmed that its process ended."
     until = kept_until(run)
     if until is not None and can_continue(run):

@@ -17,6 +17,7 @@ from webapp.orgs.permissions import Action, organisations_where
 from webapp.orgs.selectors import invitations_addressed_to, organisations_of
 from webapp.runs.models import Approval, ApprovalState, Run, RunState
 from webapp.runs.selectors.access import runs_visible_to
+from webapp.runs.words import withdrawal_words
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,18 @@ def _declined_runs(permitted: Permitted) -> QuerySet[Run]:
     return Run.objects.filter(organisation__in=own, state=RunState.DECLINED, is_archived=False)
 
 
+def _withdrawn_runs(permitted: Permitted) -> QuerySet[Run]:
+    """Runs of the own organisations that a partner took back before they started, until they are archived or cloned."""
+    own = permitted[Action.CONFIGURE_RUN]
+    withdrawn = Run.objects.filter(organisation__in=own, state=RunState.STOPPED, summary__withdrawn__by_owner=False)
+    return withdrawn.filter(is_archived=False).exclude(clones__created_at__gte=F("state_since"))
+
+
+def _withdrawn_item(run: Run) -> InboxItem:
+    return InboxItem("run", run.name, f"{withdrawal_words(run.summary)} Clone it to submit it again, or archive it.",
+                     f"/runs/{run.id}", run.state_since, "withdrawn", run.organisation.name)  # fmt: skip
+
+
 def _declined_item(run: Run) -> InboxItem:
     approvals = run.approvals.filter(contract_hash=run.contract_hash).select_related("organisation")
     no = approvals.filter(state=ApprovalState.DECLINED).first()
@@ -71,7 +84,12 @@ def _declined_item(run: Run) -> InboxItem:
 def needs_action_count(user: User) -> int:
     """How many things wait for this person."""
     permitted = organisations_where(user, *_DECISIONS)
-    waiting = (_open_approvals(permitted), _open_workers(permitted), _declined_runs(permitted))
+    waiting = (
+        _open_approvals(permitted),
+        _open_workers(permitted),
+        _declined_runs(permitted),
+        _withdrawn_runs(permitted),
+    )
     return invitations_addressed_to(user).count() + sum(things.count() for things in waiting)
 
 
@@ -90,6 +108,7 @@ def inbox_for(user: User) -> dict[str, list[InboxItem]]:
         for i in invitations_addressed_to(user)
     ]  # fmt: skip
     decide += [_declined_item(run) for run in _declined_runs(permitted).select_related("organisation")]
+    decide += [_withdrawn_item(run) for run in _withdrawn_runs(permitted).select_related("organisation")]
     return {
         "decide": sorted(decide, key=lambda item: item.since),
         "waiting": _waiting(user),
@@ -144,6 +163,11 @@ def _history(user: User) -> list[InboxItem]:
         InboxItem("run", a.run.name, f"{a.organisation}: {a.reason or a.get_state_display()} ({a.decided_by})",
                   f"/runs/{a.run_id}/approvals", a.decided_at or a.created_at, a.state, a.organisation.name)
         for a in decided
+    ]  # fmt: skip
+    items += [
+        InboxItem("run", run.name, withdrawal_words(run.summary), f"/runs/{run.id}", run.state_since, "withdrawn",
+                  run.organisation.name)
+        for run in runs_visible_to(user).filter(summary__withdrawn__isnull=False).order_by("-state_since")[:50]
     ]  # fmt: skip
     answered = Invitation.objects.filter(
         organisation__in=organisations_of(user),

@@ -10,7 +10,7 @@ from webapp.orgs.permissions import Action, require
 from webapp.runs.life.apply import run_apply, run_expect
 from webapp.runs.life.events import Event, Happening
 from webapp.runs.locking import run_lock
-from webapp.runs.models import Run
+from webapp.runs.models import Run, RunState
 from webapp.runs.permissions import (
     can_resume_run,
     can_start_run,
@@ -19,6 +19,7 @@ from webapp.runs.permissions import (
     resume_why_not,
     stops_for,
 )
+from webapp.runs.states import LIVE
 from webapp.runs.timeline import run_announce, timeline_event
 from workers.contracts import HubEvent
 
@@ -105,10 +106,21 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     require_stop(actor, run)
     run = run_lock(run.id)
     _hold(run, actor)
-    why = f"Stopped by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
+    verb = "Stopped" if run.state in LIVE else "Withdrawn"
+    why = f"{verb} by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
     if run_apply(run, Event(Happening.STOPPED, why)):
+        if run.state == RunState.STOPPED:
+            _note_withdrawal(run, actor, reason)
         _audit(actor, run, "run.stopped", reason)
     return run
+
+
+def _note_withdrawal(run: Run, actor: User, reason: str) -> None:
+    """Who took a run back before it started: its page and the inbox of its owner say so."""
+    own = next(iter(stops_for(actor, run)), run.organisation)
+    note = {"by": str(actor), "organisation": own.name, "by_owner": own == run.organisation, "reason": reason.strip()}
+    run.summary = {**run.summary, "withdrawn": note}
+    run.save(update_fields=["summary", "updated_at"])
 
 
 @service

@@ -18,7 +18,16 @@ from webapp.runs.contract import contract_diff, contract_read
 from webapp.runs.lifecycle.assignments import assignments_for
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ApprovalState, Run, RunState
-from webapp.runs.services import PartyChoice, approval_decide, run_clone, run_draft_save, run_start, run_submit
+from webapp.runs.selectors import inbox_for, needs_action_count
+from webapp.runs.services import (
+    PartyChoice,
+    approval_decide,
+    run_clone,
+    run_draft_save,
+    run_start,
+    run_stop,
+    run_submit,
+)
 from webapp.runs.sweeping import sweep
 from webapp.runs.tests import factories as make
 
@@ -331,3 +340,36 @@ def test_a_newer_schema_is_no_change_of_what_it_says():
     changes = {change.field: change.new for change in contract_diff(run.approved_contract, run.contract)}
     assert changes.pop("config.privacy.defences") == ["gaussian"]
     assert all(field.startswith("traffic.") for field in changes)  # the sentence on activations names the noise
+
+
+def test_a_run_that_a_partner_withdrew_says_who_did_and_stays_in_the_owner_s_inbox(client):
+    w = make.world()
+    make.submit(w)
+    before = needs_action_count(w.engineer)
+    run_stop(actor=w.approvers[1], run=w.run, reason="The study was called off.")
+    words = (
+        f"{w.approvers[1]} ({w.organisations[1].name}) withdrew this run before it started. The study was called off."
+    )
+    [item] = inbox_for(w.engineer)["decide"]
+    assert (item.state, item.url) == ("withdrawn", f"/runs/{w.run.id}")
+    assert item.text.startswith(words)
+    assert needs_action_count(w.engineer) == before + 1
+    assert [one.text for one in inbox_for(w.approvers[1])["history"] if one.state == "withdrawn"] == [words]
+    client.force_login(w.engineer)
+    assert words in client.get(f"/runs/{w.run.id}").content.decode()
+    run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+    assert inbox_for(w.engineer)["decide"] == []
+
+
+def test_a_run_that_its_owner_withdrew_asks_nothing_of_the_owner():
+    w = make.world()
+    make.submit(w)
+    run_stop(actor=w.engineer, run=w.run)
+    assert inbox_for(w.engineer)["decide"] == []
+    assert w.fresh().summary["withdrawn"]["by_owner"]
+
+
+def test_a_run_that_is_stopped_while_it_runs_was_not_withdrawn():
+    w = make.started()
+    run_stop(actor=w.approvers[1], run=w.run)
+    assert "withdrawn" not in w.fresh().summary
