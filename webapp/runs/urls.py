@@ -24,6 +24,7 @@ urlpatterns = [
     path("runs/<pub:run_id>/artefacts", run.artefacts, name="artefacts"),
     path("runs/<pub:run_id>/approvals", contract.approvals, name="approvals"),
     path("runs/<pub:run_id>/decide", contract.decide, name="decide"),
+    path("runs/<pub:run_id>/delete", run.delete, name="delete"),
     path("runs/<pub:run_id>/clone", run.clone, name="clone"),
     re_path(
         r"^runs/(?P<run_id>[a-z]{3}_[0-9a-z]{16})/(?P<action>start|stop|pause|resume|archive|restore)$",

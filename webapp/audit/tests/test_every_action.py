@@ -50,6 +50,7 @@ ENTRIES = {
     "runs/services/control.py:run_resume": "run.released run.resumed",
     "runs/services/control.py:run_stop": "run.stopped",
     "runs/services/control.py:run_archive": "run.archived run.unarchived",
+    "runs/services/control.py:run_delete": "run.deleted",
     "runs/services/drafts.py:run_draft_save": "run.changed run.created",
     "runs/services/drafts.py:run_clone": "run.cloned",
 }  # fmt: skip

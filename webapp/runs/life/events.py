@@ -23,6 +23,7 @@ class Happening(StrEnum):
     RESUMED = "resumed"
     STOPPED = "stopped"
     ARCHIVED = "archived"
+    DELETED = "deleted"
     PARTY_WITHDRAWN = "party_withdrawn"
     WORKER_QUARANTINED = "worker_quarantined"
     WORKER_RELEASED = "worker_released"

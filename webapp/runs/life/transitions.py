@@ -142,6 +142,10 @@ PEOPLE: dict[Happening, Line] = {
         Refused("A run in progress can't be archived.", "Stop it first."),
         ((*ENDED, S.DRAFT, S.DECLINED), STAYS),
     ),
+    H.DELETED: line(
+        Refused("Only a draft can be deleted.", "Archive the run instead."),
+        ((S.DRAFT,), STAYS),
+    ),
     H.PARTY_WITHDRAWN: line(IGNORED, ((S.AWAITING, S.APPROVED), _BACK_TO_DRAFT)),
     H.WORKER_QUARANTINED: line(
         IGNORED,

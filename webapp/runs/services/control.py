@@ -133,3 +133,27 @@ def run_archive(*, actor: User, run: Run, archived: bool = True) -> Run:
     run.save(update_fields=["is_archived", "updated_at"])
     _audit(actor, run, "run.archived" if archived else "run.unarchived")
     return run
+
+
+@service
+def run_delete(*, actor: User, run: Run) -> None:
+    """Delete a draft that no other organisation has seen; the log keeps its name. Raises CL-1501 for any other run."""
+    require(actor, Action.CONFIGURE_RUN, run.organisation)
+    run = run_lock(run.id)
+    run_expect(run, Happening.DELETED)
+    if run.approvals.exists():
+        raise AppError(
+            "CL-1501",
+            "This draft was submitted before. What others decided is kept, so it can't be deleted.",
+            "Archive it instead.",
+        )
+    run_announce(run)
+    audit_record(
+        actor=actor,
+        action="run.deleted",
+        organisation_id=run.organisation_id,
+        project_id=run.project_id,
+        object_id=run.id,
+        details={"name": run.name},
+    )
+    run.delete()

@@ -83,6 +83,7 @@ ROWS = [
     Row("runs:approvals", {"GET": shared()}, SUBMITTED),
     Row("runs:decide", {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)}, SUBMITTED, {"POST": DECISION}),
     Row("runs:clone", {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)}, SUBMITTED),
+    Row("runs:delete", {"GET": NO_GET, "POST": admins()}, DRAFT),
     Row(
         "runs:control",
         {"GET": NO_GET, "POST": admins(partner=403, partner_admin=302)},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from splitcore.errors import AppError
+from webapp.audit.models import AuditEntry
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import api_token, member
 from webapp.runs.models import Run
-from webapp.runs.services import run_clone, run_draft_save
+from webapp.runs.services import run_clone, run_delete, run_draft_save
 from webapp.runs.tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -82,3 +84,50 @@ def test_a_projects_activity_tells_partners_nothing_of_drafts():
     told = partner.get(path).content.decode()
     assert "Run created" in told
     assert "Run cloned" not in told
+
+
+def _draft(w):
+    return run_clone(actor=w.engineer, run=w.run, organisation=w.organisations[0])
+
+
+def test_a_draft_that_nobody_else_saw_is_deleted_from_its_form_and_the_log_keeps_its_name():
+    w = make.world()
+    draft = _draft(w)
+    browser = _browser(w.engineer)
+    assert f"/runs/{draft.id}/delete" in browser.get(f"/runs/{draft.id}/edit").content.decode()
+    assert browser.post(f"/runs/{draft.id}/delete").url == "/runs"
+    assert not Run.objects.filter(pk=draft.pk).exists()
+    entry = AuditEntry.objects.get(action="run.deleted")
+    assert (entry.object_id, entry.details) == (draft.id, {"name": draft.name})
+    assert Run.objects.filter(pk=w.run.pk).exists(), "the parent stays"
+
+
+def test_a_draft_is_deleted_by_nobody_of_another_organisation():
+    w = make.world()
+    draft, partner = _draft(w), member(w.organisations[1], Role.ADMIN)
+    assert _browser(partner).post(f"/runs/{draft.id}/delete").status_code == 404
+    with pytest.raises(AppError) as caught:
+        run_delete(actor=partner, run=draft)
+    assert caught.value.code == "CL-1601"
+    assert Run.objects.filter(pk=draft.pk).exists()
+
+
+def test_a_draft_that_was_submitted_before_is_archived_instead_and_keeps_what_others_decided():
+    w, _, _ = _cloned()
+    with pytest.raises(AppError) as caught:
+        run_delete(actor=w.engineer, run=w.run)
+    assert (caught.value.code, caught.value.remedy) == ("CL-1501", "Archive it instead.")
+    browser = _browser(w.engineer)
+    page = browser.get(f"/runs/{w.run.id}/edit").content.decode()
+    assert f"/runs/{w.run.id}/delete" not in page
+    assert f"/runs/{w.run.id}/archive" in page
+    browser.post(f"/runs/{w.run.id}/archive")
+    assert f"/runs/{w.run.id}/restore" in browser.get(f"/runs/{w.run.id}/edit").content.decode()
+
+
+def test_a_submitted_run_is_not_deleted():
+    w = make.world()
+    make.submit(w)
+    with pytest.raises(AppError) as caught:
+        run_delete(actor=w.engineer, run=w.run)
+    assert caught.value.code == "CL-1501"

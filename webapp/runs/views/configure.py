@@ -196,6 +196,7 @@ def _page(request: MemberRequest, state: Setup, status: int = 200) -> HttpRespon
         "voids": run.approvals.filter(contract_hash=run.contract_hash, state=ApprovalState.APPROVED).count()
         if run is not None and run.state != RunState.DRAFT
         else 0,
+        "can_delete": run is not None and run.state == RunState.DRAFT and not run.approvals.exists(),
         "autosave": run is None or run.state == RunState.DRAFT,
     }
     return render(request, "runs/configure.html", context, status=status)

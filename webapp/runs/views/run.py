@@ -18,7 +18,7 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.adapters.models import AdapterState
-from webapp.orgs.http import MemberRequest, member_required
+from webapp.orgs.http import MemberRequest, answer_action, member_required
 from webapp.orgs.permissions import Action, can, why_not
 from webapp.runs.availability import start_why_not
 from webapp.runs.configure.forms import yaml_of
@@ -41,7 +41,7 @@ from webapp.runs.permissions import (
 )
 from webapp.runs.selectors import domain_table, run_get_for, visible_parents
 from webapp.runs.selectors.audits import audited_parts
-from webapp.runs.services import run_archive, run_clone, run_pause, run_resume, run_start, run_stop
+from webapp.runs.services import run_archive, run_clone, run_delete, run_pause, run_resume, run_start, run_stop
 from webapp.runs.states import EDITABLE, ENDED, LIVE
 from webapp.runs.views.tabs import run_tabs
 from webapp.telemetry.selectors import parties_of, record_json, records_visible_to
@@ -275,6 +275,19 @@ def control(request: MemberRequest, run_id: str, action: str) -> HttpResponse:
             raise
         messages.error(request, f"{error.message} {error.remedy} ({error.code})")
     return redirect(reverse("runs:list") if action == "archive" else reverse("runs:detail", args=[run.id]))
+
+
+@member_required
+@require_POST
+def delete(request: MemberRequest, run_id: str) -> HttpResponse:
+    """Delete a draft for good."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    return answer_action(
+        request,
+        lambda: run_delete(actor=request.user, run=run),
+        done=f"The draft {run.name} was deleted.",
+        to="runs:list",
+    )
 
 
 @member_required
