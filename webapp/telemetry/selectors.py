@@ -74,3 +74,14 @@ def records_page(*, user: User, run: Run, since: int, limit: int = PAGE) -> Reco
     through = rows[-1].seq if len(rows) == limit else max(since, last)
     records = [record_json(record=row, run=run, parties=parties) for row in rows]
     return RecordPage(records=records, since=since, through=through, last=last)
+
+
+def base_answers(run: Run) -> dict[str, str]:
+    """The base model's answer to each public prompt: told once, before the first step of a run's first attempt."""
+    told = samples_of(run).filter(step=0).first()
+    return dict(zip(told.payload["prompts"], told.payload.get("base") or [], strict=False)) if told else {}
+
+
+def samples_of(run: Run) -> QuerySet[Record]:
+    """Answers to the public prompts, in order; by the index of a part's records, however many others there are."""
+    return Record.objects.filter(participant__in=run.participants.values("id"), kind="sample").order_by("seq")

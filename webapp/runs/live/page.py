@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from webapp.runs.live.entries import Entry, entries_of, newest
 from webapp.runs.live.eta import Progress, progress_of
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ParticipantRole, Run
+from webapp.telemetry.selectors import base_answers, samples_of
 from webapp.telemetry.series import latest_losses
 from webapp.telemetry.snapshot import newest_of
 
@@ -48,6 +50,7 @@ class LivePage:
     entries: list[Entry]
     more_entries: int
     samples: list[Sample]
+    has_more_samples: bool  # older ones, which the page does not show
     seq: int
 
 
@@ -59,6 +62,7 @@ def live_page(*, user: User, run: Run) -> LivePage:
     losses = latest_losses(run)
     lanes = [_lane(lane, losses.get(lane["party"])) for lane in shot["lanes"]]
     shown = newest(entries, SHOWN_ENTRIES)
+    samples = _samples(shot["samples"], base_answers(run))
     return LivePage(
         run=run,
         status=status_of(run, parts),
@@ -67,7 +71,8 @@ def live_page(*, user: User, run: Run) -> LivePage:
         lanes=lanes,
         entries=shown,
         more_entries=len(entries) - len(shown),
-        samples=_samples(shot["samples"]),
+        samples=samples,
+        has_more_samples=bool(samples) and samples_of(run).filter(step__lt=samples[-1].step).exists(),
         seq=shot["seq"],
     )
 
@@ -94,17 +99,21 @@ def _lane(lane: dict[str, Any], loss: float | None) -> dict[str, Any]:
     return {**lane, "loss": loss, "parts": parts if any(value for _, value in parts) else []}
 
 
-def _samples(records: list[dict[str, Any]]) -> list[Sample]:
-    """Newest first; one entry a step."""
+def _samples(records: list[dict[str, Any]], known: Mapping[str, str]) -> list[Sample]:
+    """Newest first; one entry a step, of which the newest attempt's answers stand.
+
+    A half that was started again does not have the base model's answers: they are `known` from its first attempt.
+    """
     found: dict[int, list[dict[str, str]]] = {}
     for record in records:
         payload = record["payload"]
         base, tuned = payload.get("base") or [], payload.get("tuned") or []
-        for place, prompt in enumerate(payload["prompts"]):
-            row = {
+        found[record["step"] or 0] = [
+            {
                 "prompt": prompt,
-                "base": base[place] if place < len(base) else "",
+                "base": base[place] if place < len(base) else known.get(prompt, ""),
                 "tuned": tuned[place] if place < len(tuned) else "",
             }
-            found.setdefault(record["step"] or 0, []).append(row)
+            for place, prompt in enumerate(payload["prompts"])
+        ]
     return [Sample(step, rows) for step, rows in sorted(found.items(), reverse=True)]

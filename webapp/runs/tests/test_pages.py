@@ -28,7 +28,7 @@ from webapp.runs.tests import factories as make
 from webapp.telemetry.series import latest_losses, series_of, smoothed
 from webapp.telemetry.state import lanes_json
 from webapp.telemetry.tests.batches import batch, metric
-from workers.contracts import ErrorInfo
+from workers.contracts import ErrorInfo, TelemetryRecord
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -322,6 +322,36 @@ def test_a_fetch_of_the_live_parts_reads_a_bounded_number_of_records(client):
     drawn = smoothed(series_of(w.fresh())[part.party]["loss"])
     assert latest_losses(w.run)[part.party] == pytest.approx(drawn, rel=1e-12)
     assert number_h(drawn, 3) in page
+
+
+def _answered(w, step, *, base=(), tuned=()):
+    part = w.part(0)
+    part.refresh_from_db()
+    payload = {"prompts": ["red is", "blue is"], "base": list(base), "tuned": list(tuned)}
+    told = TelemetryRecord(seq=part.last_seq + 1, kind="sample", step=step, at=timezone.now(), payload=payload)
+    records_store(participant=part, batch=batch(part, told))
+
+
+def test_samples_after_a_resumption_keep_the_base_model_s_answers_and_each_step_has_one_entry(client):
+    w = make.started()
+    _answered(w, 0, base=["a", "b"])
+    _answered(w, 2, base=["a", "b"], tuned=["first", "try"])
+    _answered(w, 2, tuned=["second", "attempt"])  # of a half that was started again, and trained step 2 again
+    page = live_page(user=w.engineer, run=w.fresh())
+    assert [(sample.step, [row["base"] for row in sample.rows]) for sample in page.samples] == [
+        (2, ["a", "b"]),
+        (0, ["a", "b"]),
+    ]
+    assert [row["tuned"] for row in page.samples[0].rows] == ["second", "attempt"]
+    assert not page.has_more_samples
+    Run.objects.filter(pk=w.run.pk).update(total_steps=100)
+    for step in range(3, 25):
+        _answered(w, step, tuned=["x", "y"])
+    client.force_login(w.engineer)
+    page = client.get(reverse("runs:live", args=[w.run.id])).content.decode()
+    assert "Only the newest 20 are shown" in page
+    assert "After step 24" in page
+    assert "".join(page.split()).count("Base</span><p>a</p>") == 20, "the first record is not among those shown"
 
 
 def test_the_list_filters_by_state_and_the_comparison_shows_only_differences(client):
