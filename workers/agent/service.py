@@ -26,7 +26,7 @@ from workers.agent.reconciler import Reconciler
 from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, HeldVersion, Hello, PolicySummary, WitnessReport
 from workers.copies import copy_note
 from workers.data.register import register_pending
-from workers.data.store import DatasetStore
+from workers.data.store import DatasetStore, tidy_uploads
 from workers.doctor import run_checks
 from workers.enrol import recover_rotation
 from workers.facts import gather_facts
@@ -251,6 +251,7 @@ class Agent:
                     # what was revoked or withdrawn ends, whether the hub is there or not
                     await asyncio.to_thread(self._reconciler.live.review)
                     self._wake.set()  # a contract that was refused, or that waited for this site, may start now
+                    await asyncio.to_thread(tidy_uploads, self._home.root)
                     self._checks = await asyncio.to_thread(run_checks, self._home)
                     if await asyncio.to_thread(measure_missing, ModelRegistry(self._home)):
                         self._wake.set()  # the next look tells the hub

@@ -72,6 +72,8 @@ def add(
     with store.unless_confirmed(staged_id):
         _print_report(store.staged_report(staged_id))
         metadata = store.propose(staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
+        if note := store.note(metadata):
+            out.print(f"\n[yellow]{note}[/]")
         out.print("\nThis would be sent to the hub, and nothing else:")
         out.print_json(metadata.model_dump_json())
         if not yes and not typer.confirm("Store the dataset here and send this?"):

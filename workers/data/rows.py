@@ -45,7 +45,7 @@ def form_of(mapping: Mapping[str, str]) -> Form:
 
 
 def check_mapping(mapping: Mapping[str, str], columns: Iterable[str]) -> Form:
-    """The form, if every mapped column exists. Raises CL-1215."""
+    """The form, if every mapped column exists and has one role. Raises CL-1215."""
     form = form_of(mapping)
     known = set(columns)
     for role, column in mapping.items():
@@ -53,6 +53,10 @@ def check_mapping(mapping: Mapping[str, str], columns: Iterable[str]) -> Form:
             raise AppError(
                 "CL-1215", f"There is no column '{column}' for the {role}. Columns: {', '.join(sorted(known))}."
             )
+    twice = next((column for column in mapping.values() if list(mapping.values()).count(column) > 1), None)
+    if twice is not None:
+        roles = " and ".join(role for role, column in mapping.items() if column == twice)
+        raise AppError("CL-1215", f"The column '{twice}' is chosen for {roles}.", "Choose a different column for each.")
     return form
 
 

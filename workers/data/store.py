@@ -22,6 +22,7 @@ from splitcore.errors import AppError
 from splitcore.names import names_alike
 from workers.contracts import DatasetMetadata, Histogram
 from workers.data.ingest import NAME, Report, disk_errors, stage
+from workers.data.uploads import UploadStore
 
 log = logging.getLogger(__name__)
 COLUMNS_TOLD, COLUMN_LETTERS = 64, 120  # as the metadata has room for
@@ -183,6 +184,15 @@ class DatasetStore:
             created_at=datetime.now(UTC),
         )
 
+    def note(self, metadata: DatasetMetadata) -> str:
+        """That a proposed version joins others of its name; empty where the name is new."""
+        if metadata.version == 1:
+            return ""
+        return (
+            f"The name {metadata.name} was used on this worker before, so this becomes its version {metadata.version}. "
+            "For a dataset of its own, choose another name."
+        )
+
     def _check_looks(self, name: str) -> None:
         """Refuse (CL-1458) a name that nobody can tell from another dataset's, a deleted one's too: the hub has it."""
         found = {path.name for folder in (self.root, self.numbers) for path in _entries(folder)}
@@ -272,3 +282,9 @@ class DatasetStore:
         if not staged_id.isalnum() or not (folder / "report.json").exists():
             raise AppError("CL-1223", "This staged dataset no longer exists. Add the file again.")
         return folder
+
+
+def tidy_uploads(home: Path) -> None:
+    """Delete refused uploads and checked files of more than a day ago, whether or not another one is added."""
+    UploadStore(home / "uploads").tidy()
+    DatasetStore(home).tidy()

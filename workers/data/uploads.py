@@ -108,9 +108,12 @@ class UploadStore:
             raise _unknown() from None
 
     def tidy(self) -> None:
-        """Delete what a process that was killed has left behind a day ago: nothing leads to it any more."""
+        """Delete what was refused a day ago, and what a killed process left then. Others a person may come back to."""
+        for upload in self.all():
+            if upload.refused and is_old(self._facts(upload.id)):
+                self._forget(upload.id)
         whole = {upload.id for upload in self.all()}
-        for path in self.root.iterdir():
+        for path in self.root.iterdir() if self.root.exists() else ():
             if path.is_file() and path.name.partition(".")[0] not in whole and is_old(path):
                 path.unlink(missing_ok=True)
 

@@ -242,9 +242,9 @@ def _suggested_name(staged_id: str) -> str:
 @access.needs_add
 def propose(request: HttpRequest, staged_id: str) -> HttpResponse:
     """The exact metadata that would leave, for the confirmation panel."""
-    return render(
-        request, "console/_leaves.html", {"metadata": _metadata(request, staged_id).model_dump_json(indent=2)}
-    )
+    metadata = _metadata(request, staged_id)
+    context = {"metadata": metadata.model_dump_json(indent=2), "note": site().datasets.note(metadata)}
+    return render(request, "console/_leaves.html", context)
 
 
 def _metadata(request: HttpRequest, staged_id: str) -> DatasetMetadata:

@@ -372,3 +372,20 @@ def test_an_error_of_a_file_names_which_of_the_two_it_is(store: DatasetStore, tm
         error = refused(store, train, heldout=heldout)
         assert (error.code, error.details["file"]) == ("CL-1216", named)
         assert {"heldout": "held-out file", "train": "training file"}[named] in error.message
+
+
+def test_one_column_is_no_prompt_and_completion_at_once(store: DatasetStore, tmp_path: Path) -> None:
+    mapping = {"prompt": "prompt", "completion": "prompt"}
+    error = refused(store, write_jsonl(tmp_path / "a.jsonl", pairs(4)), mapping=mapping)
+    assert (error.code, error.message) == ("CL-1215", "The column 'prompt' is chosen for prompt and completion.")
+
+
+def test_a_name_that_was_used_before_is_said_before_it_becomes_the_next_version(
+    store: DatasetStore, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        staged = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(4)))
+        metadata = store.propose(staged.staged_id, "notes")
+        assert ("becomes its version 2" in store.note(metadata)) == (number == 2)
+        assert bool(store.note(metadata)) == (number == 2)
+        store.confirm(staged.staged_id, metadata)

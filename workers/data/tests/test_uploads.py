@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from splitcore.errors import AppError
+from workers.data.store import tidy_uploads
 from workers.data.uploads import UploadStore
 
 
@@ -167,3 +168,17 @@ def test_what_a_killed_process_left_goes_a_day_later(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
     assert (tmp_path / f"{'c' * 16}.part").exists(), "it may just have been begun"
     assert store.get(known.id).name == "a.jsonl", "a person may come back to it"
+
+
+def test_uploads_that_were_refused_a_day_ago_go_and_others_stay(tmp_path: Path) -> None:
+    store = UploadStore(tmp_path / "uploads")
+    refused, half, young = (store.begin(name, 4, owner=name) for name in ("refused", "half", "young"))
+    for bad in (refused, young):
+        store.refuse(bad.id, "CL-1210")
+    for old in (refused, half):
+        for path in store.root.glob(f"{old.id}.*"):
+            os.utime(path, (1.0, 1.0))
+    tidy_uploads(tmp_path)
+    assert {one.id for one in store.all()} == {half.id, young.id}
+    assert {path.stem for path in store.root.iterdir()} == {half.id, young.id}
+    tidy_uploads(tmp_path / "nothing yet")
