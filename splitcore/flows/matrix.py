@@ -36,6 +36,11 @@ HINTS: dict[Thing, str] = {
     Thing.TOKENIZER: "a public file, checked against its hash",
     Thing.COURSE: "a run's progress, and its workers' addresses",
 }
+# What was tried (docs/threat-model.md has the same): said in the same words wherever somebody decides.
+INVERSION = (
+    "Activations can be inverted. In our own trials on small models, attacks recovered most tokens at every cut that "
+    "was tried. A deeper cut alone was no defence."
+)
 STAY = frozenset({Thing.ROWS, Thing.LABELS, Thing.LOGS})  # told of in any case, since they are what people ask for
 
 

@@ -47,3 +47,24 @@ def test_a_corrected_file_of_the_same_name_and_size_is_the_one_that_is_checked(
         assert file.stat().st_size == len(first)
         assert rows_of(page, console, file) == 20
         page.close()
+
+
+@pytest.mark.e2e
+def test_what_is_wrong_with_a_file_stands_below_the_bar_at_the_page_s_top(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jsonl"
+    file.write_text('{"prompt": "a", "completion": ""}\n')
+    with running_console(tmp_path) as console:
+        page = browser.new_page(viewport={"width": 1280, "height": 420})
+        page.goto(console.url + "/pin")
+        page.fill("[name='pin']", console.pin)
+        page.get_by_role("button", name="Unlock").click()
+        page.goto(console.url + "/add")
+        page.locator("#file").set_input_files(file)
+        page.click("#check")
+        page.wait_for_selector("#add-problem .cl-problem-title")
+        top, bar = page.locator("#add-problem .cl-problem-title").bounding_box(), page.locator(".cl-top").bounding_box()
+        assert top
+        assert bar
+        assert page.evaluate("scrollY") > 0, "the page had to be scrolled"
+        assert top["y"] >= bar["y"] + bar["height"]
+        page.close()

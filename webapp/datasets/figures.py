@@ -52,6 +52,17 @@ def histogram_picture(metadata: dict[str, Any]) -> HistogramPicture | None:
     return HistogramPicture(bars=bars, first=edges[0], last=edges[-1], summary=summary, rows=rows)
 
 
+# What a dataset's metadata may tell, and the fields of DatasetMetadata that tell it.
+RECEIVED: dict[str, tuple[str, ...]] = {
+    "A name, a version number, the file's format and when it was added": (
+        *("name", "version", "format", "source", "created_at"),
+    ),
+    "The number of rows, and how many are held out": ("rows", "train_rows", "heldout_rows"),
+    "The names of its columns, unless you leave them out": ("columns",),
+    "A histogram of lengths in tokens, the longest row's length and the id of the base model whose tokenizer counted, "
+    "unless you leave them out": ("token_lengths", "longest_tokens", "tokenizer"),
+    "A keyed digest that doesn't identify the file": ("digest",),
+}
 _LABELS = {
     "name": "Name",
     "version": "Version",

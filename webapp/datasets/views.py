@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from webapp.datasets.figures import histogram_picture, metadata_lines, metadata_text
+from webapp.datasets.figures import RECEIVED, histogram_picture, metadata_lines, metadata_text
 from webapp.datasets.models import Dataset
 from webapp.datasets.selectors import (
     dataset_get_for,
@@ -53,6 +53,7 @@ def new(request: MemberRequest) -> HttpResponse:
     context = {
         "rows": [(worker, online(worker)) for worker in workers],
         "chosen": request.GET.get("worker", ""),
+        "received": list(RECEIVED),
         "why_not": why_not(request.user, Action.ADD_DATASET, request.organisation),
     }
     return render(request, "datasets/new.html", context)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from splitcore.config import RunConfig
 from splitcore.flows import flows_of, standing_flows
-from splitcore.flows.matrix import Matrix, Party, cast_of, columns_of, matrix
+from splitcore.flows.matrix import INVERSION, Matrix, Party, cast_of, columns_of, matrix
 from webapp.orgs.models import PartyKind
 
 HONEST_NOTES = (
-    "Activations can be inverted. Anyone who has them and the base model's public weights can recover much of the "
-    "text. In our own measurements on small models, attacks recovered all of it. A deeper cut doesn't prevent this.",
+    f"{INVERSION} Anyone who has them and the base model's public weights can try.",
     "Keeping the labels at your site doesn't hide them on its own: the gradients sent back reveal a lot about them. "
     "At least two tail layers make this harder. No setting makes it impossible.",
     "So treat the compute organisation as if it could read your training text, and agree in writing on what it may "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import time
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from splitcore.errors import AppError
 from webapp.audit.models import AuditEntry
-from webapp.datasets.figures import histogram_picture
+from webapp.datasets.figures import RECEIVED, histogram_picture
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.datasets.selectors import datasets_visible_to
 from webapp.datasets.services import dataset_offer, dataset_offer_withdraw
@@ -22,7 +23,7 @@ from webapp.fleet.hub_key import hub_public_key_pem
 from webapp.fleet.tests.factories import make_worker
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import OrganisationFactory, ParticipationFactory, ProjectFactory, member
-from workers.contracts import ModelRegistration
+from workers.contracts import DatasetMetadata, ModelRegistration
 
 pytestmark = pytest.mark.django_db
 
@@ -194,3 +195,11 @@ def test_a_worker_registers_so_much_and_no_more(monkeypatch):
     ]
     assert codes[2] == "CL-1459"
     assert codes[1] == codes[0] != "CL-1459"
+
+
+def test_the_page_before_an_upload_tells_every_field_that_the_hub_receives(client):
+    assert sorted(field for fields in RECEIVED.values() for field in fields) == sorted(DatasetMetadata.model_fields)
+    worker = make_worker(OrganisationFactory())
+    client.force_login(member(worker.row.organisation))
+    page = html.unescape(client.get("/datasets/new").content.decode())
+    assert [sentence for sentence in RECEIVED if sentence not in page] == []

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from splitcore.config import RunConfig
 from splitcore.flows import Degree, Flow, Thing, anyone, flows_of
-from splitcore.flows.matrix import Matrix, Party, cast_of, columns_of, matrix
+from splitcore.flows.matrix import INVERSION, Matrix, Party, cast_of, columns_of, matrix
+from splitcore.flows.schedule import SUBTRACTED
 
 __all__ = ["BARE_HEAD", "Party", "cut_warnings", "who_sees_what"]
 
@@ -27,10 +28,8 @@ BARE_HEAD = (
     "can then compute every label from the gradient it receives. Keep at least two tail layers."
 )
 SHALLOW = "With no head layer, each token's embedding is sent, and anyone with the base model can look up the text."
-ACTIVATIONS = (
-    "Activations can be inverted. In our own trials, attacks recovered most tokens at every cut tested. A "
-    "deeper cut was no defence. Rows stay at their site, but what is sent is not anonymous."
-)
+ACTIVATIONS = f"{INVERSION} Rows stay at their site, but what is sent is not anonymous."
+SOMEBODY = (Party("A data organisation", "client"), Party("The compute organisation", "server"))
 
 
 def cut_warnings(config: RunConfig) -> list[str]:
@@ -45,9 +44,20 @@ def cut_warnings(config: RunConfig) -> list[str]:
 
 
 def who_sees_what(config: RunConfig, parties: Sequence[Party], *, prompts: bool = False) -> Matrix:
-    """The matrix of the component `who_sees_what`: a column per organisation, and one for the hub."""
+    """The matrix of the component `who_sees_what`: a column per organisation, and one for the hub.
+
+    Whoever is not chosen yet has a column without a name: else the table would say that nobody ever sees a thing.
+    """
+    parties = [*parties, *(one for one in SOMEBODY if all(party.role != one.role for party in parties))]
     flows = flows_of(config, cast_of(parties, prompts=prompts))
-    return matrix(flows, columns_of(parties), [ACTIVATIONS, _labels_note(flows)])
+    return matrix(flows, columns_of(parties), [ACTIVATIONS, _labels_note(flows), *_sum_note(flows, parties)])
+
+
+def _sum_note(flows: Sequence[Flow], parties: Sequence[Party]) -> list[str]:
+    """Of a sum of two, each knows the other part."""
+    clients = {party.name for party in parties if party.role == "client"}
+    is_told = any(reveal.how == SUBTRACTED for flow in flows for reveal in flow.reveals)
+    return [SUBTRACTED] if len(clients) == 2 and is_told else []
 
 
 def _labels_note(flows: Sequence[Flow]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import time
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -14,11 +15,13 @@ from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from splitcore.fields import names_of
 from splitcore.flows import Cast
+from splitcore.flows.matrix import INVERSION
 from splitcore.flows.sentences import sentences_of
 from splitcore.methods.registry import METHODS
 from splitcore.privacy.registry import DEFENCES
 from splitcore.schedules.registry import SCHEDULES
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
+from webapp.orgs.disclosure import data_party_matrix
 from webapp.runs.configure.forms import ConfigForm, to_text
 from webapp.runs.configure.presets import PRESETS, preset_apply
 from webapp.runs.configure.preview import idle_warnings
@@ -496,3 +499,28 @@ def test_a_form_that_came_back_with_a_problem_goes_on_with_the_same_draft(client
     client.post(url, posted(client, w, run=draft.id, version=draft.draft_version, action="submit"))
     draft.refresh_from_db()
     assert (Run.objects.count(), draft.state) == (before + 1, RunState.AWAITING)
+
+
+def test_the_matrix_says_never_of_nothing_that_a_party_which_is_not_chosen_yet_will_see():
+    config = RunConfig.parse(make.config())
+    named = who_sees_what(config, [Party("A", "client"), Party("G", "server")])
+    nobody = who_sees_what(config, [])
+    assert nobody["parties"] == ["A data organisation", "The compute organisation", "Hub"]
+    assert [row["cells"] for row in nobody["rows"]] == [row["cells"] for row in named["rows"]]
+    assert who_sees_what(config, [Party("A", "client")])["parties"] == ["A", "The compute organisation", "Hub"]
+
+
+def test_of_a_sum_of_two_data_organisations_the_matrix_says_that_each_learns_the_other_s():
+    config = RunConfig.parse(make.config())
+    parties = [Party("A", "client"), Party("B", "client"), Party("G", "server")]
+    note = "With two data organisations, each learns the other's by subtraction."
+    assert note in who_sees_what(config, parties)["notes"]
+    assert note not in who_sees_what(config, [*parties, Party("C", "client")])["notes"]
+    assert note not in who_sees_what(config, [parties[0], parties[2]])["notes"]
+
+
+def test_every_page_says_the_same_of_what_was_recovered_from_activations():
+    said = " ".join((Path(__file__).parents[3] / "docs" / "threat-model.md").read_text().split())
+    assert INVERSION.partition(". ")[2] in said
+    matrices = (who_sees_what(RunConfig.parse(make.config()), []), data_party_matrix())
+    assert [INVERSION in " ".join(found["notes"]) for found in matrices] == [True, True]
