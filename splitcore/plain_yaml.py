@@ -34,6 +34,29 @@ _RESOLVED = {  # as YAML 1.1 has them, less what is to the base of sixty
 }
 
 
+# What the parser says of the commonest slips, in words for somebody who does not know YAML's grammar.
+_WORDS = (
+    (
+        "mapping values are not allowed",
+        "a colon isn't expected here. Check the indentation, and put quotes around a value that contains ': '",
+    ),
+    (
+        "cannot start any token",
+        "no value can begin with this character. Indent with spaces, not tabs, or quote the value",
+    ),
+    ("expected ',' or ']'", "a list that began with [ isn't closed"),
+    ("expected ',' or '}'", "a group of fields that began with { isn't closed"),
+    ("unexpected end of stream", "a quoted text isn't closed"),
+    ("but found another document", "only one document is taken, so --- can't come twice"),
+    ("undefined alias", "this name (*) refers to nothing. Quote a value that begins with *"),
+    ("expected '<document start>'", "this line is indented less than the first one"),
+    ("expected <document start>", "this line is indented less than the first one"),
+    ("did not find expected key", "a field isn't expected here. Check the indentation"),
+    ("could not find expected ':'", "a colon is missing after a field's name"),
+    ("did not find expected node content", "a value is missing here"),
+)
+
+
 class PlainYamlError(ValueError):
     """Why a text is not taken, with its line and column where they are known."""
 
@@ -126,7 +149,8 @@ def _sentence(error: yaml.YAMLError, text: str) -> str:
     """What is wrong, and where."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        what = getattr(error, "problem", None) or "this cannot be read"
+        problem = str(getattr(error, "problem", None) or "this cannot be read")
+        what = next((words for found, words in _WORDS if found in problem), problem)
         return plain(f"line {mark.line + 1}, column {mark.column + 1}: {what}")
     position = getattr(error, "position", None)
     if isinstance(position, int):

@@ -68,6 +68,10 @@ class PartyOverride(Section):
     )
 
 
+_NO_GROUP = frozenset({"model_type", "dict_type", "model_attributes_type"})
+_GROUP = "Fields are expected here, each as name: value"
+
+
 class RunConfig(Section):
     """Everything that defines a split fine-tuning run, except who takes part and with which data."""
 
@@ -144,7 +148,7 @@ class RunConfig(Section):
             fields = [
                 {
                     "field": ".".join(str(part) for part in item["loc"]),
-                    "message": item["msg"].removeprefix("Value error, "),
+                    "message": _GROUP if item["type"] in _NO_GROUP else item["msg"].removeprefix("Value error, "),
                 }
                 for item in error.errors(include_url=False, include_context=False, include_input=False)
             ]
@@ -159,7 +163,7 @@ class RunConfig(Section):
         try:
             data = yaml_read(text)
         except PlainYamlError as error:
-            raise AppError("CL-1001", f"This YAML can't be read: {error}.") from None
+            raise AppError("CL-1001", f"This YAML can't be read: {error}.", "Correct the text at this place.") from None
         return cls.parse(data if data is not None else {})
 
     def to_yaml(self) -> str:

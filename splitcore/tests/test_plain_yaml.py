@@ -113,3 +113,33 @@ def test_numbers_to_the_base_of_sixty_and_dates_stay_texts():
 def test_a_configuration_comes_back_from_its_yaml():
     config = RunConfig.parse({"model": {"name_or_path": "acme/tiny"}, "training": {"learning_rate": 1e-5}})
     assert RunConfig.from_yaml(config.to_yaml()) == config
+
+
+@pytest.mark.usefixtures("_loader")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model: a: b", "a colon isn't expected here"),
+        ("model:\n\tname: x", "Indent with spaces, not tabs"),
+        ("model: @x", "quote the value"),
+        ("model: [a", "a list that began with [ isn't closed"),
+        ("model: {a: 1", "a group of fields that began with { isn't closed"),
+        ("model: 'x", "a quoted text isn't closed"),
+        ("a: 1\n---\nb: 2", "only one document is taken"),
+        ("model: *b", "this name (*) refers to nothing"),
+        (" model: x\nlora: 1", "this line is indented less than the first one"),
+    ],
+)
+def test_a_common_slip_is_told_in_words_for_people(text, words):
+    with pytest.raises(AppError) as told:
+        RunConfig.from_yaml(text)
+    assert words in told.value.message
+    assert told.value.remedy == "Correct the text at this place."
+
+
+@pytest.mark.parametrize("text", ["hello", "- a", "model: x", "model: {name_or_path: x}\nlora:"])
+def test_a_value_where_fields_are_expected_is_told_without_names_of_classes(text):
+    with pytest.raises(AppError) as told:
+        RunConfig.from_yaml(text)
+    assert "Fields are expected here" in told.value.message
+    assert "Section" not in told.value.message
