@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.measure import Measurement
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from splitcore.errors import AppError
@@ -19,7 +20,7 @@ from workers.contracts import Check
 # Control characters but tab and line end, half characters, and marks that turn the direction of what is read.
 _COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-_ID = re.compile(r"[a-z]{3}_[0-9a-z]{16}")
+GAP = 2  # spaces between two columns of a table
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -65,12 +66,32 @@ def show_checks(checks: Iterable[Check]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows under headings."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    cells = [[_COMMANDS.sub(_MARK, str(cell)) for cell in row] for row in rows]  # cleaned, so that widths are right
-    for place, column in enumerate(columns):
-        whole = any(_ID.fullmatch(row[place]) for row in cells)  # an id that is broken cannot be copied
-        table.add_column(column, overflow="fold", no_wrap=whole)
-    for row in cells:
-        table.add_row(*map(Text, row))
-    out.print(table, width=max(out.width, Measurement.get(out, out.options, table).minimum))
+    """Rows under headings, in which no word is broken. A terminal that is too narrow gets a line for each cell.
+
+    Whoever reads a pipe or a file wants each row on a line of its own, however long.
+    """
+    grid = [[_COMMANDS.sub(_MARK, str(cell)) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*grid, strict=True)]
+    if out.is_terminal and not _shrink(widths, grid, out.width - GAP * (len(widths) - 1)):
+        for row in grid[1:]:
+            out.print(Text("\n".join(f"{column}: {cell}" for column, cell in zip(columns, row, strict=True)) + "\n"))
+        return
+    for number, row in enumerate(grid):
+        wrapped = [wrap(cell, max(1, width), break_on_hyphens=False) for cell, width in zip(row, widths, strict=True)]
+        for line in zip_longest(*wrapped, fillvalue=""):
+            padded = [part + " " * (width - cell_len(part)) for part, width in zip(line, widths, strict=True)]
+            out.print(Text((" " * GAP).join(padded).rstrip(), style="bold" if number == 0 else ""))
+
+
+def _shrink(widths: list[int], grid: Sequence[Sequence[str]], room: int) -> bool:
+    """Take from the columns that have most to give until they fit into `room`; whether they do, with whole words."""
+    least = [
+        max((cell_len(word) for cell in column for word in cell.split()), default=0)
+        for column in zip(*grid, strict=True)
+    ]
+    while sum(widths) > room:
+        spare = [width - word for width, word in zip(widths, least, strict=True)]
+        if max(spare) <= 0:
+            return False
+        widths[spare.index(max(spare))] -= 1
+    return True

@@ -48,9 +48,32 @@ def test_colours_stay() -> None:
     assert "\x1b[31mred" in file.getvalue()
 
 
-def test_an_id_in_a_table_stays_whole_however_narrow_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+IDS = ("dsv_nd2thp9ajqm4wd9h", "wrk_f0mhcx7xnmej6jfe")
+NOTES = "Notes of the triage 2026, part one"
+
+
+def table_of(monkeypatch: pytest.MonkeyPatch, *, width: int, terminal: bool) -> list[str]:
+    """The lines of a table of one row."""
     file = io.StringIO()
-    monkeypatch.setattr(console, "out", console.PlainConsole(file=file, width=60))
-    ids = ("dsv_nd2thp9ajqm4wd9h", "wrk_f0mhcx7xnmej6jfe")
-    console.show_table(("Dataset", "Version", "Worker"), [("Notes of the triage 2026, part one", *ids)])
-    assert all(one in file.getvalue() for one in ids)
+    shown = PlainConsole(file=file, width=width, force_terminal=terminal, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(console, "out", shown)
+    console.show_table(("Dataset", "Version", "Worker"), [(NOTES, *IDS)])
+    return file.getvalue().splitlines()
+
+
+def test_a_table_breaks_between_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = table_of(monkeypatch, width=64, terminal=True)
+    assert max(map(len, lines)) <= 64
+    words = " ".join(lines).split()
+    assert sorted(words) == sorted(["Dataset", "Version", "Worker", *NOTES.split(), *IDS])
+
+
+def test_a_terminal_that_is_too_narrow_for_a_table_gets_a_line_for_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = table_of(monkeypatch, width=40, terminal=True)
+    assert lines == [f"Dataset: {NOTES}", f"Version: {IDS[0]}", f"Worker: {IDS[1]}", ""]
+
+
+def test_a_row_in_a_pipe_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = table_of(monkeypatch, width=40, terminal=False)
+    assert len(lines) == 2
+    assert all(word in lines[1] for word in (NOTES, *IDS))
