@@ -50,7 +50,8 @@ def merge_adapter(adapter: Path, base: Path, out: Path, *, dtype: str = "auto") 
         found = verify_loads(base, folder)
         if not found.ok:
             wrong = (*found.missing, *found.unexpected, *found.mismatched)
-            raise AppError("CL-1106", f"The adapter doesn't fit this base model: {len(wrong)} tensors differ.")
+            named = "Use the base model of the run that made it. adapter_config.json in the adapter names it."
+            raise AppError("CL-1106", f"The adapter doesn't fit this base model: {len(wrong)} tensors differ.", named)
         section = ModelSection.model_validate({"name_or_path": base.name, "dtype": dtype})
         model = merged_model(load_whole(base, section), folder)
     _write(model, base, out)
@@ -104,10 +105,17 @@ def _write(model: PreTrainedModel, base: Path, out: Path) -> None:
     partial.rename(out)
 
 
+NOT_ADAPTER = "Give the folder of a PEFT adapter, or the zip file as downloaded from the hub."
+
+
 @contextmanager
 def adapter_folder(path: Path) -> Iterator[Path]:
     """The PEFT folder itself, or the two files that PEFT reads out of a zip. Raises AppError CL-1106."""
     if path.is_dir():
+        if missing := [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]:
+            raise AppError(
+                "CL-1106", f"{path.name} isn't an adapter: it has no {' and no '.join(missing)}.", NOT_ADAPTER
+            )
         yield path
         return
     with TemporaryDirectory(prefix="cutlayer-adapter-") as scratch:
@@ -117,5 +125,5 @@ def adapter_folder(path: Path) -> Iterator[Path]:
                     member = next(item for item in archive.namelist() if item.rsplit("/", 1)[-1] == name)
                     (Path(scratch) / name).write_bytes(archive.read(member))
         except (OSError, zipfile.BadZipFile, StopIteration) as error:
-            raise AppError("CL-1106", f"{path.name} isn't an adapter ({type(error).__name__}).") from None
+            raise AppError("CL-1106", f"{path.name} isn't an adapter ({type(error).__name__}).", NOT_ADAPTER) from None
         yield Path(scratch)

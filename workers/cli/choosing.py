@@ -34,3 +34,14 @@ def worker_id(client: RestClient, wanted: str) -> str:
             "For a partner's worker, give its id (wrk_…).",
         )
     return str(found[0])
+
+
+def project_id(client: RestClient, wanted: str) -> str:
+    """The id of a project that is named by its id or its name, archived ones too. Raises AppError CL-1404."""
+    listed = [*client.get("/projects"), *client.get("/projects", archived=True)]
+    known = {project["id"]: project["name"] for project in listed}
+    found = [one for one, name in known.items() if wanted in (one, name)]
+    if len(found) != 1:
+        names = ", ".join(f"{name} ({one})" for one, name in list(known.items())[:20]) or "none"
+        raise AppError("CL-1404", f"You have no project {wanted!r}.", f"Your projects: {names}.")
+    return str(found[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +38,21 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     return mapping or None
 
 
+@contextmanager
+def _named_by_options() -> Iterator[None]:
+    """What to type, where the page would say what to select."""
+    try:
+        yield
+    except AppError as error:
+        if error.code == "CL-1215":
+            error.remedy = (
+                "Name the columns: --column prompt=NAME --column completion=NAME, or text=NAME, or messages=NAME."
+            )
+            if columns := error.details.get("columns"):
+                error.remedy += f" The file has: {', '.join(columns)}."
+        raise
+
+
 @app.command("add")
 def add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
@@ -57,7 +74,7 @@ def add(
     store.check_quota(size, quota)
     known = registry.all()
     model = model or (known[0].model_id if len(known) == 1 else "")
-    with out.status("Checking every row") as status:
+    with out.status("Checking every row") as status, _named_by_options():
         staged_id = stage_checked(
             store,
             file,

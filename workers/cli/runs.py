@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from splitcore.config import RunConfig, config_text
-from workers.cli.choosing import dataset_party, worker_id
+from workers.cli.choosing import dataset_party, project_id, worker_id
 from workers.cli.console import out, show_json, show_table
 from workers.cli.watching import EXIT_CODES, watch_run
 from workers.rest import RestClient
@@ -21,10 +21,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_runs(
-    project: Annotated[str, typer.Option(help="Only runs of this project.")] = "", as_json: JsonOption = False
+    project: Annotated[str, typer.Option(help="Only runs of this project: id or name.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Your runs, newest first."""
-    answer = RestClient.from_environment().get("/runs", project=project)
+    client = RestClient.from_environment()
+    answer = client.get("/runs", project=project_id(client, project) if project else "")
     runs = answer["items"] if isinstance(answer, dict) else answer
     if as_json:
         show_json(runs)

@@ -104,9 +104,24 @@ def _prepare(path: Path, data: Sequence[str], held_out: Path | None, folder: Pat
     return Job(config.model_copy(update={"data": plain}), shards, measured, folder)
 
 
+@contextmanager
+def _of_this_machine() -> Iterator[None]:
+    """What helps here, where a worker's remedy would be to register the model."""
+    try:
+        yield
+    except AppError as error:
+        if error.code == "CL-1121":
+            error.remedy = "Check the id and the network, or give the model's folder as model.name_or_path."
+        raise
+
+
 def _run(job: Job, transport: Literal["memory", "grpc"], *, resume: bool, as_json: bool) -> str:
     """Train, showing the progress; returns done or stopped. Raises AppError."""
-    with TrainingDisplay(list(job.shards), job.steps, as_json=as_json) as display, _interrupts() as wanted:
+    with (
+        TrainingDisplay(list(job.shards), job.steps, as_json=as_json) as display,
+        _interrupts() as wanted,
+        _of_this_machine(),
+    ):
         quiet_libraries()
         from splitcore import fine_tune
 

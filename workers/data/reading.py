@@ -13,6 +13,7 @@ from workers.data.readers import detect_source, read_lines
 from workers.data.rows import check_mapping, guess_mapping, normalise
 
 _REPORTED = 20
+COLUMNS_REMEDY = "Name them in the configuration. For example: data: {columns: {prompt: question, completion: answer}}."
 
 
 @dataclass
@@ -41,8 +42,12 @@ def read_rows(path: Path, mapping: Mapping[str, str] | None = None) -> RowFile:
         raise AppError("CL-1010", f"{path} can't be read ({type(error).__name__}).") from None
     roles = dict(mapping) if mapping else guess_mapping(columns)
     if roles is None:
-        raise AppError("CL-1215", f"{path.name} has the columns {', '.join(columns)}.", details={"columns": columns})
-    form = check_mapping(roles, columns)
+        raise AppError("CL-1215", f"{path.name} has the columns {', '.join(columns)}.", COLUMNS_REMEDY)
+    try:
+        form = check_mapping(roles, columns)
+    except AppError as error:
+        error.remedy = COLUMNS_REMEDY
+        raise
     found = RowFile()
     for line in read_lines(path, source):
         row, problem = (None, line.problem) if line.values is None else normalise(line.values, roles, form)

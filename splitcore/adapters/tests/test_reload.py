@@ -157,4 +157,15 @@ def test_an_adapter_of_another_model_is_not_merged(tmp_path: Path, models: Model
     with pytest.raises(AppError) as caught:
         merge_adapter(tmp_path / "out", other, tmp_path / "merged")
     assert caught.value.code == "CL-1106"
+    assert "Use the base model of the run" in caught.value.remedy
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("name", ["empty", "rows.zip"])
+def test_what_is_no_adapter_is_not_merged_and_the_remedy_says_what_one_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "rows.zip").write_text("not a zip")
+    with pytest.raises(AppError) as caught:
+        merge_adapter(tmp_path / name, tmp_path, tmp_path / "merged")
+    assert caught.value.code == "CL-1106"
+    assert "PEFT adapter, or the zip file" in caught.value.remedy

@@ -307,6 +307,24 @@ def test_runs_need_a_hub_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_of(run("runs", "list")) == "CL-1444"
 
 
+def test_runs_of_a_project_that_does_not_exist_are_an_error_that_names_those_that_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {"id": "run_1", "name": "Together", "state": "done", "step": 3, "total_steps": 3}
+    with fake_hub() as hub:
+        hub.refusals["/runs"] = (200, {"items": [told]})  # type: ignore[dict-item]
+        hub.refusals["/projects"] = (200, [{"id": "prj_1", "name": "Letters"}])  # type: ignore[dict-item]
+        monkeypatch.setenv("CUTLAYER_HUB", hub.url)
+        monkeypatch.setenv("CUTLAYER_TOKEN", "clt_x")
+        wrong = run("runs", "list", "--project", "nope")
+        by_name, by_id = (run("runs", "list", "--project", one).output for one in ("Letters", "prj_1"))
+    assert code_of(wrong) == "CL-1404"
+    assert isinstance(wrong.exception, AppError)
+    assert "Letters (prj_1)" in wrong.exception.remedy
+    assert "Together" in by_name
+    assert by_id == by_name
+
+
 def test_the_parties_of_a_project_are_listed_with_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {
         "data": [

@@ -106,3 +106,13 @@ def test_whoever_does_not_say_yes_leaves_nothing_behind(home: WorkerHome, tmp_pa
     assert CliRunner().invoke(app, command, input=answer).exit_code == 1
     assert not list(DatasetStore(home.root).staging.iterdir())
     assert not DatasetStore(home.root).versions()
+
+
+def test_columns_that_nobody_named_are_asked_for_by_the_option_for_them(home: WorkerHome, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jsonl"
+    file.write_text('{"a": "x", "b": "y"}\n')
+    error = add(home, file, "--yes").exception
+    assert isinstance(error, AppError)
+    assert error.code == "CL-1215"
+    assert "--column prompt=NAME" in error.remedy
+    assert "The file has: a, b." in error.remedy

@@ -99,6 +99,14 @@ def test_what_cannot_be_trained_is_refused_with_its_code(site: Path, change: lis
     assert result.exception.code == code
 
 
+def test_columns_and_models_are_mended_in_the_configuration(site: Path) -> None:
+    (site / "a.jsonl").write_text('{"x": "a", "y": "b"}\n')
+    error = run(site).exception
+    assert isinstance(error, AppError)
+    assert error.code == "CL-1215"
+    assert "data: {columns: {prompt: question" in error.remedy
+
+
 @pytest.mark.parametrize("content", ["model: é".encode("latin-1"), b"a: " + b"x" * 10_000_000, b"[" * 9000])
 def test_a_configuration_that_is_no_plain_text_is_refused_with_its_code(site: Path, content: bytes) -> None:
     (site / "run.yaml").write_bytes(content)
