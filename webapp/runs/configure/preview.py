@@ -18,6 +18,7 @@ from webapp.runs.configure.options import ModelOption, PartyOptions, model_optio
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.configure.schema import spec_at
 from webapp.runs.configure.speeds import KnownSpeeds, known_speeds, row_lengths
+from webapp.runs.configure.truncated import truncated_warnings
 from webapp.runs.models import ParticipantRole
 from webapp.runs.services import PartyChoice
 
@@ -119,7 +120,8 @@ def preview_build(
     ]
     if config is None:
         return preview
-    preview.warnings = [*cut_warnings(config), *idle_warnings(config)]
+    versions = _versions(choices)
+    preview.warnings = [*cut_warnings(config), *idle_warnings(config), *truncated_warnings(config, versions)]
     preview.matrix = who_sees_what(config, preview.parties, prompts=prompts)
     models = {option.model_id: option for option in model_options(project, [c.worker_id for c in choices])}
     preview.model = models.get(config.model.name_or_path)
@@ -128,7 +130,7 @@ def preview_build(
         return preview
     if choices and preview.model.explanation:
         preview.problems.append(Problem(f"{config.model.name_or_path}: {preview.model.explanation}", _MODEL))
-    _plan(preview, config, preview.model, options, workers)
+    _plan(preview, config, preview.model, options, workers, versions)
     return preview
 
 
@@ -149,11 +151,15 @@ def _party_problems(options: PartyOptions) -> list[Problem]:
 
 
 def _plan(
-    preview: Preview, config: RunConfig, model: ModelOption, options: PartyOptions, workers: dict[str, Worker]
+    preview: Preview,
+    config: RunConfig,
+    model: ModelOption,
+    options: PartyOptions,
+    workers: dict[str, Worker],
+    versions: list[DatasetVersion],
 ) -> None:
     choices = options.choices()
     clients = {name: workers[worker_id] for name, worker_id in options.trainers_workers.items()}
-    versions = _versions(choices)
     preview.layers = layer_cells(config, model.layers)
     preview.steps = config.training.steps or _epoch_steps(config, versions)
     shape = model.shape
@@ -188,7 +194,7 @@ def _memory_line(worker: Worker, total: Range) -> MemoryLine:
 def _versions(choices: list[PartyChoice]) -> list[DatasetVersion]:
     """The chosen datasets that are trained on."""
     ids = [c.dataset_version_id for c in choices if c.role == ParticipantRole.CLIENT]
-    return list(DatasetVersion.objects.filter(id__in=ids))
+    return list(DatasetVersion.objects.filter(id__in=ids).select_related("dataset__organisation"))
 
 
 def _epoch_steps(config: RunConfig, versions: list[DatasetVersion]) -> int | None:

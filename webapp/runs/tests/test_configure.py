@@ -524,3 +524,18 @@ def test_every_page_says_the_same_of_what_was_recovered_from_activations():
     assert INVERSION.partition(". ")[2] in said
     matrices = (who_sees_what(RunConfig.parse(make.config()), []), data_party_matrix())
     assert [INVERSION in " ".join(found["notes"]) for found in matrices] == [True, True]
+
+
+def test_the_form_says_whose_rows_are_longer_than_the_longest_row_and_how_many(client):
+    w = make.world()
+    histogram = {"edges": [0, 16, 17, 40], "counts": [80, 20, 10]}
+    for version, tokenizer in zip(w.versions, (make.MODEL, "another/model"), strict=False):
+        version.metadata |= {"token_lengths": histogram, "tokenizer": tokenizer}
+        version.save()
+    client.force_login(w.engineer)
+    page = html.unescape(client.get(f"/runs/{w.run.id}/edit").content.decode())
+    longest = RunConfig.parse(w.run.config).training.max_length
+    assert longest == 16
+    assert f"{w.organisations[0].name}: at least 10 of 110 rows" in page
+    assert "longer than 16 tokens (Longest row)" in page
+    assert f"{w.organisations[1].name}: at least" not in page, "another tokenizer's lengths say nothing"
