@@ -1,8 +1,9 @@
 """From the gradient in front of decoder layers to the one behind them (torch).
 
 With X the layers' output and Z their input, G = Jᵀ G_X, where J is the layers' Jacobian at Z: as many unknowns as
-equations. The residual connection keeps J near the identity, so a few steps of conjugate gradients on the normal
-equations (CGLS) solve for G_X, for every position of a row at once; stopping early keeps what the codec added small.
+equations. Conjugate gradients on the normal equations (CGLS) solve for G_X, for every position of a row at once.
+Stopping early keeps what the codec added small; where J is badly conditioned, as in a trained model, it also leaves
+part unsolved.
 
 Shapes: B rows, L tokens, D hidden.
 """
