@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedConfig, PreTrainedModel
 
 from splitcore.errors import AppError
 from splitcore.models.files import FINAL_NORMS
@@ -202,9 +202,15 @@ class Segment:
         *,
         ids_BL: torch.Tensor | None = None,
         hidden_BLD: torch.Tensor | None = None,
+        cache: Cache | None = None,
     ) -> torch.Tensor:
-        """Hidden states BLD that leave the segment, or logits BLV where it owns the output head."""
-        inputs: dict[str, torch.Tensor] = {"attention_mask": mask_BL}
+        """Hidden states BLD that leave the segment, or logits BLV where it owns the output head.
+
+        `cache`: of the keys and values of earlier tokens, which grows; the mask is then of those tokens too.
+        """
+        inputs: dict[str, Any] = {"attention_mask": mask_BL, "use_cache": cache is not None}
+        if cache is not None:
+            inputs["past_key_values"] = cache
         if hidden_BLD is None:
             if ids_BL is None:
                 raise ValueError("give token ids or hidden states")
@@ -216,10 +222,10 @@ class Segment:
         self._port.injected_BLD = hidden_BLD
         self._port.tapped_BLD = None
         if self.plan.output:
-            logits_BLV: torch.Tensor = self.model(**inputs, use_cache=False).logits
+            logits_BLV: torch.Tensor = self.model(**inputs).logits
             self._port.injected_BLD = None
             return logits_BLV
-        self.model.base_model(**inputs, use_cache=False)
+        self.model.base_model(**inputs)
         tapped_BLD = self._port.tapped_BLD
         self._port.injected_BLD = self._port.tapped_BLD = None
         if tapped_BLD is None:
