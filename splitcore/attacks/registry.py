@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.completion.config import Completion
+from splitcore.attacks.enumeration.config import Enumeration
 from splitcore.attacks.known_plaintext.config import KnownPlaintext
 from splitcore.attacks.label_gradient.config import LabelGradient
 from splitcore.attacks.learned_inverter.config import LearnedInverter
 from splitcore.attacks.nearest_embedding.config import NearestEmbedding
 
-ATTACKS: list[type[AttackChoice]] = [NearestEmbedding, LearnedInverter, KnownPlaintext, LabelGradient, Completion]
+ATTACKS: list[type[AttackChoice]] = [
+    NearestEmbedding,
+    LearnedInverter,
+    Enumeration,
+    KnownPlaintext,
+    LabelGradient,
+    Completion,
+]
