@@ -67,13 +67,16 @@ def measure(
     alpha: float = ALPHA,
     seed: int = 0,
 ) -> Measured:
-    """The ceilings of these records (B1-record) and of the text that they are a sample of (B1-token, B2).
+    """The ceilings of these records (B1; of a sample of their tokens) and of the text that they are a sample of (B2).
 
     auxiliary: ids (N,) of other text, public or of another party. longest: tokens that no row exceeds. alpha: the
-    probability that any of the sampled bounds is too low. Raises ValueError where a record is among the other text.
+    probability that any of the sampled bounds is too low. Raises ValueError where a record is among the other text, and
+    where no token is scored.
     """
     _check_other(records, auxiliary)
     records = [record for record in records if bool(record.scored_N.any())]
+    if not records:
+        raise ValueError("no token is scored")
     rows, others = head.rows([record.ids_N for record in records]), head.rows(auxiliary)
     centre_LD = centre_of(others, longest)
     scored_R = torch.tensor([int(record.scored_N.sum()) for record in records])

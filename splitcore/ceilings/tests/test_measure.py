@@ -76,6 +76,12 @@ def test_a_reference_of_the_measured_text_itself_is_refused(run: NoisyRun) -> No
         measure(run.head, run.records(ids), [*run.ids(9, word="memo"), ids[4]], longest=LONGEST)
 
 
+def test_where_every_token_is_a_label_there_is_nothing_to_measure(run: NoisyRun) -> None:
+    labels = [Record.of(Encoded(tuple(ids_N.tolist()), tuple(ids_N.tolist()))) for ids_N in run.ids(3)]
+    with pytest.raises(ValueError, match="no token"):
+        measure(run.head, labels, run.ids(9, word="memo"), longest=LONGEST)
+
+
 def test_rows_beyond_the_clip_are_refused(run: NoisyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, others = run.ids(COUNT), run.ids(COUNT, word="memo")
     monkeypatch.setattr(ceiling_rows, "clipped", lambda tensor_BLD, mask_BL, clip: tensor_BLD)
