@@ -96,6 +96,20 @@ def test_nats_are_shared_by_the_scored_tokens_and_not_by_all_rows() -> None:
     assert bits.per_token(nats_N, one_N) < upper <= 2 * nats / 0.8
 
 
+@pytest.mark.parametrize("varies", ["nats", "tokens"])
+def test_the_upper_end_per_token_covers_what_varies_from_record_to_record(varies: str) -> None:
+    draw, repeats, count = torch.Generator().manual_seed(5), 400, 60
+    rare_RN = torch.rand(repeats, count, generator=draw) < 0.2
+    nats_RN = torch.where(rare_RN, 3.0, 0.5) if varies == "nats" else torch.full((repeats, count), 3.0)
+    tokens_RN = torch.where(rare_RN, 20, 2) if varies == "tokens" else torch.full((repeats, count), 20)
+    truth = (1.0 if varies == "nats" else 3.0) / (5.6 if varies == "tokens" else 20)
+    upper = [bits.per_token_upper(nats_N, tokens_N, largest=3.0, longest=20)
+             for nats_N, tokens_N in zip(nats_RN, tokens_RN, strict=True)]  # fmt: skip
+    assert sum(one >= truth for one in upper) / repeats >= 0.95
+    plain = [bits.per_token(nats_N, tokens_N) for nats_N, tokens_N in zip(nats_RN, tokens_RN, strict=True)]
+    assert sum(one >= truth for one in plain) / repeats < 0.7
+
+
 def test_a_record_beyond_its_bounds_is_refused() -> None:
     nats_N, scored_N = torch.tensor([1.0, 2.0]), torch.tensor([3, 4])
     with pytest.raises(ValueError, match="bound"):

@@ -12,6 +12,8 @@ import torch
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.audit.capture import PARTY, capture
 from splitcore.ceilings import rows as ceiling_rows
+from splitcore.ceilings.confidence import ALPHA, Sampled
+from splitcore.ceilings.figure import KAPPAS
 from splitcore.ceilings.measure import (
     Record,
     clip_distances,
@@ -22,6 +24,7 @@ from splitcore.ceilings.measure import (
 )
 from splitcore.ceilings.rows import ClippedHead, centre_of, why_unbounded
 from splitcore.ceilings.tests.noisy_run import CLIP, LONGEST, NoisyRun, noisy_config, notes
+from splitcore.ceilings.tradeoff import Distances
 from splitcore.data.tokenise import IGNORED, Encoded
 from splitcore.training.tests.conftest import run_config
 
@@ -68,6 +71,25 @@ def test_a_run_has_ceilings_that_fall_as_its_noise_grows(model: Model) -> None:
             assert float(one.ceilings.record.m_N.max()) <= float(largest)  # type: ignore[attr-defined]
     assert all(less > more for less, more in zip(found[2.0], found[20.0], strict=True))
     assert found[20.0][0] < 0.2
+
+
+def test_a_record_counts_for_its_scored_tokens(run: NoisyRun) -> None:
+    ids, others = run.ids(COUNT), run.ids(COUNT, word="memo")
+    records = [Record(ids_N, torch.arange(len(ids_N)) < 1 + 9 * (n % 3)) for n, ids_N in enumerate(ids)]
+    m_R = record_distances(run.head.rows(ids), centre_of(run.head.rows(others), LONGEST), run.head.radius)
+    counts_R = torch.tensor([1 + 9 * (n % 3) for n in range(COUNT)])
+    found = measure(run.head, records, others, longest=LONGEST)
+    assert found.ceilings.record.gain() == pytest.approx(Distances(m_R, counts_R).gain(), abs=1e-6)
+    assert found.ceilings.record.gain() != pytest.approx(Distances(m_R).gain(), abs=1e-6)
+    assert found.tokens == int(counts_R.sum())
+
+
+def test_what_is_estimated_shares_one_error_probability_and_no_pilot_is_in_a_sample(run: NoisyRun) -> None:
+    found = measure(run.head, run.records(run.ids(9)), run.ids(9, word="memo"), longest=LONGEST, positions=30)
+    token = found.ceilings.token
+    assert isinstance(token, Sampled)
+    assert (token.alpha, len(token.m_N)) == (ALPHA / 2, 30)
+    assert token.shares > len(KAPPAS) + 1  # the curve, a point of it and the gain
 
 
 def test_a_reference_of_the_measured_text_itself_is_refused(run: NoisyRun) -> None:
