@@ -37,9 +37,10 @@ def main(folder: Path) -> None:
     plan = plan_of(RunConfig.parse(request.config))
     transcript = TranscriptReader(plan, request.party).read(folder / RECORDING)
     auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in request.auxiliary]
+    known = {place: torch.tensor(ids, dtype=torch.int64) for place, ids in request.known.items()}
     with (folder / ANSWERS).open("a", encoding="utf-8") as file:
         for place, choice, seed in _tasks(request):
-            knowledge = Knowledge(plan, request.party, auxiliary=auxiliary, seed=seed)
+            knowledge = Knowledge(plan, request.party, auxiliary=auxiliary, known=known, seed=seed)
             answer = _answer(place, choice, transcript, knowledge)
             file.write(answer.model_dump_json() + "\n")
             file.flush()

@@ -24,8 +24,8 @@ class Portfolio(Section):
 
     size: its name. records: of the party's rows that are attacked, at most. least_records, least_tokens: below either,
     nothing is measured. auxiliary: of the remaining rows that the observer is assumed to have, at most.
-    control_records: that are attacked without a defence. epochs: times that each record crosses. seeds: repetitions of
-    attacks that draw.
+    known: more of the party's rows whose text the observer knows, at most. control_records: attacked without a defence.
+    epochs: times that each record crosses. seeds: repetitions of attacks that draw.
     """
 
     size: Size
@@ -34,6 +34,7 @@ class Portfolio(Section):
     least_records: int = Field(ge=2)
     least_tokens: int = Field(ge=1)
     auxiliary: int = Field(ge=0)
+    known: int = Field(0, ge=0)
     control_records: int = Field(ge=2)
     epochs: int = Field(ge=1)
     seeds: int = Field(ge=1)

@@ -17,11 +17,12 @@ RECORDING, REQUEST, ANSWERS = "conversation.frames", "request.json", "answers.js
 
 
 class Request(Section):
-    """One observer's task. config: a RunConfig. seeds: of each repetition."""
+    """One observer's task. config: a RunConfig. known: crossing → its token ids. seeds: of each repetition."""
 
     config: dict[str, Any]
     party: str
     auxiliary: list[list[int]]
+    known: dict[int, list[int]] = Field(default_factory=dict)
     attacks: list[Chosen]
     seeds: list[int] = Field(min_length=1)
 

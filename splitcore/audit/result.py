@@ -67,6 +67,7 @@ class AuditResult(_Part):
     valid: bool
     records: Count
     auxiliary: Count
+    known: Count = 0
     epochs: Count
     attacks: Annotated[list[AttackResult], Field(max_length=100)]
     controls: Annotated[list[Control], Field(max_length=100)]
@@ -77,6 +78,8 @@ class AuditResult(_Part):
     def assumption(self) -> str:
         """What the observer is assumed to have, in a sentence."""
         text = f"{self.auxiliary} other rows of the same source" if self.auxiliary else "no text of the same source"
+        if self.known:
+            text += f", and knows {self.known} more rows that crossed"
         return (
             f"The observer is the compute organisation. It keeps every frame of {self.epochs} "
             f"{'epoch' if self.epochs == 1 else 'epochs'}, has the public base model, knows the algorithm and the "

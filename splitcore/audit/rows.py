@@ -21,11 +21,14 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class SharedRows:
-    """targets: rows that are attacked. auxiliary: token ids of rows that the observer has. common: frequent tokens of
-    those. special: tokens that the tokenizer puts into every row.
+    """targets: rows that cross and are attacked, but for the first `known`, which the observer knows.
+
+    auxiliary: token ids of rows that the observer has. common: frequent tokens of those. special: tokens that the
+    tokenizer puts into every row.
     """
 
     targets: Rows
+    known: int
     auxiliary: list[list[int]]
     common: list[int]
     special: frozenset[int]
@@ -40,7 +43,8 @@ def share_out(plan: RunPlan, rows: Rows, chosen: Portfolio, *, seed: int) -> Sha
     drawn = list({row.ids: place for place, row in enumerate(encoded)}.values())
     Random(seed).shuffle(drawn)  # noqa: S311 - a draw of rows, no secret
     count = min(chosen.records, max(chosen.least_records, len(drawn) // 2))
-    attacked, others = drawn[:count], drawn[count : count + chosen.auxiliary]
+    known = min(chosen.known, max(len(drawn) - count, 0) // 4)
+    attacked, others = drawn[known : known + count], drawn[known + count : known + count + chosen.auxiliary]
     tokens = sum(len(encoded[place].ids) for place in attacked)
     if len(attacked) < chosen.least_records or tokens < chosen.least_tokens:
         raise AppError(
@@ -50,4 +54,5 @@ def share_out(plan: RunPlan, rows: Rows, chosen: Portfolio, *, seed: int) -> Sha
         )
     auxiliary = [list(encoded[place].ids) for place in others]
     common = [token for token, _ in Counter(token for ids in auxiliary for token in ids).most_common(COMMON)]
-    return SharedRows([rows[place] for place in attacked], auxiliary, common, frozenset(tokenizer.all_special_ids))
+    targets = [rows[place] for place in drawn[: known + count]]
+    return SharedRows(targets, known, auxiliary, common, frozenset(tokenizer.all_special_ids))

@@ -18,7 +18,7 @@ from splitcore.audit.portfolio import Portfolio
 from splitcore.audit.request import Answer, Request
 from splitcore.audit.result import AuditResult, ChannelResult
 from splitcore.audit.rows import Rows, share_out
-from splitcore.audit.scoring import Scored, scored, truths_of
+from splitcore.audit.scoring import Scored, known_of, scored, truths_of
 from splitcore.config import RunConfig
 from splitcore.fields import FULL
 
@@ -56,7 +56,7 @@ def audit(
     tell = _Teller(on_progress, _answers(on_hidden, seeds) + _answers(chosen.attacks, seeds))
 
     def attacked(
-        name: str, run: RunConfig, attacks: Sequence[AttackChoice], targets: Rows, epochs: int
+        name: str, run: RunConfig, attacks: Sequence[AttackChoice], targets: Rows, epochs: int, known: int = 0
     ) -> list[Scored]:
         tell.stage(f"{name}: training")
         taken = capture(run, targets, folder / name, epochs=epochs)
@@ -65,18 +65,22 @@ def audit(
             config=taken.config.model_dump(mode="json", context=FULL),
             party=PARTY,
             auxiliary=shared.auxiliary,
+            known=known_of(taken, transcript, below=known),
             attacks=list(attacks),
             seeds=seeds,
         )
         tell.stage(f"{name}: attacking")
         answers = answers_of(request, taken.recording, folder / f"{name}-observer", on_line=tell.answered)
-        truths = {channel: truths_of(taken, transcript, channel, special=shared.special) for channel in LeakChannel}
+        truths = {
+            channel: truths_of(taken, transcript, channel, special=shared.special, known=known)
+            for channel in LeakChannel
+        }
         return _all_scored(attacks, answers, truths, shared.common, seed)
 
     control = no_defence(
-        attacked("control", undefended(config), on_hidden, shared.targets[: chosen.control_records], 1)
+        attacked("control", undefended(config), on_hidden, shared.targets[-chosen.control_records :], 1)
     )
-    found = attacked("run", config, chosen.attacks, shared.targets, chosen.epochs)
+    found = attacked("run", config, chosen.attacks, shared.targets, chosen.epochs, shared.known)
     best = _best_by_channel(found)
     controls = [control, *(steady(one, seed=seed) for one in best)]
     return AuditResult(
@@ -84,7 +88,8 @@ def audit(
         portfolio=chosen.version,
         at=datetime.now(UTC),
         valid=bool(best) and all(one.passed for one in controls),
-        records=len(shared.targets),
+        records=len(shared.targets) - shared.known,
+        known=shared.known,
         auxiliary=len(shared.auxiliary),
         epochs=chosen.epochs,
         attacks=[one.result for one in found],

@@ -54,9 +54,9 @@ def scored(
 
 
 def truths_of(
-    taken: Capture, transcript: Transcript, channel: LeakChannel, *, special: Collection[int] = ()
+    taken: Capture, transcript: Transcript, channel: LeakChannel, *, special: Collection[int] = (), known: int = 0
 ) -> list[Truth]:
-    """What each crossing of the transcript really was.
+    """What each crossing of the transcript really was. Nothing counts of the rows whose number is below `known`.
 
     Through h every token of a row may be read but the `special` ones, which every row has. Through z and g the tokens
     that the training predicts are, since the last layers know of no other.
@@ -64,9 +64,15 @@ def truths_of(
     rows = [taken.rows[one.step, one.micro, one.place] for one in transcript.crossings]
     skipped = torch.tensor(sorted(special), dtype=torch.int64)
     return [
-        Truth(row.ids_N, scored_N, row.number)
+        Truth(row.ids_N, scored_N & (row.number >= known), row.number)
         for row, scored_N in zip(rows, _scored(rows, channel, skipped), strict=True)
     ]
+
+
+def known_of(taken: Capture, transcript: Transcript, *, below: int) -> dict[int, list[int]]:
+    """The token ids of each crossing of a row whose number is below that."""
+    rows = [taken.rows[one.step, one.micro, one.place] for one in transcript.crossings]
+    return {place: row.ids_N.tolist() for place, row in enumerate(rows) if row.number < below}
 
 
 def _scored(rows: Sequence[Row], channel: LeakChannel, skipped: torch.Tensor) -> list[torch.Tensor]:

@@ -101,6 +101,20 @@ def test_too_few_rows_are_refused_before_anything_runs(
     assert not folder.exists()
 
 
+def test_the_observer_has_the_known_rows_and_none_of_them_counts(model: Model, folder: Path) -> None:
+    needy = ["nearest_embedding", {"name": "learned_inverter", "kind": "linear"}, "known_plaintext"]
+    chosen = small(auxiliary=0, known=6, control_records=2, attacks=needy)
+    result = audit(run_config(model("llama"), **BARE), NOTES, folder, chosen)
+    told = json.loads((folder / "run-observer" / "request.json").read_text())
+    assert len(told["known"]) == result.known == 6
+    assert json.loads((folder / "control-observer" / "request.json").read_text())["known"] == {}
+    best, lacks, knows = result.attacks
+    assert best.figures is not None
+    assert (best.figures.records, best.figures.tokens.value) == (result.records, 1.0)
+    assert (lacks.outcome, lacks.figures, "text of its own" in lacks.reason) == ("not_run", None, True)
+    assert knows.outcome == "ran"
+
+
 def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: Path) -> None:
     def kill(now: Progress) -> None:
         if "ran" in now.stage:  # it is alive, with one attack to go
