@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from splitcore.attacks.activation_matching.config import ActivationMatching
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.completion.config import Completion
 from splitcore.attacks.enumeration.config import Enumeration
@@ -15,6 +16,7 @@ ATTACKS: list[type[AttackChoice]] = [
     LearnedInverter,
     Enumeration,
     KnownPlaintext,
+    ActivationMatching,
     LabelGradient,
     Completion,
 ]
