@@ -14,6 +14,7 @@ from splitcore.bounds import LINE
 
 Text = Annotated[str, Field(max_length=400)]
 Name = Annotated[str, Field(max_length=120, pattern=LINE)]
+Bits = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -58,6 +59,38 @@ class ChannelResult(_Part):
         return cls(channel=result.channel, attack=result.attack, figures=result.figures, null=result.null)
 
 
+class CeilingPoint(_Part):
+    """What an attacker who guesses the share `kappa` of the tokens without the hidden states gets with them at most.
+
+    bound: which says so. says_something: whether it is low enough to tell anything.
+    """
+
+    kappa: Share
+    value: Share
+    bound: Literal["record", "bits", "token"]
+    says_something: bool
+
+
+class CeilingResult(_Part):
+    """What no attacker can exceed on hidden states, or why nothing bounds that.
+
+    Tokens of prompts alone are counted: labels may be told by gradients. gains: what hidden states add at most,
+    whatever is guessed without them, to someone with nothing else (record), the text so far (bits), the rest (token).
+    """
+
+    why_none: Text = ""
+    curve: Annotated[list[CeilingPoint], Field(max_length=20)] = []
+    gains: Annotated[dict[Literal["record", "bits", "token"], Share], Field(max_length=3)] = {}
+    record_bits: Bits = 0.0
+    token_bits: Bits = 0.0
+    tokens: Count = 0
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any point is below 99 %."""
+        return any(point.says_something for point in self.curve)
+
+
 class AuditResult(_Part):
     """valid: whether the controls passed. An audit that failed one says nothing, above all not that text is safe."""
 
@@ -72,6 +105,7 @@ class AuditResult(_Part):
     attacks: Annotated[list[AttackResult], Field(max_length=100)]
     controls: Annotated[list[Control], Field(max_length=100)]
     channels: Annotated[list[ChannelResult], Field(max_length=len(LeakChannel))]
+    ceiling: CeilingResult | None = None
     seconds: Seconds
 
     @property

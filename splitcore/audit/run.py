@@ -12,6 +12,7 @@ from splitcore.attacks.choice import AttackChoice, LeakChannel
 from splitcore.attacks.figures import Truth
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.audit.capture import PARTY, capture, plan_of
+from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.controls import no_defence, steady, undefended
 from splitcore.audit.observer import answers_of
 from splitcore.audit.portfolio import Portfolio
@@ -50,7 +51,8 @@ def audit(
     Raises AppError CL-1550 for fewer rows than the audit needs, CL-1551, else as `fine_tune`.
     """
     begin = perf_counter()
-    shared = share_out(plan_of(config.model_copy(update={"parties": {}})), rows, chosen, seed=seed)
+    plan = plan_of(config.model_copy(update={"parties": {}}))
+    shared = share_out(plan, rows, chosen, seed=seed)
     seeds = [seed + draw for draw in range(chosen.seeds)]
     on_hidden = [attack for attack in chosen.attacks if attack.channel is LeakChannel.HIDDEN]
     tell = _Teller(on_progress, _answers(on_hidden, seeds) + _answers(chosen.attacks, seeds))
@@ -95,6 +97,7 @@ def audit(
         attacks=[one.result for one in found],
         controls=controls,
         channels=[ChannelResult.of(one.result) for one in best],
+        ceiling=ceiling_of(plan, shared, seed=seed),
         seconds=perf_counter() - begin,
     )
 

@@ -108,6 +108,18 @@ def _tell(result: AuditResult, report: Path | None) -> None:
         out.print(
             Text(f"Control {control.name.replace('_', ' ')} ({control.channel}): {human_share(control.found)}, {mark}.")
         )
+    out.print(Text(_ceiling_words(result)))
     out.print(Text(CAVEAT))
     if report is not None:
         out.print(Text(f"Report: {report}"))
+
+
+def _ceiling_words(result: AuditResult) -> str:
+    ceiling = result.ceiling
+    if ceiling is None or ceiling.why_none:
+        why = ceiling.why_none if ceiling else ""
+        return f"No ceiling: nothing bounds what a stronger attack reads of hidden states. {why}".strip()
+    if not ceiling.says_something:
+        return "Ceiling on hidden states: noise of this size bounds nothing."
+    points = [f"{human_share(one.value)} at {human_share(one.kappa)}" for one in ceiling.curve if one.says_something]
+    return f"Ceiling on hidden states, by what is guessed without them: {', '.join(points)}."

@@ -16,9 +16,12 @@ import pytest
 
 from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
+from splitcore.audit.capture import plan_of
+from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.portfolio import Portfolio, portfolio
 from splitcore.audit.report import report_html
 from splitcore.audit.result import AuditResult
+from splitcore.audit.rows import share_out
 from splitcore.audit.run import Progress, audit
 from splitcore.errors import AppError
 from splitcore.training.tests.conftest import run_config
@@ -154,3 +157,22 @@ def test_a_report_has_the_figures_and_never_rounds_to_all_or_nothing(bare: Audit
     assert [human_share(share) for share in (0.9996, 1.0, 0.0, 0.0001, 0.25)] == [
         "> 99.9 %", "100 %", "0 %", "< 0.1 %", "25.0 %",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "no noise whose law"),
+        ({"privacy": {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 0.01}]}}, "bounds nothing"),
+        ({"privacy": {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 50.0}]}}, "bits a token"),
+    ],
+    ids=["no-noise", "little", "much"],
+)
+def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
+    model: Model, changes: dict[str, Any], told: str, bare: Audited
+) -> None:
+    plan = plan_of(run_config(model("llama"), **BARE, **changes, lora={"train_head": False}))
+    shared = share_out(plan, NOTES, small(), seed=0)
+    ceiling = ceiling_of(plan, shared, seed=0)
+    assert told in report_html(bare.result.model_copy(update={"ceiling": ceiling}), subject="a run")
+    assert all(point.value >= point.kappa for point in ceiling.curve)

@@ -1,0 +1,49 @@
+"""What no attacker can exceed on hidden states of an audited run, where its noise has a known law (torch)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from splitcore.audit.result import CeilingPoint, CeilingResult
+from splitcore.audit.rows import Rows, SharedRows
+from splitcore.ceilings.measure import Record, measure
+from splitcore.ceilings.rows import ClippedHead, why_unbounded
+from splitcore.data.tokenise import encode_rows
+from splitcore.models.loading import read_tokenizer
+from splitcore.run.plan import RunPlan
+
+
+def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult:
+    """The ceilings of the attacked rows, or why there are none; the observer's text is the reference."""
+    config = plan.settings.config
+    records = _records(plan, shared.targets[shared.known :])
+    if why := why_unbounded(config) or _why_unmeasured(records, shared):
+        return CeilingResult(why_none=why)
+    auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in shared.auxiliary]
+    found = measure(ClippedHead(plan), records, auxiliary, longest=config.training.max_length, seed=seed)
+    return CeilingResult(
+        curve=[
+            CeilingPoint(kappa=kappa, value=at.value, bound=at.bound, says_something=at.says_something)  # type: ignore[arg-type]
+            for kappa, at in found.ceilings.curve()
+        ],
+        gains=found.ceilings.gains(),
+        record_bits=found.record_nats / math.log(2),
+        token_bits=found.token_nats / math.log(2),
+        tokens=found.tokens,
+    )
+
+
+def _records(plan: RunPlan, rows: Rows) -> list[Record]:
+    config = plan.settings.config
+    encoded = encode_rows(rows, read_tokenizer(plan.folder), config.data, config.training.max_length)
+    return [Record.of(row) for row in encoded]
+
+
+def _why_unmeasured(records: list[Record], shared: SharedRows) -> str:
+    if not shared.auxiliary:
+        return "There is no other text to take a reference from."
+    if not any(bool(record.scored_N.any()) for record in records):
+        return "Every token is a label, and labels are told by gradients without noise."
+    return ""
