@@ -51,6 +51,7 @@ def audit(
     Raises AppError CL-1550 for fewer rows than the audit needs, CL-1551, else as `fine_tune`.
     """
     begin = perf_counter()
+    config = _from_anywhere(config)
     plan = plan_of(config.model_copy(update={"parties": {}}))
     shared = share_out(plan, rows, chosen, seed=seed)
     seeds = [seed + draw for draw in range(chosen.seeds)]
@@ -100,6 +101,14 @@ def audit(
         ceiling=ceiling_of(plan, shared, seed=seed),
         seconds=perf_counter() - begin,
     )
+
+
+def _from_anywhere(config: RunConfig) -> RunConfig:
+    """With the base model's folder in full: the attacker works in another one."""
+    folder = Path(config.model.name_or_path)
+    if not folder.is_dir():
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"name_or_path": str(folder.resolve())})})
 
 
 def _answers(attacks: Sequence[AttackChoice], seeds: Sequence[int]) -> int:

@@ -118,6 +118,15 @@ def test_the_observer_has_the_known_rows_and_none_of_them_counts(model: Model, f
     assert knows.outcome == "ran"
 
 
+def test_the_attacker_finds_a_base_model_that_is_named_from_where_the_audit_was_started(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = model("llama")
+    monkeypatch.chdir(base.parent)
+    result = audit(run_config(Path(base.name), **BARE), NOTES, folder, small())
+    assert result.valid
+
+
 def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: Path) -> None:
     def kill(now: Progress) -> None:
         if "ran" in now.stage:  # it is alive, with one attack to go
