@@ -67,8 +67,11 @@ def recorded_config(config: RunConfig, rows: int, epochs: int) -> RunConfig:
 
 
 def plan_of(config: RunConfig) -> RunPlan:
-    """The plan of such a training, from public facts. Raises AppError CL-1002, 1101, 1103."""
-    return run_plan(HalfSettings(config, [PARTY], config.model.name_or_path, Path()))
+    """The plan of such a training, from public facts. Raises AppError CL-1002, 1101, 1103.
+
+    What is done with a recording is done on the CPU, whatever the training ran on.
+    """
+    return run_plan(HalfSettings(config, [PARTY], config.model.name_or_path, Path(), device="cpu"))
 
 
 def _true_rows(config: RunConfig, rows: Rows) -> dict[tuple[int, int, int], Row]:

@@ -78,6 +78,11 @@ def test_what_the_halves_tell_each_other_of_a_step_is_read_too(model: Model, tmp
     assert all(told.norm for told in transcript.told.values())
 
 
+def test_a_recording_is_read_on_the_cpu_where_there_is_a_gpu_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert plan_of(run_config(model("llama"))).device == "cpu"
+
+
 def test_a_recording_of_another_run_is_refused(model: Model, tmp_path: Path) -> None:
     taken = capture(run_config(model("llama")), rows(ROWS), tmp_path, epochs=1)
     other = plan_of(run_config(model("gpt2")))
