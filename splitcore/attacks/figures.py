@@ -30,7 +30,8 @@ def figures_of(
     """Score guesses (N,) of crossings; the crossings of a record are one in what is drawn again.
 
     `common`: ids of tokens that are not rare. A guess may be shorter or longer than its row. The intervals come from
-    drawing whole records again with replacement, since tokens of a record hang together.
+    drawing whole records again with replacement, since tokens of a record hang together. Raises ValueError where no
+    token counts.
     """
     hits, counts = defaultdict[int, float](float), defaultdict[int, float](float)
     rare_hits, rare_counts = defaultdict[int, float](float), defaultdict[int, float](float)
@@ -44,7 +45,8 @@ def figures_of(
         counts[truth.record] += float(truth.scored_N.sum())
         rare_hits[truth.record] += float((hit_N & rare_N).sum())
         rare_counts[truth.record] += float(rare_N.sum())
-        overlaps.append(rouge_l(guess_N[truth.scored_N].tolist(), truth.ids_N[truth.scored_N].tolist()))
+        if bool(truth.scored_N.any()):
+            overlaps.append(rouge_l(guess_N[truth.scored_N].tolist(), truth.ids_N[truth.scored_N].tolist()))
     counted = [record for record in hits if counts[record]]
     if not counted:
         raise ValueError("there is no token to be guessed")

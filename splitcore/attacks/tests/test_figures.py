@@ -30,6 +30,12 @@ def test_the_crossings_of_one_record_are_one_record() -> None:
     assert (figures.records, figures.counted, figures.tokens.value, figures.exact) == (1, 4, 0.75, 0.0)
 
 
+def test_a_row_of_which_nothing_counts_changes_no_figure() -> None:
+    attacked = [truth([1, 2, 3], 0)]
+    known = truth([7, 8], 1, counted=[False, False])
+    assert scored([[1, 2, 3], [7, 8]], [*attacked, known]) == scored([[1, 2, 3]], attacked)
+
+
 def test_rare_tokens_have_a_figure_of_their_own_where_there_are_any() -> None:
     figures = scored([[1, 2, 8]], [truth([1, 2, 3], 0)], common={1, 2})
     assert figures.rare is not None
