@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import torch
 
-from splitcore.attacks.figures import Figures, Truth, figures_of, rouge_l
+from splitcore.attacks.figures import Figures, Truth, common_length, figures_of, rouge_l
 
 
 def truth(ids: list[int], record: int, *, counted: list[bool] | None = None) -> Truth:
@@ -59,6 +61,18 @@ def test_an_order_that_is_right_counts_in_rouge_even_at_another_place() -> None:
     assert rouge_l([9, 1, 2, 3], [1, 2, 3]) == pytest.approx(6 / 7)
     assert rouge_l([], [1]) == 0.0
     assert rouge_l([1, 2, 3], [1, 2, 3]) == 1.0
+
+
+def test_the_longest_common_subsequence_is_the_one_of_the_plain_table() -> None:
+    draw = Random(5)
+    for _ in range(200):
+        one, other = ([draw.randrange(4) for _ in range(draw.randrange(90))] for _ in range(2))
+        row = [0] * (len(other) + 1)
+        for token in one:
+            above, row = row, [0]
+            for place, match in enumerate(other):
+                row.append(above[place] + 1 if token == match else max(above[place + 1], row[-1]))
+        assert common_length(one, other) == row[-1]
 
 
 def test_without_a_token_to_guess_there_is_no_figure() -> None:
