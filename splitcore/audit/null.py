@@ -22,7 +22,7 @@ def null_figures(guesses: Guesses, truths: Sequence[Truth], *, common: Collectio
     partners = _partners(truths)
     if partners is None:
         return None
-    pairs = [(other, place) for place, others in enumerate(partners) for other in others]
+    pairs = [(other, place) for place, others in partners.items() for other in others]
     return figures_of([guesses[a] for a, _ in pairs], [truths[b] for _, b in pairs], common=common, seed=seed)
 
 
@@ -32,16 +32,21 @@ def shuffled(guesses: Guesses, truths: Sequence[Truth], *, seed: int) -> float:
     if partners is None:
         raise ValueError("no two records differ")
     draw = Random(seed)  # noqa: S311 - pairings, no secret
-    return fmean(token_share([guesses[draw.choice(others)] for others in partners], truths) for _ in range(SHUFFLES))
+    own = [truths[place] for place in partners]
+    return fmean(
+        token_share([guesses[draw.choice(others)] for others in partners.values()], own) for _ in range(SHUFFLES)
+    )
 
 
-def _partners(truths: Sequence[Truth]) -> list[list[int]] | None:
-    """For each crossing the places of other records with other text, of the nearest lengths."""
-    by_length = sorted(range(len(truths)), key=lambda place: len(truths[place].ids_N))
-    found = dict[int, list[int]]()
-    for rank, place in enumerate(by_length):
-        found[place] = _nearest(by_length, rank, truths)
-    return [found[place] for place in range(len(truths))] if all(found.values()) else None
+def _partners(truths: Sequence[Truth]) -> dict[int, list[int]] | None:
+    """For each crossing that counts, the places of others that do: other records, other text, the nearest lengths.
+
+    What is guessed of a row that the observer knows is that row, and no chance.
+    """
+    counting = [place for place, truth in enumerate(truths) if bool(truth.scored_N.any())]
+    by_length = sorted(counting, key=lambda place: len(truths[place].ids_N))
+    found = {place: _nearest(by_length, rank, truths) for rank, place in enumerate(by_length)}
+    return dict(sorted(found.items())) if all(found.values()) else None
 
 
 def _nearest(by_length: Sequence[int], rank: int, truths: Sequence[Truth]) -> list[int]:

@@ -38,6 +38,16 @@ def test_the_null_of_a_perfect_attack_is_what_the_records_share() -> None:
     assert shuffled([truth.ids_N for truth in truths], truths, seed=0) == pytest.approx(4 / 16, abs=0.02)
 
 
+def test_what_the_observer_knows_is_no_part_of_the_null() -> None:
+    truths = made_up(shared=4)
+    known = [Truth(truth.ids_N, torch.zeros_like(truth.scored_N), RECORDS + truth.record) for truth in made_up(8)[:9]]
+    guesses = [torch.full_like(truth.ids_N, -1) for truth in truths]
+    null = null_figures([*guesses, *(truth.ids_N for truth in known)], [*truths, *known], common=(), seed=0)
+    assert null is not None
+    assert null.tokens.value == 0.0
+    assert shuffled([*guesses, *(truth.ids_N for truth in known)], [*truths, *known], seed=0) == 0.0
+
+
 def test_records_with_the_same_text_are_no_null() -> None:
     truths = [Truth(torch.arange(5), torch.ones(5, dtype=torch.bool), number) for number in range(9)]
     found = result_of(truths, [truth.ids_N for truth in truths])
