@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,10 @@ from splitcore.data.tokenise import IGNORED
 
 @dataclass(frozen=True)
 class Scored:
-    """An attack's result, with the guesses and the truth that it comes from, which stay with the party."""
+    """An attack's result, with the guesses and the truth that it comes from, which stay with the party.
+
+    Of an attack that ran they are those of one epoch.
+    """
 
     result: AttackResult
     guesses: list[torch.Tensor]
@@ -35,13 +39,19 @@ class Scored:
 def scored(
     attack: AttackChoice, answers: Sequence[Answer], truths: Sequence[Truth], *, common: Collection[int], seed: int
 ) -> Scored:
-    """The best of an attack's answers, since an attacker may draw as often as he likes. `answers`: at least one."""
+    """The best of an attack's answers, and of it the epoch in which it reads most. `answers`: at least one.
+
+    An attacker may draw as often as he likes. And what was read of a row once is known: a mean over epochs would be
+    less than what the observer has.
+    """
     ran = [[torch.tensor(ids, dtype=torch.int64) for ids in one.guesses] for one in answers if one.outcome == "ran"]
     if not ran:
         first = answers[0]
         result = AttackResult(attack=str(attack), channel=attack.channel, outcome=first.outcome, reason=first.reason)
         return Scored(result, [], truths)
-    best = max(ran, key=lambda guesses: token_share(guesses, truths))
+    tried = [([guesses[place] for place in places], places) for guesses in ran for places in _epochs(truths)]
+    best, places = max(tried, key=lambda one: token_share(one[0], [truths[place] for place in one[1]]))
+    truths = [truths[place] for place in places]
     result = AttackResult(
         attack=str(attack),
         channel=attack.channel,
@@ -51,6 +61,15 @@ def scored(
         seconds=sum(one.seconds for one in answers),
     )
     return Scored(result, best, truths)
+
+
+def _epochs(truths: Sequence[Truth]) -> list[list[int]]:
+    """The places of each record's first crossing, of its second one, and so on, as long as every record has one."""
+    crossed, places = Counter[int](), defaultdict[int, list[int]](list)
+    for place, truth in enumerate(truths):
+        places[crossed[truth.record]].append(place)
+        crossed[truth.record] += 1
+    return [places[epoch] for epoch in range(min(crossed.values()))]
 
 
 def truths_of(

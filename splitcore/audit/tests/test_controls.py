@@ -83,6 +83,15 @@ def test_the_best_answer_counts() -> None:
     )
 
 
+def test_what_was_read_in_one_epoch_is_not_forgotten_in_the_others() -> None:
+    once = made_up(shared=0)
+    nothing, everything = [torch.full((1,), -1)] * RECORDS, [truth.ids_N for truth in once]
+    last = [once[0]]  # a step that begins another epoch
+    found = result_of([*once, *once, *last], [*nothing, *everything, *nothing[:1]])
+    assert found.result.figures == figures_of(everything, once)
+    assert steady(found, seed=0).passed
+
+
 @pytest.mark.parametrize(("share", "passed"), [(1.0, True), (0.9, False)])
 def test_an_unprotected_run_must_be_read(share: float, passed: bool) -> None:
     truths = made_up(shared=0, own=20)
