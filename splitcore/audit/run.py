@@ -11,7 +11,7 @@ from time import perf_counter
 from splitcore.attacks.choice import AttackChoice, LeakChannel
 from splitcore.attacks.figures import Truth
 from splitcore.attacks.reading import TranscriptReader
-from splitcore.audit.capture import PARTY, capture, plan_of
+from splitcore.audit.capture import PARTY, Capture, capture, plan_of
 from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.controls import no_defence, steady, undefended
 from splitcore.audit.observer import answers_of
@@ -63,21 +63,17 @@ def audit(
     ) -> list[Scored]:
         tell.stage(f"{name}: training")
         taken = capture(run, targets, folder / name, epochs=epochs)
-        transcript = TranscriptReader(plan_of(taken.config), PARTY).read(taken.recording)
+        truths, given = _truths(taken, shared.special, known)
         request = Request(
             config=taken.config.model_dump(mode="json", context=FULL),
             party=PARTY,
             auxiliary=shared.auxiliary,
-            known=known_of(taken, transcript, below=known),
+            known=given,
             attacks=list(attacks),
             seeds=seeds,
         )
         tell.stage(f"{name}: attacking")
         answers = answers_of(request, taken.recording, folder / f"{name}-observer", on_line=tell.answered)
-        truths = {
-            channel: truths_of(taken, transcript, channel, special=shared.special, known=known)
-            for channel in LeakChannel
-        }
         return _all_scored(attacks, answers, truths, shared.common, seed)
 
     control = no_defence(
@@ -109,6 +105,18 @@ def _from_anywhere(config: RunConfig) -> RunConfig:
     if not folder.is_dir():
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"name_or_path": str(folder.resolve())})})
+
+
+def _truths(
+    taken: Capture, special: Collection[int], known: int
+) -> tuple[dict[LeakChannel, list[Truth]], dict[int, list[int]]]:
+    """What each crossing really was, by channel, and the token ids of those that the observer knows.
+
+    The tensors that crossed are let go of again, since the attacker is about to hold all of them.
+    """
+    transcript = TranscriptReader(plan_of(taken.config), PARTY).read(taken.recording)
+    truths = {channel: truths_of(taken, transcript, channel, special=special, known=known) for channel in LeakChannel}
+    return truths, known_of(taken, transcript, below=known)
 
 
 def _answers(attacks: Sequence[AttackChoice], seeds: Sequence[int]) -> int:
