@@ -60,8 +60,9 @@ class ChannelResult(_Part):
 
 
 class CeilingPoint(_Part):
-    """What an attacker who guesses the share `kappa` of the tokens without the hidden states gets with them at most.
+    """What somebody who guesses the share `kappa` of the tokens without the hidden states gets with them at most.
 
+    kappa: of a reader with the rest of the text, since one of the bounds is for him; others guess less without them.
     bound: which says so. says_something: whether it is low enough to tell anything.
     """
 

@@ -121,5 +121,8 @@ def _ceiling_words(result: AuditResult) -> str:
         return f"No ceiling: nothing bounds what a stronger attack reads of hidden states. {why}".strip()
     if not ceiling.says_something:
         return "Ceiling on hidden states: noise of this size bounds nothing."
-    points = [f"{human_share(one.value)} at {human_share(one.kappa)}" for one in ceiling.curve if one.says_something]
-    return f"Ceiling on hidden states, by what is guessed without them: {', '.join(points)}."
+    points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.curve if one.says_something]
+    return (
+        "Ceiling on hidden states, by the share of a prompt's tokens that somebody with the rest of the text guesses "
+        f"without them: {', '.join(points)}."
+    )

@@ -173,7 +173,7 @@ def test_a_report_has_the_figures_and_never_rounds_to_all_or_nothing(bare: Audit
     [
         ({}, "no noise whose law"),
         ({"privacy": {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 0.01}]}}, "bounds nothing"),
-        ({"privacy": {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 50.0}]}}, "bits a token"),
+        ({"privacy": {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 50.0}]}}, "bits per token"),
     ],
     ids=["no-noise", "little", "much"],
 )
@@ -183,5 +183,7 @@ def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
     plan = plan_of(run_config(model("llama"), **BARE, **changes, lora={"train_head": False}))
     shared = share_out(plan, NOTES, small(), seed=0)
     ceiling = ceiling_of(plan, shared, seed=0)
-    assert told in report_html(bare.result.model_copy(update={"ceiling": ceiling}), subject="a run")
+    page = report_html(bare.result.model_copy(update={"ceiling": ceiling}), subject="a run")
+    assert told in page
+    assert ("somebody with the rest of the text" in page) == ceiling.says_something
     assert all(point.value >= point.kappa for point in ceiling.curve)
