@@ -53,7 +53,7 @@ class AttackChoice(Strategy):
     def refuses(self, config: RunConfig) -> str:
         """Why there is nothing for this attack in a run of this configuration; empty where it fits."""
         if config.split.topology == "vanilla" and self.channel in (LeakChannel.OUTPUT, LeakChannel.GRADIENT):
-            return "The compute organisation has the last layers and is sent the labels: nothing crosses behind them."
+            return "The compute organisation is sent the target tokens themselves, so none is left to be found."
         return ""
 
     @abstractmethod

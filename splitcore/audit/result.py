@@ -125,3 +125,8 @@ class AuditResult(_Part):
     def not_run(self) -> list[AttackResult]:
         """The attacks of the portfolio without a figure."""
         return [attack for attack in self.attacks if attack.outcome != "ran"]
+
+    @property
+    def why_not_run(self) -> list[str]:
+        """The reasons, each once."""
+        return list(dict.fromkeys(attack.reason for attack in self.not_run))

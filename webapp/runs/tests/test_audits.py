@@ -53,7 +53,15 @@ def found(*, valid: bool = True) -> AuditResult:
         records=48,
         auxiliary=200,
         epochs=1,
-        attacks=[AttackResult(outcome="ran", null=figures(0.05), **read)],
+        attacks=[
+            AttackResult(outcome="ran", null=figures(0.05), **read),
+            *(
+                AttackResult(
+                    attack=name, channel=LeakChannel.GRADIENT, outcome="not_run", reason="The targets are sent."
+                )
+                for name in ("label_gradient", "completion")
+            ),
+        ],
         controls=[control],
         channels=[ChannelResult(null=figures(0.05), **read)],
         seconds=40.0,
@@ -102,6 +110,8 @@ def test_its_figures_are_shown_to_its_own_organisation_alone(w: make.World, clie
     page = privacy_page(w, client)
     assert "73.1 % of tokens" in page
     assert "lower bounds" in page
+    assert "2 of 3 attacks gave no answer. The targets are sent." in " ".join(page.split())
+    assert page.count("The targets are sent.") == 1
     partner = member(w.organisations[1], Role.ADMIN)
     assert "73.1" not in privacy_page(w, client, partner)
     assert w.fresh().state == RunState.TRAINING
