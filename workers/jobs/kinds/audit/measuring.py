@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from splitcore.audit.portfolio import portfolio
 from splitcore.audit.result import AuditResult
@@ -27,4 +28,5 @@ def run_audit(setting: JobSetting) -> AuditResult:
     source = setting.config.model.model_copy(update={"name_or_path": str(model.folder), "revision": None})
     config = setting.config.for_party(setting.own.party).model_copy(update={"model": source})
     folder = setting.folder.out / "audit"
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that this machine broke off
     return audit(config, list(stored.train_rows()), folder, portfolio(asked.size), seed=asked.seed)

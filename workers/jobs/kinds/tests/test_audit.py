@@ -61,7 +61,9 @@ def end_of(door: Door, audit: Assignment) -> AuditEnd:
 
 
 def test_it_reports_figures_and_leaves_no_frame_behind(door: Door, tmp_path: Path) -> None:
-    told = end_of(door, asked(door, tmp_path, ROWS))
+    audit = asked(door, tmp_path, ROWS)
+    (door.folder(audit).out / "audit" / "control-observer").mkdir(parents=True)  # of an attempt that was broken off
+    told = end_of(door, audit)
     assert (told.outcome, told.kind, told.subject, told.error) == ("done", "audit", "first", None)
     assert told.audit is not None
     assert (told.audit.size, told.audit.records) == ("quick", 20)
