@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +33,10 @@ def measure(
         Path, typer.Option(exists=True, dir_okay=False, help="Rows to attack, as JSON Lines, CSV or Parquet.")
     ],
     size: Annotated[
-        Size, typer.Option(help="quick: a first look in about two minutes. full: enough records to claim anything.")
+        Size,
+        typer.Option(
+            help="quick: a first look, two minutes with a tiny model. full: enough records to claim anything."
+        ),
     ] = "quick",
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report of the figures to this file.")
@@ -63,13 +68,14 @@ def measure(
 
 
 def _audited(run: RunConfig, rows: Rows, size: Size, seed: int, *, as_json: bool) -> AuditResult:
-    """Audit in a folder of its own, which nobody else can read and which goes in any case."""
+    """Audit in a folder of its own, which nobody else can read and which goes at the end, at Ctrl-C or TERM too."""
     quiet_libraries()
     from splitcore.audit.run import audit
 
     live = out.is_terminal and not as_json
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
+        _ended_in_order(),
         tempfile.TemporaryDirectory(prefix="cutlayer-audit-") as folder,
         Progress(*columns, console=out, disable=not live, transient=True) as display,
     ):
@@ -83,8 +89,17 @@ def _audited(run: RunConfig, rows: Rows, size: Size, seed: int, *, as_json: bool
             elif not live:
                 err.print(f"{now.done} of {now.total}: {now.stage}")
 
-        os.chmod(folder, 0o700)
         return audit(run, rows, Path(folder), portfolio(size), seed=seed, on_progress=show)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """TERM ends the block as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(result: AuditResult, report: Path | None) -> None:

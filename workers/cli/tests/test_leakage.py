@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,25 @@ def test_it_measures_reports_and_leaves_no_row_behind(
     assert told[-1]["channels"][0]["figures"]["tokens"]["value"] >= 0.99
     assert "Leakage audit of bare" in report.read_text()
     assert "Quell" not in report.read_text() + json.dumps(told)
+    assert not [file for file in scratch.rglob("*") if file.is_file()]
+
+
+def test_an_audit_that_is_ended_leaves_no_row_behind(config: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", "from workers.command import main; main()", "audit", str(config), "--json"]
+    child = subprocess.Popen(
+        [*command, "--data", str(rows(tmp_path, 40))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )
+    assert child.stdout is not None
+    while "attacking" not in json.loads(child.stdout.readline())["stage"]:
+        assert child.poll() is None
+    assert [file for file in scratch.rglob("*") if file.is_file()], "frames are there"
+    child.terminate()
+    assert child.wait(60) == 130
     assert not [file for file in scratch.rglob("*") if file.is_file()]
 
 
