@@ -19,7 +19,7 @@ DRAWN = 128  # rows of drawn tokens, to learn how the public first layers' state
 
 @dataclass(frozen=True)
 class Pairs:
-    """One known row: what crossed of it, what leaves the public first layers (N, D), and its tokens (N,)."""
+    """One crossing of a known row: what crossed, what leaves the public first layers (N, D), and its tokens (N,)."""
 
     crossed_ND: torch.Tensor
     public_ND: torch.Tensor
@@ -64,8 +64,7 @@ class KnownPlaintextAttack:
 
     def _fitted(self, pairs: Sequence[Pairs], classes: TokenClasses) -> BasisMap:
         """The kind of map that reads every fifth known row best when it is fitted to the others; fitted to all rows."""
-        held_out = pairs[::5] if len(pairs) > 1 else pairs
-        learnt = [pair for place, pair in enumerate(pairs) if place % 5] or pairs
+        learnt, held_out = parted(pairs)
         tried = zip(self._maps(learnt), self._maps(pairs), strict=True)
         return max(tried, key=lambda both: _read_right(both[0], classes, held_out))[1]
 
@@ -82,6 +81,15 @@ class KnownPlaintextAttack:
             for penalty in PENALTIES:
                 matrix_DD = ridge(inputs_ND, outputs_ND, torch.ones(len(inputs_ND)), penalty)
                 yield BasisMap(middle_D, matrix_DD, public_D)
+
+
+def parted(pairs: Sequence[Pairs]) -> tuple[list[Pairs], list[Pairs]]:
+    """Four of five rows with all their crossings, and the fifth ones with theirs; a single row is on both sides."""
+    number = {ids: place for place, ids in enumerate(dict.fromkeys(tuple(pair.ids_N.tolist()) for pair in pairs))}
+    fifth = [number[tuple(pair.ids_N.tolist())] % 5 == 0 for pair in pairs]
+    learnt = [pair for pair, is_fifth in zip(pairs, fifth, strict=True) if not is_fifth]
+    held_out = [pair for pair, is_fifth in zip(pairs, fifth, strict=True) if is_fifth]
+    return learnt or held_out, held_out
 
 
 def public_classes(knowledge: Knowledge, pairs: Sequence[Pairs]) -> TokenClasses:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from splitcore.attacks.figures import Figures, figures_of
+from splitcore.attacks.known_plaintext.attack import Pairs, parted
 from splitcore.attacks.known_plaintext.config import KnownPlaintext
 from splitcore.attacks.learned_inverter.config import LearnedInverter
 from splitcore.attacks.nearest_embedding.config import NearestEmbedding
@@ -89,6 +90,15 @@ def test_of_other_records_it_reads_no_more_than_what_all_records_share(bare: Rec
     hidden = in_basis(bare, "rotation")
     others, alike = null(guesses(hidden), hidden.truths)
     assert others.tokens.value <= alike.tokens.value
+
+
+def test_no_row_is_held_out_in_one_epoch_and_learnt_from_in_another() -> None:
+    empty_ND = torch.zeros(2, WIDTH)
+    rows = [Pairs(empty_ND, empty_ND, torch.tensor([number, 1])) for number in range(7)]
+    learnt, held_out = parted([*rows, *reversed(rows)])
+    assert sorted(int(pair.ids_N[0]) for pair in held_out) == [0, 0, 5, 5]
+    assert sorted(int(pair.ids_N[0]) for pair in learnt) == [1, 1, 2, 2, 3, 3, 4, 4, 6, 6]
+    assert parted(rows[:1]) == (rows[:1], rows[:1])
 
 
 def test_without_known_rows_it_is_refused(bare: Recorded) -> None:
