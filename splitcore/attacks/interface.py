@@ -27,6 +27,7 @@ from splitcore.wire.protocol.messages import Kind, Message, Phase
 
 UNKNOWN = -1  # the guess at a place where an attack has none
 ROWS = 16  # rows per pass through the head
+VALUES = 2**26  # numbers in the hidden states of the observer's own text: 256 MiB in fp32, and some minutes of training
 
 
 @dataclass
@@ -43,6 +44,18 @@ class Knowledge:
     auxiliary: Sequence[torch.Tensor] = ()
     known: Mapping[int, torch.Tensor] = field(default_factory=dict)
     seed: int = 0
+
+    def own_text(self, *, releases: int = 1) -> list[torch.Tensor]:
+        """The observer's own rows in a drawn order: as many as memory allows so many releases of."""
+        given = [row for row in self.auxiliary if len(row)]
+        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        room = VALUES // (self.width * releases)
+        rows = list[torch.Tensor]()
+        for place in order:
+            room -= len(given[place])
+            if room >= 0 or len(rows) < 2:
+                rows.append(given[place])
+        return rows
 
     @property
     def width(self) -> int:

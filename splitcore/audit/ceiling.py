@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
+from splitcore.attacks.interface import VALUES
 from splitcore.audit.result import CeilingPoint, CeilingResult
 from splitcore.audit.rows import Rows, SharedRows
 from splitcore.ceilings.measure import Record, measure
 from splitcore.ceilings.rows import ClippedHead, why_unbounded
 from splitcore.data.tokenise import encode_rows
+from splitcore.models.carve import hidden_width
 from splitcore.models.loading import read_tokenizer
 from splitcore.run.plan import RunPlan
 
@@ -21,7 +25,7 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult
     records = _records(plan, shared.targets[shared.known :])
     if why := why_unbounded(config) or _why_unmeasured(records, shared):
         return CeilingResult(why_none=why)
-    auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in shared.auxiliary]
+    auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in within_memory(shared.auxiliary, plan)]
     found = measure(ClippedHead(plan), records, auxiliary, longest=config.training.max_length, seed=seed)
     return CeilingResult(
         curve=[
@@ -33,6 +37,13 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult
         token_bits=found.token_nats / math.log(2),
         tokens=found.tokens,
     )
+
+
+def within_memory(rows: Sequence[list[int]], plan: RunPlan) -> list[list[int]]:
+    """The first rows, as many as their hidden states have room: any other text may be the reference."""
+    most = VALUES // hidden_width(plan.model_config)
+    ends = accumulate(len(row) for row in rows)
+    return [row for row, end in zip(rows, ends, strict=True) if end <= most] or list(rows[:1])
 
 
 def _records(plan: RunPlan, rows: Rows) -> list[Record]:

@@ -101,7 +101,7 @@ def _examples(knowledge: Knowledge, length: int) -> list[tuple[torch.Tensor, tor
     """Releases of drawn tokens, and of the observer's own text if it has any."""
     generator = torch.Generator().manual_seed(knowledge.seed)
     drawn = torch.randint(len(knowledge.embedding), (DRAWN, length), generator=generator)
-    rows = [*drawn, *knowledge.auxiliary]
+    rows = [*drawn, *knowledge.own_text()]
     return list(zip(knowledge.released(rows), rows, strict=True))
 
 

@@ -94,7 +94,7 @@ def parted(pairs: Sequence[Pairs]) -> tuple[list[Pairs], list[Pairs]]:
 
 def public_classes(knowledge: Knowledge, pairs: Sequence[Pairs]) -> TokenClasses:
     """Where the public first layers put each token, from the known rows, the observer's own text and drawn tokens."""
-    text = [*(pair.ids_N for pair in pairs), *knowledge.auxiliary]
+    text = [*(pair.ids_N for pair in pairs), *knowledge.own_text()]
     length = max(len(row) for row in text)
     generator = torch.Generator().manual_seed(knowledge.seed)
     drawn = torch.randint(len(knowledge.embedding), (DRAWN, length), generator=generator)

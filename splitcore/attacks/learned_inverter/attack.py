@@ -13,7 +13,6 @@ from splitcore.attacks.learned_inverter.network import trained
 from splitcore.attacks.transcript import Transcript
 from splitcore.errors import AppError
 
-VALUES = 2**26  # numbers in all releases together: 256 MiB, and some minutes of training
 HELD_OUT = 32  # rows at most; else a tenth
 
 
@@ -25,7 +24,9 @@ class LearnedInverterAttack:
 
     def guess(self, transcript: Transcript, knowledge: Knowledge) -> list[torch.Tensor]:
         """See `Attack.guess`. Raises AppError CL-1560."""
-        rows = self._rows(knowledge)
+        rows = knowledge.own_text(releases=self._choice.releases)
+        if len(rows) < 2:
+            raise AppError("CL-1560")
         held = max(1, min(HELD_OUT, len(rows) // 10))
         epochs = [list(zip(states, rows, strict=True)) for states in self._releases(knowledge, rows)]
         held_out, learnt = epochs[0][:held], [release[held:] for release in epochs]
@@ -34,20 +35,6 @@ class LearnedInverterAttack:
             return [classes.read(crossing.hidden_ND) for crossing in transcript.crossings]
         inverter = trained(self._choice, classes, learnt, held_out, seed=knowledge.seed)
         return inverter.read([crossing.hidden_ND for crossing in transcript.crossings])
-
-    def _rows(self, knowledge: Knowledge) -> list[torch.Tensor]:
-        """The observer's text in a drawn order, as much of it as memory allows."""
-        given = [row for row in knowledge.auxiliary if len(row)]
-        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(knowledge.seed)).tolist()
-        room = VALUES // (knowledge.width * self._choice.releases)
-        rows = list[torch.Tensor]()
-        for place in order:
-            room -= len(given[place])
-            if room >= 0 or len(rows) < 2:
-                rows.append(given[place])
-        if len(rows) < 2:
-            raise AppError("CL-1560")
-        return rows
 
     def _releases(self, knowledge: Knowledge, rows: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
         """Several where they differ."""

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from splitcore.attacks import interface
 from splitcore.attacks.interface import Knowledge
 from splitcore.attacks.reading import TranscriptReader
 from splitcore.attacks.transcript import Crossing, Transcript
+from splitcore.audit import ceiling
 from splitcore.audit.capture import PARTY, Capture, capture, plan_of
 from splitcore.data.tokenise import IGNORED
 from splitcore.models.tests.tiny import rows
@@ -81,6 +83,15 @@ def test_what_the_halves_tell_each_other_of_a_step_is_read_too(model: Model, tmp
 def test_a_recording_is_read_on_the_cpu_where_there_is_a_gpu_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert plan_of(run_config(model("llama"))).device == "cpu"
+
+
+def test_of_the_observer_s_text_so_much_is_used_as_memory_allows(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, text = plan_of(run_config(model("llama"))), [torch.arange(5)] * 10
+    knowledge = Knowledge(plan, PARTY, auxiliary=text)
+    for module in (interface, ceiling):
+        monkeypatch.setattr(module, "VALUES", 6 * 5 * knowledge.width)
+    assert [len(knowledge.own_text(releases=releases)) for releases in (1, 2, 9)] == [6, 3, 2]
+    assert len(ceiling.within_memory([ids_N.tolist() for ids_N in text], plan)) == 6
 
 
 def test_a_recording_of_another_run_is_refused(model: Model, tmp_path: Path) -> None:
