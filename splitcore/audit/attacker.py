@@ -20,6 +20,7 @@ from splitcore.attacks.reading import TranscriptReader
 from splitcore.attacks.transcript import Transcript
 from splitcore.audit.capture import plan_of
 from splitcore.audit.request import ANSWERS, RECORDING, Answer, Request
+from splitcore.bounds import plain, without_folders
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 
@@ -64,9 +65,14 @@ def _answer(place: int, choice: AttackChoice, transcript: Transcript, knowledge:
     try:
         guesses = [guess.tolist() for guess in choice.build().guess(transcript, knowledge)]
     except AppError as error:
-        return Answer(attack=place, seed=knowledge.seed, outcome="failed", reason=str(error))
+        return Answer(attack=place, seed=knowledge.seed, outcome="failed", reason=_words(error))
     seconds = perf_counter() - begin
     return Answer(attack=place, seed=knowledge.seed, outcome="ran", guesses=guesses, seconds=seconds)
+
+
+def _words(error: AppError) -> str:
+    """What an attack failed with, as a result has room for it: it is told to the hub."""
+    return plain(without_folders(str(error)), 400)
 
 
 def _has(need: Need, knowledge: Knowledge) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Count, Figures, Interval, Share
 from splitcore.audit.portfolio import Size
-from splitcore.bounds import LINE
+from splitcore.bounds import LINE, TEXT, Moment
 
-Text = Annotated[str, Field(max_length=400)]
+Text = Annotated[str, Field(max_length=400, pattern=TEXT)]
 Name = Annotated[str, Field(max_length=120, pattern=LINE)]
 Bits = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -97,7 +96,7 @@ class AuditResult(_Part):
 
     size: Size
     portfolio: Annotated[int, Field(ge=1, le=1 << 20)]
-    at: datetime
+    at: Moment
     valid: bool
     records: Count
     auxiliary: Count

@@ -16,11 +16,12 @@ import pytest
 
 from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
+from splitcore.audit.attacker import _words
 from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.portfolio import Portfolio, portfolio
 from splitcore.audit.report import report_html
-from splitcore.audit.result import AuditResult
+from splitcore.audit.result import AttackResult, AuditResult
 from splitcore.audit.rows import share_out
 from splitcore.audit.run import Progress, audit
 from splitcore.errors import AppError
@@ -138,6 +139,13 @@ def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: 
         audit(run_config(model("llama"), **BARE), NOTES, folder, small(attacks=ALL), on_progress=kill)
     assert caught.value.code == "CL-1551"
     assert caught.value.details["status"] == -signal.SIGKILL
+
+
+def test_what_an_attack_failed_with_fits_a_result_and_names_no_folder() -> None:
+    error = AppError("CL-1103", f"/home/ada/models/ward/config.json isn't there. {'x' * 500}")
+    told = AttackResult(attack="x", channel=LeakChannel.HIDDEN, outcome="failed", reason=_words(error))
+    assert "config.json" in told.reason
+    assert "ada" not in told.reason
 
 
 def test_an_attacker_ends_with_the_process_that_asked() -> None:

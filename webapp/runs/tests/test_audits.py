@@ -171,7 +171,11 @@ def test_a_part_without_rows_a_failed_run_and_the_fiftieth_first_are_refused(w: 
         audit_request(actor=w.engineer, part=part, size="quick")
 
 
-@pytest.mark.parametrize("spoiled", [{"records": -1}, {"attacks": [{}]}, {"rows": ["Ms Quell"]}])
+EARLY = {"at": "0001-01-01T00:00:00+14:00"}  # no moment that a page can show in UTC
+NUL = {"attacks": [{"attack": "x", "channel": "hidden", "outcome": "failed", "reason": "a\0b"}]}  # none of a database's
+
+
+@pytest.mark.parametrize("spoiled", [{"records": -1}, {"attacks": [{}]}, {"rows": ["Ms Quell"]}, EARLY, NUL])
 def test_figures_in_another_form_are_refused(w: make.World, spoiled: dict[str, Any]) -> None:
     job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
     told = {
