@@ -13,7 +13,7 @@ from workers.approvals import ApprovalBook
 from workers.contracts import Desired
 from workers.errors import error_info
 from workers.jobs.folder import JobFolder
-from workers.jobs.kinds.registry import is_steered
+from workers.jobs.kinds.registry import clear_left, is_steered
 from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
@@ -111,6 +111,7 @@ class LiveJobs:
                 if folder.is_alive():
                     folder.write_desired(Desired.STOPPED)
                 elif row.state == "running":
+                    clear_left(row.kind, folder)
                     self._spool.job_exited(row.job_id, "stopped")
             except (AppError, OSError, sqlite3.Error) as error:
                 log.error("the job %s could not be ended: %s", row.job_id, error)

@@ -181,11 +181,13 @@ class Reconciler:
 
     def _lost(self, assignment: Assignment, row: JobRow) -> None:
         """The supervisor was killed, and the half with it."""
+        folder = JobFolder.of(self._home, row.run_id, row.job_id)
+        kind_of(assignment).clear(folder)
         if kind_of(assignment).is_repeatable:
             self._spool.job_waiting(row.job_id)
             return
         stopped = assignment.desired is Desired.STOPPED
-        last_word = JobFolder.of(self._home, row.run_id, row.job_id).result()  # the half's, where it had one
+        last_word = folder.result()  # the half's, where it had one
         cause = last_word.error if last_word and last_word.error else error_info("CL-1520")
         log.warning("the job %s is gone without a result", row.job_id)
         result = JobResult(outcome="stopped") if stopped else JobResult(outcome="failed", error=cause)

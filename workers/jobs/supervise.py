@@ -200,6 +200,7 @@ def _report(home: WorkerHome, spool: Spool, folder: JobFolder, spec: JobSpec, re
     kind = kind_of(spec.assignment)
     if kind.is_repeatable and result.error is not None and role_of(result.error.code) is ErrorRole.RECOVERABLE:
         log.info("the job %s was interrupted (%s) and is recreated", spec.job_id, result.error.code)
+        kind.clear(folder)
         spool.job_waiting(spec.job_id)
         return
     result = kind.deliver(Ended(home, spool, folder, spec), result)

@@ -119,3 +119,21 @@ def test_only_a_kind_that_says_so_is_rung_for_beside_training(site: Site) -> Non
     reconciler.apply(listed(site.assignment(), site.assignment(kind="verify", **named), site.check_of("adp_1")))
     assert site.rung == [("run_1", JOB), ("run_1", "prt_1-evaluate-adp_1")]
     assert beside == [("run_1", "prt_1-verify-adp_1")]
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["to-do-again", "over"])
+def test_nothing_of_an_audit_whose_processes_were_killed_stays(site: Site, wanted: bool) -> None:
+    audit = site.assignment(kind="audit", attempt=1, subject="first", spec={"size": "quick"})
+    site.spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    reconciler = site.reconciler()
+    reconciler.apply(listed(audit))
+    [(_, job)] = site.rung
+    frames = site.folder(job).out / "audit" / "run" / "audited.frames"
+    frames.parent.mkdir(parents=True)
+    frames.write_bytes(b"what crossed")
+    site.spool.job_running(job, 1)
+    reconciler.apply(listed(audit) if wanted else listed())
+    assert not frames.exists()
+    row = site.spool.job(job)
+    assert row is not None
+    assert row.state == ("rung" if wanted else "exited")

@@ -65,6 +65,10 @@ class JobKind(ABC):
         """Pass on to the job, as the hub's list has it by now, what it waits for."""
         return None
 
+    def clear(self, folder: JobFolder) -> None:
+        """Delete what a process of this kind leaves in its folder and nobody goes on from, also one that was killed."""
+        return None
+
     @abstractmethod
     def run(self, setting: JobSetting) -> JobResult:
         """Do the work, in the job's own process. Raises AppError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splitcore.errors import AppError
 from workers.contracts import JOB_KIND, PROTOCOL_VERSION, Assignment
+from workers.jobs.folder import JobFolder
 from workers.jobs.kinds.audit.kind import Audit
 from workers.jobs.kinds.evaluate.kind import Evaluate
 from workers.jobs.kinds.kind import JobKind
@@ -38,3 +39,9 @@ def is_beside(kind: str) -> bool:
 def is_steered(kind: str) -> bool:
     """Whether pause, stop and budget reach a job of this kind; one that a newer version left behind is let alone."""
     return kind in KINDS and KINDS[kind].is_steered
+
+
+def clear_left(kind: str, folder: JobFolder) -> None:
+    """Delete what a killed job has left and nobody goes on from; of a kind that a newer version left behind nothing."""
+    if kind in KINDS:
+        KINDS[kind].clear(folder)

@@ -13,7 +13,8 @@ from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_model
 from workers.contracts import Assignment, AuditEnd
 from workers.data.store import DatasetStore
-from workers.jobs.folder import job_id_of
+from workers.errors import error_info
+from workers.jobs.folder import JobResult, job_id_of
 from workers.jobs.kinds.registry import KINDS, is_beside
 from workers.jobs.supervise import supervise
 from workers.jobs.tests.door import Door
@@ -69,6 +70,20 @@ def test_it_reports_figures_and_leaves_no_frame_behind(door: Door, tmp_path: Pat
     assert (told.audit.size, told.audit.records) == ("quick", 20)
     assert [channel.figures.records for channel in told.audit.channels]
     assert not door.spool.pending(), "the half that trains meanwhile has the party's records for itself"
+
+
+def test_one_that_is_broken_off_leaves_no_frame_until_it_is_done_again(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = asked(door, tmp_path, ROWS)
+    folder = door.open(audit)
+    folder.write_assignment(audit)
+    (folder.out / "audit").mkdir()
+    broken = JobResult(outcome="failed", error=error_info("CL-1523"))
+    monkeypatch.setattr("workers.jobs.supervise._run", lambda *_: broken)
+    supervise(door.home, "run_1", job_id_of(audit))
+    assert door.spool.jobs(state="rung")
+    assert not folder.out.exists()
 
 
 def test_too_few_rows_are_told_with_their_code(door: Door, tmp_path: Path) -> None:

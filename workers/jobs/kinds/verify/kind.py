@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from splitcore.errors import AppError
 from workers.contracts import API_PREFIX, Assignment, Check, Phase, VerifyReport
-from workers.jobs.folder import JobResult
+from workers.jobs.folder import JobFolder, JobResult
 from workers.jobs.kinds.kind import Ended, JobKind
 from workers.jobs.setting import JobSetting
 from workers.outbox.spool import Spool
@@ -36,9 +36,13 @@ class Verify(JobKind):
         setting.reporter.phase(Phase.DONE)
         return JobResult(outcome="done")
 
-    def deliver(self, ended: Ended, result: JobResult) -> JobResult:
+    def clear(self, folder: JobFolder) -> None:
         """Leave nothing of the adapter here: a hub can ask for any number of checks."""
-        shutil.rmtree(ended.folder.out, ignore_errors=True)
+        shutil.rmtree(folder.out, ignore_errors=True)
+
+    def deliver(self, ended: Ended, result: JobResult) -> JobResult:
+        """Nothing but the report is delivered."""
+        self.clear(ended.folder)
         return result
 
     def report(self, spool: Spool, assignment: Assignment, attempt: int, result: JobResult) -> None:
