@@ -23,6 +23,8 @@ from webapp.runs.states import LIVE
 from webapp.runs.timeline import run_announce, timeline_event
 from workers.contracts import HubEvent
 
+REASON = 300  # letters of a reason, as the REST API takes it
+
 
 def _audit(actor: User, run: Run, action: str, reason: str = "") -> None:
     audit_record(
@@ -105,9 +107,10 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
     """Stop a run: at once where nothing runs yet, else when each worker has confirmed it."""
     require_stop(actor, run)
     run = run_lock(run.id)
+    reason = reason.strip()[:REASON]
     _hold(run, actor)
     verb = "Stopped" if run.state in LIVE else "Withdrawn"
-    why = f"{verb} by {actor}." + (f" {reason.strip()}" if reason.strip() else "")
+    why = f"{verb} by {actor}." + (f" {reason}" if reason else "")
     if run_apply(run, Event(Happening.STOPPED, why)):
         if run.state == RunState.STOPPED:
             _note_withdrawal(run, actor, reason)
@@ -118,7 +121,7 @@ def run_stop(*, actor: User, run: Run, reason: str = "") -> Run:
 def _note_withdrawal(run: Run, actor: User, reason: str) -> None:
     """Who took a run back before it started: its page and the inbox of its owner say so."""
     own = next(iter(stops_for(actor, run)), run.organisation)
-    note = {"by": str(actor), "organisation": own.name, "by_owner": own == run.organisation, "reason": reason.strip()}
+    note = {"by": str(actor), "organisation": own.name, "by_owner": own == run.organisation, "reason": reason}
     run.summary = {**run.summary, "withdrawn": note}
     run.save(update_fields=["summary", "updated_at"])
 

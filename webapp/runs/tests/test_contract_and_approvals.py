@@ -361,6 +361,14 @@ def test_a_run_that_a_partner_withdrew_says_who_did_and_stays_in_the_owner_s_inb
     assert inbox_for(w.engineer)["decide"] == []
 
 
+def test_a_partner_s_reason_fills_no_inbox_however_long_it_is():
+    w = make.world()
+    make.submit(w)
+    run_stop(actor=w.approvers[1], run=w.run, reason="no " * 100_000)
+    [item] = inbox_for(w.engineer)["decide"]
+    assert len(item.text) < 1000
+
+
 def test_a_run_that_its_owner_withdrew_asks_nothing_of_the_owner():
     w = make.world()
     make.submit(w)
