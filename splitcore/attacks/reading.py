@@ -24,7 +24,7 @@ from splitcore.run.plan import RunPlan
 from splitcore.step.link import number
 from splitcore.step.stages import boundary_of
 from splitcore.training.halves import wire_limits
-from splitcore.wire.protocol.messages import Kind, Message, Phase
+from splitcore.wire.protocol.messages import FrameError, Kind, Message, Phase
 from splitcore.wire.transport.recording import recorded_messages
 
 FIELDS = {
@@ -104,7 +104,9 @@ class TranscriptReader:
             told = message.tensors.get(ROWS)
             numbers = None if told is None else tuple(int(row) for row in decode(told))
             self._found[slot] = _MicroBatch(self._server.at(message, "cpu"), numbers)
-        found = self._found[slot]
+        found = self._found.get(slot)
+        if found is None:
+            raise FrameError("CL-1307", details={"phase": str(message.phase)})
         boundary = self._server if message.phase in (Phase.HEAD_UP, Phase.TAIL_UP) else self._client
         tensor_BLD = boundary.back(message, found.at, device="cpu", dtype=torch.float32)
         mask_BL = found.at.mask_BL.bool()

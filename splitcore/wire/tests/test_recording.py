@@ -12,7 +12,7 @@ from splitcore.wire.protocol.messages import FrameError, Message
 from splitcore.wire.tests.factories import IDS, body_down, head_up, limits
 from splitcore.wire.transport.faults import FaultRates, FaultyWire
 from splitcore.wire.transport.memory import memory_pair
-from splitcore.wire.transport.recording import Recording, recorded_messages
+from splitcore.wire.transport.recording import ENTRY, Recording, recorded_messages
 
 STEPS = 6
 
@@ -51,6 +51,12 @@ def test_a_file_that_was_cut_off_or_altered_is_refused(tmp_path: Path) -> None:
     converse(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
+    with pytest.raises(FrameError):
+        read(path)
+    path.write_bytes(whole + b"\1\2\3")
+    with pytest.raises(FrameError):
+        read(path)
+    path.write_bytes(whole + ENTRY.pack(True, 1 << 63) + whole)
     with pytest.raises(FrameError):
         read(path)
     path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])

@@ -16,7 +16,7 @@ from splitcore.wire.protocol import frames
 from splitcore.wire.protocol.frames import FrameType
 from splitcore.wire.protocol.incoming import Content, Incoming
 from splitcore.wire.protocol.limits import FrameLimits
-from splitcore.wire.protocol.messages import Message
+from splitcore.wire.protocol.messages import FrameError, Message
 
 ENTRY = struct.Struct("<?Q")
 
@@ -49,15 +49,19 @@ def recorded_messages(path: Path, *, up: FrameLimits, down: FrameLimits, whole: 
     directions = {True: _Direction(up, whole), False: _Direction(down, whole)}
     with path.open("rb") as file:
         while head := file.read(ENTRY.size):
+            if len(head) < ENTRY.size:
+                raise FrameError("CL-1303", details={"bytes": len(head)})
             sent, nbytes = ENTRY.unpack(head)
-            yield from directions[sent].take(file.read(nbytes))
+            one = directions[sent]
+            # a length that a damaged file tells takes no more memory than a frame of this run, and one byte too many
+            yield from one.take(file.read(min(nbytes, one.max_frame_bytes + 1)))
 
 
 class _Direction:
     """One direction's frames to messages. What was sent again is taken once."""
 
     def __init__(self, limits: FrameLimits, whole: bool) -> None:
-        self._limits, self._whole = limits, whole
+        self._limits, self._whole, self.max_frame_bytes = limits, whole, limits.max_frame_bytes
         self._incoming = Incoming(most_bytes=sys.maxsize, most_headers=sys.maxsize)
 
     def take(self, frame: bytes) -> Iterator[Message]:
