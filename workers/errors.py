@@ -12,6 +12,7 @@ from workers.contracts import ErrorInfo
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ("splitcore", "workers")
+OF_ROWS = ("CL-12", "CL-1550")  # how many rows are so and so long is no one's business but the site's
 # What a half that ends tells of the run, not of its own site: both act on it alike.
 OF_BOTH = frozenset({"CL-1503", "CL-1510", "CL-1530", "CL-1531", "CL-1532", "CL-1534"})
 
@@ -24,8 +25,8 @@ def error_info(error: BaseException | str) -> ErrorInfo:
         return _peers_word(error)
     code = code_of(error)
     help_ = CATALOGUE[code]
-    # An AppError's own sentence names fields and numbers; row errors (12xx) are reduced to the catalogue's title.
-    own_words = isinstance(error, AppError) and not code.startswith("CL-12")
+    # An AppError's own sentence names fields and numbers; those that tell of rows are reduced to the catalogue's title.
+    own_words = isinstance(error, AppError) and not code.startswith(OF_ROWS)
     message = error.message if own_words and isinstance(error, AppError) else help_.title
     remedy = error.remedy if own_words and isinstance(error, AppError) else help_.remedy
     return ErrorInfo(code=code, message=plain(without_folders(message)), remedy=plain(remedy), where=where_of(error))

@@ -32,6 +32,11 @@ HELP: dict[str, ErrorHelp] = {
         "An audit needs a run that has started, whose rows are on the worker. One part isn't audited without end.",
         "Start the run first. For a configuration that was never started, use cutlayer audit on the worker's machine.",
     ),
+    "CL-1556": ErrorHelp(
+        "Too many audits of this dataset in a day",
+        "Each audit's figures tell a little of the rows, and any number of them would tell of single rows.",
+        "Wait a day, or use cutlayer audit on the worker's machine, which tells the hub nothing.",
+    ),
     "CL-1552": ErrorHelp(
         "The audit failed its controls, so it says nothing",
         "Either the attacks couldn't read the text where nothing protects it, or their result on other records varies "

@@ -13,7 +13,7 @@ from workers.contracts.participation import Exit
 
 
 class AuditSpec(Message):
-    """Which portfolio attacks the party's rows; the seed draws the rows."""
+    """Which portfolio attacks the party's rows; the seed draws the rows, under a key that only their site has."""
 
     size: Size
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0

@@ -51,6 +51,23 @@ class Measurements(SpoolFile):
             )
             return True
 
+    def may_audit(self, *, dataset: str, job_id: str, limit: int) -> bool:
+        """Count a leakage audit of a dataset's rows if the last 24 hours allow another one, across all contracts.
+
+        One that was interrupted and is done again is counted once.
+        """
+        now, kept = time.time(), f"audit of {dataset}"
+        with self._write() as connection:
+            known, count = connection.execute(
+                "SELECT coalesce(sum(contract_hash = ?), 0), coalesce(sum(at > ?), 0) FROM measured "
+                "WHERE dataset_digest = ?",
+                (job_id, now - DAY, kept),
+            ).fetchone()
+            if not known and count >= limit:
+                return False
+            connection.execute("INSERT OR IGNORE INTO measured VALUES (?, ?, '', ?)", (kept, job_id, now))
+            return True
+
     def may_measure_rows(self, selection: Selection, *, limit: int, least: int) -> bool:
         """Count an evaluation on a dataset's rows if the last 24 hours allow another one, across all contracts.
 

@@ -15,10 +15,12 @@ from workers.contracts import Assignment, AuditEnd
 from workers.data.store import DatasetStore
 from workers.errors import error_info
 from workers.jobs.folder import JobResult, job_id_of
+from workers.jobs.kinds.audit.measuring import PER_DAY, own_seed
 from workers.jobs.kinds.registry import KINDS, is_beside
 from workers.jobs.supervise import supervise
 from workers.jobs.tests.door import Door
 from workers.models_registry import ModelRegistry
+from workers.outbox.measurements import Measurements
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
@@ -86,11 +88,31 @@ def test_one_that_is_broken_off_leaves_no_frame_until_it_is_done_again(
     assert not folder.out.exists()
 
 
+def test_a_hub_can_t_have_a_dataset_audited_without_end(door: Door, tmp_path: Path) -> None:
+    audit = asked(door, tmp_path, ROWS)
+    taken = Measurements(door.home.spool_file)
+    digest = json.loads(audit.contract)["participants"][0]["dataset_digest"]
+    for number in range(PER_DAY):
+        for _again in range(2):
+            assert taken.may_audit(dataset=digest, job_id=f"prt_{number}-audit", limit=PER_DAY)
+    assert taken.may_audit(dataset="another", job_id="prt_1-audit", limit=PER_DAY)
+    told = end_of(door, audit)
+    assert told.error is not None
+    assert (told.outcome, told.error.code) == ("failed", "CL-1556")
+
+
+def test_which_rows_a_seed_draws_is_known_at_the_site_alone() -> None:
+    mine, theirs = ([own_seed(asked, key) for asked in range(8)] for key in (b"m" * 32, b"t" * 32))
+    assert mine == [own_seed(asked, b"m" * 32) for asked in range(8)]
+    assert len({*mine, *theirs}) == 16
+
+
 def test_too_few_rows_are_told_with_their_code(door: Door, tmp_path: Path) -> None:
     told = end_of(door, asked(door, tmp_path, ROWS[:6]))
     assert (told.outcome, told.audit) == ("failed", None)
     assert told.error is not None
     assert told.error.code == "CL-1550"
+    assert not any(letter.isdigit() for letter in told.error.message), "row lengths"
 
 
 def test_it_runs_beside_training() -> None:
