@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from splitcore.audit.request import ANSWERS, RECORDING, Answer, Request
 from splitcore.errors import AppError
 
 LOG = "attacker.log"
+logger = logging.getLogger(__name__)
 
 
 def answers_of(request: Request, recording: Path, folder: Path, *, on_line: Callable[[str], None]) -> list[Answer]:
@@ -41,7 +43,8 @@ def answers_of(request: Request, recording: Path, folder: Path, *, on_line: Call
         finally:
             end_child(child)
     if status:
-        raise AppError("CL-1551", details={"status": status, "log": _end_of(folder / LOG)})
+        logger.error("the attacker ended with status %s: %s", status, _end_of(folder / LOG))
+        raise AppError("CL-1551", details={"status": status})
     with (folder / ANSWERS).open(encoding="utf-8") as file:
         return [Answer.model_validate_json(line) for line in file]
 
@@ -58,8 +61,12 @@ def _plain_environment() -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES",
         "LANG",
     }
-    own = {name: value for name, value in os.environ.items() if name in kept or name.startswith("HF_")}
+    own = {name: value for name, value in os.environ.items() if name in kept or _is_of_cache(name)}
     return {**own, "HF_HUB_OFFLINE": "1"}
+
+
+def _is_of_cache(name: str) -> bool:
+    return name.startswith("HF_") and "TOKEN" not in name
 
 
 def _end_of(log: Path) -> str:

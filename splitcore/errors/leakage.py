@@ -14,7 +14,7 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1551": ErrorHelp(
         "The attacker's process ended unexpectedly",
         "Attacks run in a process of their own. It ended before it had answered, for example for want of memory.",
-        "Read its log in the audit's folder, then start the audit again.",
+        "Its last lines are in job.log on the worker, or on the command line. Then start the audit again.",
     ),
     "CL-1553": ErrorHelp(
         "The site doesn't allow leakage audits",

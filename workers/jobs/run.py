@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import sys
 import warnings
@@ -64,6 +65,7 @@ def _set_threads(count: int) -> None:
         import torch
 
         torch.set_num_threads(count)
+        os.environ["OMP_NUM_THREADS"] = str(count)  # of a process that this one starts
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from splitcore.attacks.choice import LeakChannel
 from splitcore.audit.attacker import _words
 from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
+from splitcore.audit.observer import _plain_environment
 from splitcore.audit.portfolio import Portfolio, portfolio
 from splitcore.audit.report import report_html
 from splitcore.audit.result import AttackResult, AuditResult
@@ -128,7 +129,9 @@ def test_the_attacker_finds_a_base_model_that_is_named_from_where_the_audit_was_
     assert result.valid
 
 
-def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: Path) -> None:
+def test_an_attacker_that_dies_ends_the_audit_with_a_code(
+    model: Model, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def kill(now: Progress) -> None:
         if "ran" in now.stage:  # it is alive, with one attack to go
             children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
@@ -139,6 +142,16 @@ def test_an_attacker_that_dies_ends_the_audit_with_a_code(model: Model, folder: 
         audit(run_config(model("llama"), **BARE), NOTES, folder, small(attacks=ALL), on_progress=kill)
     assert caught.value.code == "CL-1551"
     assert caught.value.details["status"] == -signal.SIGKILL
+    assert "the attacker ended" in caplog.text, "its own log goes with its folder"
+
+
+def test_the_attacker_gets_none_of_the_party_s_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/models")
+    for name in ("HF_TOKEN", "CUTLAYER_WORKER_HOME", "CUTLAYER_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    found = _plain_environment()
+    assert found["HF_HOME"] == "/models"
+    assert "secret" not in found.values()
 
 
 def test_what_an_attack_failed_with_fits_a_result_and_names_no_folder() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from splitcore.audit.observer import _plain_environment
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_model
 from workers.contracts import Assignment, AuditEnd
@@ -17,6 +19,7 @@ from workers.errors import error_info
 from workers.jobs.folder import JobResult, job_id_of
 from workers.jobs.kinds.audit.measuring import PER_DAY, own_seed
 from workers.jobs.kinds.registry import KINDS, is_beside
+from workers.jobs.run import _set_threads
 from workers.jobs.supervise import supervise
 from workers.jobs.tests.door import Door
 from workers.models_registry import ModelRegistry
@@ -113,6 +116,14 @@ def test_too_few_rows_are_told_with_their_code(door: Door, tmp_path: Path) -> No
     assert told.error is not None
     assert told.error.code == "CL-1550"
     assert not any(letter.isdigit() for letter in told.error.message), "row lengths"
+
+
+def test_the_attacker_computes_with_no_more_threads_than_the_site_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    before = torch.get_num_threads()
+    _set_threads(1)
+    torch.set_num_threads(before)
+    assert _plain_environment()["OMP_NUM_THREADS"] == "1"
 
 
 def test_it_runs_beside_training() -> None:
