@@ -29,9 +29,9 @@ def figures_of(
 ) -> Figures:
     """Score guesses (N,) of crossings; the crossings of a record are one in what is drawn again.
 
-    `common`: ids of tokens that are not rare. A guess may be shorter or longer than its row. The intervals come from
-    drawing whole records again with replacement, since tokens of a record hang together. Raises ValueError where no
-    token counts.
+    `common`: ids of tokens that are not rare; without any, nothing is known of which are. A guess may be shorter or
+    longer than its row. The intervals come from drawing whole records again with replacement, since tokens of a record
+    hang together. Raises ValueError where no token counts.
     """
     hits, counts = defaultdict[int, float](float), defaultdict[int, float](float)
     rare_hits, rare_counts = defaultdict[int, float](float), defaultdict[int, float](float)
@@ -53,7 +53,7 @@ def figures_of(
     shares = sorted((hits[record] / counts[record] for record in counted), reverse=True)
     best = shares[: ceil(WORST * len(shares))]
     tokens = _interval([hits[r] for r in counted], [counts[r] for r in counted], seed)
-    has_rare = [r for r in counted if rare_counts[r]]
+    has_rare = [r for r in counted if rare_counts[r]] if common else []
     rare = _interval([rare_hits[r] for r in has_rare], [rare_counts[r] for r in has_rare], seed) if has_rare else None
     return Figures(
         tokens=tokens,

@@ -43,6 +43,7 @@ def test_rare_tokens_have_a_figure_of_their_own_where_there_are_any() -> None:
     assert figures.rare is not None
     assert figures.rare.value == 0.0
     assert scored([[1, 2]], [truth([1, 2], 0)], common={1, 2}).rare is None
+    assert scored([[1, 2]], [truth([1, 2], 0)]).rare is None, "without other text none is known to be rare"
 
 
 def test_a_guess_of_another_length_is_wrong_where_it_has_nothing() -> None:
