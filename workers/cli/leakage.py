@@ -110,13 +110,15 @@ def _tell(result: AuditResult, report: Path | None) -> None:
         column.no_wrap = True
     for attack in result.attacks:
         if attack.figures is None:
-            table.add_row(attack.channel, attack.attack, attack.outcome.replace("_", " "), attack.reason, "")
+            table.add_row(attack.channel, attack.attack, attack.outcome.replace("_", " "), "", "")
             continue
         tokens, null = attack.figures.tokens, attack.null
         interval = f"{human_share(tokens.low)} to {human_share(tokens.high)}"
         other = human_share(null.tokens.value) if null else "not measured"
         table.add_row(attack.channel, attack.attack, human_share(tokens.value), interval, other)
     out.print(table)
+    for why in result.why_not_run:
+        out.print(Text(f"Not run, or failed: {why}"))
     out.print(Text(result.assumption))
     for control in result.controls:
         mark = "passed" if control.passed else "failed"

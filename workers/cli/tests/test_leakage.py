@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from splitcore.attacks.choice import LeakChannel
+from splitcore.audit.result import AttackResult, AuditResult
 from splitcore.errors import AppError
 from workers.cli import app
+from workers.cli.leakage import _tell
 
 runner = CliRunner()
 MODEL = Path(__file__).resolve().parents[3] / "demo" / "base_model"
@@ -51,6 +55,26 @@ def test_it_measures_reports_and_leaves_no_row_behind(
     assert "Leakage audit of bare" in report.read_text()
     assert "Quell" not in report.read_text() + json.dumps(told)
     assert not [file for file in scratch.rglob("*") if file.is_file()]
+
+
+def test_the_reason_why_an_attack_did_not_run_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "The compute organisation is sent the target tokens themselves, so none is left to be found."
+    attack = AttackResult(attack="completion", channel=LeakChannel.OUTPUT, outcome="not_run", reason=why)
+    result = AuditResult(
+        size="quick",
+        portfolio=1,
+        at=datetime.now(UTC),
+        valid=False,
+        records=12,
+        auxiliary=0,
+        epochs=1,
+        attacks=[attack],
+        controls=[],
+        channels=[],
+        seconds=1.0,
+    )
+    _tell(result, None)
+    assert why in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_audit_that_is_ended_leaves_no_row_behind(config: Path, tmp_path: Path) -> None:
