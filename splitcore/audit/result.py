@@ -126,6 +126,12 @@ class AuditResult(_Part):
         return [attack for attack in self.attacks if attack.outcome != "ran"]
 
     @property
+    def unmeasured(self) -> list[LeakChannel]:
+        """Channels that were to be attacked, of which no attack gave a figure."""
+        measured = {one.channel for one in self.channels}
+        return [channel for channel in dict.fromkeys(one.channel for one in self.attacks) if channel not in measured]
+
+    @property
     def why_not_run(self) -> list[str]:
         """The reasons, each once."""
         return list(dict.fromkeys(attack.reason for attack in self.not_run))

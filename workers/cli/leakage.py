@@ -34,9 +34,7 @@ def measure(
     ],
     size: Annotated[
         Size,
-        typer.Option(
-            help="quick: a first look, two minutes with a tiny model. full: enough records to claim anything."
-        ),
+        typer.Option(help="quick: a first look, in minutes. full: enough records to claim anything."),
     ] = "quick",
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report of the figures to this file.")

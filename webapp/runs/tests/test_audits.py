@@ -112,6 +112,7 @@ def test_its_figures_are_shown_to_its_own_organisation_alone(w: make.World, clie
     assert "lower bounds" in page
     assert "2 of 3 attacks gave no answer. The targets are sent." in " ".join(page.split())
     assert page.count("The targets are sent.") == 1
+    assert "<strong>Gradients sent at the second cut</strong>: not measured" in page
     partner = member(w.organisations[1], Role.ADMIN)
     assert "73.1" not in privacy_page(w, client, partner)
     assert w.fresh().state == RunState.TRAINING
