@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import torch
 
 from splitcore.attacks.interface import VALUES
 from splitcore.audit.result import CeilingPoint, CeilingResult
-from splitcore.audit.rows import Rows, SharedRows
+from splitcore.audit.rows import SharedRows
 from splitcore.ceilings.measure import Record, measure
 from splitcore.ceilings.rows import ClippedHead, why_unbounded
 from splitcore.data.tokenise import encode_rows
@@ -22,7 +23,7 @@ from splitcore.run.plan import RunPlan
 def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult:
     """The ceilings of the attacked rows, or why there are none; the observer's text is the reference."""
     config = plan.settings.config
-    records = _records(plan, shared.targets[shared.known :])
+    records = _records(plan, shared)
     if why := why_unbounded(config) or _why_unmeasured(records, shared):
         return CeilingResult(why_none=why)
     auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in within_memory(shared.auxiliary, plan)]
@@ -46,10 +47,13 @@ def within_memory(rows: Sequence[list[int]], plan: RunPlan) -> list[list[int]]:
     return [row for row, end in zip(rows, ends, strict=True) if end <= most] or list(rows[:1])
 
 
-def _records(plan: RunPlan, rows: Rows) -> list[Record]:
-    config = plan.settings.config
+def _records(plan: RunPlan, shared: SharedRows) -> list[Record]:
+    """The attacked rows. As in the attacks' figures, no token counts that the tokenizer puts into every row."""
+    config, rows = plan.settings.config, shared.targets[shared.known :]
     encoded = encode_rows(rows, read_tokenizer(plan.folder), config.data, config.training.max_length)
-    return [Record.of(row) for row in encoded]
+    skipped = torch.tensor(sorted(shared.special), dtype=torch.int64)
+    records = [Record.of(row) for row in encoded]
+    return [replace(one, scored_N=one.scored_N & ~torch.isin(one.ids_N, skipped)) for one in records]
 
 
 def _why_unmeasured(records: list[Record], shared: SharedRows) -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from splitcore.audit.result import AttackResult, AuditResult
 from splitcore.audit.rows import share_out
 from splitcore.audit.run import Progress, audit
 from splitcore.errors import AppError
+from splitcore.models.loading import read_tokenizer
 from splitcore.training.tests.conftest import run_config
 
 Model = Callable[[str], Path]
@@ -208,3 +209,15 @@ def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
     assert told in page
     assert ("somebody with the rest of the text" in page) == ceiling.says_something
     assert all(point.value >= point.kappa for point in ceiling.curve)
+
+
+def test_a_ceiling_counts_no_token_that_the_tokenizer_puts_into_every_row(model: Model) -> None:
+    noise = {"defences": [{"name": "gaussian", "clip": 1.0, "noise": 50.0}]}
+    plan = plan_of(run_config(model("llama"), **BARE, privacy=noise, lora={"train_head": False}))
+    shared = share_out(plan, NOTES, small(), seed=0)
+    (comma,) = read_tokenizer(plan.folder)(",").input_ids
+    counted = [
+        ceiling_of(plan, replace(shared, special=special), seed=0).tokens
+        for special in (frozenset(), frozenset({comma}))
+    ]
+    assert counted[0] - counted[1] == len(shared.targets), "each prompt has one"
