@@ -88,7 +88,12 @@ class CeilingResult(_Part):
     @property
     def says_something(self) -> bool:
         """Whether any point is below 99 %."""
-        return any(point.says_something for point in self.curve)
+        return bool(self.telling)
+
+    @property
+    def telling(self) -> list[CeilingPoint]:
+        """Those points."""
+        return [point for point in self.curve if point.says_something]
 
 
 class AuditResult(_Part):

@@ -136,7 +136,7 @@ def _ceiling_words(result: AuditResult) -> str:
         return f"No ceiling: nothing bounds what a stronger attack reads of hidden states. {why}".strip()
     if not ceiling.says_something:
         return "Ceiling on hidden states: noise of this size bounds nothing."
-    points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.curve if one.says_something]
+    points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.telling]
     return (
         "Ceiling on hidden states, by the share of a prompt's tokens that somebody with the rest of the text guesses "
         f"without them: {', '.join(points)}."

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Figures, Interval
-from splitcore.audit.result import AttackResult, AuditResult, ChannelResult, Control
+from splitcore.audit.result import AttackResult, AuditResult, CeilingPoint, CeilingResult, ChannelResult, Control
 from splitcore.errors import AppError
 from webapp.audit.models import AuditEntry
 from webapp.fleet.tests.factories import give_key
@@ -116,6 +116,15 @@ def test_its_figures_are_shown_to_its_own_organisation_alone(w: make.World, clie
     partner = member(w.organisations[1], Role.ADMIN)
     assert "73.1" not in privacy_page(w, client, partner)
     assert w.fresh().state == RunState.TRAINING
+
+
+def test_a_ceiling_is_told_where_it_says_something(w: make.World, client: Client) -> None:
+    points = {0.01: 0.25, 0.1: 0.5, 0.3: 0.995}
+    curve = [CeilingPoint(kappa=k, value=v, bound="record", says_something=v < 0.99) for k, v in points.items()]
+    result = found().model_copy(update={"ceiling": CeilingResult(curve=curve, tokens=300)})
+    ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), audit=result)
+    page = " ".join(privacy_page(w, client).split())
+    assert "guesses without them: 25.0 % for 1 %; 50.0 % for 10 %. </p>" in page
 
 
 def test_one_that_failed_its_controls_says_nothing(w: make.World, client: Client) -> None:
