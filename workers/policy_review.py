@@ -41,6 +41,7 @@ from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import Mode, Purpose, TrustBook
 
 MODEL_ID = re.compile(bounds.MODEL_ID)
+OF_THE_JOB = ("CL-1525", "CL-1553")  # an unknown kind, a kind that the site forbids: no word on the contract
 DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
 
 
@@ -119,7 +120,7 @@ class Review:
 
     assignment: Assignment
     refusals: list[PolicyRefusal]
-    code: str = "CL-1509"  # of the refusal: the policy's; CL-1425: the contract is not what it should be; CL-1525
+    code: str = "CL-1509"  # of the refusal: the policy's; CL-1425: the contract is not what it should be; OF_THE_JOB
     contract: ContractDocument | None = None
     config: RunConfig | None = None
     own: ContractParticipant | None = None
@@ -129,6 +130,11 @@ class Review:
     def waits(self) -> bool:
         """Whether nothing is missing but the approval of a person at this site."""
         return self.code == "CL-1426"
+
+    @property
+    def judges_contract(self) -> bool:
+        """Whether it says anything of the contract, and not of a kind of job alone that this site forbids."""
+        return self.code != "CL-1553"
 
     @property
     def accepted(self) -> bool:
@@ -149,7 +155,7 @@ class Review:
         if self.waits:
             return AppError("CL-1426", self.refusals[0].message)
         reasons = " ".join(refusal.message for refusal in self.refusals)
-        if self.code == "CL-1525":
+        if self.code in OF_THE_JOB:
             return AppError(self.code, reasons)
         return AppError(self.code, f"This site's policy refuses the contract: {reasons}"[:600])
 
@@ -171,7 +177,7 @@ def review(assignment: Assignment, site: Site) -> Review:
         own = own_part(contract, assignment, site)
     except AppError as error:
         fields = error.details.get("fields") or [{"field": "contract", "message": error.message}]
-        code = error.code if error.code in ("CL-1425", "CL-1525") else "CL-1509"
+        code = error.code if error.code in ("CL-1425", *OF_THE_JOB) else "CL-1509"
         return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
     untrusted = tuple(site.untrusted(contract, own))

@@ -144,7 +144,8 @@ class Reconciler:
             if found.accepted and found.contract is not None and found.own is not None:
                 Site.load(self._home, self._config, trust=trust).remember(found.contract, found.own)
                 return found
-        self._verdicts.tell(found)
+        if found.judges_contract:
+            self._verdicts.tell(found)
         if not found.waits:  # it waits for a person of this site, and starts once that one has approved
             result = JobResult(outcome="failed", error=error_info(found.error()))
             self._close(assignment, job_id, result, outcome=REFUSED)

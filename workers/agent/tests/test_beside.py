@@ -16,6 +16,7 @@ from workers.agent.reconciler import Reconciler
 from workers.agent.slots import SlotBeside
 from workers.agent.tests.site import JOB, Site, listed
 from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE
+from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import enrolled_home, wait_for
 
@@ -137,3 +138,12 @@ def test_nothing_of_an_audit_whose_processes_were_killed_stays(site: Site, wante
     row = site.spool.job(job)
     assert row is not None
     assert row.state == ("rung" if wanted else "exited")
+
+
+def test_a_site_that_forbids_audits_says_nothing_against_the_contract_that_it_trains(site: Site) -> None:
+    site.home.policy_file.write_text(SitePolicy(audits="forbid").to_yaml())
+    site.spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    audit = site.assignment(kind="audit", attempt=1, subject="first", spec={"size": "quick"})
+    site.reconciler().apply(listed(audit))
+    assert (site.rung, site.hub.bodies("/verdict")) == ([], [])
+    assert [(ended["kind"], ended["error"]["code"]) for ended in site.exits()] == [("audit", "CL-1553")]
