@@ -23,7 +23,17 @@ from workers.agent.children import Children
 from workers.agent.live_jobs import state_of
 from workers.agent.presence import Presence
 from workers.agent.reconciler import Reconciler
-from workers.contracts import HELD_MAX, WAKE_COPY, Assignments, Check, HeldVersion, Hello, PolicySummary, WitnessReport
+from workers.contracts import (
+    HELD_MAX,
+    WAKE_COPY,
+    Assignments,
+    Check,
+    HeldVersion,
+    Hello,
+    Lane,
+    PolicySummary,
+    WitnessReport,
+)
 from workers.copies import copy_note
 from workers.data.register import register_pending
 from workers.data.store import DatasetStore, tidy_uploads
@@ -31,7 +41,7 @@ from workers.doctor import run_checks
 from workers.enrol import recover_rotation
 from workers.facts import gather_facts
 from workers.hub import HubClient, HubError
-from workers.jobs.kinds.registry import is_beside
+from workers.jobs.kinds.registry import SILENT, is_beside
 from workers.ledger.book import Book
 from workers.measuring import measure_missing
 from workers.models_registry import ModelRegistry
@@ -93,7 +103,7 @@ class Agent:
                 self._hub.signer,
                 beat_seconds=self._config.enrolment.beat_seconds,
                 hello=self._hello,
-                lanes=self._spool.lanes,
+                lanes=self._lanes,
                 on_wake=self._on_wake,
                 left=Book(self._home.ledger_file).add,
                 protocol=lambda: self._hub.hub_protocol,
@@ -121,6 +131,10 @@ class Agent:
             await asyncio.wait_for(asyncio.to_thread(self._sender.send_all), FLUSH_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._hub.close()
+
+    def _lanes(self) -> list[Lane]:
+        """What runs here, for the hub."""
+        return self._spool.lanes(but=SILENT)
 
     def _hello(self) -> Hello:
         config = self._config

@@ -47,8 +47,9 @@ def _work(setting: JobSetting) -> JobResult:
     try:
         return _carried_out(setting)
     except BaseException as error:
-        with suppress(AppError, sqlite3.Error):  # a newer attempt, a full disk: the result tells it
-            setting.reporter.log(failure_line(error_info(error).code))
+        if kind_of(setting.spec.assignment).tells_phases:
+            with suppress(AppError, sqlite3.Error):  # a newer attempt, a full disk: the result tells it
+                setting.reporter.log(failure_line(error_info(error).code))
         raise
 
 

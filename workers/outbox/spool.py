@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -323,11 +323,11 @@ class Spool(SpoolFile):
 
     # ── for the beats and the console ──
 
-    def lanes(self) -> list[Lane]:
-        """What each running job is doing, for the heartbeats."""
+    def lanes(self, *, but: Collection[str] = ()) -> list[Lane]:
+        """What each running job is doing, for the heartbeats; not those of kinds (`but`) that tell no phase."""
         names = ("run_id", "participant_id", "attempt", "phase", "step")
         rows = self._read("SELECT * FROM jobs WHERE state = 'running' LIMIT 64")
-        return [Lane(**{name: row[name] for name in names}) for row in rows]
+        return [Lane(**{name: row[name] for name in names}) for row in rows if row["kind"] not in but]
 
 
 def _record_of(row: sqlite3.Row) -> TelemetryRecord:

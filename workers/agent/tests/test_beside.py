@@ -13,9 +13,10 @@ from processes.redis_server import plain_url
 from workers.agent import slots
 from workers.agent.children import Children
 from workers.agent.reconciler import Reconciler
+from workers.agent.service import Agent
 from workers.agent.slots import SlotBeside
 from workers.agent.tests.site import JOB, Site, listed
-from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE
+from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE, Phase
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import enrolled_home, wait_for
@@ -147,3 +148,14 @@ def test_a_site_that_forbids_audits_says_nothing_against_the_contract_that_it_tr
     site.reconciler().apply(listed(audit))
     assert (site.rung, site.hub.bodies("/verdict")) == ([], [])
     assert [(ended["kind"], ended["error"]["code"]) for ended in site.exits()] == [("audit", "CL-1553")]
+
+
+def test_a_beat_tells_of_the_half_that_trains_and_not_of_the_audit_beside_it(site: Site) -> None:
+    site.spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    audit = site.assignment(kind="audit", attempt=1, subject="first", spec={"size": "quick"})
+    site.reconciler().apply(listed(site.assignment(), audit))
+    for _, job in site.rung:
+        site.spool.job_running(job, 1)
+    site.spool.job_progress(JOB, phase="training", step=7)
+    [lane] = Agent(site.home, WorkerConfig.load(site.home))._lanes()
+    assert (lane.participant_id, lane.phase, lane.step) == ("prt_1", Phase.TRAINING, 7)

@@ -12,6 +12,8 @@ from workers.jobs.kinds.train.kind import Train
 from workers.jobs.kinds.verify.kind import Verify
 
 KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify(), Audit())}
+# Their lanes would stand in the place of the half's, whose participant and attempt they share.
+SILENT = frozenset(name for name, kind in KINDS.items() if not kind.tells_phases)
 
 
 def kind_of(assignment: Assignment) -> JobKind:
