@@ -22,7 +22,7 @@ from workers.contracts import REVIEW, Assignment, Assignments, Desired
 from workers.errors import error_info
 from workers.hub import HubClient, HubError
 from workers.jobs.folder import JobFolder, JobResult, job_id_of
-from workers.jobs.kinds.registry import KINDS, is_beside, is_steered, kind_of
+from workers.jobs.kinds.registry import KINDS, SILENT, is_beside, is_steered, kind_of
 from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Review, Site, other_contract, other_job
 from workers.settings import WorkerConfig, WorkerHome
@@ -88,7 +88,7 @@ class Reconciler:
         if assignment.desired is Desired.STOPPED:
             self._stop(assignment, job_id, folder, row)
         elif assignment.desired is not Desired.NONE:
-            if row is not None and row.state != "rung" and 0 < row.attempt < assignment.wanted_attempt:
+            if row is not None and row.state != "rung" and _is_outdated(row, assignment):
                 row = self._renew(assignment, folder, row)
             if row is None or row.state != "exited":
                 self._keep_running(assignment, job_id, folder, row)
@@ -206,6 +206,11 @@ class Reconciler:
             kind=assignment.kind,
             outcome=outcome or result.outcome,
         )
+
+
+def _is_outdated(row: JobRow, assignment: Assignment) -> bool:
+    """Whether the part is to be taken up anew. What has no part in its phases goes on beside the new half."""
+    return 0 < row.attempt < assignment.wanted_attempt and row.kind not in SILENT
 
 
 def _part_of(job: JobRow | Assignment) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from workers.agent.reconciler import Reconciler
 from workers.agent.service import Agent
 from workers.agent.slots import SlotBeside
 from workers.agent.tests.site import JOB, Site, listed
-from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE, Phase
+from workers.contracts import API_PREFIX, QUEUE, QUEUE_BESIDE, Desired, Phase
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.tests.support import enrolled_home, wait_for
@@ -159,3 +159,15 @@ def test_a_beat_tells_of_the_half_that_trains_and_not_of_the_audit_beside_it(sit
     site.spool.job_progress(JOB, phase="training", step=7)
     [lane] = Agent(site.home, WorkerConfig.load(site.home))._lanes()
     assert (lane.participant_id, lane.phase, lane.step) == ("prt_1", Phase.TRAINING, 7)
+
+
+def test_an_audit_goes_on_while_the_half_beside_it_begins_anew(site: Site) -> None:
+    site.spool.claim(run_id="run_1", participant_id="prt_1", attempt=1)
+    asked = {"kind": "audit", "attempt": 1, "subject": "first", "spec": {"size": "quick"}}
+    reconciler = site.reconciler()
+    reconciler.apply(listed(site.assignment(**asked)))
+    [(_, job)] = site.rung
+    site.spool.job_running(job, 1)
+    with site.folder(job).locked():
+        reconciler.apply(listed(site.assignment(**asked, wanted_attempt=2)))
+        assert site.folder(job).desired() is Desired.RUNNING
