@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from splitcore.audit.result import AuditResult
@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.jobs.models import Job
 from webapp.orgs.permissions import Action, can, why_not
 from webapp.orgs.selectors import organisation_ids_of
-from webapp.runs.kinds.audit import AUDIT
+from webapp.runs.kinds.audit import AUDIT, Audit
 from webapp.runs.models import Participant, ParticipantRole, Run
 from webapp.runs.services.audits import audit_why_not
 
@@ -23,11 +23,12 @@ class LeakageAudit:
     size: str
     result: AuditResult | None
     error: dict[str, Any] | None
+    is_offered: bool = True  # whether the worker is still told of it: not of a run that failed or was stopped
 
     @property
     def is_open(self) -> bool:
         """Whether it is still to be done."""
-        return not self.job.outcome
+        return self.is_offered and not self.job.outcome
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def _audited(user: User, run: Run, part: Participant) -> AuditedPart:
     reason = audit_why_not(run, part)
     if not can(user, Action.STOP_RUN, part.organisation):
         reason = why_not(user, Action.STOP_RUN, part.organisation)
-    return AuditedPart(part, [leakage_audit(job) for job in jobs], reason)
+    return AuditedPart(
+        part, [replace(leakage_audit(job), is_offered=run.state in Audit.wanted_in) for job in jobs], reason
+    )
 
 
 def leakage_audit(job: Job) -> LeakageAudit:

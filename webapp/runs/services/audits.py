@@ -34,7 +34,7 @@ def audit_request(*, actor: User, part: Participant, size: Size) -> Job:
     require(actor, Action.STOP_RUN, part.organisation)
     run = run_lock(part.run_id)
     under_way = open_jobs([AUDIT]).filter(participant=part).first()
-    if under_way is not None:
+    if under_way is not None and run.state in Audit.wanted_in:
         return under_way
     if why := audit_why_not(run, part):
         raise AppError("CL-1555", why)

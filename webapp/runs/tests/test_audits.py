@@ -181,6 +181,15 @@ def test_a_part_without_rows_a_failed_run_and_the_fiftieth_first_are_refused(w: 
         audit_request(actor=w.engineer, part=part, size="quick")
 
 
+def test_one_that_a_stop_of_the_run_overtook_is_not_said_to_go_on(w: make.World, client: Client) -> None:
+    audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    assert "was requested" in privacy_page(w, client)
+    type(w.run).objects.filter(pk=w.run.pk).update(state=RunState.STOPPED)
+    assert "was requested" not in privacy_page(w, client)
+    with pytest.raises(AppError, match="failed or was stopped"):
+        audit_request(actor=w.engineer, part=w.part(0), size="quick")
+
+
 EARLY = {"at": "0001-01-01T00:00:00+14:00"}  # no moment that a page can show in UTC
 NUL = {"attacks": [{"attack": "x", "channel": "hidden", "outcome": "failed", "reason": "a\0b"}]}  # none of a database's
 
