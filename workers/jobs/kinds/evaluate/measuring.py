@@ -90,8 +90,9 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
 def _tells_of_single_rows(setting: JobSetting, rows: Sequence[Mapping[str, Any]]) -> str:
     """Why these rows are not measured, if they aren't: a hub makes as many contracts as it likes, at no cost."""
     if len(rows) < LEAST_MEASURED:
-        few = f"{len(rows)} held-out rows are too few. Their figures would reveal single rows."
-        return f"{few} {LEAST_MEASURED} are needed."
+        # not how many: a hub that tries one `max_length` after the other would count the prompts of each length
+        few = f"Fewer than {LEAST_MEASURED} held-out rows can be measured."
+        return f"{few} Their figures would reveal single rows."
     limit = SitePolicy.load(setting.home.policy_file).evaluations_per_day
     assignment = setting.spec.assignment
     marks = marks_of(rows, DatasetStore(setting.home.root).key)
