@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Count, Figures, Interval, Share
 from splitcore.audit.portfolio import Size
@@ -41,6 +42,20 @@ class Control(_Part):
     passed: bool
     found: Share
     wanted: Interval
+
+    @property
+    def words(self) -> str:
+        """What was checked, and what came out."""
+        found, low, high = (human_share(share) for share in (self.found, self.wanted.low, self.wanted.high))
+        if self.name == "no_defence":
+            return (
+                "Without defences, in full precision and with the public head, the attacks on hidden states read "
+                f"{found} of tokens; at least {low} is wanted."
+            )
+        return (
+            f"{self.channel.words}: on records that were swapped at random, the attack gets {found}; "
+            f"{low} to {high} is wanted."
+        )
 
 
 class ChannelResult(_Part):

@@ -119,10 +119,7 @@ def _tell(result: AuditResult, report: Path | None) -> None:
         out.print(Text(f"Not run, or failed: {why}"))
     out.print(Text(result.assumption))
     for control in result.controls:
-        mark = "passed" if control.passed else "failed"
-        out.print(
-            Text(f"Control {control.name.replace('_', ' ')} ({control.channel}): {human_share(control.found)}, {mark}.")
-        )
+        out.print(Text(f"{'Passed' if control.passed else 'FAILED'}: {control.words}"))
     out.print(Text(_ceiling_words(result)))
     out.print(Text(CAVEAT))
     if report is not None:
@@ -134,7 +131,7 @@ def _ceiling_words(result: AuditResult) -> str:
     if ceiling is None or ceiling.why_none:
         why = ceiling.why_none if ceiling else ""
         return f"No ceiling: nothing bounds what a stronger attack reads of hidden states. {why}".strip()
-    if not ceiling.says_something:
+    if not ceiling.telling:
         return "Ceiling on hidden states: noise of this size bounds nothing."
     points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.telling]
     return (

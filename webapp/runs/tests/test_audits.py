@@ -129,7 +129,10 @@ def test_a_ceiling_is_told_where_it_says_something(w: make.World, client: Client
 
 def test_one_that_failed_its_controls_says_nothing(w: make.World, client: Client) -> None:
     ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), audit=found(valid=False))
-    assert "CL-1552" in privacy_page(w, client)
+    page = privacy_page(w, client)
+    assert "CL-1552" in page
+    assert "at least 99.0 % is wanted" in page
+    assert "73.1 %" not in page
 
 
 def test_one_that_failed_tells_why(w: make.World, client: Client) -> None:

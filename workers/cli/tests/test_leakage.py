@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from splitcore.audit.result import AttackResult, AuditResult
 from splitcore.errors import AppError
 from workers.cli import app
 from workers.cli.leakage import _tell
+from workers.tests.support import wait_for
 
 runner = CliRunner()
 MODEL = Path(__file__).resolve().parents[3] / "demo" / "base_model"
@@ -90,6 +92,8 @@ def test_an_audit_that_is_ended_leaves_no_row_behind(config: Path, tmp_path: Pat
     assert child.stdout is not None
     while "attacking" not in json.loads(child.stdout.readline())["stage"]:
         assert child.poll() is None
+    # one that comes while a process is forked may be lost in what Python does after that
+    wait_for(lambda: any("splitcore.audit.attacker" in one.cmdline() for one in psutil.Process(child.pid).children()))
     assert [file for file in scratch.rglob("*") if file.is_file()], "frames are there"
     child.terminate()
     assert child.wait(60) == 130
