@@ -10,7 +10,7 @@ from itertools import accumulate
 import torch
 
 from splitcore.attacks.interface import VALUES
-from splitcore.audit.result import CeilingPoint, CeilingResult
+from splitcore.audit.result import CeilingPoint, CeilingResult, Gains
 from splitcore.audit.rows import SharedRows
 from splitcore.ceilings.measure import Record, measure
 from splitcore.ceilings.rows import ClippedHead, why_unbounded
@@ -33,7 +33,7 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult
             CeilingPoint(kappa=kappa, value=at.value, bound=at.bound, says_something=at.says_something)  # type: ignore[arg-type]
             for kappa, at in found.ceilings.curve()
         ],
-        gains=found.ceilings.gains(),
+        gains=Gains(**found.ceilings.gains()),
         record_bits=found.record_nats / math.log(2),
         token_bits=found.token_nats / math.log(2),
         tokens=found.tokens,

@@ -86,16 +86,23 @@ class CeilingPoint(_Part):
     says_something: bool
 
 
+class Gains(_Part):
+    """What hidden states add to any success at most: for someone with nothing else, with the text so far, the rest."""
+
+    record: Share
+    bits: Share
+    token: Share
+
+
 class CeilingResult(_Part):
     """What no attacker can exceed on hidden states, or why nothing bounds that.
 
-    Tokens of prompts alone are counted: labels may be told by gradients. gains: what hidden states add at most,
-    whatever is guessed without them, to someone with nothing else (record), the text so far (bits), the rest (token).
+    Tokens of prompts alone are counted: labels may be told by gradients.
     """
 
     why_none: Text = ""
     curve: Annotated[list[CeilingPoint], Field(max_length=20)] = []
-    gains: Annotated[dict[Literal["record", "bits", "token"], Share], Field(max_length=3)] = {}
+    gains: Gains | None = None
     record_bits: Bits = 0.0
     token_bits: Bits = 0.0
     tokens: Count = 0

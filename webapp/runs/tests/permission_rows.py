@@ -96,7 +96,7 @@ ROWS = [
         {**TRAINING, "part_id": "training_part", "subject": "=none"},
     ),
     Row("GET /api/v1/runs/{run_id}/audits", {"GET": shared(anonymous=401)}, TRAINING, kind="api"),
-    _post("audits", TRAINING, expect(401, 404, 422, 403, 202)),
+    _post("audits", TRAINING, expect(401, 404, 400, 403, 202)),
     Row("GET /api/v1/runs", {"GET": members(anonymous=401)}, kind="api"),
     Row(
         "POST /api/v1/runs",
