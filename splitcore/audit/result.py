@@ -108,13 +108,8 @@ class CeilingResult(_Part):
     tokens: Count = 0
 
     @property
-    def says_something(self) -> bool:
-        """Whether any point is below 99 %."""
-        return bool(self.telling)
-
-    @property
     def telling(self) -> list[CeilingPoint]:
-        """Those points."""
+        """The points that say something."""
         return [point for point in self.curve if point.says_something]
 
 
