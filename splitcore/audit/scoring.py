@@ -18,6 +18,8 @@ from splitcore.audit.request import Answer
 from splitcore.audit.result import AttackResult
 from splitcore.data.tokenise import IGNORED
 
+NOTHING_COUNTS = "No token counts on this channel: none is predicted but special ones."
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -48,6 +50,9 @@ def scored(
     if not ran:
         first = answers[0]
         result = AttackResult(attack=str(attack), channel=attack.channel, outcome=first.outcome, reason=first.reason)
+        return Scored(result, [], truths)
+    if not any(bool(truth.scored_N.any()) for truth in truths):
+        result = AttackResult(attack=str(attack), channel=attack.channel, outcome="not_run", reason=NOTHING_COUNTS)
         return Scored(result, [], truths)
     tried = [([guesses[place] for place in places], places) for guesses in ran for places in _epochs(truths)]
     best, places = max(tried, key=lambda one: token_share(one[0], [truths[place] for place in one[1]]))

@@ -83,6 +83,12 @@ def test_the_best_answer_counts() -> None:
     )
 
 
+def test_an_attack_on_rows_of_which_no_token_counts_has_no_figure() -> None:
+    truths = [Truth(truth.ids_N, torch.zeros_like(truth.scored_N), truth.record) for truth in made_up(shared=0)]
+    found = result_of(truths, [truth.ids_N for truth in truths])
+    assert (found.result.outcome, found.figures, "No token counts" in found.result.reason) == ("not_run", None, True)
+
+
 def test_what_was_read_in_one_epoch_is_not_forgotten_in_the_others() -> None:
     once = made_up(shared=0)
     nothing, everything = [torch.full((1,), -1)] * RECORDS, [truth.ids_N for truth in once]
