@@ -207,7 +207,7 @@ def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
     ceiling = ceiling_of(plan, shared, seed=0)
     page = report_html(bare.result.model_copy(update={"ceiling": ceiling}), subject="a run")
     assert told in page
-    assert ("somebody with the rest of the text" in page) == ceiling.says_something
+    assert ("somebody with the rest of the text" in page) == bool(ceiling.telling)
     assert all(point.value >= point.kappa for point in ceiling.curve)
 
 
