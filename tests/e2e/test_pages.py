@@ -53,9 +53,19 @@ def violations(page: Page, rules: str) -> list[str]:
     return [f"axe {one['id']}: {'; '.join(node['html'][:160] for node in one['nodes'][:3])}" for one in found]
 
 
+def overflow_of(page: Page) -> str | None:
+    """By what the page is too wide once it has settled: a chart follows its window a frame later, or more."""
+    for _ in range(20):
+        overflow: str | None = page.evaluate(OVERFLOW)
+        if overflow is None:
+            return None
+        page.wait_for_timeout(100)
+    return overflow
+
+
 def look(page: Page, way: str) -> list[str]:
     """What is wrong with the page in one theme and width."""
-    overflow = page.evaluate(OVERFLOW)
+    overflow = overflow_of(page)
     return [f"{way}: {one}" for one in (*violations(page, RULES), *([overflow] if overflow else []))]
 
 

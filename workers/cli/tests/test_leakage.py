@@ -96,7 +96,10 @@ def test_an_audit_that_is_ended_leaves_no_row_behind(config: Path, tmp_path: Pat
     wait_for(lambda: any("splitcore.audit.attacker" in one.cmdline() for one in psutil.Process(child.pid).children()))
     assert [file for file in scratch.rglob("*") if file.is_file()], "frames are there"
     child.terminate()
-    assert child.wait(60) == 130
+    try:
+        assert child.wait(60) == 130
+    finally:
+        child.kill()
     assert not [file for file in scratch.rglob("*") if file.is_file()]
 
 
