@@ -15,7 +15,7 @@ def choice(channel_: LeakChannel) -> AttackChoice:
         channel = channel_
 
         def build(self) -> Attack:
-            raise NotImplementedError
+            raise AssertionError("whether an attack fits is asked before it is built")
 
     return Some()
 
