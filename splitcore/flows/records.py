@@ -13,6 +13,11 @@ COUNTED = "Token counts reveal the average row length."
 
 def flows(run: Reading) -> Iterator[Flow]:
     """Of every run."""
+    yield from _figures()
+    yield from _course()
+
+
+def _figures() -> Iterator[Flow]:
     yield Flow(
         Thing.FIGURES,
         "losses, gradient norms, learning rates, token counts, times and byte counts",
@@ -27,6 +32,18 @@ def flows(run: Reading) -> Iterator[Flow]:
         records=frozenset({"metric"}),
         requests=frozenset({"telemetry"}),
     )
+    yield Flow(
+        Thing.FIGURES,
+        "what a leakage audit of its own rows read, as shares, which the hub only shows to its own organisation",
+        Part.CLIENT,
+        Part.HUB,
+        "when its organisation asks for an audit and its site allows audits",
+        seen="numbers only",
+        requests=frozenset({"exit"}),
+    )
+
+
+def _course() -> Iterator[Flow]:
     yield Flow(
         Thing.COURSE,
         "phases and typed events",
@@ -50,15 +67,6 @@ def flows(run: Reading) -> Iterator[Flow]:
         Part.HUB,
         OCCURS,
         requests=frozenset({"claim", "exit", "verdict", "assignments", "beat"}),
-    )
-    yield Flow(
-        Thing.FIGURES,
-        "what a leakage audit of its own rows read, as shares, which the hub only shows to its own organisation",
-        Part.CLIENT,
-        Part.HUB,
-        "when its organisation asks for an audit and its site allows audits",
-        seen="numbers only",
-        requests=frozenset({"exit"}),
     )
     yield Flow(
         Thing.COURSE,
