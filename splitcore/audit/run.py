@@ -17,8 +17,8 @@ from splitcore.audit.controls import no_defence, steady, undefended
 from splitcore.audit.observer import answers_of
 from splitcore.audit.portfolio import Portfolio
 from splitcore.audit.request import Answer, Request
-from splitcore.audit.result import AuditResult, ChannelResult
-from splitcore.audit.rows import Rows, share_out
+from splitcore.audit.result import AuditResult, ChannelResult, Control
+from splitcore.audit.rows import Rows, SharedRows, share_out
 from splitcore.audit.scoring import Scored, known_of, scored, truths_of
 from splitcore.config import RunConfig
 from splitcore.fields import FULL
@@ -56,7 +56,7 @@ def audit(
     shared = share_out(plan, rows, chosen, seed=seed)
     seeds = [seed + draw for draw in range(chosen.seeds)]
     on_hidden = [attack for attack in chosen.attacks if attack.channel is LeakChannel.HIDDEN]
-    tell = _Teller(on_progress, _answers(on_hidden, seeds) + _answers(chosen.attacks, seeds))
+    tell = _Teller(on_progress, _answers([*on_hidden, *chosen.attacks], seeds))
 
     def attacked(
         name: str, run: RunConfig, attacks: Sequence[AttackChoice], targets: Rows, epochs: int, known: int = 0
@@ -76,10 +76,15 @@ def audit(
         answers = answers_of(request, taken.recording, folder / f"{name}-observer", on_line=tell.answered)
         return _all_scored(attacks, answers, truths, shared.common, seed)
 
-    control = no_defence(
-        attacked("control", undefended(config), on_hidden, shared.targets[-chosen.control_records :], 1)
-    )
+    unprotected = shared.targets[-chosen.control_records :]
+    control = no_defence(attacked("control", undefended(config), on_hidden, unprotected, 1))
     found = attacked("run", config, chosen.attacks, shared.targets, chosen.epochs, shared.known)
+    result = _result(chosen, shared, found, control, seed)
+    return result.model_copy(update={"ceiling": ceiling_of(plan, shared, seed=seed), "seconds": perf_counter() - begin})
+
+
+def _result(chosen: Portfolio, shared: SharedRows, found: Sequence[Scored], control: Control, seed: int) -> AuditResult:
+    """Everything but the ceiling and the time."""
     best = _best_by_channel(found)
     controls = [control, *(steady(one, seed=seed) for one in best)]
     return AuditResult(
@@ -94,8 +99,7 @@ def audit(
         attacks=[one.result for one in found],
         controls=controls,
         channels=[ChannelResult.of(one.result) for one in best],
-        ceiling=ceiling_of(plan, shared, seed=seed),
-        seconds=perf_counter() - begin,
+        seconds=0.0,
     )
 
 
