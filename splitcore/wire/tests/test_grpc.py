@@ -10,10 +10,12 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
+import grpc
 import pytest
 import torch
 
@@ -311,3 +313,15 @@ def test_a_configured_proxy_carries_the_connection_end_to_end(listener: GrpcList
     assert asked[0].startswith(b"CONNECT 127.0.0.1:")
     client.close()
     door.close()
+
+
+def test_a_process_that_speaks_grpc_starts_other_programs_and_loses_none() -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    channel = grpc.insecure_channel(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+    server.start()
+    grpc.channel_ready_future(channel).result(timeout=10)
+    command = [sys.executable, "-S", "-c", "pass"]
+    ends = [subprocess.run(command, preexec_fn=lambda: None, check=False).returncode for _ in range(300)]
+    assert not any(ends)
+    channel.close()
+    server.stop(0)
