@@ -12,7 +12,7 @@ export DO_NOT_TRACK = 1
 # Compiled modules are kept whatever the caller's environment says: dozens of processes load the same ones.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench soak docs lock screenshots clean
+.PHONY: help setup assets browser demo demo-model test test-postgresql check audit format bench real-model soak docs lock screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ format: setup  ## put the code into its form
 
 bench: setup  ## measure, as ratios within one run
 	$(PY) -m tests.benchmarks $(ARGS)
+
+real-model: setup  ## make the folder of a small real language model, for benchmarks (SmolLM2-135M, 270 MB in var/models)
+	@$(PY) -m tests.benchmarks.real_model
 
 soak: setup  ## run and kill for a while; memory and descriptors must stay flat (ARGS="--minutes 3", default 20)
 	@$(PY) -m tests.soak $(ARGS)

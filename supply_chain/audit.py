@@ -14,6 +14,7 @@ from typing import Any
 
 from supply_chain.lock import FOLDER, pins_of
 
+LISTED = ("lock.txt", "node-lock.txt", "real-model-lock.txt")
 BILL = Path("var") / "sbom.cdx.json"
 ACCEPTED = FOLDER / "accepted-advisories.txt"  # one id per line, with the reason after it
 SECONDS = 180
@@ -23,7 +24,7 @@ NOT_REACHED = "NOT CHECKED: the advisory feed cannot be reached from here. Run `
 def requirements() -> str:
     """Everything that is installed: torch by its version, the rest as locked."""
     torch = next(line for line in (FOLDER / "base.in").read_text().splitlines() if line.startswith("torch=="))
-    pins = pins_of((FOLDER / "lock.txt").read_text()) + pins_of((FOLDER / "node-lock.txt").read_text())
+    pins = [pin for name in LISTED for pin in pins_of((FOLDER / name).read_text())]
     return "\n".join([torch, *map(str, pins)]) + "\n"
 
 
@@ -65,7 +66,7 @@ def ask(listed: Path) -> dict[str, Any] | None:
 def write_bill() -> None:
     """The bill of materials of what is pinned, hashes included."""
     BILL.parent.mkdir(parents=True, exist_ok=True)
-    source = "".join((FOLDER / name).read_text() for name in ("lock.txt", "node-lock.txt"))
+    source = "".join((FOLDER / name).read_text() for name in LISTED)
     torch = requirements().splitlines()[0]
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--pyproject", "pyproject.toml"]
     command += ["--output-reproducible", "-o", str(BILL), "-"]

@@ -23,7 +23,13 @@ from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 FOLDER = Path("requirements")
-LOCKS = {"lock.txt": "dev.in", "base-lock.txt": "base.in", "node-lock.txt": "node.in"}
+LOCKS = {
+    "lock.txt": "dev.in",
+    "base-lock.txt": "base.in",
+    "node-lock.txt": "node.in",
+    "real-model-lock.txt": "real-model.in",
+}
+ALONE = {"real-model-lock.txt"}  # without what they depend on
 LEFT_OUT = re.compile(r"(torch|nvidia-.*|cuda-.*|triton|pip)")  # torch, what only its own build needs, and pip itself
 HEAD = "# Written by `make lock` from {source}. Do not edit by hand: add the package to {source}, then `make lock`.\n"
 SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
@@ -61,12 +67,17 @@ def hashes_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-def resolve(source: Path, kept: list[Pin]) -> list[Pin]:
-    """What pip would install for a list of requirements, `kept` held at their versions. Installs nothing."""
+def resolve(source: Path, kept: list[Pin], *, alone: bool = False) -> list[Pin]:
+    """What pip would install for a list of requirements, `kept` held at their versions. Installs nothing.
+
+    alone: without what they depend on.
+    """
     with tempfile.TemporaryDirectory() as folder:
         constraints, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
         constraints.write_text("".join(f"{pin}\n" for pin in kept))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        if alone:
+            command.append("--no-deps")
         subprocess.run([*command, "--report", report, "-c", constraints, "-r", source], check=True)
         entries = json.loads(report.read_text())["install"]
     pins = [Pin(normal(one["metadata"]["name"]), one["metadata"]["version"]) for one in entries]
@@ -128,7 +139,7 @@ def entry(pin: Pin, digests: list[str]) -> str:
 
 def write(name: str, kept: list[Pin], indexes: list[str], get: Get) -> list[Pin]:
     """Resolve one list of requirements and write its lock file."""
-    pins = resolve(FOLDER / LOCKS[name], kept)
+    pins = resolve(FOLDER / LOCKS[name], kept, alone=name in ALONE)
     body = "".join(entry(pin, hashes(pin, indexes, get)) for pin in pins)
     (FOLDER / name).write_text(HEAD.format(source=LOCKS[name]) + body)
     print(f"{FOLDER / name}: {len(pins)} packages")
