@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from splitcore.ceilings.divergence import highest_mean, lowest_mean
-from splitcore.ceilings.normal import quantile
 from splitcore.ceilings.tradeoff import hockey_stick
+from splitcore.privacy.normal import quantile
 
 ALPHA = 0.05
 HALVINGS = 64

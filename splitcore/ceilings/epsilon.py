@@ -4,44 +4,16 @@ Two distances, in standard deviations of the noise. *Pairs*, sensitivity/σ: of 
 other, for membership and for (ε, δ). *Reconstruction*, C/σ: from the centre of the ball, which knows no record. With
 "replace one record" the sensitivity is 2C, the ball's diameter, and a reconstruction has half the distance of a pair.
 
-ε and δ are exact for the Gaussian mechanism (Balle and Wang, 2018).
+ε and δ are those of `privacy.calibration`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from splitcore.ceilings.normal import advantage, cdf, hockey_stick, quantile, tradeoff
-
-DELTA = 1e-5
-HALVINGS = 100
-
-
-class Adjacency(StrEnum):
-    """Which two data sets an ε speaks of."""
-
-    REPLACE_ONE = "one record replaced by another"
-    ZERO_OUT = "one record's vector replaced by zeros"
-
-    @property
-    def radii(self) -> int:
-        """The sensitivity in radii C of the ball."""
-        return 2 if self is Adjacency.REPLACE_ONE else 1
-
-
-def pair_distance(epsilon: float, delta: float) -> float:
-    """The largest sensitivity/σ that is (ε, δ)-private."""
-    return _edge(lambda m: hockey_stick(epsilon, m) <= delta)[0]
-
-
-def epsilon_of(m: float, delta: float) -> float:
-    """The smallest ε for which sensitivity/σ = m is (ε, δ)-private."""
-    if hockey_stick(0.0, m) <= delta:
-        return 0.0
-    return _edge(lambda epsilon: hockey_stick(epsilon, m) > delta)[1]
+from splitcore.privacy.calibration import DELTA, Adjacency, epsilon_of, noise_of
+from splitcore.privacy.normal import advantage, cdf, quantile, tradeoff
 
 
 @dataclass(frozen=True)
@@ -55,7 +27,7 @@ class PooledRelease:
         cls, epsilon: float, delta: float = DELTA, adjacency: Adjacency = Adjacency.REPLACE_ONE
     ) -> PooledRelease:
         """With the least noise that is (ε, δ)-private."""
-        return cls(adjacency.radii / pair_distance(epsilon, delta))
+        return cls(noise_of(epsilon, delta, adjacency))
 
     def epsilon(self, delta: float = DELTA, adjacency: Adjacency = Adjacency.REPLACE_ONE) -> float:
         """The ε of this noise."""
@@ -115,14 +87,3 @@ def largest_epsilon(
     """The largest ε whose noise keeps every success at or below κ + points; for every κ where none is given."""
     m = 2 * quantile((1 + points) / 2) if kappa is None else quantile(kappa + points) - quantile(kappa)
     return epsilon_of(adjacency.radii * m, delta)
-
-
-def _edge(holds: Callable[[float], bool]) -> tuple[float, float]:
-    """The ends of a tiny interval up to which `holds`, which is true at 0 and false for large numbers."""
-    low, high = 0.0, 1.0
-    while holds(high):
-        low, high = high, 2 * high
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low, high

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import torch
 
-from splitcore.ceilings.normal import advantage, quantile
+from splitcore.privacy.normal import advantage, quantile
 
 HALVINGS = 100
 SMALLEST = 1e-12  # of a distance: the divergence grows with it, so rounding up stays valid

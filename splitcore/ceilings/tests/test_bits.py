@@ -11,8 +11,8 @@ from splitcore.ceilings import bits
 from splitcore.ceilings.bits import Reference
 from splitcore.ceilings.divergence import divergence, highest_mean, highest_success, lowest_mean
 from splitcore.ceilings.kappa import Blind, Kappa, Prefix, Rest
-from splitcore.ceilings.normal import cdf
 from splitcore.ceilings.tradeoff import Distances
+from splitcore.privacy.normal import cdf
 
 WIDTH = 5
 

@@ -9,8 +9,8 @@ import torch
 
 from splitcore.ceilings.bits import Reference
 from splitcore.ceilings.composition import effective_noise, together
-from splitcore.ceilings.normal import cdf, quantile
 from splitcore.ceilings.tradeoff import Distances
+from splitcore.privacy.normal import cdf, quantile
 
 
 @pytest.mark.parametrize("releases", [1, 2, 5, 10])

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from splitcore.ceilings.epsilon import (
-    DELTA,
-    Adjacency,
-    PooledRelease,
-    epsilon_of,
-    from_epsilon_alone,
-    largest_epsilon,
-    pair_distance,
-)
-from splitcore.ceilings.normal import hockey_stick, tradeoff
+from splitcore.ceilings.epsilon import PooledRelease, from_epsilon_alone, largest_epsilon
+from splitcore.privacy.calibration import DELTA, Adjacency, epsilon_of, pair_distance
+from splitcore.privacy.normal import hockey_stick, tradeoff
 
 TABLE = {  # ε: σ/sensitivity, C/σ, bits; % at κ .01, .05, .1; gain; a record at κ 1e-6; membership: points, AUC, TPR
     1: "3.73 0.134 0.013 1.42 6.5 12.6 5.3 1.9e-06 10.7 0.575 2.0",

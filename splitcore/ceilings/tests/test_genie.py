@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from splitcore.ceilings.genie import Role, Text, genie
-from splitcore.ceilings.normal import cdf
+from splitcore.privacy.normal import cdf
 
 DRAWS, TRUST = 200_000, 0.999
 

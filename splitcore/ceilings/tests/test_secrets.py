@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from splitcore.ceilings.confidence import Hits
-from splitcore.ceilings.normal import cdf
 from splitcore.ceilings.secrets import bayes
 from splitcore.ceilings.tests.toys import orthogonal_bayes
+from splitcore.privacy.normal import cdf
 
 
 def test_two_values_are_told_apart_as_often_as_their_distance_allows() -> None:

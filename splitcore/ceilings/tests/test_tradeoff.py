@@ -9,10 +9,10 @@ import torch
 
 from splitcore.ceilings import bits
 from splitcore.ceilings.kappa import Prefix
-from splitcore.ceilings.normal import advantage, cdf, hockey_stick, quantile, tradeoff
 from splitcore.ceilings.tests.toys import Enumerated, Labels, orthogonal_bayes
 from splitcore.ceilings.tradeoff import Distances, odds, of_pairs
 from splitcore.ceilings.tradeoff import hockey_stick as hockey_stick_of_all
+from splitcore.privacy.normal import advantage, cdf, hockey_stick, quantile, tradeoff
 
 SEEDS, DEVIATIONS = (1, 2, 3), (0.5, 1.0, 2.0, 4.0, 8.0)
 DRAWS = 1500
