@@ -12,6 +12,7 @@ import torch
 from splitcore.attacks.interface import VALUES
 from splitcore.audit.result import CeilingPoint, CeilingResult, Gains
 from splitcore.audit.rows import SharedRows
+from splitcore.ceilings.figure import NOTHING, Ceilings
 from splitcore.ceilings.measure import Record, measure
 from splitcore.ceilings.rows import ClippedHead, why_unbounded
 from splitcore.data.tokenise import encode_rows
@@ -20,8 +21,11 @@ from splitcore.models.loading import read_tokenizer
 from splitcore.run.plan import RunPlan
 
 
-def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult:
-    """The ceilings of the attacked rows, or why there are none; the observer's text is the reference."""
+def ceiling_of(plan: RunPlan, shared: SharedRows, *, blind: float | None, seed: int) -> CeilingResult:
+    """The ceilings of the attacked rows, or why there are none; the observer's text is the reference.
+
+    blind: what an attacker guesses without the hidden states and the text, for the ceiling that is his alone.
+    """
     config = plan.settings.config
     records = _records(plan, shared)
     if why := why_unbounded(config) or _why_unmeasured(records, shared):
@@ -29,6 +33,7 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult
     auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in within_memory(shared.auxiliary, plan)]
     found = measure(ClippedHead(plan), records, auxiliary, longest=config.training.max_length, seed=seed)
     return CeilingResult(
+        at_null=_of_records(found.ceilings, blind) if blind is not None else None,
         curve=[
             CeilingPoint(kappa=kappa, value=at.value, bound=at.bound, says_something=at.says_something)  # type: ignore[arg-type]
             for kappa, at in found.ceilings.curve()
@@ -38,6 +43,12 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, seed: int) -> CeilingResult
         token_bits=found.token_nats / math.log(2),
         tokens=found.tokens,
     )
+
+
+def _of_records(ceilings: Ceilings, blind: float) -> CeilingPoint:
+    """B1 alone: the others need the success of readers who have some of the text, which is higher."""
+    value = ceilings.record.ceiling(blind)
+    return CeilingPoint(kappa=blind, value=value, bound="record", says_something=value < NOTHING)
 
 
 def within_memory(rows: Sequence[list[int]], plan: RunPlan) -> list[list[int]]:

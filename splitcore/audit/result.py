@@ -76,8 +76,8 @@ class ChannelResult(_Part):
 class CeilingPoint(_Part):
     """What somebody who guesses the share `kappa` of the tokens without the hidden states gets with them at most.
 
-    kappa: of a reader with the rest of the text, since one of the bounds is for him; others guess less without them.
-    bound: which says so. says_something: whether it is low enough to tell anything.
+    In a curve, kappa is that of a reader with the rest of the text, since one of the bounds is for him; others guess
+    less without them. bound: which says so. says_something: whether it is low enough to tell anything.
     """
 
     kappa: Share
@@ -97,10 +97,13 @@ class Gains(_Part):
 class CeilingResult(_Part):
     """What no attacker can exceed on hidden states, or why nothing bounds that.
 
-    Tokens of prompts alone are counted: labels may be told by gradients.
+    Tokens of prompts alone are counted: labels may be told by gradients. at_null: for someone who guesses, without
+    the hidden states and the rest of the text, as much as the upper end of what the best attack on them read of other
+    records.
     """
 
     why_none: Text = ""
+    at_null: CeilingPoint | None = None
     curve: Annotated[list[CeilingPoint], Field(max_length=20)] = []
     gains: Gains | None = None
     record_bits: Bits = 0.0
@@ -111,6 +114,11 @@ class CeilingResult(_Part):
     def telling(self) -> list[CeilingPoint]:
         """The points that say something."""
         return [point for point in self.curve if point.says_something]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any point does."""
+        return bool(self.telling) or bool(self.at_null and self.at_null.says_something)
 
 
 class AuditResult(_Part):

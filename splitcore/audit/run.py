@@ -80,7 +80,8 @@ def audit(
     control = no_defence(attacked("control", undefended(config), on_hidden, unprotected, 1))
     found = attacked("run", config, chosen.attacks, shared.targets, chosen.epochs, shared.known)
     result = _result(chosen, shared, found, control, seed)
-    return result.model_copy(update={"ceiling": ceiling_of(plan, shared, seed=seed), "seconds": perf_counter() - begin})
+    ceiling = ceiling_of(plan, shared, blind=_blind(result), seed=seed)
+    return result.model_copy(update={"ceiling": ceiling, "seconds": perf_counter() - begin})
 
 
 def _result(chosen: Portfolio, shared: SharedRows, found: Sequence[Scored], control: Control, seed: int) -> AuditResult:
@@ -101,6 +102,12 @@ def _result(chosen: Portfolio, shared: SharedRows, found: Sequence[Scored], cont
         channels=[ChannelResult.of(one.result) for one in best],
         seconds=0.0,
     )
+
+
+def _blind(result: AuditResult) -> float | None:
+    """The upper end of what the best attack on hidden states read of other records."""
+    nulls = [one.null for one in result.channels if one.channel is LeakChannel.HIDDEN]
+    return nulls[0].tokens.high if nulls and nulls[0] is not None else None
 
 
 def _from_anywhere(config: RunConfig) -> RunConfig:

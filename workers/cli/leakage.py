@@ -131,10 +131,18 @@ def _ceiling_words(result: AuditResult) -> str:
     if ceiling is None or ceiling.why_none:
         why = ceiling.why_none if ceiling else ""
         return f"No ceiling: nothing bounds what a stronger attack reads of hidden states. {why}".strip()
-    if not ceiling.telling:
+    if not ceiling.says_something:
         return "Ceiling on hidden states: noise of this size bounds nothing."
-    points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.telling]
-    return (
-        "Ceiling on hidden states, by the share of a prompt's tokens that somebody with the rest of the text guesses "
-        f"without them: {', '.join(points)}."
-    )
+    sentences = list[str]()
+    if ceiling.at_null is not None and ceiling.at_null.says_something:
+        sentences.append(
+            f"Somebody who guesses {human_share(ceiling.at_null.kappa)} of a prompt's tokens without the hidden states "
+            f"gets at most {human_share(ceiling.at_null.value)} with them."
+        )
+    if ceiling.telling:
+        points = [f"{human_share(one.value)} for {human_share(one.kappa)}" for one in ceiling.telling]
+        sentences.append(
+            "Ceiling on hidden states, by the share of a prompt's tokens that a reader of the rest of the text guesses "
+            f"without them: {', '.join(points)}."
+        )
+    return " ".join(sentences)

@@ -204,11 +204,14 @@ def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
 ) -> None:
     plan = plan_of(run_config(model("llama"), **BARE, **changes, lora={"train_head": False}))
     shared = share_out(plan, NOTES, small(), seed=0)
-    ceiling = ceiling_of(plan, shared, seed=0)
+    ceiling = ceiling_of(plan, shared, blind=0.2, seed=0)
     page = report_html(bare.result.model_copy(update={"ceiling": ceiling}), subject="a run")
     assert told in page
     assert ("somebody with the rest of the text" in page) == bool(ceiling.telling)
     assert all(point.value >= point.kappa for point in ceiling.curve)
+    assert ("neither the hidden states" in page) == bool(ceiling.at_null and ceiling.at_null.says_something)
+    if ceiling.at_null:
+        assert 0.2 <= ceiling.at_null.value <= 1.0
 
 
 def test_a_ceiling_counts_no_token_that_the_tokenizer_puts_into_every_row(model: Model) -> None:
@@ -217,7 +220,7 @@ def test_a_ceiling_counts_no_token_that_the_tokenizer_puts_into_every_row(model:
     shared = share_out(plan, NOTES, small(), seed=0)
     (comma,) = read_tokenizer(plan.folder)(",").input_ids
     counted = [
-        ceiling_of(plan, replace(shared, special=special), seed=0).tokens
+        ceiling_of(plan, replace(shared, special=special), blind=None, seed=0).tokens
         for special in (frozenset(), frozenset({comma}))
     ]
     assert counted[0] - counted[1] == len(shared.targets), "each prompt has one"
