@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from splitcore.boundary.charging import Releases
 from splitcore.boundary.coding import NO_MASK, Coding
 from splitcore.boundary.finite import Finite
 from splitcore.boundary.stages import At, ClientStage, Judge, Pack, Stage
@@ -37,11 +38,13 @@ class Boundary:
         of_rows: Mapping[Phase, Coding],
         packs: bool,
         client_stages: Sequence[ClientStage] = (),
+        releases: Releases | None = None,
     ) -> None:
         """`codings`: of every phase. `of_rows`: of the phases in which what crossed of a row is remembered.
 
-        `packs`: padding stays here, as it does wherever rows are remembered.
+        `packs`: padding stays here, as it does wherever rows are remembered. `releases`: charges rows for what leaves.
         """
+        self._releases = releases
         self._clock, self.party, self.finite, self._client_stages = clock, party, finite, tuple(client_stages)
         self._plain, self._of_rows = dict(codings), dict(of_rows)
         self._stages: list[Stage] = [*([Pack()] if packs or of_rows else []), Judge(finite)]
@@ -101,9 +104,11 @@ class Boundary:
     # ---- tensors
 
     def out(self, phase: Phase, at: At, tensor_BLD: torch.Tensor) -> dict[str, Payload]:
-        """The payloads of a tensor (B, L, D), by name."""
+        """The payloads of a tensor (B, L, D), by name. Raises AppError CL-1570, CL-1820 where it may not leave."""
         with self._clock.stage("encode"):
             tensor = tensor_BLD.detach()
+            if self._releases is not None and phase is Phase.HEAD_UP:
+                self._releases.charge(tensor, at, self.needed(at))
             for stage in self._stages:
                 tensor = stage.out(tensor, phase, at)
             return self._coding(phase, at).send(tensor, at)

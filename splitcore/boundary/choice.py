@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitcore.boundary.release import Release
 from splitcore.fields import Strategy
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class CutStrategy(Strategy):
     def flows(self) -> Iterable[Flow]:
         """The flows it adds."""
         return ()
+
+    def release(self, tokens: int) -> Release | None:
+        """The law of what it makes leave of a row of so many tokens; None where no noise bounds what that tells."""
+        return None
 
     def cost(self, *, width: int, vocabulary: int) -> Cost:
         """Its cost with hidden states of this width."""

@@ -21,12 +21,17 @@ MADE_BY = {Phase.HEAD_UP: "head", Phase.BODY_DOWN: "body", Phase.TAIL_UP: "tail"
 
 @dataclass(frozen=True)
 class At:
-    """The micro-batch that a tensor belongs to. `rows`: its row numbers at the data party; none in an evaluation."""
+    """The micro-batch that a tensor belongs to.
+
+    `rows`: its row numbers at the data party; none in an evaluation. `held_out`: those of an evaluation's rows; none of
+    public prompts.
+    """
 
     step: int
     micro: int
     mask_BL: torch.Tensor
     rows: tuple[int, ...] | None = None
+    held_out: tuple[int, ...] | None = None
 
     def lengths(self) -> list[int]:
         """Real tokens of each row."""

@@ -14,7 +14,7 @@ from splitcore.data.tokenise import IGNORED, Encoded
 class Batch:
     """One micro-batch: ids, mask (1 for real tokens) and labels (IGNORED where the loss does not count).
 
-    `rows`: the rows' numbers in the dataset, where it is a batch to train on.
+    `rows`: the rows' numbers at the data party; none of public prompts.
     """
 
     ids_BL: torch.Tensor

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from splitcore.errors import (
+    accounting,
     accounts,
     artefacts,
     configuration,
@@ -26,7 +27,7 @@ from splitcore.errors.base import ErrorHelp, ErrorRole
 
 __all__ = ["CATALOGUE", "AppError", "ErrorHelp", "ErrorRole", "role_of"]
 
-_PARTS = (configuration, models, data, wire, workers, runs, leakage, accounts, artefacts, resources, hub)
+_PARTS = (configuration, models, data, wire, workers, runs, leakage, accounting, accounts, artefacts, resources, hub)
 CATALOGUE: dict[str, ErrorHelp] = {code: help_ for part in _PARTS for code, help_ in part.HELP.items()}
 
 

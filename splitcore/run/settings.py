@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from splitcore.boundary.release import Accountant
 from splitcore.config import RunConfig
 from splitcore.control.controller import Desired
 from splitcore.control.events import Event
@@ -43,6 +44,7 @@ class HalfSettings:
     emit: Callable[[Event], None] = _ignore
     control: Callable[[], Desired] = _run
     checkpoints: Path | None = None  # this half's own folder, which outlives the attempt: `Checkpointer`
+    accountant: Accountant | None = None  # who charges a data party's rows for what leaves of them
     observe: Callable[[str, int], None] = _unseen  # stage or point, step: for drills
 
     @property

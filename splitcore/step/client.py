@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from splitcore.boundary.charging import Releases
 from splitcore.boundary.choice import Place
 from splitcore.codecs.tensors import decode
 from splitcore.config import RunConfig
@@ -61,6 +62,7 @@ class ClientStep:
         optimiser: Optimiser,
         window: int,
         total: int,
+        releases: Releases | None = None,
     ) -> None:
         self.link, self.clock, self.plan, self.config, self.party = link, clock, plan, config, party
         self.segments = [segment for segment in segments if segment is not None]
@@ -71,7 +73,7 @@ class ClientStep:
         stages = [choice.build(place) for choice in config.cut_strategies]
         self._own = OwnParameters(stages, config.training, total)
         self.boundary = boundary_of(
-            config, party, clock, width=width, holds=False, folder=scratch, client_stages=stages
+            config, party, clock, width=width, holds=False, folder=scratch, client_stages=stages, releases=releases
         )
         self.ends = Ends(
             config=config,

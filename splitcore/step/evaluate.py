@@ -90,7 +90,7 @@ class ClientEvaluation:
         )
 
     def _send(self, step: int, index: int, batch: Batch) -> None:
-        at, ends = At(step, index, batch.mask_BL), self._stepper.ends
+        at, ends = At(step, index, batch.mask_BL, held_out=batch.rows), self._stepper.ends
         hidden_BLD = ends.head(batch, at).output_BLD
         self._stepper.link.send(
             Kind.ACTIVATIONS,

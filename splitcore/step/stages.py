@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splitcore.boundary.boundary import Boundary
+from splitcore.boundary.charging import Releases
 from splitcore.boundary.coding import Format, Plain
 from splitcore.boundary.finite import Finite
 from splitcore.boundary.stages import At, ClientStage
@@ -28,10 +29,12 @@ def boundary_of(
     holds: bool,
     folder: Path | None = None,
     client_stages: Sequence[ClientStage] = (),
+    releases: Releases | None = None,
 ) -> Boundary:
     """One end's boundary in a party's conversation.
 
-    `width`: D. `holds`: whether the cached rows are kept at this end. `folder`: for caches on disk.
+    `width`: D. `holds`: whether the cached rows are kept at this end. `folder`: for caches on disk. `releases`: charges
+    a data party's rows.
     """
     finite, wire = Finite(), config.wire
     scratch, limit = folder if wire.cache_on == "disk" else None, wire.cache_mb * 1_000_000
@@ -48,6 +51,7 @@ def boundary_of(
         of_rows=of_rows,
         packs=wire.skip_padding,
         client_stages=client_stages,
+        releases=releases,
     )
 
 

@@ -37,6 +37,7 @@ from splitcore.training.halves import (
     write_segment,
 )
 from splitcore.training.party_rows import PartyRows, Rows
+from splitcore.training.spending import begin_accounting, releases_of
 from splitcore.training.step_report import StepReport
 from splitcore.wire.protocol.channel import Channel
 from splitcore.wire.protocol.limits import FrameLimits
@@ -119,8 +120,7 @@ class ClientHalf:
     def _tell_left_out(self) -> None:
         rows, held_out = self._rows.left_out
         if rows or held_out:
-            longest = self._config.training.max_length
-            self._settings.emit(RowsLeftOut(self._party, self._step, rows, held_out, longest))
+            self._settings.emit(RowsLeftOut(self._party, self._step, rows, held_out, self._config.training.max_length))
 
     def _load(self) -> None:
         plan, lora = self._plan, self._config.lora
@@ -149,6 +149,7 @@ class ClientHalf:
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._build_stages()
         self._begin(int(number(welcome, "step")), text(welcome, "branch"))
+        begin_accounting(self._plan, self._party, self._rows, range(self._step, self._total))
         self._report = StepReport(self._party, self._clock, self._traffic)
         if self._step < self._total:
             self._announce(self._step)
@@ -181,7 +182,6 @@ class ClientHalf:
         self._clock.point(point)
 
     def _build_stages(self) -> None:
-        width = hidden_width(self._plan.model_config)
         self._stepper = ClientStep(
             link=self._link,
             clock=self._clock,
@@ -191,8 +191,9 @@ class ClientHalf:
             segments=(self._head, self._tail),
             parameters=self._parameters,
             optimiser=self._optimiser,
-            window=in_flight(self._settings.config, self._party, width),
+            window=in_flight(self._settings.config, self._party, hidden_width(self._plan.model_config)),
             total=self._total,
+            releases=releases_of(self._plan, self._party, self._rows),
         )
         self._evaluation = ClientEvaluation(
             stepper=self._stepper,
@@ -291,8 +292,7 @@ class ClientHalf:
 
     def _traffic(self) -> tuple[int, int]:
         """Bytes to the server half and from it, so far."""
-        channel = self._link.channel
-        return channel.sent.bytes, channel.received.bytes
+        return self._link.channel.sent.bytes, self._link.channel.received.bytes
 
     def _result(self, status: Any, **more: Any) -> HalfResult:
         up, down = self._traffic() if hasattr(self, "_link") else (0, 0)

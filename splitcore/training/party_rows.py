@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from splitcore.data.batches import Batch, collate, padding_id
@@ -17,7 +18,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class PartyRows:
-    """Encoded once; no text is kept. `left_out`: rows, and held-out ones, whose prompt alone fills the longest row."""
+    """Encoded once; no text is kept. `left_out`: rows, and held-out ones, whose prompt alone fills the longest row.
+
+    `numbers`: of each row in the order of iteration, its number among all rows that were given, held-out ones last.
+    """
 
     def __init__(self, plan: RunPlan, party: str, rows: Rows, held_out: Rows) -> None:
         """Raises AppError CL-12xx."""
@@ -25,9 +29,11 @@ class PartyRows:
         training = config.training
         self._plan, self._party, self._micro_batches = plan, party, training.micro_batches
         self.tokenizer: Any = read_tokenizer(plan.folder)
-        self._encoded = encode_rows(rows, self.tokenizer, config.data, training.max_length)
-        self._held_out = encode_rows(held_out, self.tokenizer, config.data, training.max_length)
+        encode = partial(encode_rows, tokenizer=self.tokenizer, data=config.data, max_length=training.max_length)
+        self._encoded, self._held_out = encode(rows), encode(held_out)
         self.left_out = (len(rows) - len(self._encoded), len(held_out) - len(self._held_out))
+        held_numbers = _kept(held_out, self._held_out, encode)
+        self.numbers = [*_kept(rows, self._encoded, encode), *(len(rows) + number for number in held_numbers)]
         if rows and not self._encoded:
             raise AppError("CL-1203", _no_room(party, len(rows), training.max_length))
         if not self._encoded:
@@ -36,29 +42,51 @@ class PartyRows:
             len(self._encoded), training.batch_size, seed=training.seed, party=party, shuffle=training.shuffle
         )
 
-    def __len__(self) -> int:
+    @property
+    def trained(self) -> int:
+        """How many are trained on: the first ones in the order of iteration."""
         return len(self._encoded)
+
+    def __len__(self) -> int:
+        return self.trained
 
     def __iter__(self) -> Iterator[Encoded]:
         """All of them, the held-out ones last."""
         yield from self._encoded
         yield from self._held_out
 
-    def step(self, step: int) -> list[Batch]:
-        """The micro-batches of a step (from 0); none where it is another party's turn."""
+    def indices(self, step: int) -> list[int]:
+        """The rows of a step (from 0), by their place in the order of iteration; none where it is another's turn."""
         if self._party not in self._plan.active(step):
             return []
-        indices = self._sampler.batch(self._plan.own_step(self._party, step))
+        return self._sampler.batch(self._plan.own_step(self._party, step))
+
+    def step(self, step: int) -> list[Batch]:
+        """The micro-batches of a step (from 0); none where it is another party's turn."""
+        indices = self.indices(step)
+        if not indices:
+            return []
         parts = cut(indices, self._micro_batches)
         return [self._collate([self._encoded[index] for index in part], part) for part in parts]
 
     def held_out(self) -> list[Batch]:
         """The held-out rows, in batches of a micro-batch's size."""
         size, rows = micro_rows(self._plan.settings.config, self._party), self._held_out
-        return [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
+        numbers = range(len(self._encoded), len(self._encoded) + len(rows))
+        return [
+            self._collate(rows[start : start + size], numbers[start : start + size])
+            for start in range(0, len(rows), size)
+        ]
 
     def _collate(self, rows: Sequence[Encoded], numbers: Sequence[int] | None = None) -> Batch:
         return collate(rows, padding=padding_id(self.tokenizer), device=self._plan.device, numbers=numbers)
+
+
+def _kept(rows: Rows, encoded: list[Encoded], encode: Callable[[Rows], list[Encoded]]) -> list[int]:
+    """The places of the rows that were encoded; where some were left out, each is tried once more by itself."""
+    if len(encoded) == len(rows):
+        return list(range(len(rows)))
+    return [number for number, row in enumerate(rows) if encode([row])]
 
 
 def _no_room(party: str, rows: int, max_length: int) -> str:

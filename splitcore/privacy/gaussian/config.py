@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from splitcore.boundary.choice import Cost, CutStrategy, Place
+from splitcore.boundary.release import Release
 from splitcore.fields import ui
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ class Gaussian(CutStrategy):
     def words(self) -> str:
         """See `CutStrategy.words`."""
         return f"clipped to norm {self.clip:g}, Gaussian noise of {self.deviation:g}"
+
+    def release(self, tokens: int) -> Release:
+        """See `CutStrategy.release`. Each token's vector is within the clip, so two rows are 2C√tokens apart."""
+        return Release(self.name, 2.0 * self.clip * math.sqrt(tokens), self.deviation)
 
     def cost(self, *, width: int, vocabulary: int) -> Cost:
         """See `CutStrategy.cost`."""
