@@ -27,6 +27,7 @@ KEYS = (
     "stragglers",
     "grouping",
     "recovery",
+    "privacy",
 )
 
 
