@@ -37,6 +37,11 @@ HELP: dict[str, ErrorHelp] = {
         "Each audit's figures tell a little of the rows, and any number of them would tell of single rows.",
         "Wait a day, or use cutlayer audit on the worker's machine, which tells the hub nothing.",
     ),
+    "CL-1557": ErrorHelp(
+        "No such audit is under way",
+        "It has ended already, or it was cancelled before.",
+        "Reload the page: its result is there, if it gave one.",
+    ),
     "CL-1552": ErrorHelp(
         "The audit failed its controls, so it says nothing",
         "Either the attacks couldn't read the text where nothing protects it, or their result on other records varies "

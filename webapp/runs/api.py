@@ -43,6 +43,7 @@ from webapp.runs.services import (
     Basis,
     PartyChoice,
     approval_decide,
+    audit_cancel,
     audit_request,
     run_archive,
     run_clone,
@@ -263,6 +264,17 @@ def start_audit(request: HttpRequest, run_id: str, payload: AuditIn) -> tuple[in
         raise AppError("CL-1555", "Name one part of your organisation that trains on its own rows.")
     job = audit_request(actor=user, part=own[0], size=payload.size)
     return 202, AuditOut.of(own[0], leakage_audit(job))
+
+
+@router.post("/{pub:run_id}/audits/{subject}/cancel", auth=CONTROL, response=AuditOut)
+@idempotent
+def cancel_audit(request: HttpRequest, run_id: str, subject: str) -> AuditOut:
+    """End an audit before its end; its worker deletes what it recorded for it."""
+    user, run = _caller(request).user, _run(request, run_id)
+    for own in audited_parts(user, run):
+        if any(audit.job.subject == subject for audit in own.audits):
+            return AuditOut.of(own.part, leakage_audit(audit_cancel(actor=user, part=own.part, subject=subject)))
+    raise AppError("CL-1557")
 
 
 @router.post("/{pub:run_id}/archive", auth=WRITE, response=RunDetail)

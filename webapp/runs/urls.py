@@ -21,6 +21,7 @@ urlpatterns = [
     path("runs/<pub:run_id>/privacy", run.privacy, name="privacy"),
     path("runs/<pub:run_id>/parts/<pub:part_id>/audits", audits.start, name="audit"),
     path("runs/<pub:run_id>/parts/<pub:part_id>/audits/<slug:subject>", audits.report, name="audit_report"),
+    path("runs/<pub:run_id>/parts/<pub:part_id>/audits/<slug:subject>/cancel", audits.cancel, name="audit_cancel"),
     path("runs/<pub:run_id>/artefacts", run.artefacts, name="artefacts"),
     path("runs/<pub:run_id>/approvals", contract.approvals, name="approvals"),
     path("runs/<pub:run_id>/decide", contract.decide, name="decide"),

@@ -44,6 +44,7 @@ ENTRIES = {
     "projects/services.py:participation_end": "project.left",
     "runs/services/approvals.py:run_submit": "run.submitted",
     "runs/services/audits.py:audit_request": "leakage.audit_requested",
+    "runs/services/audits.py:audit_cancel": "leakage.audit_cancelled",
     "runs/services/approvals.py:approval_decide": "run.*",
     "runs/services/control.py:run_start": "run.started",
     "runs/services/control.py:run_pause": "run.paused",

@@ -33,11 +33,15 @@ class LeakageAudit:
 
 @dataclass(frozen=True)
 class AuditedPart:
-    """A data party of the person's own organisation: its audits, the newest first, and whether one may be started."""
+    """A data party of the person's own organisation: its audits, the newest first.
+
+    why_not, why_not_cancel: why none may be started, or one be cancelled; empty where it may.
+    """
 
     part: Participant
     audits: list[LeakageAudit]
     why_not: str
+    why_not_cancel: str
 
     @property
     def newest(self) -> LeakageAudit | None:
@@ -53,12 +57,10 @@ def audited_parts(user: User, run: Run) -> list[AuditedPart]:
 
 def _audited(user: User, run: Run, part: Participant) -> AuditedPart:
     jobs = part.jobs.filter(kind=AUDIT).prefetch_related("attempts").order_by("-created_at", "-id")
-    reason = audit_why_not(run, part)
-    if not can(user, Action.STOP_RUN, part.organisation):
-        reason = why_not(user, Action.STOP_RUN, part.organisation)
-    return AuditedPart(
-        part, [replace(leakage_audit(job), is_offered=run.state in Audit.wanted_in) for job in jobs], reason
-    )
+    may = can(user, Action.STOP_RUN, part.organisation)
+    lacks = "" if may else why_not(user, Action.STOP_RUN, part.organisation)
+    audits = [replace(leakage_audit(job), is_offered=run.state in Audit.wanted_in) for job in jobs]
+    return AuditedPart(part, audits, why_not=lacks or audit_why_not(run, part), why_not_cancel=lacks)
 
 
 def leakage_audit(job: Job) -> LeakageAudit:

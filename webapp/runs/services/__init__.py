@@ -1,7 +1,7 @@
 """Writes that people cause: drafts, contracts and approvals, start and stop."""
 
 from webapp.runs.services.approvals import approval_decide, run_submit
-from webapp.runs.services.audits import audit_request
+from webapp.runs.services.audits import audit_cancel, audit_request
 from webapp.runs.services.choices import PartyChoice
 from webapp.runs.services.control import run_archive, run_delete, run_pause, run_resume, run_start, run_stop
 from webapp.runs.services.draft_versions import Basis
@@ -11,6 +11,7 @@ __all__ = [
     "Basis",
     "PartyChoice",
     "approval_decide",
+    "audit_cancel",
     "audit_request",
     "party_names",
     "run_archive",

@@ -12,7 +12,7 @@ from webapp.audit.services import audit_record
 from webapp.core.live import wake_worker
 from webapp.core.transactions import service
 from webapp.jobs.selectors import open_jobs
-from webapp.jobs.services import job_request
+from webapp.jobs.services import job_finish, job_request
 from webapp.orgs.permissions import Action, require
 from webapp.runs.kinds.audit import AUDIT, Audit
 from webapp.runs.locking import run_lock
@@ -47,6 +47,30 @@ def audit_request(*, actor: User, part: Participant, size: Size) -> Job:
         project_id=run.project_id,
         object_id=run.id,
         details={"size": size, "worker": part.worker.name},
+    )
+    wake_worker(part.worker_id, "audit")
+    return job
+
+
+@service
+def audit_cancel(*, actor: User, part: Participant, subject: str) -> Job:
+    """End an audit before its end: its worker stops the process and deletes what it recorded.
+
+    Raises AppError CL-1601, CL-1557 where it has ended.
+    """
+    require(actor, Action.STOP_RUN, part.organisation)
+    run_lock(part.run_id)
+    job = open_jobs([AUDIT]).filter(participant=part, subject=subject).first()
+    if job is None:
+        raise AppError("CL-1557")
+    job_finish(job, outcome="stopped", is_gone=False)
+    audit_record(
+        actor=actor,
+        action="leakage.audit_cancelled",
+        organisation_id=part.organisation_id,
+        project_id=part.run.project_id,
+        object_id=part.run_id,
+        details={"worker": part.worker.name},
     )
     wake_worker(part.worker_id, "audit")
     return job

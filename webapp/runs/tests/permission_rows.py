@@ -95,6 +95,13 @@ ROWS = [
         {"GET": expect(302, 404, 404, 404, 404)},  # there is none yet
         {**TRAINING, "part_id": "training_part", "subject": "=none"},
     ),
+    Row("runs:audit_cancel", {"POST": OWN_PART}, {**TRAINING, "part_id": "training_part", "subject": "=none"}),
+    Row(
+        "POST /api/v1/runs/{run_id}/audits/{subject}/cancel",
+        {"POST": expect(401, 404, 400, 400, 400)},  # there is none yet
+        {**TRAINING, "subject": "=none"},
+        kind="api",
+    ),
     Row("GET /api/v1/runs/{run_id}/audits", {"GET": shared(anonymous=401)}, TRAINING, kind="api"),
     _post("audits", TRAINING, expect(401, 404, 400, 403, 202)),
     Row("GET /api/v1/runs", {"GET": members(anonymous=401)}, kind="api"),

@@ -20,7 +20,7 @@ from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.models import RunState
-from webapp.runs.services import audit_request
+from webapp.runs.services import audit_cancel, audit_request
 from webapp.runs.services.audits import AUDITS_MAX
 from webapp.runs.tests import factories as make
 from workers.contracts import AuditEnd, AuditSpec, ErrorInfo, spec_read
@@ -161,6 +161,43 @@ def test_it_is_started_from_the_page(w: make.World, client: Client) -> None:
     assert "A quick audit was requested" in privacy_page(w, client)
     client.post(reverse("runs:audit", args=[w.run.id, w.part(1).id]), {"size": "quick"})
     assert list(Job.objects.filter(kind="audit").values_list("participant_id", flat=True)) == [w.part(0).id]
+
+
+def test_one_that_is_cancelled_is_no_longer_wanted_and_its_late_result_is_not_kept(
+    w: make.World, client: Client
+) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="full")
+    client.force_login(w.engineer)
+    client.post(reverse("runs:audit_cancel", args=[w.run.id, w.part(0).id, job.subject]))
+    assert "audit" not in [one.kind for one in assignments_for(w.workers[0])]
+    ends(w, job, audit=found())
+    page = privacy_page(w, client)
+    assert "was stopped before its end" in page
+    assert "73.1" not in page
+    assert "Measure leakage" in page
+    [entry] = AuditEntry.objects.filter(action="leakage.audit_cancelled")
+    assert (entry.organisation_id, entry.object_id) == (w.organisations[0].id, w.run.id)
+    with pytest.raises(AppError, match="CL-1557"):
+        audit_cancel(actor=w.engineer, part=w.part(0), subject=job.subject)
+
+
+def test_one_that_has_ended_keeps_its_result_whoever_cancels_it(w: make.World) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    ends(w, job, audit=found())
+    with pytest.raises(AppError, match="CL-1557"):
+        audit_cancel(actor=w.engineer, part=w.part(0), subject=job.subject)
+    job.refresh_from_db()
+    assert job.outcome == "done"
+
+
+def test_who_may_not_audit_may_not_cancel(w: make.World, client: Client) -> None:
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    auditor = member(w.organisations[0], Role.AUDITOR)
+    with pytest.raises(AppError, match="CL-1601"):
+        audit_cancel(actor=auditor, part=w.part(0), subject=job.subject)
+    assert reverse("runs:audit_cancel", args=[w.run.id, w.part(0).id, job.subject]) not in privacy_page(
+        w, client, auditor
+    )
 
 
 def test_who_may_not_stop_the_run_may_not_audit_it(w: make.World, client: Client) -> None:

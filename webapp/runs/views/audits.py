@@ -16,7 +16,7 @@ from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.models import Run
 from webapp.runs.selectors import run_get_for
 from webapp.runs.selectors.audits import AuditedPart, audited_parts
-from webapp.runs.services import audit_request
+from webapp.runs.services import audit_cancel, audit_request
 
 
 def _own_part(request: MemberRequest, run: Run, part_id: str) -> AuditedPart:
@@ -37,6 +37,22 @@ def start(request: MemberRequest, run_id: str, part_id: str) -> HttpResponse:
             raise AppError("CL-1555", "An audit is quick or full.")
         audit_request(actor=request.user, part=own.part, size=size)  # type: ignore[arg-type]  # checked just now
         messages.success(request, "The worker starts the audit as soon as it has a slot beside training.")
+    except AppError as error:
+        if error.code == "CL-1601":
+            raise
+        messages.error(request, f"{error.message} {error.remedy} ({error.code})")
+    return redirect("runs:privacy", run.id)
+
+
+@member_required
+@require_POST
+def cancel(request: MemberRequest, run_id: str, part_id: str, subject: str) -> HttpResponse:
+    """End an audit that is under way."""
+    run = run_get_for(user=request.user, run_id=run_id)
+    own = _own_part(request, run, part_id)
+    try:
+        audit_cancel(actor=request.user, part=own.part, subject=subject)
+        messages.success(request, "The audit is cancelled. The worker deletes what it recorded for it.")
     except AppError as error:
         if error.code == "CL-1601":
             raise
