@@ -34,7 +34,7 @@ from workers.contracts import (
     spec_read,
 )
 from workers.data.store import DatasetStore
-from workers.jobs.kinds.registry import kind_of
+from workers.jobs.kinds.registry import ALONE, kind_of
 from workers.models_registry import ModelRegistry
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
@@ -180,6 +180,9 @@ def review(assignment: Assignment, site: Site) -> Review:
         code = error.code if error.code in ("CL-1425", *OF_THE_JOB) else "CL-1509"
         return Review(assignment, [_refusal(item["field"], item["message"]) for item in fields], code)
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
+    if assignment.kind in ALONE:
+        return Review(assignment, refusals, "CL-1509", contract, config, own)
+    refusals += _peers(contract, config, own, site)
     untrusted = tuple(site.untrusted(contract, own))
     if not site.is_open_to(assignment.contract_hash):
         refusals.append(_waiting(assignment.contract_hash))
@@ -342,7 +345,7 @@ def purpose_of(part: ContractParticipant) -> Purpose:
     return "compute" if part.role is Role.SERVER else "data"
 
 
-RULES: tuple[Rule, ...] = (_policy, _model, _dataset, _peers)
+RULES: tuple[Rule, ...] = (_policy, _model, _dataset)
 
 
 def _waiting(contract_hash: str) -> PolicyRefusal:

@@ -45,6 +45,12 @@ def halves_gone(participant_ids: Iterable[str]) -> None:
     _halves(participant_ids).update(ended_at=timezone.now())
 
 
+def others_drop(participant_ids: Iterable[str]) -> None:
+    """End what else than the halves is requested of the parts: what it was about is so no more."""
+    others = Job.objects.filter(participant_id__in=list(participant_ids), outcome="").exclude(kind=TRAIN)
+    others.update(outcome="stopped", ended_at=timezone.now())
+
+
 def _halves(participant_ids: Iterable[str]) -> QuerySet[Job]:
     return Job.objects.filter(participant_id__in=list(participant_ids), kind=TRAIN)
 

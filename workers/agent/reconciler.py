@@ -22,7 +22,7 @@ from workers.contracts import REVIEW, Assignment, Assignments, Desired
 from workers.errors import error_info
 from workers.hub import HubClient, HubError
 from workers.jobs.folder import JobFolder, JobResult, job_id_of
-from workers.jobs.kinds.registry import KINDS, SILENT, is_beside, is_steered, kind_of
+from workers.jobs.kinds.registry import ALONE, KINDS, SILENT, is_beside, is_steered, kind_of
 from workers.outbox.spool import JobRow, Spool
 from workers.policy_review import Review, Site, other_contract, other_job
 from workers.settings import WorkerConfig, WorkerHome
@@ -142,7 +142,8 @@ class Reconciler:
         with TrustBook.changing(self._home) as trust:
             found = self._verdicts.review(assignment, trust)
             if found.accepted and found.contract is not None and found.own is not None:
-                Site.load(self._home, self._config, trust=trust).remember(found.contract, found.own)
+                if assignment.kind not in ALONE:
+                    Site.load(self._home, self._config, trust=trust).remember(found.contract, found.own)
                 return found
         if found.judges_contract:
             self._verdicts.tell(found)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from workers import policy_review
 from workers.contracts import Assignment, ContractDocument, PolicyVerdict
 from workers.hub import HubClient, HubError
+from workers.jobs.kinds.registry import ALONE
 from workers.outbox.questions import Question, Questions
 from workers.outbox.spool import Spool
 from workers.policy_review import Review, Site, other_contract, other_participant
@@ -47,14 +48,14 @@ class Verdicts:
 
     def review(self, assignment: Assignment, trust: TrustBook | None = None) -> Review:
         """The site's whole check, as its files are now, and the bond to the contract that was admitted before."""
-        admitted = self._spool.admitted_contract(assignment.run_id)
+        admitted = self._spool.admitted_contract(assignment.run_id, but=ALONE)
         if admitted is not None and admitted != assignment.contract_hash:
             return other_contract(assignment)
-        taken = self._spool.admitted_participant(assignment.contract_hash, assignment.party)
+        taken = self._spool.admitted_participant(assignment.contract_hash, assignment.party, but=ALONE)
         if taken not in (None, assignment.participant_id):
             return other_participant(assignment)
         found = policy_review.review(assignment, Site.load(self._home, self._config, trust=trust))
-        if found.contract is not None:
+        if found.contract is not None and assignment.kind not in ALONE:
             self._questions.asked(assignment.run_id, _questions(found, found.contract))
         return found
 

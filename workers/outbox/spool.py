@@ -266,16 +266,16 @@ class Spool(SpoolFile):
         rows = self._read(query, time.time() - seconds, participant_id, participant_id)
         return [JobRow(**dict(row)) for row in rows]
 
-    def admitted_contract(self, run_id: str) -> str | None:
-        """The hash of the one contract admitted here for jobs of a run, if any."""
-        rows = self._read("SELECT contract_hash FROM jobs WHERE run_id = ? AND contract_hash != '' LIMIT 1", run_id)
-        return str(rows[0]["contract_hash"]) if rows else None
+    def admitted_contract(self, run_id: str, *, but: Collection[str] = ()) -> str | None:
+        """The hash of the one contract admitted here for jobs of a run, if any. Kinds in `but` bind to none."""
+        rows = self._read("SELECT kind, contract_hash FROM jobs WHERE run_id = ? AND contract_hash != ''", run_id)
+        return next((str(row["contract_hash"]) for row in rows if row["kind"] not in but), None)
 
-    def admitted_participant(self, contract_hash: str, party: str) -> str | None:
-        """The one participant admitted here for a contract's party, if any."""
-        query = "SELECT participant_id FROM jobs WHERE contract_hash = ? AND party = ? LIMIT 1"
+    def admitted_participant(self, contract_hash: str, party: str, *, but: Collection[str] = ()) -> str | None:
+        """The one participant admitted here for a contract's party, if any; not by jobs of the kinds `but`."""
+        query = "SELECT kind, participant_id FROM jobs WHERE contract_hash = ? AND party = ?"
         rows = self._read(query, contract_hash, party)
-        return str(rows[0]["participant_id"]) if rows else None
+        return next((str(row["participant_id"]) for row in rows if row["kind"] not in but), None)
 
     def job_rung(
         self, *, job_id: str, run_id: str, participant_id: str, kind: str, contract_hash: str, party: str

@@ -60,5 +60,9 @@ class HubKind:
         newest = job_newest(job)
         fence_between(part, told.attempt, least=newest.under if newest else 0)
         if not job.outcome:
-            figures = told.model_dump(mode="json", exclude=set(Exit.model_fields)) if told.outcome == "done" else None
-            job_finish(job, outcome=told.outcome, error=told.error, result=figures)
+            result = self.kept(part, told) if told.outcome == "done" else None
+            job_finish(job, outcome=told.outcome, error=told.error, result=result)
+
+    def kept(self, part: Participant, told: Exit) -> dict[str, Any]:
+        """What the job keeps of a good end: the fields that its kind reports beside those of every end."""
+        return told.model_dump(mode="json", exclude=set(Exit.model_fields))

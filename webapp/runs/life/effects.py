@@ -11,7 +11,7 @@ from django.utils import timezone
 from splitcore.errors import AppError
 from webapp.core.live import wake_worker
 from webapp.core.queueing import enqueue_on_commit
-from webapp.jobs.services import halves_gone, halves_reopen, halves_want
+from webapp.jobs.services import halves_gone, halves_reopen, halves_want, others_drop
 from webapp.runs.availability import parties_check, refusals_check
 from webapp.runs.life.events import Event
 from webapp.runs.life.failing import failure_of, is_consequence
@@ -125,7 +125,8 @@ def keep_approved_contract(run: Run, event: Event) -> None:
 
 
 def void_approvals(run: Run, event: Event) -> None:
-    """Void decisions and verdicts; keep the old text for the comparison."""
+    """Void decisions and verdicts, end what is measured for them; keep the old text for the comparison."""
+    others_drop(run.participants.values_list("id", flat=True))
     if run.approvals.filter(contract_hash=run.contract_hash, decided_at__isnull=False).exists():
         run.approved_contract = run.contract
     run.approvals.filter(state__in=[ApprovalState.PENDING, ApprovalState.APPROVED]).update(state=ApprovalState.VOIDED)

@@ -18,16 +18,15 @@ from webapp.jobs.selectors import has_open_job, with_open_jobs
 from webapp.runs.kinds.kind import Offer
 from webapp.runs.kinds.registry import KINDS
 from webapp.runs.models import Participant, Run, RunState
-from webapp.runs.states import ENDED
+from webapp.runs.states import ENDED, REVIEWED
 from workers.contracts import ASSIGNMENTS, CHECKPOINT_DAYS, REVIEW, Assignment, Desired, Role, kind_since
 
 log = logging.getLogger(__name__)
 
 _SETTLED = 100
 _CHUNK = 100
-_REVIEWED = (RunState.AWAITING, RunState.APPROVED)
-_UNJUDGED = Q(run__state__in=_REVIEWED, policy_verdict__isnull=True)
-_TO_JUDGE = Q(run__state__in=_REVIEWED)  # the accepted too: the site's policy, or its version, may have changed since
+_UNJUDGED = Q(run__state__in=REVIEWED, policy_verdict__isnull=True)
+_TO_JUDGE = Q(run__state__in=REVIEWED)  # the accepted too: the site's policy, or its version, may have changed since
 _PLACE = Case(
     When(_UNJUDGED, then=2),
     When(_TO_JUDGE & Q(policy_verdict__accepted=False), then=3),
@@ -69,10 +68,9 @@ def _readable(rows: Iterable[Participant]) -> Iterator[Assignment]:
 
 
 def _offers(row: Participant) -> Iterator[tuple[str, Offer]]:
-    """What the part's worker is told now: the review of its contract, or a job of each kind, the oldest first."""
-    if row.run.state in _REVIEWED:
+    """What the part's worker is told now: the review of its contract, and a job of each kind, the oldest first."""
+    if row.run.state in REVIEWED:
         yield REVIEW, Offer(Desired.NONE)
-        return
     asked = [KINDS[name] for name in dict.fromkeys(job.kind for job in row.open_jobs)]
     due = {kind.name for kind in asked if row.run.state in kind.wanted_in and kind.is_due(row)}
     for job in row.open_jobs:

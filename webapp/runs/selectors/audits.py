@@ -17,12 +17,16 @@ from webapp.runs.services.audits import audit_why_not
 
 @dataclass(frozen=True)
 class LeakageAudit:
-    """One audit. result: None while it is under way and where it failed, which `error` then explains."""
+    """One audit. result: None while it is under way and where it failed, which `error` then explains.
+
+    is_outdated: whether it is of another contract than the one that the run has now.
+    """
 
     job: Job
     size: str
     result: AuditResult | None
     error: dict[str, Any] | None
+    is_outdated: bool = False
     is_offered: bool = True  # whether the worker is still told of it: not of a run that failed or was stopped
 
     @property
@@ -59,7 +63,14 @@ def _audited(user: User, run: Run, part: Participant) -> AuditedPart:
     jobs = part.jobs.filter(kind=AUDIT).prefetch_related("attempts").order_by("-created_at", "-id")
     may = can(user, Action.STOP_RUN, part.organisation)
     lacks = "" if may else why_not(user, Action.STOP_RUN, part.organisation)
-    audits = [replace(leakage_audit(job), is_offered=run.state in Audit.wanted_in) for job in jobs]
+    audits = [
+        replace(
+            leakage_audit(job),
+            is_offered=run.state in Audit.wanted_in,
+            is_outdated=(job.result or {}).get("contract_hash", run.contract_hash) != run.contract_hash,
+        )
+        for job in jobs
+    ]
     return AuditedPart(part, audits, why_not=lacks or audit_why_not(run, part), why_not_cancel=lacks)
 
 

@@ -81,7 +81,7 @@ def audit_why_not(run: Run, part: Participant) -> str:
     if part.role != ParticipantRole.CLIENT:
         return "Only an organisation that trains on rows of its own can audit them."
     if run.state not in Audit.wanted_in:
-        return "A run can be audited from its start on, unless it failed or was stopped."
+        return "A run can be audited once it is submitted, unless it was declined, failed or was stopped."
     if part.jobs.filter(kind=AUDIT).count() >= AUDITS_MAX:
         return f"This organisation has audited its part {AUDITS_MAX} times, which is the limit."
     return ""

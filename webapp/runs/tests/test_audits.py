@@ -20,7 +20,7 @@ from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for
 from webapp.runs.models import RunState
-from webapp.runs.services import audit_cancel, audit_request
+from webapp.runs.services import audit_cancel, audit_request, run_draft_save
 from webapp.runs.services.audits import AUDITS_MAX
 from webapp.runs.tests import factories as make
 from workers.contracts import AuditEnd, AuditSpec, ErrorInfo, spec_read
@@ -95,6 +95,45 @@ def test_it_may_be_asked_for_as_long_as_the_run_has_not_failed(w: make.World, st
     type(w.run).objects.filter(pk=w.run.pk).update(state=state)
     audit_request(actor=w.engineer, part=w.part(0), size="quick")
     assert "audit" in [one.kind for one in assignments_for(w.workers[0])]
+
+
+def test_it_may_be_asked_for_before_anybody_approves(client: Client) -> None:
+    w = make.world()
+    make.submit(w)
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    review, audit = assignments_for(w.workers[0])
+    assert (review.kind, audit.kind, audit.attempt) == ("review", "audit", 0)
+    assert audit.contract_hash == review.contract_hash == w.fresh().contract_hash
+    for place, offered in ((0, True), (2, False)):
+        client.force_login(w.approvers[place])
+        page = client.get(reverse("runs:approvals", args=[w.run.id])).content.decode()
+        assert ("Measure what it would leak" in page) == offered, "to who has rows alone"
+    ends(w, job, audit=found())
+    page = privacy_page(w, client)
+    assert "73.1 % of tokens" in page
+    assert "has changed since" not in page
+
+
+def test_a_changed_run_is_no_longer_measured_and_an_older_figure_says_so(client: Client) -> None:
+    w = make.world()
+    make.submit(w)
+    ends(w, audit_request(actor=w.engineer, part=w.part(0), size="quick"), audit=found())
+    late = audit_request(actor=w.engineer, part=w.part(0), size="full")
+    changed = make.config(training={"steps": 5, "batch_size": 2, "max_length": 16})
+    run_draft_save(
+        actor=w.engineer,
+        project=w.project,
+        organisation=w.organisations[0],
+        name="First run",
+        config=changed,
+        run=w.run,
+    )
+    late.refresh_from_db()
+    assert late.outcome == "stopped"
+    assert [one.kind for one in assignments_for(w.workers[0])] == []
+    page = privacy_page(w, client)
+    assert "The configuration has changed since this audit" in page
+    assert "once it is submitted" in page, "why none can be started now"
 
 
 def test_one_is_under_way_at_a_time(w: make.World) -> None:

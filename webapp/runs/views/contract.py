@@ -17,7 +17,7 @@ from webapp.orgs.permissions import Action, why_not
 from webapp.runs.availability import refusing_parts, start_why_not
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.contract import contract_diff, contract_read
-from webapp.runs.models import ApprovalState, Participant, Run, RunState
+from webapp.runs.models import ApprovalState, Participant, ParticipantRole, Run, RunState
 from webapp.runs.permissions import approvable_organisations, can_edit_run, can_start_run, can_stop_run
 from webapp.runs.selectors import inbox_for, run_get_for
 from webapp.runs.services import approval_decide
@@ -84,6 +84,7 @@ def approvals(request: MemberRequest, run_id: str) -> HttpResponseBase:
             {"part": part, "refusals": refusals_of(part)}
             for part in run.participants.select_related("worker", "organisation")
         ],
+        "with_rows": {part.organisation_id for part in run.participants.filter(role=ParticipantRole.CLIENT)},
         "changes": contract_diff(run.approved_contract, run.contract),
         "first_contract": not run.approved_contract,
         "earlier": earlier.select_related("organisation", "decided_by").order_by("-decided_at"),

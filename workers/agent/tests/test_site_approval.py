@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -242,3 +243,26 @@ def test_an_id_that_is_none_keeps_no_other_job_from_its_end(site: Site) -> None:
     with alive(site):
         reconciler.apply(listed(site.assignment(participant_id="../x")))
         assert site.folder().desired() is Desired.STOPPED
+
+
+def test_an_audit_waits_for_nobody_and_takes_no_question_away(careful: Site) -> None:
+    distrust_peer(careful)
+    review = careful.assignment(kind="review", desired="none", attempt=0)
+    audit = careful.assignment(kind="audit", attempt=0, subject="first", spec={"size": "quick"})
+    careful.reconciler().apply(listed(review, audit))
+    assert [job for _, job in careful.rung] == ["prt_1-audit-first"]
+    assert {row.kind for row in waiting(careful)} >= {"certificate"}
+    assert [verdict["accepted"] for verdict in careful.hub.bodies("/verdict")] == [False], "the contract's own"
+    assert careful.exits() == []
+
+
+def test_a_contract_that_was_audited_binds_the_site_to_nothing(careful: Site) -> None:
+    audit = careful.assignment(kind="audit", attempt=0, subject="first", spec={"size": "quick"})
+    reconciler = careful.reconciler()
+    reconciler.apply(listed(audit))
+    changed = copy.deepcopy(contract_for(careful.home))
+    changed["config"]["training"]["steps"] = 49
+    half = assignment_for(changed)
+    approve(careful, half.contract_hash)
+    reconciler.apply(listed(half))
+    assert careful.rung[-1] == ("run_1", JOB)

@@ -40,6 +40,9 @@ class JobKind(ABC):
     is_steered: ClassVar[bool] = False  # pause, stop and the site's budget reach it while it runs
     is_beside: ClassVar[bool] = False  # it may run while another job trains: without a GPU, and at low priority
     is_repeatable: ClassVar[bool] = False  # lost without a word, it is simply done again
+    # Nothing of it reaches another party: it asks neither for their certificates nor for a person's approval of the
+    # contract, and binds the site to none.
+    is_alone: ClassVar[bool] = False
     tells_phases: ClassVar[bool] = True  # its phases are the party's; else they would hide those of a half that trains
 
     def rule(self, assignment: Assignment, policy: SitePolicy) -> None:

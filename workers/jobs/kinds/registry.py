@@ -14,6 +14,7 @@ from workers.jobs.kinds.verify.kind import Verify
 KINDS: dict[str, JobKind] = {kind.name: kind for kind in (Train(), Evaluate(), Verify(), Audit())}
 # Their lanes would stand in the place of the half's, whose participant and attempt they share.
 SILENT = frozenset(name for name, kind in KINDS.items() if not kind.tells_phases)
+ALONE = frozenset(name for name, kind in KINDS.items() if kind.is_alone)
 
 
 def kind_of(assignment: Assignment) -> JobKind:

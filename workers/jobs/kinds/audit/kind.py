@@ -20,6 +20,7 @@ class Audit(JobKind):
     name: ClassVar[str] = "audit"
     is_beside = True
     is_repeatable = True
+    is_alone = True
     tells_phases = False
 
     def rule(self, assignment: Assignment, policy: SitePolicy) -> None:
