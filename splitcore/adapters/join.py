@@ -17,7 +17,7 @@ from splitcore.adapters.segments import (
     read_object,
     write_folder,
 )
-from splitcore.adapters.tensor_file import TensorFile, file_of, module_of
+from splitcore.adapters.tensor_file import HEAD_KEY, WHOLE, TensorFile, file_of, module_of
 from splitcore.errors import AppError
 
 
@@ -62,10 +62,13 @@ def join_segments(
             files[name] = part.tensors
     if not files:
         raise AppError("CL-1106", "The segments contain no adapter.")
+    head = files[HEAD_KEY].shapes[HEAD_KEY] if HEAD_KEY in files else None
     ranks = {module_of(name)[0]: file.shapes[name][0] for name, file in files.items() if module_of(name)[1] == "A"}
     if terms is not None:
-        check_terms(terms, [part.config for part in parts], ranks)
+        check_terms(terms, [part.config for part in parts], ranks, head)
     config = joined_config([part.config for part in parts], ranks, _alphas(parts), parts[0].info)
+    if (head is not None) != parts[0].config.has_head:
+        raise AppError("CL-1106", "The segments' configurations and their tensors disagree on a classification head.")
     digest = hashlib.sha256()
     write_folder(out, {WEIGHTS: _hashed(file_of(files), digest.update), CONFIG: json_bytes(config)})
     return JoinReport(
@@ -84,7 +87,8 @@ def _hashed(pieces: Iterable[bytes], update: Any) -> Iterator[bytes]:
 
 def _alphas(parts: Sequence[_Part]) -> dict[str, float]:
     """The scale of each adapted module."""
-    return {module_of(name)[0]: part.config.lora_alpha for part in parts for name in part.tensors.shapes}
+    named = [(module_of(name), part.config.lora_alpha) for part in parts for name in part.tensors.shapes]
+    return {module: alpha for (module, kind), alpha in named if kind != WHOLE}
 
 
 def _read(folder: Path) -> _Part:

@@ -24,6 +24,7 @@ from splitcore.adapters.segments import PREFIX
 from splitcore.config import LoraSection, ModelSection
 from splitcore.errors import AppError
 from splitcore.models.carve import find_layers, layer_count, stock_class
+from splitcore.models.classifier import HEAD, HEAD_WEIGHT, check_head, labels_of, language_config
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.twin import quiet_library
 
@@ -31,16 +32,22 @@ from splitcore.models.twin import quiet_library
 FUSED_OUTPUTS = frozenset({"out_proj"})
 FUSED_TYPES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
 LAYOUTS_KEPT = 16
+_HEADS = frozenset({HEAD_WEIGHT, f"{PREFIX}{HEAD}.modules_to_save.default.weight"})
+HEAD_STD = 0.02  # of the initial weights of a classification head, as the library draws them
 
 
 @dataclass(frozen=True)
 class AdapterLayout:
-    """The adapter of the unsplit model: target modules, and name → shape in the order of its parameters."""
+    """The adapter of the unsplit model: target modules, and name → shape in the order of its parameters.
+
+    A classifier's head is a part of it, and is trained as a whole.
+    """
 
     targets: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
     fan_in_fan_out: bool
     layers: str  # name of the list of decoder layers
+    classes: int = 0  # labels that its classification head tells apart; 0: it has none
     frozen: int = 0  # so many first layers have no adapter
 
     @property
@@ -86,6 +93,9 @@ def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> Adapte
     with quiet_library(), torch.device("meta"):
         model = stock_class(config)(config)
     layers, _ = find_layers(model, layer_count(config))
+    classes = labels_of(config)
+    if classes:
+        check_head(model, layers, _layers_of_decoder(config))
     output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     linear = {name for name, module in model.named_modules() if adaptable(module)}
     inside = {name for name in linear if name.startswith(f"{layers}.")}
@@ -102,9 +112,16 @@ def _lay_out(config: PreTrainedConfig, lora: LoraSection, frozen: int) -> Adapte
     if any(name not in inside and module is not output for name, module in chosen.items()):
         raise AppError("CL-1105", "A target module isn't a linear module of the decoder layers.")
     fan_in_fan_out = any(isinstance(module, Conv1D) for module in chosen.values())
-    layout = AdapterLayout(targets, {}, fan_in_fan_out, layers, frozen)
+    layout = AdapterLayout(targets, {}, fan_in_fan_out, layers, classes, frozen)
     place(model, layout, lora)
     return replace(layout, shapes={n: tuple(p.shape) for n, p in adapter_parameters(model)})
+
+
+def _layers_of_decoder(config: PreTrainedConfig) -> str:
+    """The name of the list of layers in the model that predicts tokens."""
+    config = language_config(config)
+    with quiet_library(), torch.device("meta"):
+        return find_layers(stock_class(config)(config), layer_count(config))[0]
 
 
 def adaptable(module: nn.Module) -> bool:
@@ -132,7 +149,8 @@ def lora_config(layout: AdapterLayout, lora: LoraSection, model: ModelSection | 
         exclude_modules=layout.excluded,
         fan_in_fan_out=layout.fan_in_fan_out,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if layout.classes else "CAUSAL_LM",
+        modules_to_save=[HEAD] if layout.classes else None,
         base_model_name_or_path=model.name_or_path if model else None,
         revision=model.revision if model else None,
     )
@@ -151,12 +169,15 @@ def place(model: nn.Module, layout: AdapterLayout, lora: LoraSection) -> bool:
         own = [name for name in own if not re.fullmatch(layout.excluded, name)]
     if own:
         settings = lora_config(layout, lora)
-        settings.target_modules = own
+        settings.target_modules, settings.modules_to_save = own, None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             inject_adapter_in_model(settings, model)
+    head = dict(model.named_parameters()).get(HEAD_WEIGHT) if layout.classes else None
+    if head is not None:
+        head.requires_grad_(True)
     prepare_for_training(model)
-    return bool(own)
+    return bool(own) or head is not None
 
 
 def prepare_for_training(model: nn.Module) -> None:
@@ -182,14 +203,19 @@ def without_dropout(*models: nn.Module) -> Iterator[None]:
 
 
 def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Canonical name and parameter of each adapter weight: the name that it has in the unsplit model."""
+    """Canonical name and parameter of each adapter weight: the name that it has in the unsplit model.
+
+    A classifier's head is one of them, in PEFT's wrapping or without.
+    """
     for name, parameter in model.named_parameters():
         if ".lora_" in name:
             yield name.removeprefix(PREFIX).replace(".default", ""), parameter
+        elif name in _HEADS:
+            yield HEAD_WEIGHT, parameter
 
 
 def initialise(model: nn.Module, seed: int) -> None:
-    """Initial weights from (seed, canonical name) alone: A Kaiming-uniform as PEFT does, in fp32; B zero."""
+    """Initial weights from (seed, name) alone, in fp32: A Kaiming-uniform as PEFT does, B zero, a head normal."""
     with torch.no_grad():
         for name, parameter in adapter_parameters(model):
             parameter.data = parameter.data.float()
@@ -198,6 +224,9 @@ def initialise(model: nn.Module, seed: int) -> None:
                 generator = torch.Generator(device="cpu").manual_seed(seed_for(seed, name))
                 nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
                 parameter.copy_(initial)
+            elif name == HEAD_WEIGHT:
+                generator = torch.Generator(device="cpu").manual_seed(seed_for(seed, name))
+                parameter.copy_(torch.empty(parameter.shape).normal_(std=HEAD_STD, generator=generator))
             else:
                 parameter.zero_()
 

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from splitcore.adapters.segments import CONFIG, WEIGHTS
-from splitcore.adapters.verify import read_lora, verify_loads
+from splitcore.adapters.verify import classes_of, read_lora, verify_loads
 from splitcore.config import ModelSection
 from splitcore.errors import AppError
 from splitcore.models.loading import load_whole
@@ -53,7 +53,7 @@ def merge_adapter(adapter: Path, base: Path, out: Path, *, dtype: str = "auto") 
             named = "Use the base model of the run that made it. adapter_config.json in the adapter names it."
             raise AppError("CL-1106", f"The adapter doesn't fit this base model: {len(wrong)} tensors differ.", named)
         section = ModelSection.model_validate({"name_or_path": base.name, "dtype": dtype})
-        model = merged_model(load_whole(base, section), folder)
+        model = merged_model(load_whole(base, section, classes=classes_of(folder)), folder)
     _write(model, base, out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return MergeReport(found.keys // 2, parameters, str(model.dtype).removeprefix("torch."))

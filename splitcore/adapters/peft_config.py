@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from splitcore.adapters.segments import CONFIG, SegmentInfo
+from splitcore.adapters.segments import CONFIG, HEAD, SegmentInfo
 from splitcore.bounds import plain_line
 from splitcore.errors import AppError
 
@@ -36,6 +37,7 @@ class Terms:
     alpha: float
     dropout: float
     ranks: frozenset[int]
+    classes: int = 0  # labels that its classification head tells apart; 0: it has none
 
 
 class SegmentConfig(BaseModel):
@@ -44,7 +46,7 @@ class SegmentConfig(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     peft_type: Literal["LORA"]
-    task_type: Literal["CAUSAL_LM"] | None = None
+    task_type: Literal["CAUSAL_LM", "SEQ_CLS"] | None = None
     bias: Literal["none"] = "none"
     lora_alpha: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     lora_dropout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
@@ -62,9 +64,14 @@ class SegmentConfig(BaseModel):
             field = plain_line(".".join(str(part)[:40] for part in error.errors()[0]["loc"]))
             raise AppError("CL-1106", f"{CONFIG} of a segment has no usable field {field}.") from None
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the adapter is a classifier's, and so brings a head."""
+        return self.task_type == "SEQ_CLS"
+
     def shared(self) -> tuple[object, ...]:
         """What must be alike in every segment of an adapter."""
-        return self.lora_dropout, self.fan_in_fan_out
+        return self.lora_dropout, self.fan_in_fan_out, self.has_head
 
 
 class WholeConfig(SegmentConfig):
@@ -79,6 +86,14 @@ class WholeConfig(SegmentConfig):
     )
     exclude_modules: Annotated[str, StringConstraints(max_length=8000, pattern=_EXCLUDED)] | None = None
     init_lora_weights: bool = True
+    modules_to_save: Annotated[list[Literal["score"]], Field(min_length=1, max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def head_of_a_classifier(self) -> WholeConfig:
+        """A classifier's head is the one module that is kept as a whole."""
+        if self.has_head != (self.modules_to_save is not None):
+            raise PydanticCustomError("head", "a head belongs to a classifier")
+        return self
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> WholeConfig:
@@ -96,15 +111,22 @@ class WholeConfig(SegmentConfig):
         """What `peft.LoraConfig` is built with."""
         return {**self.model_dump(exclude={"peft_type"}), "inference_mode": True}
 
-    def check(self, terms: Terms, ranks: Mapping[str, int]) -> None:
-        """Rank, alpha and dropout are the contract's. Raises AppError CL-1106."""
-        check_terms(terms, [self], ranks)
+    def check(self, terms: Terms, ranks: Mapping[str, int], head: Sequence[int] | None) -> None:
+        """Rank, alpha, dropout and head are the contract's. Raises AppError CL-1106."""
+        check_terms(terms, [self], ranks, head)
         if any(alpha != terms.alpha for alpha in self.alpha_pattern.values()):
             raise AppError("CL-1106", "The alpha of a module differs from the contract's.")
 
 
-def check_terms(terms: Terms, configs: Sequence[SegmentConfig], ranks: Mapping[str, int]) -> None:
-    """Rank, alpha and dropout are the contract's; fused modules take a multiple of a rank. Raises AppError CL-1106."""
+def check_terms(
+    terms: Terms, configs: Sequence[SegmentConfig], ranks: Mapping[str, int], head: Sequence[int] | None
+) -> None:
+    """Rank, alpha and dropout are the contract's; fused modules take a multiple of a rank. Raises AppError CL-1106.
+
+    `head`: the shape of the classification head, labels × width; None without one.
+    """
+    if (0 if head is None else head[0]) != terms.classes or any(one.has_head != bool(terms.classes) for one in configs):
+        raise AppError("CL-1106", "The adapter's classification head differs from the contract's labels.")
     for config in configs:
         if (config.lora_alpha, config.lora_dropout) != (terms.alpha, terms.dropout):
             raise AppError("CL-1106", "A segment's alpha or dropout differs from the contract's.")
@@ -118,9 +140,10 @@ def joined_config(
 ) -> dict[str, Any]:
     """The whole adapter's configuration, with a pattern for each rank and scale that is not the usual one."""
     rank, alpha = _usual(ranks.values()), _usual(alphas.values())
+    kind = {"task_type": "SEQ_CLS", "modules_to_save": [HEAD]} if configs[0].has_head else {"task_type": "CAUSAL_LM"}
     return {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        **kind,
         "base_model_name_or_path": info.model,
         "revision": info.revision,
         "inference_mode": True,

@@ -1,6 +1,6 @@
 """A safetensors file of LoRA weights, one tensor at a time: no more than one is in memory, however large the file.
 
-Torch-free. Shapes: A is rank × inputs, B is outputs × rank.
+Torch-free. Shapes: A is rank × inputs, B is outputs × rank, a classification head is labels × width.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from splitcore.adapters.segments import PREFIX, WEIGHTS
+from splitcore.adapters.segments import HEAD, PREFIX, WEIGHTS
 from splitcore.errors import AppError
 
 KEY = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]{1,300})\.lora_(?P<part>[AB])\.weight")
+HEAD_KEY = f"{PREFIX}{HEAD}.weight"
+WHOLE = "whole"
 Shape = tuple[int, int]
 
 
@@ -31,7 +33,7 @@ class TensorFile:
 
     @classmethod
     def open(cls, path: Path) -> TensorFile:
-        """Read the header: only fp32 matrices of LoRA, every A with its B. Raises AppError CL-1106."""
+        """Read the header: only fp32 matrices of LoRA, every A with its B, and a head. Raises AppError CL-1106."""
         try:
             with safe_open(path, framework="numpy") as file:
                 slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
@@ -39,7 +41,7 @@ class TensorFile:
         except (OSError, SafetensorError, ValueError, TypeError):
             raise AppError("CL-1106", f"{WEIGHTS} of a segment can't be read.") from None
         for name, (dtype, shape) in shapes.items():
-            if not KEY.fullmatch(name):
+            if name != HEAD_KEY and not KEY.fullmatch(name):
                 raise AppError("CL-1106", "A segment contains a tensor that isn't a LoRA weight.")
             if dtype != "F32" or len(shape) != 2 or 0 in shape:
                 raise AppError("CL-1106", f"The tensor {name} isn't a float32 matrix.", details={"name": name})
@@ -58,7 +60,9 @@ class TensorFile:
 
 
 def module_of(name: str) -> tuple[str, str]:
-    """Module and part (A or B) of a tensor's name that was checked before."""
+    """Module and part (A, B, or whole for a head) of a tensor's name that was checked before."""
+    if name == HEAD_KEY:
+        return HEAD, WHOLE
     match = KEY.fullmatch(name)
     if match is None:
         raise AppError("CL-1106", "A segment contains a tensor that isn't a LoRA weight.")
@@ -69,6 +73,8 @@ def _check_pairs(shapes: Mapping[str, Shape]) -> None:
     """Every A (rank × in) needs its B (out × rank)."""
     for name, shape in shapes.items():
         module, part = module_of(name)
+        if part == WHOLE:
+            continue
         other = f"{PREFIX}{module}.lora_{'B' if part == 'A' else 'A'}.weight"
         if other not in shapes:
             raise AppError(

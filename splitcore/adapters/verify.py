@@ -12,9 +12,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from splitcore.adapters.lora import adapter_parameters
 from splitcore.adapters.peft_config import Terms, WholeConfig
 from splitcore.adapters.segments import CONFIG, PREFIX, WEIGHTS, read_object
-from splitcore.adapters.tensor_file import TensorFile, module_of
+from splitcore.adapters.tensor_file import HEAD_KEY, TensorFile, module_of
 from splitcore.errors import AppError
 from splitcore.models.carve import stock_class
+from splitcore.models.classifier import HEAD_WEIGHT, classifier_config
 from splitcore.models.loading import read_config
 from splitcore.models.twin import quiet_library
 
@@ -42,6 +43,12 @@ def read_lora(adapter_folder: Path) -> LoraConfig:
     return LoraConfig(**WholeConfig.read(read_object(adapter_folder / CONFIG)).keywords())
 
 
+def classes_of(adapter_folder: Path) -> int:
+    """How many labels the adapter's classification head tells apart; 0 without one. Raises AppError CL-1106."""
+    head = TensorFile.open(adapter_folder / WEIGHTS).shapes.get(HEAD_KEY)
+    return 0 if head is None else head[0]
+
+
 def verify_loads(model_folder: Path, adapter_folder: Path, *, terms: Terms | None = None) -> VerifyResult:
     """Place the adapter by its own configuration on the base model and compare the keys.
 
@@ -52,14 +59,17 @@ def verify_loads(model_folder: Path, adapter_folder: Path, *, terms: Terms | Non
     whole = WholeConfig.read(read_object(adapter_folder / CONFIG))
     if terms is not None:
         parts = {name: module_of(f"{PREFIX}{name}") for name in tensors}
-        whole.check(terms, {module: tensors[name][0] for name, (module, part) in parts.items() if part == "A"})
-    config = read_config(model_folder)
+        ranks = {module: tensors[name][0] for name, (module, part) in parts.items() if part == "A"}
+        whole.check(terms, ranks, tensors.get(HEAD_WEIGHT))
+    config = classifier_config(read_config(model_folder), classes_of(adapter_folder))
     with quiet_library(), torch.device("meta"):
         model = stock_class(config)(config)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            inject_adapter_in_model(LoraConfig(**whole.keywords()), model)
+            settings = LoraConfig(**whole.keywords())
+            settings.modules_to_save = None  # the head has its place already
+            inject_adapter_in_model(settings, model)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise AppError("CL-1106", f"PEFT can't read the adapter ({type(error).__name__}).") from None
     places = {name: tuple(parameter.shape) for name, parameter in adapter_parameters(model)}

@@ -7,11 +7,13 @@ from splitcore.config.run import RunConfig
 
 def idle_fields(config: RunConfig) -> list[dict[str, str]]:
     """Each field that differs from its default without effect: field (dotted) and why."""
-    schedule, cached = config.schedule, bool(config.caches)
+    schedule, cached, tells = config.schedule, bool(config.caches), config.data.task.classes > 0
     waits = schedule.lateness()[0] == "wait"
     reasons = {
         "split.tail_layers": config.split.topology == "vanilla" and "there's no tail in the vanilla topology",
         f"schedule.{schedule.name}.deadline_factor": waits and "the run waits for late organisations",
+        "data.template": tells and "a text whose label is told is taken as it is",
+        "data.loss_on": tells and "the loss is that of the label",
         "wire.cache_mb": not cached and "no cache is in use",
         "wire.cache_on": not cached and "no cache is in use",
     }

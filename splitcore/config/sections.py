@@ -13,6 +13,7 @@ from splitcore.codecs.choice import CodecChoice
 from splitcore.codecs.plain.config import Bf16
 from splitcore.codecs.registry import CHOICES
 from splitcore.config.older import privacy_read, wire_read
+from splitcore.data.task import TASKS, Task, TextTask
 from splitcore.fields import OneOf, Section, SomeOf, ui
 from splitcore.privacy.registry import DEFENCES
 
@@ -277,8 +278,13 @@ class TrainingSection(CacheFieldsOfTraining, _Optimisation):
 
 
 class DataSection(Section):
-    """How rows become tokens."""
+    """What is learnt of a row, and how rows become tokens."""
 
+    task: Annotated[Task, OneOf(TASKS, kind="task")] = Field(
+        TextTask(),
+        description="What the model learns of a row.",
+        json_schema_extra=ui(label="Task"),
+    )
     template: Literal["plain", "chat"] = Field(
         "plain",
         description="plain: the prompt followed by the completion. chat: the tokenizer's chat template.",
@@ -300,8 +306,8 @@ class DataSection(Section):
         default_factory=dict,
         max_length=16,
         description=(
-            "For `cutlayer train` and the library: role (prompt, completion, messages, text) → column name. Leave "
-            "empty in a run across sites, whose rows are stored by role."
+            "For `cutlayer train` and the library: role (prompt, completion, messages, text, label) → column name. "
+            "Leave empty in a run across sites, whose rows are stored by role."
         ),
         json_schema_extra=ui(level="advanced", label="Columns"),
     )

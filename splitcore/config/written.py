@@ -6,6 +6,7 @@ that uses nothing newer, and both compute the same hash. The defaults of each sc
 
     1  every field, defaults included; the fields of all schedules side by side, under the name `mode`
     2  what differs from the defaults alone; strategies with all fields of their own
+    3  the task of the rows
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ from splitcore.config.run import RunConfig, canonical_json
 from splitcore.errors import AppError
 from splitcore.fields import FULL
 
-NEWEST = 2
+NEWEST = 3
 _MODES = ("parallel", "sequential", "splitfed_v1", "personalised")
 
 
 def written(config: RunConfig) -> tuple[int, dict[str, Any]]:
     """The number of the schema, and the configuration in its one normal form."""
     first = _schema_1(config)
-    return (
-        (1, first)
-        if first is not None
-        else (NEWEST, config.model_dump(mode="json", exclude_defaults=True, context=FULL))
-    )
+    if first is not None:
+        return 1, first
+    return _schema(config), config.model_dump(mode="json", exclude_defaults=True, context=FULL)
+
+
+def _schema(config: RunConfig) -> int:
+    """The oldest schema with every field that differs from its default, where that is not the first."""
+    return 2 if _is_default(config, "data", "task") else NEWEST
 
 
 def config_read(data: Any, schema: int) -> RunConfig:

@@ -48,9 +48,10 @@ class StepFinished(_Base):
 
 @dataclass(frozen=True)
 class EvaluationFinished(_Base):
-    """Held-out rows were measured after `step` optimiser steps: mean loss per target token.
+    """Held-out rows were measured after `step` optimiser steps: mean loss per target token, or per row with a label.
 
-    None: it is not available because of a NaN or infinite value.
+    None: it is not available because of a NaN or infinite value. accuracy and macro_f1: of a task with labels, where
+    enough rows were measured that they tell of no single one.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -58,6 +59,8 @@ class EvaluationFinished(_Base):
     tokens: int = 0
     rows: int = 0
     seconds: float = 0.0
+    accuracy: float | None = None
+    macro_f1: float | None = None
 
 
 @dataclass(frozen=True)

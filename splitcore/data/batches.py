@@ -7,25 +7,28 @@ from dataclasses import dataclass
 
 import torch
 
-from splitcore.data.tokenise import IGNORED, Encoded
+from splitcore.data.tokenise import IGNORED, Encoded, padding_id
+
+__all__ = ["Batch", "collate", "padding_id"]
 
 
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch: ids, mask (1 for real tokens) and labels (IGNORED where the loss does not count).
 
-    `rows`: the rows' numbers at the data party; none of public prompts.
+    `rows`: the rows' numbers at the data party; none of public prompts. `is_class`: see `Encoded`.
     """
 
     ids_BL: torch.Tensor
     mask_BL: torch.Tensor
     labels_BL: torch.Tensor
     rows: tuple[int, ...] | None = None
+    is_class: bool = False
 
     @property
     def targets(self) -> int:
-        """Number of tokens that the loss counts."""
-        return int((self.labels_BL[:, 1:] != IGNORED).sum())
+        """Number of tokens, or of rows with a label, that the loss counts."""
+        return int((self.labels_BL[:, 0 if self.is_class else 1 :] != IGNORED).sum())
 
     @property
     def seen(self) -> int:
@@ -42,13 +45,5 @@ def collate(
     mask = [[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows]
     labels = [[*row.labels, *[IGNORED] * (length - len(row.ids))] for row in rows]
     ids_BL, mask_BL, labels_BL = (torch.tensor(part, dtype=torch.int64, device=device) for part in (ids, mask, labels))
-    return Batch(ids_BL, mask_BL, labels_BL, None if numbers is None else tuple(numbers))
-
-
-def padding_id(tokenizer: object) -> int:
-    """The id that fills a row up: the tokenizer's own, else its end, else 0 (it is masked in any case)."""
-    for name in ("pad_token_id", "eos_token_id"):
-        token = getattr(tokenizer, name, None)
-        if isinstance(token, int):
-            return token
-    return 0
+    own = None if numbers is None else tuple(numbers)
+    return Batch(ids_BL, mask_BL, labels_BL, own, is_class=rows[0].is_class)

@@ -1,4 +1,7 @@
-"""The forms of a row: prompt and completion, messages, or text. Nothing of a row ever enters an error (torch-free)."""
+"""The forms of a row: prompt and completion, messages, or text, which may have a label (torch-free).
+
+Nothing of a row ever enters an error.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,23 @@ ROLES = frozenset({"system", "user", "assistant"})
 class RowError(AppError):
     """What is wrong with a row, without anything of its content; `details["field"]` names the column's role."""
 
-    def __init__(self, code: str, message: str, *, field: str = "") -> None:
+    def __init__(self, code: str, message: str | None = None, *, field: str = "") -> None:
         super().__init__(code, message, details={"field": field} if field else {})
         self.field = field
 
 
 @dataclass(frozen=True)
 class Row:
-    """A checked row: `messages` for chat rows, else `prompt` (empty for plain text) and `completion`."""
+    """A checked row: `messages` for chat rows, else `prompt` (empty for plain text) and `completion`.
+
+    `label`: of plain text, where it has one.
+    """
 
     prompt: str
     completion: str
     messages: tuple[tuple[str, str], ...] = ()
     is_text: bool = False
+    label: str = ""
 
 
 def check_row(raw: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> Row:
@@ -34,14 +41,15 @@ def check_row(raw: Mapping[str, Any], columns: Mapping[str, str] | None = None) 
     names = columns or {}
     if not isinstance(raw, Mapping):
         raise RowError("CL-1201", "The row isn't a set of named columns.")
-    values = {role: raw.get(names.get(role, role)) for role in ("prompt", "completion", "messages", "text")}
+    values = {role: raw.get(names.get(role, role)) for role in ("prompt", "completion", "messages", "text", "label")}
     if values["completion"] is not None or values["prompt"] is not None:
         prompt = _text(values["prompt"], "prompt")
         return Row(prompt, _target(_text(values["completion"], "completion"), "completion"))
     if values["messages"] is not None:
         return _chat(values["messages"])
     if values["text"] is not None:
-        return Row("", _target(_text(values["text"], "text"), "text"), is_text=True)
+        label = values["label"] if isinstance(values["label"], str) else ""
+        return Row("", _target(_text(values["text"], "text"), "text"), is_text=True, label=label)
     raise RowError("CL-1201", "The row has neither prompt and completion, nor messages, nor text.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from splitcore.data.rows import Row, RowError, check_row
+from splitcore.data.task import SequenceTask
 from splitcore.errors import AppError
 
 if TYPE_CHECKING:
@@ -30,22 +31,30 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a row, and the label of each: its own id where it counts in the loss, else IGNORED."""
+    """Token ids of a row, and the label of each: its own id where it counts in the loss, else IGNORED.
+
+    `is_class`: the one label is that of the whole row, the place of its name in the task, and stands at the token
+    whose hidden state it is told from.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
+    is_class: bool = False
 
     @property
     def targets(self) -> int:
         """Number of tokens that the loss counts; the first token of a row is never predicted."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return sum(label != IGNORED for label in self.labels[0 if self.is_class else 1 :])
 
 
 def encode_row(row: Row, tokenizer: Tokenizer, data: DataSection, max_length: int) -> Encoded:
     """Tokens of a row, cut off at `max_length`. Raises RowError CL-1202, CL-1203, AppError CL-1204.
 
     plain: the tokenizer's beginning (if it has one), prompt, completion, end. chat: the tokenizer's own template.
+    A task with labels: the text as the tokenizer gives it, and nothing else, so that the adapter is used with no more.
     """
+    if isinstance(data.task, SequenceTask):
+        return _encode_class(row, tokenizer, data.task, max_length)
     if data.template == "chat" and not row.is_text:
         prompt, target = _chat(row, tokenizer)
     else:
@@ -59,6 +68,39 @@ def encode_row(row: Row, tokenizer: Tokenizer, data: DataSection, max_length: in
     if not encoded.targets:
         raise RowError("CL-1203", f"The prompt alone takes up {len(prompt)} of at most {max_length} tokens.")
     return encoded
+
+
+def _encode_class(row: Row, tokenizer: Tokenizer, task: SequenceTask, max_length: int) -> Encoded:
+    """Tokens of a text, and the place of its label. Raises RowError CL-1201, CL-1202, CL-1240, CL-1241."""
+    if not row.is_text:
+        raise RowError("CL-1201", "The row has no text with a label, which this run's task needs.")
+    if not row.label:
+        raise RowError("CL-1240", field="label")
+    if row.label not in task.labels:
+        raise RowError("CL-1241", field="label")
+    return encode_text(row.completion, tokenizer, max_length, label=task.labels.index(row.label))
+
+
+def encode_text(text: str, tokenizer: Tokenizer, max_length: int, *, label: int = 0) -> Encoded:
+    """Tokens of a text whose label is told; `label` is its place. Raises RowError CL-1202.
+
+    It is told from the last token that isn't padding, as the library's own classifiers do.
+    """
+    ids = tuple(_ids(tokenizer(text))[:max_length])
+    if not ids:
+        raise RowError("CL-1202", "The text has no tokens.")
+    padding = padding_id(tokenizer)
+    last = max((place for place, token in enumerate(ids) if token != padding), default=0)
+    return Encoded(ids, tuple(label if place == last else IGNORED for place in range(len(ids))), is_class=True)
+
+
+def padding_id(tokenizer: object) -> int:
+    """The id that fills a row up: the tokenizer's own, else its end, else 0 (it is masked in any case)."""
+    for name in ("pad_token_id", "eos_token_id"):
+        token = getattr(tokenizer, name, None)
+        if isinstance(token, int):
+            return token
+    return 0
 
 
 def encode_rows(

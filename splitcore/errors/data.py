@@ -148,4 +148,40 @@ HELP: dict[str, ErrorHelp] = {
         "Restore the file from a copy. Without one, delete it: new rows then get digests under a new key, and the "
         "measurements counted under the old one are counted anew.",
     ),
+    "CL-1240": ErrorHelp(
+        "A row has no label",
+        "The row's label is missing or empty, so there is nothing to learn from it.",
+        "Fill in the label and add the file again, or continue with the good rows.",
+    ),
+    "CL-1241": ErrorHelp(
+        "A row's label isn't one of the run's labels",
+        "The run's configuration lists the labels to tell apart, and a row has another one.",
+        "Add the label to the run's labels (data.task), or correct the row.",
+    ),
+    "CL-1242": ErrorHelp(
+        "The training rows have only one label",
+        "A model that has seen a single label always answers with it, so there is nothing to tell apart.",
+        "Add rows with at least one other label, or choose another column for the label.",
+    ),
+    "CL-1243": ErrorHelp(
+        "A held-out row's label doesn't occur in training",
+        "The model can't learn a label that no training row has, so the row would only measure that.",
+        "Add training rows with this label and add the files again, or continue with the good rows.",
+    ),
+    "CL-1244": ErrorHelp(
+        "There are too many labels",
+        "The label column has more than 100 different values. It may contain free text or numbers.",
+        "Choose another column for the label, or merge labels into at most 100.",
+    ),
+    "CL-1245": ErrorHelp(
+        "A label's name can't be used",
+        "Label names are shown to every organisation in a run: one line of at most 60 characters, without commas, not "
+        "starting like a spreadsheet formula (=, +, -, @).",
+        "Rename the label and add the file again, or continue with the good rows.",
+    ),
+    "CL-1246": ErrorHelp(
+        "The datasets' labels don't fit the run",
+        "A run that tells labels apart needs datasets with labels, and all of them must be in the run's list.",
+        "Choose datasets with the same labels, or list every label under Rows (data.task.labels).",
+    ),
 }

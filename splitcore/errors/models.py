@@ -41,6 +41,11 @@ HELP: dict[str, ErrorHelp] = {
         "The attack on labels needs a final norm (RMSNorm or LayerNorm) followed by one matrix. The model has others.",
         "Take this channel as not measured, or audit a model of another type.",
     ),
+    "CL-1109": ErrorHelp(
+        "The model can't tell labels apart",
+        "The model's type has no classifier that ends in one matrix named score, on the same layers as its decoder.",
+        "Choose a decoder such as Llama, Qwen, Mistral, Gemma, Phi or GPT-2, or set the task to text.",
+    ),
     "CL-1120": ErrorHelp(
         "The base model isn't registered on this worker",
         "The contract names a model manifest that isn't mapped to a folder on this worker.",

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from splitcore.flow import Degree, Flow, Part, Reveal, Thing
 from splitcore.flows.reading import Reading
 
+WITH_LABELS = "where rows have labels"
+
 
 def flows(run: Reading) -> Iterator[Flow]:
     """Of every run; the hidden states of held-out rows cross like those of others."""
@@ -19,6 +21,17 @@ def flows(run: Reading) -> Iterator[Flow]:
         seen="numbers only",
         records=frozenset({"eval"}),
     )
+    if run.tells_labels:
+        yield Flow(
+            Thing.FIGURES,
+            "accuracy and macro-F1 of the labels of its held-out rows, of eight rows or more",
+            Part.CLIENT,
+            Part.RUN,
+            "at each evaluation",
+            only=WITH_LABELS,
+            seen="numbers only",
+            records=frozenset({"eval"}),
+        )
     yield Flow(
         Thing.RESULT,
         "the finished adapter, to load and evaluate it",

@@ -104,6 +104,11 @@ class Reading:
         return self.config.schedule.lateness()[0] == "continue"
 
     @property
+    def tells_labels(self) -> bool:
+        """Whether the model learns each row's label, not the text's own tokens."""
+        return self.config.data.task.classes > 0
+
+    @property
     def sends_whole_rows_as_labels(self) -> bool:
         """Whether labels are the whole text, not the completions alone."""
         return self.config.data.loss_on == "all"

@@ -21,6 +21,7 @@ EXAMPLES: tuple[tuple[int, dict[str, Any]], ...] = (
     (2, {"schedule": {"mode": "splitfed_v1"}, "wire": {"changes": "int4"}}),
     (2, {"schedule": {"mode": "sequential"}}),
     (2, {"schedule": {"straggler": "continue"}}),
+    (1, {"split": {"topology": "vanilla"}, "data": {"task": {"name": "sequence", "labels": ["a", "b"]}}}),
     (1, {}),
 )
 

@@ -148,8 +148,24 @@ def _labels_from(cut: Cut) -> Reveal:
 
 
 def _vanilla(run: Reading) -> Iterator[Flow]:
-    whole = run.sends_whole_rows_as_labels
+    yield _row_labels() if run.tells_labels else _token_labels(run)
     yield Flow(
+        Thing.FIGURES,
+        "the loss of each micro-batch, and in an evaluation the likeliest next token (or label) of each row",
+        Part.SERVER,
+        Part.CLIENT,
+        ALWAYS,
+        only=VANILLA,
+        carried=(Carried(Kind.LOSS, fields=frozenset({"loss", "next", "fault"})),),
+    )
+
+
+LABELS_SENT = (Carried(Kind.ACTIVATIONS, Phase.HEAD_UP, (Tensor("labels", "i64", Content.LABELS),)),)
+
+
+def _token_labels(run: Reading) -> Flow:
+    whole = run.sends_whole_rows_as_labels
+    return Flow(
         Thing.LABELS,
         "the labels, which are the target tokens themselves",
         Part.CLIENT,
@@ -165,14 +181,18 @@ def _vanilla(run: Reading) -> Iterator[Flow]:
         ),
         only=VANILLA,
         seen="sent, as the topology requires",
-        carried=(Carried(Kind.ACTIVATIONS, Phase.HEAD_UP, (Tensor("labels", "i64", Content.LABELS),)),),
+        carried=LABELS_SENT,
     )
-    yield Flow(
-        Thing.FIGURES,
-        "the loss of each micro-batch, and in an evaluation the likeliest next token of each row",
-        Part.SERVER,
+
+
+def _row_labels() -> Flow:
+    return Flow(
+        Thing.LABELS,
+        "the label of each row",
         Part.CLIENT,
+        Part.SERVER,
         ALWAYS,
         only=VANILLA,
-        carried=(Carried(Kind.LOSS, fields=frozenset({"loss", "next", "fault"})),),
+        seen="sent, as the topology requires",
+        carried=LABELS_SENT,
     )

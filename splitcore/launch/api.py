@@ -18,6 +18,7 @@ from splitcore.adapters.join import join_segments
 from splitcore.config import RunConfig
 from splitcore.control.controller import Desired
 from splitcore.control.events import EvaluationFinished, Event, StepFinished, event_from_dict
+from splitcore.data.scores import Scores
 from splitcore.errors import AppError
 from splitcore.launch.threads import run_in_threads
 from splitcore.run.plan import check_parties
@@ -33,13 +34,14 @@ class RunResult:
     """What a fine-tuning gave, beside the adapters on disk.
 
     train_losses: party → mean loss per target token, one a step. eval_losses: (completed steps, mean token loss over
-    the evaluation rows), where every value was finite. bytes: uplink (client to server) and downlink. seconds: stage →
-    seconds, over all halves.
+    the evaluation rows), where every value was finite. eval_scores: (completed steps, accuracy and macro-F1), of a task
+    with labels. bytes: uplink (client to server) and downlink. seconds: stage → seconds, over all halves.
     status: stopped where `control` asked for it; there is no adapter then, and `resume` goes on.
     """
 
     train_losses: dict[str, list[float]]
     eval_losses: list[tuple[int, float]] = field(default_factory=list)
+    eval_scores: list[tuple[int, Scores]] = field(default_factory=list)
     bytes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     status: Literal["done", "stopped"] = "done"
@@ -157,7 +159,8 @@ def fine_tune_unsplit(
     """The same training with ordinary PEFT on the whole model: what `fine_tune` is compared with."""
     run = UnsplitRun(config, {party: list(rows) for party, rows in shards.items()}, Path(out), list(eval_rows or ()))
     run.run()
-    return RunResult(run.train_losses, run.eval_losses, {"uplink": 0, "downlink": 0}, run.seconds)
+    nothing = {"uplink": 0, "downlink": 0}
+    return RunResult(run.train_losses, run.eval_losses, run.eval_scores, nothing, run.seconds)
 
 
 def _held_out(
@@ -236,7 +239,9 @@ class _Record:
             for stage, value in half.seconds.items():
                 seconds[stage] += value
         traffic = {"uplink": server.uplink_bytes, "downlink": server.downlink_bytes}
-        return RunResult(train, evaluations, traffic, {**seconds, "total": total})
+        scored = [(step, _scores(list(by.values()))) for step, by in sorted(self._evaluations.items())]
+        scores = [(step, found) for step, found in scored if found is not None]
+        return RunResult(train, evaluations, scores, traffic, {**seconds, "total": total})
 
 
 def _mean(events: Sequence[EvaluationFinished]) -> float | None:
@@ -247,3 +252,14 @@ def _mean(events: Sequence[EvaluationFinished]) -> float | None:
     if len(known) == 1:
         return known[0][0]
     return sum(loss * tokens for loss, tokens in known) / sum(tokens for _, tokens in known)
+
+
+def _scores(events: Sequence[EvaluationFinished]) -> Scores | None:
+    """The parties' scores, weighted by their rows; None where one has none."""
+    known = [(e.accuracy, e.macro_f1, e.rows) for e in events if e.accuracy is not None and e.macro_f1 is not None]
+    if not known or len(known) < len(events):
+        return None
+    if len(known) == 1:
+        return Scores(known[0][0], known[0][1])
+    total = sum(rows for *_, rows in known)
+    return Scores(sum(one * rows for one, _, rows in known) / total, sum(f1 * rows for _, f1, rows in known) / total)

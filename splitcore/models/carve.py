@@ -8,9 +8,15 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    Cache,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from splitcore.errors import AppError
+from splitcore.models.classifier import classifier_class, is_classifier, token_scores
 from splitcore.models.files import FINAL_NORMS
 from splitcore.models.plan import SegmentPlan
 from splitcore.models.recompute import recompute_layers
@@ -18,7 +24,9 @@ from splitcore.models.slots import Port, Slot, SlotRole, inject_at, slot_for, ta
 
 
 def stock_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """The library's own causal-LM class of a configuration. Raises AppError CL-1101."""
+    """The library's own causal-LM class of a configuration, or its classifier. Raises AppError CL-1101, CL-1109."""
+    if is_classifier(config):
+        return classifier_class(config)
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         return cast("type[PreTrainedModel]", found[0] if isinstance(found, tuple) else found)
@@ -222,7 +230,7 @@ class Segment:
         self._port.injected_BLD = hidden_BLD
         self._port.tapped_BLD = None
         if self.plan.output:
-            logits_BLV: torch.Tensor = self.model(**inputs).logits
+            logits_BLV = token_scores(self.model, inputs)
             self._port.injected_BLD = None
             return logits_BLV
         self.model.base_model(**inputs)

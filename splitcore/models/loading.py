@@ -16,8 +16,16 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from splitcore.config import ModelSection, resolve_dtype
+from splitcore.data.tokenise import padding_id
 from splitcore.errors import AppError
 from splitcore.models.carve import Segment, carved_class, causal_config, layer_count, stock_class
+from splitcore.models.classifier import (
+    HEAD_WEIGHT,
+    classifier_config,
+    compute_in_own_format,
+    is_classifier,
+    language_config,
+)
 from splitcore.models.files import (
     INDEX,
     SINGLE,
@@ -114,6 +122,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
         raise AppError(
             "CL-1103", f"The configuration of the base model can't be read ({type(error).__name__})."
         ) from None
+    config = language_config(config)
     stock_class(config)
     layer_count(config)
     if getattr(config, "quantization_config", None) is not None:
@@ -133,31 +142,47 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_segment(
-    folder: Path, plan: SegmentPlan, model: ModelSection, *, device: str = "cpu", manifest: Manifest | None = None
+    folder: Path,
+    plan: SegmentPlan,
+    model: ModelSection,
+    *,
+    classes: int = 0,
+    device: str = "cpu",
+    manifest: Manifest | None = None,
 ) -> Segment:
-    """The carved model of one segment, frozen and in evaluation mode. Raises AppError CL-1103, CL-1104."""
+    """The carved model of one segment, frozen and in evaluation mode; with `classes`, of a classifier.
+
+    Raises AppError CL-1103, CL-1104, CL-1109.
+    """
     config = read_config(folder)
     if manifest is not None:
         verify_folder(folder, manifest, [plan])
+    arity, config = layer_arity(config), classifier_config(config, classes)
     tied = bool(getattr(config, "tie_word_embeddings", False))
     if not plan.output:
         config.tie_word_embeddings = False
     port = Port()
-    carved = carved_class(stock_class(config), plan, port, layer_arity(config))
+    carved = carved_class(stock_class(config), plan, port, arity)
     with _only_wanted_shards(folder, plan, tied=tied) as reduced:
         loaded = _load(carved, reduced, config, compute_dtype(folder, model))
     quantise_layers(loaded, plan.total, model.quantisation)
     return Segment(_on(device, loaded), plan, port, dtype=compute_dtype(folder, model))
 
 
-def load_whole(folder: Path, model: ModelSection, *, device: str = "cpu") -> PreTrainedModel:
-    """The stock, unsplit model, frozen and in evaluation mode. Raises AppError CL-1103."""
-    config = read_config(folder)
+def load_whole(folder: Path, model: ModelSection, *, classes: int = 0, device: str = "cpu") -> PreTrainedModel:
+    """The stock, unsplit model, frozen and in evaluation mode; with `classes`, a classifier of so many labels.
+
+    A classifier's head has random weights, which an adapter replaces. Raises AppError CL-1103, CL-1109.
+    """
+    config = classifier_config(read_config(folder), classes)
     for path in weight_files(folder):
         if not path.is_file():
             raise AppError("CL-1103", f"The weight file {path.name} is missing.")
     loaded = _load(stock_class(config), folder, config, compute_dtype(folder, model))
     quantise_layers(loaded, layer_count(config), model.quantisation)
+    if classes:
+        # by its padding the library's classifier finds the token of which the label is told
+        loaded.config.get_text_config(decoder=True).pad_token_id = padding_id(read_tokenizer(folder))
     return _on(device, loaded)
 
 
@@ -185,7 +210,11 @@ def _load(
         raise AppError("CL-1103", f"The weights of the base model can't be loaded ({type(error).__name__}).") from None
     loaded: PreTrainedModel
     loaded, report = answer
-    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    absent = set(report["missing_keys"])
+    if is_classifier(config) and HEAD_WEIGHT in absent:
+        absent.discard(HEAD_WEIGHT)
+        compute_in_own_format(loaded)
+    missing = sorted(absent) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
         raise AppError(
             "CL-1103",

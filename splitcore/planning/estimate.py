@@ -92,7 +92,7 @@ def estimate(
     AppError
         CL-1002 where a cut leaves no body.
     """
-    cast = _Cast.of(config, shape, clients, lengths)
+    cast = _Cast.of(config, shape.telling(config.data.task.classes), clients, lengths)
     parties = cast.parties()
     incoming = _sum([party.traffic.uplink for party in parties.values()], "All clients together, in one step.")
     outgoing = _sum([party.traffic.downlink for party in parties.values()], "All clients together, in one step.")

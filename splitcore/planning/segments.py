@@ -63,6 +63,9 @@ def segments_of(config: RunConfig, shape: ModelShape) -> Segments:
     adapted[2 if u_shape else 1] += [(shape.output_head, 1)] * shape.output_head.is_target(targets)
     weights = [sum(linear.adapter_parameters(rank) * times for linear, times in part) for part in adapted]
     matrices = [2 * sum(times for _, times in part) for part in adapted]
+    if classes := config.data.task.classes:  # the head of a classifier is trained as a whole
+        weights[2 if u_shape else 1] += classes * shape.hidden
+        matrices[2 if u_shape else 1] += 1
     return Segments(head, body, tail, weights[0] + weights[2], weights[1], matrices[0] + matrices[2], u_shape)
 
 

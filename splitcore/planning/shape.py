@@ -136,6 +136,14 @@ class ModelShape(_Part):
         """Number of logits of a token."""
         return self.output_head.outputs
 
+    def telling(self, classes: int) -> ModelShape:
+        """The shape of the classifier of so many labels on the same layers; with 0, of the model itself."""
+        if not classes:
+            return self
+        head = self.output_head.model_copy(update={"path": "score", "outputs": classes, "all_linear": False})
+        ends = max(0, self.output_ends - self.output_head.parameters) + head.parameters
+        return self.model_copy(update={"output_head": head, "output_ends": ends, "shared_ends": 0})
+
     @property
     def parameters(self) -> int:
         """Weights of layers, embedding and output; what head and tail both hold counts for both, if it isn't tied."""

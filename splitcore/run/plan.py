@@ -14,6 +14,7 @@ from splitcore.config import LoraSection, RunConfig, override_problems
 from splitcore.config.length import evaluates_at
 from splitcore.errors import AppError
 from splitcore.models.carve import layer_count
+from splitcore.models.classifier import classifier_config
 from splitcore.models.loading import locate_configuration, read_config
 from splitcore.models.plan import Role, SegmentPlan, segment_plans
 from splitcore.run.settings import HalfSettings
@@ -41,7 +42,10 @@ class RunPlan:
 
     def layout(self, lora: LoraSection) -> AdapterLayout:
         """The adapter's layout on the unsplit model."""
-        return adapter_layout(self.model_config, lora, frozen_layers(self.settings.config))
+        config = self.settings.config
+        return adapter_layout(
+            classifier_config(self.model_config, config.data.task.classes), lora, frozen_layers(config)
+        )
 
     @property
     def exchange(self) -> Exchange:

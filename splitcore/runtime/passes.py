@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from splitcore.adapters.dropout import dropout_seed
 from splitcore.config import RunConfig
 from splitcore.models.carve import Segment
-from splitcore.optimise.loss import loss_sum
+from splitcore.optimise.loss import class_loss_sum, loss_sum
 from splitcore.runtime.adapters import Bodies
 from splitcore.runtime.interface import MicroBatch
 
@@ -31,6 +31,7 @@ class BodyPass:
     ) -> None:
         """Run the forward pass."""
         self.micro_batches, self._bodies = list(micro_batches), bodies
+        self._loss_sum = class_loss_sum if config.data.task.classes else loss_sum
         self._sizes = [micro_batch.hidden_BLD.shape[0] for micro_batch in self.micro_batches]
         self._lengths = [micro_batch.hidden_BLD.shape[1] for micro_batch in self.micro_batches]
         self._hidden_BLD = self._together([micro_batch.hidden_BLD for micro_batch in self.micro_batches])
@@ -52,7 +53,7 @@ class BodyPass:
     def losses(self) -> list[torch.Tensor]:
         """The summed loss of each micro-batch, where the output head is here."""
         return [
-            loss_sum(logits_BLV, micro_batch.labels_BL)
+            self._loss_sum(logits_BLV, micro_batch.labels_BL)
             for micro_batch, logits_BLV in self.outputs()
             if micro_batch.labels_BL is not None
         ]

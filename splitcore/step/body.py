@@ -17,7 +17,7 @@ from splitcore.control.events import SERVER
 from splitcore.data.tokenise import IGNORED
 from splitcore.errors import AppError
 from splitcore.models.carve import hidden_width
-from splitcore.optimise.loss import loss_sum
+from splitcore.optimise.loss import class_loss_sum, classes_of, loss_sum
 from splitcore.run.plan import RunPlan
 from splitcore.runtime.interface import MicroBatch, Pass, Runtime
 from splitcore.step.faults import Fault
@@ -168,6 +168,9 @@ class BodyWork:
         labels_BL = decode(message.tensors["labels"], device=device) if "labels" in message.tensors else None
         if labels_BL is not None and bool(((labels_BL < 0) & (labels_BL != IGNORED)).any()):
             raise AppError("CL-1311", "A label isn't a token id.")
+        classes = self._config.data.task.classes
+        if labels_BL is not None and classes and bool((labels_BL >= classes).any()):
+            raise AppError("CL-1311", "A label isn't one of the run's labels.")
         if labels_BL is not None and labels_BL.shape != at.mask_BL.shape:
             raise AppError("CL-1309")
         return MicroBatch(party, hidden_BLD, at, labels_BL)
@@ -251,8 +254,11 @@ class BodyWork:
             output = self._runtime.score(micro_batch)
         to, finite = {"step": message.step, "micro": message.micro, "evaluation": True}, self.boundaries[party].finite
         if micro_batch.labels_BL is not None:
-            loss = finite.number(loss_sum(output, micro_batch.labels_BL).item(), "loss")
-            body = {"loss": loss, "next": [*next_tokens(output, micro_batch.at.mask_BL)], **finite.told()}
+            if self._config.data.task.classes:
+                summed, told = class_loss_sum(output, micro_batch.labels_BL), classes_of(output, micro_batch.labels_BL)
+            else:
+                summed, told = loss_sum(output, micro_batch.labels_BL), next_tokens(output, micro_batch.at.mask_BL)
+            body = {"loss": finite.number(summed.item(), "loss"), "next": [*told], **finite.told()}
             self._links[party].send(Kind.LOSS, **to, body=body)  # type: ignore[arg-type]
             return
         tensors = self.boundaries[party].out(Phase.BODY_DOWN, micro_batch.at, output)

@@ -17,7 +17,7 @@ from splitcore.config import RunConfig
 from splitcore.control.clock import Clock
 from splitcore.data.batches import Batch
 from splitcore.models.carve import Segment, hidden_width
-from splitcore.optimise.loss import loss_sum
+from splitcore.optimise.loss import batch_loss_sum
 from splitcore.wire.protocol.messages import Phase
 
 
@@ -92,7 +92,7 @@ class Ends:
             received_BLD = hidden_BLD.requires_grad_()
             with dropout_seed(self._config, at.step, self._party, at.micro, "tail"):
                 logits_BLV = self.logits(batch, received_BLD)
-            summed = loss_sum(logits_BLV, batch.labels_BL)
+            summed = batch_loss_sum(logits_BLV, batch)
             torch.autograd.backward(summed / tokens)
             loss = self._boundary.finite.number(summed.item(), "loss")
         if received_BLD.grad is None:
@@ -100,7 +100,7 @@ class Ends:
         return loss, self._boundary.protect(received_BLD.grad, Phase.TAIL_UP, at)
 
     def logits(self, batch: Batch, hidden_BLD: torch.Tensor) -> torch.Tensor:
-        """The last layers' scores (B, L, V)."""
+        """The last layers' scores (B, L, V), or of a classifier's labels (B, L, K)."""
         if self._tail is None:
             raise RuntimeError("the last layers are the server's")
         return self._tail(batch.mask_BL, hidden_BLD=hidden_BLD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,8 +16,10 @@ from splitcore.boundary.stages import At
 from splitcore.control.controller import Controller
 from splitcore.control.events import SERVER, EvaluationFinished, SampleWritten
 from splitcore.data.batches import Batch, collate, padding_id
-from splitcore.data.tokenise import IGNORED, Encoded, encode_prompt
-from splitcore.optimise.loss import loss_sum
+from splitcore.data.scores import LEAST_SCORED, Scores
+from splitcore.data.task import SequenceTask
+from splitcore.data.tokenise import IGNORED, Encoded, encode_prompt, encode_text
+from splitcore.optimise.loss import batch_loss_sum, classes_of
 from splitcore.run.settings import MAX_SAMPLES
 from splitcore.step.client import ClientStep
 from splitcore.step.faults import PLACES, Fault
@@ -44,6 +47,7 @@ class ClientEvaluation:
         self._prompts = list(prompts)[:MAX_SAMPLES]
         self._sample_tokens = sample_tokens
         self._canary: dict[str, torch.Tensor] = {}
+        self._told: list[tuple[int, int]] = []  # label and answer of each held-out row
         self._fault: Fault | None = None
 
     def run(self, step: int) -> Fault | None:
@@ -73,6 +77,7 @@ class ClientEvaluation:
 
     def _measure(self, step: int) -> None:
         start = perf_counter()
+        self._told.clear()
         summed = 0.0
         sent = 0
         for index, batch in enumerate(self._batches):
@@ -85,9 +90,11 @@ class ClientEvaluation:
         loss = None if self._found() else summed / tokens
         seconds = perf_counter() - start
         rows = sum(len(batch.mask_BL) for batch in self._batches)
-        self._controller.emit(
-            EvaluationFinished(self._controller.party, step, loss=loss, tokens=tokens, rows=rows, seconds=seconds)
-        )
+        found = EvaluationFinished(self._controller.party, step, loss=loss, tokens=tokens, rows=rows, seconds=seconds)
+        if loss is not None and len(self._told) >= LEAST_SCORED:
+            scores = Scores.of(self._told)
+            found = replace(found, accuracy=scores.accuracy, macro_f1=scores.macro_f1)
+        self._controller.emit(found)
 
     def _send(self, step: int, index: int, batch: Batch) -> None:
         at, ends = At(step, index, batch.mask_BL, held_out=batch.rows), self._stepper.ends
@@ -117,14 +124,46 @@ class ClientEvaluation:
 
     def _loss(self, answer: Message, batch: Batch) -> float:
         if not self._stepper.ends.has_tail:
+            self._note(batch, self._chosen(answer, len(batch.mask_BL)) if batch.is_class else [])
             return number(answer, "loss")
         with self._stepper.clock.stage("tail"):
-            summed = loss_sum(self._logits(answer, batch), batch.labels_BL).item()
-            return self._stepper.boundary.finite.number(summed, "loss")
+            logits = self._logits(answer, batch)
+            self._note(batch, classes_of(logits, batch.labels_BL) if batch.is_class else [])
+            return self._stepper.boundary.finite.number(batch_loss_sum(logits, batch).item(), "loss")
+
+    def _note(self, batch: Batch, told: Sequence[int]) -> None:
+        """Keep the labels that were told of a batch of held-out rows."""
+        if batch.is_class:
+            own = batch.labels_BL[batch.labels_BL != IGNORED].tolist()
+            self._told += zip(own, told, strict=True)
 
     # ---- samples
 
     def _sample(self, step: int) -> None:
+        """The answers to the prompts: a text each, or a label."""
+        task = self._stepper.config.data.task
+        if isinstance(task, SequenceTask):
+            self._sample_labels(step, task)
+        else:
+            self._sample_texts(step)
+
+    def _sample_labels(self, step: int, task: SequenceTask) -> None:
+        """The label that is told of each prompt, all in one round trip. The one that the batch bears is no prompt's."""
+        most = self._stepper.config.training.max_length
+        batch = self._collate([encode_text(prompt, self._tokenizer, most) for prompt in self._prompts])
+        self._send(step, 0, batch)
+        answer = self._answer(step, 0)
+        if self._stepper.ends.has_tail:
+            chosen = classes_of(self._logits(answer, batch), batch.labels_BL)
+        else:
+            chosen = self._chosen(answer, len(self._prompts))
+        if self._found() is not None:
+            return
+        for index, (prompt, place) in enumerate(zip(self._prompts, chosen, strict=True)):
+            text = task.labels[place]
+            self._controller.emit(SampleWritten(self._controller.party, step, index=index, prompt=prompt, text=text))
+
+    def _sample_texts(self, step: int) -> None:
         """Greedy answers: one token per round trip for all prompts together, without a cache of past tokens."""
         config = self._stepper.config
         longest = config.training.max_length - self._sample_tokens
@@ -150,25 +189,29 @@ class ClientEvaluation:
     def _next_tokens(self, step: int, turn: int, rows: list[list[int]]) -> list[int]:
         """The most likely next token of each row."""
         encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in rows]
-        batch = collate(encoded, padding=padding_id(self._tokenizer), device=str(self._stepper.segments[0].device))
+        batch = self._collate(encoded)
         self._send(step, turn, batch)
         answer = self._answer(step, turn)
         if not self._stepper.ends.has_tail:
-            found = answer.body.get("next")
-            if not isinstance(found, list) or len(found) != len(rows):
-                raise out_of_turn(answer)
-            return [self._token(answer, token) for token in found]
+            return self._chosen(answer, len(rows))
         logits_BLV = self._logits(answer, batch)
         if turn == 0:
             self._canary = {"input_ids": batch.ids_BL, "attention_mask": batch.mask_BL, "logits": logits_BLV.float()}
         return next_tokens(logits_BLV, batch.mask_BL)
 
-    def _token(self, answer: Message, token: object) -> int:
-        """A token of the vocabulary. Raises AppError CL-1505."""
-        vocabulary = self._stepper.plan.model_config.get_text_config(decoder=True).vocab_size
-        if type(token) is not int or not 0 <= token < vocabulary:
+    def _collate(self, rows: Sequence[Encoded]) -> Batch:
+        return collate(rows, padding=padding_id(self._tokenizer), device=str(self._stepper.segments[0].device))
+
+    def _chosen(self, answer: Message, count: int) -> list[int]:
+        """What the half with the output head chose for so many rows: tokens, or labels. Raises AppError CL-1505."""
+        found, classes = answer.body.get("next"), self._stepper.config.data.task.classes
+        most = classes or self._stepper.plan.model_config.get_text_config(decoder=True).vocab_size
+        if not isinstance(found, list) or len(found) != count:
             raise out_of_turn(answer)
-        return token
+        chosen = [one for one in found if isinstance(one, int) and type(one) is int and 0 <= one < most]
+        if len(chosen) < count:
+            raise out_of_turn(answer)
+        return chosen
 
     def save_canary(self, path: Path) -> None:
         """Store the split model's logits on the public prompts, to compare them with the joined adapter's."""

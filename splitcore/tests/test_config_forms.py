@@ -106,10 +106,39 @@ def test_what_schema_1_can_say_is_written_in_it_and_in_full() -> None:
     assert config_read(data, 1) == config
 
 
-def test_what_schema_1_cannot_say_is_written_in_the_newest_without_its_defaults() -> None:
-    config = parsed(**NEWER)
-    assert written(config) == (NEWEST, {"model": MODEL, **NEWER})
-    assert config_read(written(config)[1], NEWEST) == config
+SEQUENCE = {"data": {"task": {"name": "sequence", "labels": ["cold", "hot"]}}}
+
+
+@pytest.mark.parametrize(("schema", "sections"), [(2, NEWER), (3, SEQUENCE)])
+def test_what_schema_1_cannot_say_is_written_in_the_oldest_that_can_without_its_defaults(
+    schema: int, sections: dict[str, Any]
+) -> None:
+    config = parsed(**sections)
+    assert written(config) == (schema, {"model": MODEL, **sections})
+    assert config_read(written(config)[1], schema) == config
+
+
+def test_what_needs_no_newer_schema_keeps_the_hash_that_older_versions_computed() -> None:
+    assert config_hash(parsed(**NEWER)) == "7b9bb5440bf04ec6a3bb676d6bace25cca01e8f7efed79ac2101b5280a40c0df"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], "at least two labels"),
+        (["hot"], "at least two labels"),
+        (["hot", "hot"], "hot appears twice"),
+        (["hot", "a,b"], "match"),
+        (["hot", "=1+1"], "match"),
+        (["hot", "a\nb"], "match"),
+        (["hot", "x" * 61], "at most 60"),
+        ([str(number) for number in range(101)], "at most 100"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_or_shown_are_refused(labels: list[str], message: str) -> None:
+    with pytest.raises(AppError, match="CL-1001") as caught:
+        parsed(data={"task": {"name": "sequence", "labels": labels}})
+    assert message in caught.value.message
 
 
 def test_a_strategy_is_written_with_all_its_fields_since_a_later_version_may_have_other_defaults() -> None:

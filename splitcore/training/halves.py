@@ -45,7 +45,14 @@ def load_with_adapter(plan: RunPlan, role: Role, layout: AdapterLayout, lora: Lo
     settings, config = plan.settings, plan.settings.config
     own = [cut for name, cut in plan.plans.items() if (name == "body") == (role == "body")]  # of this role's party
     folder = locate(settings.model_source, revision=plan.folder.name, plans=own, manifest=settings.manifest)
-    segment = load_segment(folder, plan.plans[role], config.model, device=plan.device, manifest=settings.manifest)
+    segment = load_segment(
+        folder,
+        plan.plans[role],
+        config.model,
+        classes=config.data.task.classes,
+        device=plan.device,
+        manifest=settings.manifest,
+    )
     place(segment.model, layout, lora)
     initialise(segment.model, config.training.seed)
     recompute = config.training.gradient_checkpointing

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from peft import get_peft_model
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from splitcore.adapters.lora import (
     adapter_layout,
@@ -27,9 +28,11 @@ from splitcore.config import RunConfig
 from splitcore.config.length import evaluates_at, total_steps
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
-from splitcore.data.tokenise import Encoded, encode_rows
+from splitcore.data.scores import Scores
+from splitcore.data.tokenise import IGNORED, Encoded, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.carve import find_layers, layer_count
+from splitcore.models.classifier import classifier_config
 from splitcore.models.loading import load_whole, locate, read_config, read_tokenizer
 from splitcore.models.recompute import recompute_layers
 from splitcore.optimise.loss import loss_sum
@@ -57,11 +60,14 @@ class UnsplitRun:
         if not all(self._encoded.values()):
             raise AppError("CL-1205")
         self._held_out = self._encode(eval_rows)
-        self._layout = adapter_layout(read_config(folder), config.lora, frozen_layers(config))
+        classes = config.data.task.classes
+        self._layout = adapter_layout(
+            classifier_config(read_config(folder), classes), config.lora, frozen_layers(config)
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             settings = lora_config(self._layout, config.lora, config.model)
-            self._model: nn.Module = get_peft_model(load_whole(folder, config.model), settings)
+            self._model: nn.Module = get_peft_model(load_whole(folder, config.model, classes=classes), settings)
         prepare_for_training(self._model)
         initialise(self._model, config.training.seed)
         if config.training.gradient_checkpointing:
@@ -70,6 +76,8 @@ class UnsplitRun:
         self._parameters = dict(adapter_parameters(self._model))
         self.train_losses: dict[str, list[float]] = {party: [] for party in shards}
         self.eval_losses: list[tuple[int, float]] = []
+        self.eval_scores: list[tuple[int, Scores]] = []
+        self._told: list[tuple[int, int]] = []  # label and answer of each row that was evaluated last
         self.seconds: dict[str, float] = {}
 
     def _encode(self, rows: Rows) -> list[Encoded]:
@@ -121,8 +129,12 @@ class UnsplitRun:
         return [self._encoded[party][index] for index in sampler.batch(own)]
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        logits_BLV = self._model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL, use_cache=False).logits
-        return loss_sum(logits_BLV, batch.labels_BL)
+        logits = self._model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL, use_cache=False).logits
+        if not batch.is_class:
+            return loss_sum(logits, batch.labels_BL)
+        labels_B = batch.labels_BL[batch.labels_BL != IGNORED]
+        self._told += zip(labels_B.tolist(), logits.argmax(dim=-1).tolist(), strict=True)
+        return cross_entropy(logits.float(), labels_B, reduction="sum")
 
     def _backward(self, batch: Batch, tokens: int) -> float:
         summed = self._forward(batch)
@@ -135,9 +147,12 @@ class UnsplitRun:
         size = micro_rows(self._config, self._parties[0])
         rows = self._held_out
         batches = [self._collate(rows[start : start + size]) for start in range(0, len(rows), size)]
+        self._told.clear()
         with torch.no_grad(), without_dropout(self._model):
             summed = sum(self._forward(batch).item() for batch in batches)
         self.eval_losses.append((step, summed / sum(batch.targets for batch in batches)))
+        if self._told:
+            self.eval_scores.append((step, Scores.of(self._told)))
 
     def _write(self, folder: str) -> None:
         model = self._config.model

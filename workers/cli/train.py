@@ -168,9 +168,12 @@ def _tell_result(job: Job) -> None:
     adapter = job.out.resolve() / _ADAPTER
     out.print(f"\nThe adapter is in [bold]{adapter}[/]. To use it:\n")
     base = job.config.model.name_or_path
+    classes = job.config.data.task.classes
+    model = "AutoModelForSequenceClassification" if classes else "AutoModelForCausalLM"
+    options = f", num_labels={classes}" if classes else ""
     for line in (
-        "from peft import PeftModel; from transformers import AutoModelForCausalLM",
-        f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+        f"from peft import PeftModel; from transformers import {model}",
+        f'base = {model}.from_pretrained("{base}"{options})',
         f'model = PeftModel.from_pretrained(base, "{adapter}")',
     ):
         out.print(f"    {line}", markup=False, style="cyan")

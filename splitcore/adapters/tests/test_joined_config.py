@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from splitcore.adapters.join import join_segments
 from splitcore.adapters.peft_config import Terms
@@ -89,6 +90,47 @@ def test_segments_that_are_not_the_contracts_are_refused(tmp_path: Path, terms: 
     with pytest.raises(AppError) as caught:
         join_segments(parts(tmp_path), tmp_path / "out", terms=terms)
     assert caught.value.code == "CL-1106"
+
+
+def _with_head(folder: Path, labels: int) -> None:
+    """Make a segment's folder one of a classifier, with a head where it has `labels`."""
+    _rewritten(folder, "adapter_config.json", task_type="SEQ_CLS", modules_to_save=["score"])
+    if labels:
+        path = folder / "adapter_model.safetensors"
+        head = {"base_model.model.score.weight": np.ones((labels, 8), dtype=np.float32)}
+        save_file({**load_file(path), **head}, path)
+
+
+def test_a_classifiers_head_is_joined_and_named_where_the_contract_has_so_many_labels(tmp_path: Path) -> None:
+    folders = parts(tmp_path)
+    for folder in folders:
+        _with_head(folder, 3 if folder is folders[-1] else 0)
+    join_segments(folders, tmp_path / "out", terms=replace(TERMS, classes=3))
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert (config["task_type"], config["modules_to_save"]) == ("SEQ_CLS", ["score"])
+    assert load_file(tmp_path / "out" / "adapter_model.safetensors")["base_model.model.score.weight"].shape == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("brought", "agreed"),
+    [(3, 0), (3, 4), (0, 3)],
+    ids=["a head that nobody agreed to", "of other labels", "no head"],
+)
+def test_a_head_that_is_not_the_contracts_is_refused(tmp_path: Path, brought: int, agreed: int) -> None:
+    folders = parts(tmp_path)
+    for folder in folders:
+        _with_head(folder, brought if folder is folders[-1] else 0)
+    with pytest.raises(AppError, match="CL-1106"):
+        join_segments(folders, tmp_path / "out", terms=replace(TERMS, classes=agreed))
+
+
+def test_a_head_in_a_text_adapter_is_refused(tmp_path: Path) -> None:
+    folders = parts(tmp_path)
+    _with_head(folders[-1], 3)
+    for folder in folders:
+        _rewritten(folder, "adapter_config.json", task_type="CAUSAL_LM")
+    with pytest.raises(AppError, match="CL-1106"):
+        join_segments(folders, tmp_path / "out")
 
 
 _JOIN = """

@@ -11,6 +11,7 @@ from splitcore.fields import ui
 
 if TYPE_CHECKING:
     from splitcore.attacks.interface import Attack
+    from splitcore.config import RunConfig
 
 
 class LabelGradient(AttackChoice):
@@ -37,6 +38,12 @@ class LabelGradient(AttackChoice):
         ),
         json_schema_extra=ui(label="Follow the tail's training", level="advanced"),
     )
+
+    def refuses(self, config: RunConfig) -> str:
+        """See `AttackChoice.refuses`."""
+        if config.data.task.classes:
+            return "The labels are those of whole rows, and the attack looks for tokens."
+        return super().refuses(config)
 
     def build(self) -> Attack:
         """See `AttackChoice.build`."""

@@ -13,6 +13,7 @@ from splitcore.config import DataSection
 from splitcore.data.batches import collate
 from splitcore.data.rows import RowError, check_row
 from splitcore.data.sampling import Sampler, cut, hold_out
+from splitcore.data.scores import Scores
 from splitcore.data.tokenise import IGNORED, encode_row, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_tokenizer
@@ -129,3 +130,56 @@ def test_micro_batches_are_padded_on_the_right(tokenizer: Any) -> None:
     assert batch.labels_BL[0, 2:].tolist() == [IGNORED, IGNORED]
     assert batch.targets == 4
     assert cut([1, 2, 3, 4], 2) == [[1, 2], [3, 4]]
+
+
+LABELLED = DataSection.model_validate({"task": {"name": "sequence", "labels": ["cold", "hot"]}})
+
+
+def test_a_labelled_text_is_taken_as_the_tokenizer_gives_it_with_its_label_at_the_last_token(tokenizer: Any) -> None:
+    encoded = encode_row(check_row({"text": "abc", "label": "hot"}), tokenizer, LABELLED, 64)
+    assert encoded.ids == tuple(tokenizer("abc").input_ids)
+    assert encoded.labels == (IGNORED, IGNORED, 1)
+    assert (
+        encoded.targets,
+        encode_row(check_row({"text": "a", "label": "cold"}), tokenizer, LABELLED, 64).targets,
+    ) == (
+        1,
+        1,
+    )
+
+
+def test_a_long_labelled_text_is_cut_off_and_told_from_the_last_token_that_is_left(tokenizer: Any) -> None:
+    encoded = encode_row(check_row({"text": "abcdef", "label": "cold"}), tokenizer, LABELLED, 4)
+    assert encoded.labels == (IGNORED, IGNORED, IGNORED, 0)
+
+
+def test_a_label_is_told_from_the_last_token_that_is_not_padding_as_the_library_does(tokenizer: Any) -> None:
+    encoded = encode_row(check_row({"text": "ab<pad>", "label": "cold"}), tokenizer, LABELLED, 64)
+    assert encoded.labels == (IGNORED, 0, IGNORED)
+
+
+def test_a_batch_of_labelled_texts_counts_its_rows(tokenizer: Any) -> None:
+    rows = encode_rows([{"text": text, "label": "hot"} for text in ("a", "abc")], tokenizer, LABELLED, 64)
+    batch = collate(rows, padding=0)
+    assert (batch.targets, batch.seen, batch.is_class) == (2, 4, True)
+
+
+def test_a_label_column_changes_nothing_where_the_task_is_to_go_on_with_texts(tokenizer: Any) -> None:
+    plain = encode_row(check_row({"text": "ab"}), tokenizer, PLAIN, 64)
+    assert encode_row(check_row({"text": "ab", "label": "hot"}), tokenizer, PLAIN, 64) == plain
+
+
+@pytest.mark.parametrize(
+    ("told", "accuracy", "macro_f1"),
+    [
+        ([(0, 0), (1, 1)], 1.0, 1.0),
+        # label 0: precision 2/3, recall 1; label 1: precision and recall 1/2; label 2 occurs and is never told
+        ([(0, 0), (0, 0), (1, 1), (1, 0), (2, 1)], 3 / 5, (0.8 + 0.5 + 0.0) / 3),
+        # label 1 never occurs, and is told once
+        ([(0, 0), (0, 1)], 0.5, (2 / 3 + 0.0) / 2),
+    ],
+)
+def test_scores_are_those_computed_by_hand(told: list[tuple[int, int]], accuracy: float, macro_f1: float) -> None:
+    scores = Scores.of(told)
+    assert scores.accuracy == pytest.approx(accuracy)
+    assert scores.macro_f1 == pytest.approx(macro_f1)

@@ -23,6 +23,7 @@ CHOSEN: dict[str, list[Any]] = {
     "deadline_factor": [1.5],
     "split.head_layers": [0, 2],
     "split.tail_layers": [0, 2],
+    "data.task": ["text", {"name": "sequence", "labels": ["cold", "hot"]}],
 }
 TOGETHER = (
     "split.topology",
@@ -38,6 +39,7 @@ APART = (
     ("split.topology", "split.head_layers", "split.tail_layers", "lora.train_head", "data.loss_on"),
     ("split.topology", "schedule", "training.optimiser"),
     ("split.topology", "lora.train_head", "methods", "privacy"),
+    ("split.topology", "split.tail_layers", "data.task", "data.loss_on"),
 )
 
 

@@ -35,6 +35,8 @@ class AuxiliaryLoss(CutStrategy):
 
     def refuses(self, config: RunConfig) -> str:
         """See `CutStrategy.refuses`."""
+        if config.data.task.classes:
+            return "methods.auxiliary_loss predicts tokens. Leave it out where the task is sequence."
         for cache in config.caches:
             if cache.spares_rows:
                 return f"methods.auxiliary_loss needs the head's output in every step. Turn off {cache.field}."

@@ -73,7 +73,7 @@ def _join(config: RunConfig, segments: list[Segment], folder: Path) -> None:
             folder,
             expected_model=config.model.name_or_path,
             revision=config.model.revision,
-            terms=Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks)),
+            terms=Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks), config.data.task.classes),
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -72,7 +72,7 @@ def terms_of(setting: JobSetting) -> Terms:
     """What the contract says of the adapter, whichever party's it is."""
     config = setting.config
     ranks = {config.lora.rank, *(config.for_party(part.party).lora.rank for part in setting.clients)}
-    return Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks))
+    return Terms(config.lora.alpha, config.lora.dropout, frozenset(ranks), config.data.task.classes)
 
 
 def keys_check(model_folder: Path, adapter: Path, terms: Terms) -> Check:
