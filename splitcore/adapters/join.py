@@ -11,13 +11,14 @@ from typing import Any
 from splitcore.adapters.peft_config import SegmentConfig, Terms, check_terms, joined_config
 from splitcore.adapters.segments import (
     CONFIG,
+    HEAD_KEY,
     WEIGHTS,
     SegmentInfo,
     json_bytes,
     read_object,
     write_folder,
 )
-from splitcore.adapters.tensor_file import HEAD_KEY, WHOLE, TensorFile, file_of, module_of
+from splitcore.adapters.tensor_file import WHOLE, TensorFile, file_of, module_of
 from splitcore.errors import AppError
 
 

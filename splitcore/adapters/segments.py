@@ -21,6 +21,7 @@ SEGMENT = "segment.json"
 OBJECT_BYTES = 64 * 1024
 PREFIX = "base_model.model."  # what PEFT puts before a module's own name
 HEAD = "score"  # the one module that an adapter may bring as a whole: the head of a classifier
+HEAD_KEY = f"{PREFIX}{HEAD}.weight"
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from splitcore.adapters.segments import HEAD, PREFIX, WEIGHTS
+from splitcore.adapters.segments import HEAD, HEAD_KEY, PREFIX, WEIGHTS
 from splitcore.errors import AppError
 
 KEY = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]{1,300})\.lora_(?P<part>[AB])\.weight")
-HEAD_KEY = f"{PREFIX}{HEAD}.weight"
 WHOLE = "whole"
 Shape = tuple[int, int]
 

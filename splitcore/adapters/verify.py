@@ -11,8 +11,8 @@ from peft import LoraConfig, inject_adapter_in_model
 
 from splitcore.adapters.lora import adapter_parameters
 from splitcore.adapters.peft_config import Terms, WholeConfig
-from splitcore.adapters.segments import CONFIG, PREFIX, WEIGHTS, read_object
-from splitcore.adapters.tensor_file import HEAD_KEY, TensorFile, module_of
+from splitcore.adapters.segments import CONFIG, HEAD_KEY, PREFIX, WEIGHTS, read_object
+from splitcore.adapters.tensor_file import TensorFile, module_of
 from splitcore.errors import AppError
 from splitcore.models.carve import stock_class
 from splitcore.models.classifier import HEAD_WEIGHT, classifier_config

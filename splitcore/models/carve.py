@@ -8,12 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    Cache,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedConfig, PreTrainedModel
 
 from splitcore.errors import AppError
 from splitcore.models.classifier import classifier_class, is_classifier, token_scores

@@ -113,11 +113,12 @@ function mappingField(role, columns, chosen) {
 async function describe(id) {
   const found = await fetchJson(`/uploads/${id}/columns`);
   const mapping = found.mapping ?? {};
-  const roles = found.mapping ? Object.keys(mapping) : ["prompt", "completion", "messages", "text"];
+  let roles = found.mapping ? Object.keys(mapping) : ["prompt", "completion", "messages", "text", "label"];
+  if (mapping.text && !mapping.label) roles = [...roles, "label"]; // any column may hold the labels
   document.querySelector("#mapping").replaceChildren(...roles.map((role) => mappingField(role, found.columns, mapping[role])));
   document.querySelector("#mapping-note").textContent = found.mapping
     ? "The columns were recognised. Correct them if necessary."
-    : "Choose the columns for prompt and completion, messages, or text.";
+    : "Choose the columns for prompt and completion, messages, text and label, or text.";
   document.querySelector("#check-form").hidden = false;
   document.querySelector("#check-form").scrollIntoView({ behavior: "smooth", block: "start" });
 }

@@ -59,6 +59,7 @@ RECEIVED: dict[str, tuple[str, ...]] = {
     ),
     "The number of rows, and how many are held out": ("rows", "train_rows", "heldout_rows"),
     "The names of its columns, unless you leave them out": ("columns",),
+    "Where rows have labels, the labels' names, unless you leave them out; never how often each occurs": ("labels",),
     "A histogram of lengths in tokens, the longest row's length and the id of the base model whose tokenizer counted, "
     "unless you leave them out": ("token_lengths", "longest_tokens", "tokenizer"),
     "A keyed digest that doesn't identify the file": ("digest",),
@@ -72,6 +73,7 @@ _LABELS = {
     "train_rows": "Rows for training",
     "heldout_rows": "Rows held out",
     "columns": "Columns",
+    "labels": "Labels",
     "tokenizer": "Tokenizer",
     "longest_tokens": "Longest row, in tokens",
     "digest": "Keyed digest",

@@ -8,7 +8,12 @@ from django.db import models
 
 from webapp.core.models import PublicModel
 
-FORMAT_WORDS = {"prompt_completion": "Prompt and completion", "messages": "Chat messages", "text": "Plain text"}
+FORMAT_WORDS = {
+    "prompt_completion": "Prompt and completion",
+    "messages": "Chat messages",
+    "labelled": "Text and label",
+    "text": "Plain text",
+}
 
 
 class Dataset(PublicModel):

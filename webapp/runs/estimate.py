@@ -88,7 +88,8 @@ def _adapter_bytes(config: RunConfig, shape: ModelShape) -> int:
         *shape.adapted(targets, range(tail, shape.layers)),
         *[(shape.output_head, 1)] * shape.output_head.is_target(targets),
     ]
-    return 4 * sum(linear.adapter_parameters(rank) * times for linear, times in adapted)
+    head = config.data.task.classes * shape.hidden  # of a classifier, trained as a whole
+    return 4 * (sum(linear.adapter_parameters(rank) * times for linear, times in adapted) + head)
 
 
 def _assumed_adapter_bytes(config: RunConfig, told: dict[str, Any]) -> int:

@@ -46,7 +46,8 @@ def _named_by_options() -> Iterator[None]:
     except AppError as error:
         if error.code == "CL-1215":
             error.remedy = (
-                "Name the columns: --column prompt=NAME --column completion=NAME, or text=NAME, or messages=NAME."
+                "Name the columns: --column prompt=NAME --column completion=NAME, or text=NAME (with label=NAME), or "
+                "messages=NAME."
             )
             if columns := error.details.get("columns"):
                 error.remedy += f" The file has: {', '.join(columns)}."
@@ -63,6 +64,7 @@ def add(
     model: Annotated[str, typer.Option(help="Registered base model whose tokenizer is used to measure lengths.")] = "",
     columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Send the column names to the hub.")] = True,
     lengths: Annotated[bool, typer.Option("--lengths/--no-lengths", help="Send the token lengths to the hub.")] = True,
+    labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Send the label names to the hub.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send the metadata without asking.")] = False,
     home: HomeOption = None,
 ) -> None:
@@ -88,7 +90,9 @@ def add(
         )
     with store.unless_confirmed(staged_id):
         _print_report(store.staged_report(staged_id))
-        metadata = store.propose(staged_id, name or file.stem, with_lengths=lengths, with_columns=columns)
+        metadata = store.propose(
+            staged_id, name or file.stem, with_lengths=lengths, with_columns=columns, with_labels=labels
+        )
         if note := store.note(metadata):
             out.print(f"\n[yellow]{note}[/]")
         out.print("\nThis would be sent to the hub, and nothing else:")
@@ -146,6 +150,8 @@ def _print_report(report: dict[str, Any]) -> None:
         f"{report['train_rows']} training rows, {report['heldout_rows']} held out, {report['duplicates']} duplicates, "
         f"{report['bad_rows']} bad rows left out."
     )
+    for label, counts in report["labels"].items():
+        out.print(f"  label {label}: {counts['train']} training rows, {counts['heldout']} held out", markup=False)
     for problem in report["problems"][:20]:
         code = problem["code"]
         out.print(f"  {problem['file']} line {problem['line']}: [yellow]{code}[/] {CATALOGUE[code].title}")

@@ -25,7 +25,7 @@ def local_model(config: RunConfig, path: Path) -> RunConfig:
 
 
 def rows_of(name: str, file: Path, config: RunConfig) -> Rows:
-    found: RowFile = read_rows(file, config.data.columns)
+    found: RowFile = read_rows(file, config.data.columns, with_label=config.data.task.needs_labels)
     if found.bad_rows:
         first = found.problems[0]
         err.print(

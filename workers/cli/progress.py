@@ -112,6 +112,7 @@ class TrainingDisplay:
             "kind": "result",
             "status": result.status,
             "eval_losses": result.eval_losses,
+            "eval_scores": [(step, scores.accuracy, scores.macro_f1) for step, scores in result.eval_scores],
             "bytes": result.bytes,
             "seconds": result.seconds.get("total", 0.0),
         }
@@ -120,6 +121,9 @@ class TrainingDisplay:
             return
         losses = [loss for _, loss in result.eval_losses]
         fall = f", held-out loss {losses[0]:.4f} → {losses[-1]:.4f}" if len(losses) > 1 else ""
+        if result.eval_scores:
+            scores = result.eval_scores[-1][1]
+            fall += f", accuracy {scores.accuracy:.3f}, macro-F1 {scores.macro_f1:.3f}"
         word = "Trained" if result.status == "done" else "Trained in part"
         out.print(
             f"{word}: step {self._step} of {self._steps} in {human_duration(summary['seconds'])}{fall}; "

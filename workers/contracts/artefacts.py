@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import MODEL_ID, REVISION, Count, Free, Measure, Moment, Short, Small
+from splitcore.data.task import LABELS_MOST, LabelName
 from splitcore.planning.shape import ModelShape
 from workers.contracts.base import Check, DatasetName, Hex64, Message, Since
 
@@ -23,7 +24,7 @@ class DatasetMetadata(Message):
 
     name: DatasetName
     version: Small = Field(ge=1)
-    format: Literal["prompt_completion", "messages", "text"]
+    format: Literal["prompt_completion", "messages", "text", "labelled"]
     source: Literal["jsonl", "csv", "parquet"]
     rows: Count
     train_rows: Count
@@ -34,6 +35,8 @@ class DatasetMetadata(Message):
     longest_tokens: Count | None = None
     digest: Hex64  # HMAC-SHA256 under the site's own key
     created_at: Moment
+    # the names alone, never how often each occurs; empty where the owner left them out
+    labels: Annotated[list[LabelName], Field(max_length=LABELS_MOST), Since(8)] = Field(default_factory=list)
 
 
 SHAPE_SINCE = 6  # the version of the protocol in which a registration came to carry the model's shape
@@ -72,6 +75,9 @@ class EvaluationResult(Message):
     exact_match: Share
     rows: Count
     tokens: Count
+    # of a task with labels, where an exact match is a label that was told
+    base_macro_f1: Annotated[Share | None, Since(8)] = None
+    macro_f1: Annotated[Share | None, Since(8)] = None
 
 
 class VerifyReport(Message):

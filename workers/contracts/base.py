@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from splitcore.bounds import Short, Text
 
-PROTOCOL_VERSION = 7  # the newest that this code reads and writes; raised with each field that is added
+PROTOCOL_VERSION = 8  # the newest that this code reads and writes; raised with each field that is added
 OLDEST_PROTOCOL = 2  # the oldest; a field that came later bears `Since` and is left out for an end that is older
 API_PREFIX = "/api/worker/v1"
 SOCKET_PATH = "/ws/worker/"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from splitcore.bounds import Count, Free, Measure, Moment, Seconds, Short, Small, Text
+from workers.contracts.artefacts import Share
 from workers.contracts.base import Desired, ErrorInfo, HubMessage, Message, Phase, Role, Since
 
 
@@ -33,6 +34,9 @@ class EvalPayload(Message):
     loss: Measure  # None: not available because of a NaN or infinite value
     tokens: Count
     rows: Count = 0
+    # of a task with labels; none of fewer rows than tell of no single one
+    accuracy: Annotated[Share | None, Since(8)] = None
+    macro_f1: Annotated[Share | None, Since(8)] = None
 
 
 class SamplePayload(Message):

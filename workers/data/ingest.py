@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from splitcore.errors import CATALOGUE, AppError
 from workers.contracts import Histogram
+from workers.data.labels import Counts, note_label
 from workers.data.lengths import LengthMeter, Longer
 from workers.data.readers import MAX_RATIO, MAX_ROW_BYTES, Source, detect_source, read_lines
 from workers.data.rows import Form, check_mapping, guess_mapping, normalise
@@ -64,6 +65,7 @@ class Report:
     longest: int | None = None
     longer: list[Longer] = field(default_factory=list)
     digest: str = ""
+    labels: Counts = field(default_factory=dict)  # of labelled rows
 
     def to_json(self) -> str:
         """As stored beside the staged rows."""
@@ -180,23 +182,24 @@ class _Stage:
         if mark in self.seen:
             self.report.duplicates += 1
         self.seen.add(mark)
-        chosen = part or self._part_of(mark)
+        chosen = part or self._part_of(mark, row)
         self.files[chosen].write(text + "\n")
         self.digest.update(chosen.encode() + mark)
         if chosen == "train":
             self.report.train_rows += 1
         else:
             self.report.heldout_rows += 1
+        if "label" in row:
+            note_label(self.report.labels, row["label"], chosen)
         if self.meter is not None:
             self.meter.add(row)
         if self.on_rows is not None and (self.report.train_rows + self.report.heldout_rows) % 500 == 0:
             self.on_rows(self.report.train_rows + self.report.heldout_rows)
 
-    def _part_of(self, mark: bytes) -> str:
-        """Held out by the keyed hash alone, so that a repeat splits alike; the first row always trains."""
-        if self.report.train_rows and int.from_bytes(mark[:4], "big") < self.threshold:
-            return "heldout"
-        return "train"
+    def _part_of(self, mark: bytes, row: Mapping[str, Any]) -> str:
+        """Held out by the keyed hash alone, so that a repeat splits alike; the first row (of a label) always trains."""
+        is_first = row["label"] not in self.report.labels if "label" in row else not self.report.train_rows
+        return "heldout" if not is_first and int.from_bytes(mark[:4], "big") < self.threshold else "train"
 
     def close(self) -> None:
         """Flush the files."""
@@ -250,6 +253,8 @@ def stage(
                     _take(writer, path, source, "train", None if not heldout else "train")
                 if report.train_rows == 0:  # before the other file's problems are counted too
                     raise _no_train_rows(report, named)
+                if form == "labelled" and len(report.labels) < 2:
+                    raise AppError("CL-1242")
                 if heldout is not None:
                     with _blames("heldout"):
                         _take_heldout(writer, heldout, heldout_name, mapping)
@@ -289,6 +294,8 @@ def _take(writer: _Stage, path: Path, source: Source, file: str, part: str | Non
         )
         if row is not None and sum(len(str(value)) for value in row.values()) > MAX_ROW_BYTES:
             row, problem = None, "CL-1212"  # a table's row has no line whose length was looked at
+        if row is not None and file == "heldout" and "label" in row and row["label"] not in report.labels:
+            row, problem = None, "CL-1243"
         if row is not None:
             writer.add(row, part)
             continue

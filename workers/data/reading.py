@@ -25,10 +25,10 @@ class RowFile:
     bad_rows: int = 0
 
 
-def read_rows(path: Path, mapping: Mapping[str, str] | None = None) -> RowFile:
+def read_rows(path: Path, mapping: Mapping[str, str] | None = None, *, with_label: bool = False) -> RowFile:
     """Read JSON lines, CSV or Parquet by the rules of a worker's ingestion.
 
-    mapping: role → column; without it the columns are guessed by their names.
+    mapping: role → column; without it the columns are guessed by their names. with_label: whether rows need labels.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_rows(path: Path, mapping: Mapping[str, str] | None = None) -> RowFile:
         columns = columns_of(path, source)
     except OSError as error:
         raise AppError("CL-1010", f"{path} can't be read ({type(error).__name__}).") from None
-    roles = dict(mapping) if mapping else guess_mapping(columns)
+    roles = dict(mapping) if mapping else guess_mapping(columns, with_label=with_label)
     if roles is None:
         raise AppError("CL-1215", f"{path.name} has the columns {', '.join(columns)}.", COLUMNS_REMEDY)
     try:

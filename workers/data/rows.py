@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from splitcore.errors import AppError
+from workers.data.labels import label_name
 
 LEAST_MEASURED = 8  # held-out rows on which an adapter is measured: figures of fewer would tell of single rows
-Form = Literal["prompt_completion", "messages", "text"]
+Form = Literal["prompt_completion", "messages", "labelled", "text"]
 ROLES: dict[Form, tuple[str, ...]] = {
     "prompt_completion": ("prompt", "completion"),
     "messages": ("messages",),
+    "labelled": ("text", "label"),
     "text": ("text",),
 }
 _KNOWN_NAMES: dict[str, tuple[str, ...]] = {
@@ -19,13 +21,16 @@ _KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     "completion": ("completion", "response", "output", "answer", "target"),
     "messages": ("messages", "conversation", "conversations", "chat"),
     "text": ("text", "content", "document"),
+    "label": ("label", "class"),
 }
 
 
-def guess_mapping(columns: Iterable[str]) -> dict[str, str] | None:
-    """Role → column, from common column names; None if a person has to say."""
+def guess_mapping(columns: Iterable[str], *, with_label: bool = True) -> dict[str, str] | None:
+    """Role → column, from common column names; None if a person has to say. `with_label`: a label is looked for."""
     by_lower = {column.lower().strip(): column for column in columns}
-    for roles in ROLES.values():
+    for form, roles in ROLES.items():
+        if form == "labelled" and not with_label:
+            continue
         mapping = {}
         for role in roles:
             column = next((by_lower[name] for name in _KNOWN_NAMES[role] if name in by_lower), None)
@@ -68,9 +73,12 @@ def normalise(values: Mapping[str, Any], mapping: Mapping[str, str], form: Form)
     target = row["completion" if form == "prompt_completion" else "text"]
     if target is None or (isinstance(target, str) and not target.strip()):
         return None, "CL-1214"
-    if any(not isinstance(value, str) for value in row.values()):
-        return None, "CL-1201"
-    return row, ""
+    problem = ""
+    if form == "labelled":
+        row["label"], problem = label_name(row["label"])
+    if not problem and any(not isinstance(value, str) for value in row.values()):
+        problem = "CL-1201"
+    return (None, problem) if problem else (row, "")
 
 
 def _normalise_messages(messages: Any) -> tuple[dict[str, Any] | None, str]:

@@ -158,7 +158,13 @@ class DatasetStore:
             raise
 
     def propose(
-        self, staged_id: str, name: str, *, with_lengths: bool = True, with_columns: bool = True
+        self,
+        staged_id: str,
+        name: str,
+        *,
+        with_lengths: bool = True,
+        with_columns: bool = True,
+        with_labels: bool = True,
     ) -> DatasetMetadata:
         """The exact metadata that would leave this machine for a staged dataset. Nothing is sent."""
         if not NAME.fullmatch(name):
@@ -180,6 +186,7 @@ class DatasetStore:
             tokenizer=report["tokenizer"] if with_lengths else "",
             token_lengths=Histogram(**lengths) if lengths else None,
             longest_tokens=report["longest"] if with_lengths else None,
+            labels=sorted(report["labels"]) if with_labels else [],
             digest=report["digest"],
             created_at=datetime.now(UTC),
         )

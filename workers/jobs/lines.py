@@ -59,7 +59,10 @@ def line_of(event: Event) -> Line | None:
         return Line("warning", left_out(event))
     if isinstance(event, EvaluationFinished):
         loss = "no loss" if event.loss is None else f"loss {event.loss:.4f}"
-        return Line("info", f"Held-out rows: {loss}, {event.tokens:,} tokens, {event.seconds:.1f} s.")
+        counted = f"{event.tokens:,} tokens"
+        if event.accuracy is not None:
+            counted = f"accuracy {event.accuracy:.3f}, {event.rows:,} rows"
+        return Line("info", f"Held-out rows: {loss}, {counted}, {event.seconds:.1f} s.")
     return None
 
 

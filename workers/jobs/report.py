@@ -134,7 +134,13 @@ class Reporter:
         self._progress(event.step)
 
     def _evaluated(self, event: EvaluationFinished) -> None:
-        payload = EvalPayload(loss=event.loss, tokens=event.tokens, rows=event.rows)
+        payload = EvalPayload(
+            loss=event.loss,
+            tokens=event.tokens,
+            rows=event.rows,
+            accuracy=event.accuracy,
+            macro_f1=event.macro_f1,
+        )
         self._record("eval", payload, event.step)
 
     def _sampled(self, event: SampleWritten) -> None:

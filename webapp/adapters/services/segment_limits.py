@@ -22,21 +22,24 @@ class SegmentLimits:
 
     tensors: int
     bytes: int
+    classes: int = 0  # labels of a classification head; 0: it has none
 
 
 def segment_limits(run: Run, participant: Participant) -> SegmentLimits:
     """What the contract leaves room for; the hub's own limit for a file in any case."""
     config = RunConfig.parse(run.config)
+    classes = config.data.task.classes
     own = config.for_party(participant.party) if participant.role == ParticipantRole.CLIENT else config
     shape = shared_shape(models_of(config, run.participants.values_list("worker_id", flat=True)))
     if shape is None:
-        return SegmentLimits(_TENSORS, settings.ARTEFACT_MAX_BYTES)
+        return SegmentLimits(_TENSORS, settings.ARTEFACT_MAX_BYTES, classes)
     rank = max([own.lora.rank, *(part.rank or 0 for part in config.parties.values())])
     adapted = [
         (linear, times)
         for kind, times in shape.counted(range(shape.layers))
         for linear in (*kind.linears, *kind.expert_adapters)
     ] + [(shape.output_head, 1)]
-    tensors = 2 * sum(times for _, times in adapted)
-    weights = sum(linear.adapter_parameters(rank) * times for linear, times in adapted)
-    return SegmentLimits(_MARGIN * tensors, min(_MARGIN * 4 * weights + _BASE_BYTES, settings.ARTEFACT_MAX_BYTES))
+    tensors = 2 * sum(times for _, times in adapted) + bool(classes)
+    weights = sum(linear.adapter_parameters(rank) * times for linear, times in adapted) + classes * shape.hidden
+    most = min(_MARGIN * 4 * weights + _BASE_BYTES, settings.ARTEFACT_MAX_BYTES)
+    return SegmentLimits(_MARGIN * tensors, most, classes)

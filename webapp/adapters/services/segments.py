@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from splitcore.adapters.segments import HEAD_KEY
 from splitcore.bounds import is_plain, json_read
 from splitcore.errors import AppError
 
@@ -59,8 +60,11 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
     return header, size - 8 - length
 
 
-def read_header(path: Path, *, most_tensors: int) -> dict[str, dict[str, Any]]:
-    """The tensors that a safetensors file announces, checked against its size. Raises CL-1702."""
+def read_header(path: Path, *, most_tensors: int, classes: int = 0) -> dict[str, dict[str, Any]]:
+    """The tensors that a safetensors file announces, checked against its size. Raises CL-1702.
+
+    `classes`: the labels of the contract's task, of which a classification head may have a row each.
+    """
     header, data_bytes = _header(path)
     _texts(header)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
@@ -68,7 +72,7 @@ def read_header(path: Path, *, most_tensors: int) -> dict[str, dict[str, Any]]:
         raise AppError(
             "CL-1702", f"The file announces {len(tensors)} tensors; the contract has at most {most_tensors}."
         )
-    _check_layout(tensors, data_bytes)
+    _check_layout(tensors, data_bytes, classes)
     return tensors
 
 
@@ -87,8 +91,8 @@ def _texts(header: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
-    """Known number formats, sizes that fit the shapes, no gap and no overlap; only LoRA matrices by name."""
+def _check_layout(tensors: dict[str, Any], data_bytes: int, classes: int) -> None:
+    """Known number formats, sizes that fit the shapes, no gap, no overlap; only LoRA matrices and a head, by name."""
     end = 0
     try:
         entries = sorted(tensors.items(), key=lambda item: item[1]["data_offsets"][0])
@@ -97,7 +101,7 @@ def _check_layout(tensors: dict[str, Any], data_bytes: int) -> None:
             wanted = _elements(entry["shape"]) * _SIZES[entry["dtype"]]
             if start != end or stop - start != wanted or wanted <= 0:
                 raise AppError("CL-1702", f"The tensor {name[:120]} doesn't match its announced position.")
-            if "lora_" not in name:
+            if "lora_" not in name and (name != HEAD_KEY or entry["shape"][0] != classes):
                 raise AppError("CL-1702", f"The tensor {name[:120]} isn't part of an adapter.")
             end = stop
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):

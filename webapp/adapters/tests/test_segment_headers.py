@@ -59,6 +59,17 @@ def test_a_header_that_is_no_json_of_tensors_is_refused(tmp_path: Path, header: 
         read_header(_file(tmp_path, header), most_tensors=100)
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(1, 0), (1, 2), (2, 1)])
+def test_a_classification_head_of_other_labels_than_the_contracts_is_refused(
+    tmp_path: Path, rows: int, classes: int
+) -> None:
+    [tensor] = _tensor([rows, 1], stop=4 * rows).values()
+    header = {"base_model.model.score.weight": tensor}
+    with pytest.raises(AppError, match="CL-1702"):
+        read_header(_file(tmp_path, header, b"1234" * rows), most_tensors=100, classes=classes)
+    assert read_header(_file(tmp_path, header, b"1234" * rows), most_tensors=100, classes=rows)
+
+
 def test_more_tensors_than_the_contract_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AppError, match="CL-1702"):
         read_header(_file(tmp_path, _tensor([1, 1]), b"1234"), most_tensors=0)

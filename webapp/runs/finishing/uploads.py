@@ -38,7 +38,7 @@ def segment_store(*, worker: Worker, run_id: str, name: str, upload: SegmentUplo
     try:
         if digest != upload.sha256:
             raise AppError("CL-1702", "The file's SHA-256 doesn't match the announced one.")
-        read_header(temporary, most_tensors=limits.tensors)
+        read_header(temporary, most_tensors=limits.tensors, classes=limits.classes)
         with transaction.atomic():
             run, participant = _segment_sender(worker, run_id, name, upload)
             relative = str(folder / f"{participant.id}-{name}.safetensors")

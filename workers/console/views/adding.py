@@ -254,6 +254,7 @@ def _metadata(request: HttpRequest, staged_id: str) -> DatasetMetadata:
         request.POST.get("name", "").strip(),
         with_lengths="with_lengths" in request.POST,
         with_columns="with_columns" in request.POST,
+        with_labels="with_labels" in request.POST,
     )
 
 

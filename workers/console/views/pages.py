@@ -17,6 +17,7 @@ from splitcore.errors import AppError
 from workers.console import access
 from workers.console.site import site
 from workers.copies import copy_seen
+from workers.data.labels import counted
 from workers.data.register import is_registered, register
 from workers.doctor import run_checks
 from workers.hub import HubClient
@@ -67,12 +68,13 @@ def preview(request: HttpRequest, name: str, version: int) -> HttpResponse:
     """The first rows, for people at this site who gave the PIN."""
     stored = _stored(name, version)
     parts = [(part, [_in_order(row) for row in islice(rows, _PREVIEW_ROWS)]) for part, rows in _parts(stored)]
-    return render(request, "console/preview.html", {"meta": stored.metadata, "parts": parts})
+    context = {"meta": stored.metadata, "parts": parts, "labels": counted(stored.folder)}
+    return render(request, "console/preview.html", context)
 
 
 def _in_order(row: dict[str, Any]) -> dict[str, Any]:
     """A row as it is read: what is asked before what is answered."""
-    first = [name for name in ("prompt", "completion", "messages", "text") if name in row]
+    first = [name for name in ("prompt", "completion", "messages", "text", "label") if name in row]
     return {name: row[name] for name in (*first, *(name for name in row if name not in first))}
 
 

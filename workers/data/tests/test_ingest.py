@@ -15,6 +15,7 @@ from pyarrow import parquet
 from processes.children import start_child
 from splitcore.errors import AppError
 from workers.data import readers
+from workers.data.labels import counted
 from workers.data.store import DatasetStore
 from workers.tests.support import wait_for
 
@@ -389,3 +390,85 @@ def test_a_name_that_was_used_before_is_said_before_it_becomes_the_next_version(
         assert ("becomes its version 2" in store.note(metadata)) == (number == 2)
         assert bool(store.note(metadata)) == (number == 2)
         store.confirm(staged.staged_id, metadata)
+
+
+def labelled(count: int, labels: tuple[object, ...] = ("hot", "cold")) -> list[dict[str, object]]:
+    return [{"text": f"weather {place}", "label": labels[place % len(labels)]} for place in range(count)]
+
+
+def test_text_and_label_are_recognised_and_counted_for_the_owner_alone(store: DatasetStore, tmp_path: Path) -> None:
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", labelled(60)))
+    assert (report.form, report.mapping) == ("labelled", {"text": "text", "label": "label"})
+    assert {label: sum(parts.values()) for label, parts in report.labels.items()} == {"hot": 30, "cold": 30}
+    metadata = store.propose(report.staged_id, "weather")
+    assert (metadata.format, metadata.labels) == ("labelled", ["cold", "hot"])
+    assert "30" not in metadata.model_dump_json(exclude={"digest", "created_at"})
+    assert store.propose(report.staged_id, "weather", with_labels=False).labels == []
+    stored = store.confirm(report.staged_id, metadata)
+    assert counted(stored.folder) == report.labels
+    assert next(stored.train_rows()) == {"label": "hot", "text": "weather 0"}
+
+
+def test_numbered_classes_are_labels_too(store: DatasetStore, tmp_path: Path) -> None:
+    rows = labelled(8, labels=(0, 1.0, True))
+    assert set(store.stage(write_jsonl(tmp_path / "a.jsonl", rows)).labels) == {"0", "1", "true"}
+
+
+def test_the_first_row_of_each_label_trains(store: DatasetStore, tmp_path: Path) -> None:
+    rows = [{"text": f"weather {place}", "label": f"label {place}"} for place in range(40)]
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", rows), eval_fraction=0.5)
+    assert (report.train_rows, report.heldout_rows) == (40, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"text": " ", "label": "hot"}, "CL-1214"),
+        ({"text": "a"}, "CL-1240"),
+        ({"text": "a", "label": " "}, "CL-1240"),
+        ({"text": "a", "label": "x" * 61}, "CL-1245"),
+        ({"text": "a", "label": "hot, dry"}, "CL-1245"),
+        ({"text": "a", "label": "=1+1"}, "CL-1245"),
+        ({"text": "a", "label": 0.5}, "CL-1245"),
+        ({"text": "a", "label": ["hot"]}, "CL-1245"),
+        ({"text": 3, "label": "hot"}, "CL-1201"),
+    ],
+)
+def test_a_row_without_a_usable_label_is_left_out_with_its_code(
+    store: DatasetStore, tmp_path: Path, row: dict[str, object], code: str
+) -> None:
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", [*labelled(4), row]))
+    assert [(problem.line, problem.code) for problem in report.problems] == [(5, code)]
+
+
+def test_a_held_out_label_that_no_training_row_has_is_left_out(store: DatasetStore, tmp_path: Path) -> None:
+    heldout = write_jsonl(tmp_path / "h.jsonl", [{"text": "a", "label": "hot"}, {"text": "b", "label": "mild"}])
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", labelled(6)), heldout=heldout)
+    assert [(problem.file, problem.line, problem.code) for problem in report.problems] == [("heldout", 2, "CL-1243")]
+    assert report.labels == {"hot": {"train": 3, "heldout": 1}, "cold": {"train": 3, "heldout": 0}}
+
+
+def test_one_label_or_too_many_are_refused_with_what_to_do(store: DatasetStore, tmp_path: Path) -> None:
+    one = refused(store, write_jsonl(tmp_path / "a.jsonl", labelled(9, labels=("hot",))))
+    assert one.code == "CL-1242"
+    many = refused(store, write_jsonl(tmp_path / "b.jsonl", labelled(202, labels=tuple(range(101)))))
+    assert many.code == "CL-1244"
+    assert "another column" in one.remedy
+    assert "another column" in many.remedy
+
+
+def test_a_label_column_of_any_name_can_be_chosen_and_one_that_is_not_there_is_named(
+    store: DatasetStore, tmp_path: Path
+) -> None:
+    rows = [{"text": row["text"], "weather": row["label"]} for row in labelled(6)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    assert store.stage(path).form == "text"
+    assert store.stage(path, mapping={"text": "text", "label": "weather"}).form == "labelled"
+    assert refused_mapping(store, path).code == "CL-1215"
+
+
+def refused_mapping(store: DatasetStore, path: Path) -> AppError:
+    with pytest.raises(AppError) as caught:
+        store.stage(path, mapping={"text": "text", "label": "mood"})
+    assert "mood" in caught.value.message
+    return caught.value

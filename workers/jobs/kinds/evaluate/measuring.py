@@ -18,13 +18,17 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch.nn.functional import cross_entropy
 
+from splitcore.adapters.lora import initialise
 from splitcore.adapters.verify import read_lora
+from splitcore.bounds import plain
 from splitcore.config import RunConfig, canonical_json
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.rows import Row, RowError, check_row
 from splitcore.data.sampling import drawn
-from splitcore.data.tokenise import Encoded, encode_row, rows_with_target
+from splitcore.data.scores import Scores
+from splitcore.data.tokenise import IGNORED, Encoded, encode_row, rows_with_target
 from splitcore.errors import AppError
 from splitcore.evaluate.answers import Question, count_exact
 from splitcore.models.loading import load_whole, read_tokenizer
@@ -48,13 +52,18 @@ class Measured:
     """A model on the held-out rows."""
 
     loss: float
-    exact_match: float
+    exact_match: float  # of a task with labels, its accuracy
     tokens: int
+    macro_f1: float | None = None
 
 
 def rounded(figure: float) -> float:
     """What leaves of a measurement: four significant digits say how good an adapter is, and little of one row."""
     return float(f"{figure:.4g}")
+
+
+def _rounded_if_any(figure: float | None) -> float | None:
+    return None if figure is None else rounded(figure)
 
 
 def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[EvaluationResult | None, list[Check]]:
@@ -67,12 +76,16 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
         return None, [Check(name="Evaluation", status="warning", detail="The dataset has no held-out rows.")]
     tokenizer = read_tokenizer(folder)
     # before it is asked whether so many may be measured: the contract's length decides how many have a target
-    raw = rows_with_target(raw, tokenizer, config.data, config.training.max_length)
+    try:
+        raw = rows_with_target(raw, tokenizer, config.data, config.training.max_length)
+    except RowError as error:  # an evaluator's rows, which no half has looked at
+        return None, [Check(name="Evaluation", status="warning", detail=plain(error.message), code=error.code)]
     if problem := _tells_of_single_rows(setting, raw):
         return None, [Check(name="Evaluation", status="warning", detail=problem, code="CL-1435")]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = [check_row(row, config.data.columns) for row in raw]
-    base = load_whole(folder, config.model, device=device)
+    base = load_whole(folder, config.model, classes=config.data.task.classes, device=device)
+    initialise(base, config.training.seed)  # a classifier's head before its first step
     before = measure(base, tokenizer, rows, config)
     tuned = PeftModel.from_pretrained(base, str(adapter), config=read_lora(adapter))
     after = measure(tuned, tokenizer, rows, config)
@@ -83,6 +96,8 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
         exact_match=rounded(after.exact_match),
         rows=len(rows),
         tokens=after.tokens,
+        base_macro_f1=_rounded_if_any(before.macro_f1),
+        macro_f1=_rounded_if_any(after.macro_f1),
     )
     return result, [_finite_loss(after), _same_as_split(setting, config, after)]
 
@@ -132,6 +147,8 @@ def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) 
     Plain text has no answer to compare; a row whose answer is cut off counts as not answered.
     """
     model.eval()
+    if config.data.task.classes:
+        return _measure_labels(model, tokenizer, rows, config)
     total, tokens = 0.0, 0
     asked: list[tuple[Question, list[int]]] = []
     for start in range(0, len(rows), BATCH):
@@ -146,6 +163,23 @@ def measure(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) 
                 asked.append((Question.of(answer, row.completion), likeliest_L))
     right = count_exact(model, tokenizer, asked, batch_size=BATCH, most_tokens=NEW_TOKENS)
     return Measured(total / max(1, tokens), right / len(rows), tokens)
+
+
+def _measure_labels(model: Any, tokenizer: Any, rows: Sequence[Row], config: RunConfig) -> Measured:
+    """Mean loss a row, and how well the labels are told, by the library's own classifier."""
+    total = 0.0
+    told: list[tuple[int, int]] = []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        encoded = [encode_row(row, tokenizer, config.data, config.training.max_length) for row in part]
+        batch = collate(encoded, padding=padding_id(tokenizer), device=str(model.device))
+        labels_B = batch.labels_BL[batch.labels_BL != IGNORED]
+        with torch.inference_mode():
+            logits_BK = model(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).logits.float()
+        total += float(cross_entropy(logits_BK, labels_B, reduction="sum"))
+        told += zip(labels_B.tolist(), logits_BK.argmax(dim=-1).tolist(), strict=True)
+    scores = Scores.of(told)
+    return Measured(total / len(rows), scores.accuracy, len(rows), scores.macro_f1)
 
 
 def _answer(row: Row, tokenizer: Any, config: RunConfig) -> Encoded | None:
