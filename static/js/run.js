@@ -6,6 +6,7 @@ import { LiveFeed } from "./live.js";
 import { refreshTimes } from "./time.js";
 
 const PARTS_MS = 1500; // the least time between two fetches of the parts
+const SCORES = ["accuracy", "macro_f1"]; // of a task with labels, each with a chart of its own
 const MARKED = {
   "checkpoint.saved": "checkpoint",
   "participant.dropped": "stopped responding",
@@ -27,6 +28,12 @@ class RunPage {
       ...this.clients.map(({ key, label, place }) => ({ key, label: `${label}, training`, place })),
       ...this.clients.map(({ key, label, place }) => ({ key: `${key}/eval`, label: `${label}, held-out`, place, kind: "eval" })),
     ]);
+    this.scores = new Map(SCORES.map((name) => [name, document.querySelector(`#${name}-chart`)]).filter(([, frame]) => frame));
+    for (const [name, frame] of this.scores) {
+      const chart = new SeriesChart(frame);
+      chart.setSeries(this.clients.map(({ key, label, place }) => ({ key, label, place, kind: "eval" })));
+      this.scores.set(name, chart);
+    }
     this.#pointFromTimeline();
   }
 
@@ -51,6 +58,7 @@ class RunPage {
       const curves = shot.series?.[key] ?? {};
       this.chart.replace(key, points(curves.loss));
       this.chart.replace(`${key}/eval`, points(curves.eval_loss));
+      for (const [name, chart] of this.scores) chart.replace(key, points(curves[name]));
     }
     this.markers.clear();
     for (const record of shot.events ?? []) this.#mark(record);
@@ -64,6 +72,10 @@ class RunPage {
       const value = record.payload?.loss;
       if (record.kind === "metric" || record.kind === "eval") {
         const key = record.kind === "eval" ? `${record.party}/eval` : record.party;
+        for (const [name, chart] of this.scores) {
+          const score = record.kind === "eval" ? record.payload?.[name] : null;
+          if (Number.isFinite(score)) chart.append(record.party, [{ step: record.step, value: score, time: record.seconds }]);
+        }
         if (Number.isFinite(value)) fresh.set(key, [...(fresh.get(key) ?? []), { step: record.step, value, time: record.seconds }]);
       }
       if (record.kind !== "metric" && record.kind !== "log") changed = true;

@@ -194,7 +194,7 @@ def test_two_organisations_fine_tune_a_model_by_hand(stack: Stack, browser: Brow
         person.page.context.close()
 
 
-def output_of_snippet(snippet: str, archive: Path, folder: Path) -> str:
+def output_of_snippet(snippet: str, archive: Path, folder: Path, *, model_id: str = MODEL_ID) -> str:
     """What the page's own lines print in a clean process, with the base model's id pointing to a local folder."""
     with zipfile.ZipFile(archive) as zipped:
         zipped.extractall(folder / "adapter")
@@ -202,7 +202,7 @@ def output_of_snippet(snippet: str, archive: Path, folder: Path) -> str:
     names = {path.name for path in (folder / "adapter").rglob("*") if path.is_file()}
     assert {"adapter_model.safetensors", "README.md", "provenance.json", "SHA256SUMS", "metrics.csv"} <= names
     assert {"tokenizer.json", "tokenizer_config.json"} <= names
-    code = snippet.replace(MODEL_ID, str(BASE_MODEL)).replace("the-unpacked-folder", str(config.parent))
+    code = snippet.replace(model_id, str(BASE_MODEL)).replace("the-unpacked-folder", str(config.parent))
     code = re.sub(r""",\s*revision=["'][^"']*["']""", "", code)
     code += "\nimport sys\nassert not {'splitcore', 'workers', 'webapp'} & set(sys.modules)\nprint('it works')\n"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=180, check=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -12,6 +14,7 @@ from splitcore.config import RunConfig, config_read
 from splitcore.flows import Cast, Thing
 from splitcore.flows.sentences import sentences_of
 from webapp.adapters.models import Adapter
+from webapp.runs.configure.values import labels_of
 from webapp.runs.contract import contract_read
 from workers.contracts import ContractDocument, Role
 
@@ -28,6 +31,21 @@ output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
 print(tokenizer.decode(output[0], skip_special_tokens=True))
 """
 
+CLASSIFIER = """from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+base = {base}  # or the folder that holds this model
+labels = {labels}
+tokenizer = AutoTokenizer.from_pretrained({tokenizer})
+model = AutoModelForSequenceClassification.from_pretrained(base{revision}, num_labels=len(labels))
+model.config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+model = PeftModel.from_pretrained(model, {folder}).eval()
+
+inputs = tokenizer({prompt}, return_tensors="pt")
+output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+print(labels[int(output.logits.argmax())])
+"""
+
 
 def snippet(adapter: Adapter, folder: str = ".") -> str:
     """The Python text that uses the adapter; `folder` is where the archive was unpacked.
@@ -36,8 +54,9 @@ def snippet(adapter: Adapter, folder: str = ".") -> str:
     """
     config = RunConfig.parse(adapter.run.config)
     revision = f", revision={_literal(config.model.revision)}" if config.model.revision else ""
-    prompts = adapter.run.public_prompts
-    return SNIPPET.format(
+    prompts, labels = adapter.run.public_prompts, labels_of(adapter.run.config)
+    return (CLASSIFIER if labels else SNIPPET).format(
+        labels=json.dumps(labels, ensure_ascii=False),
         base=_literal(config.model.name_or_path),
         revision=revision,
         tokenizer=_literal(folder) if adapter.provenance.get("tokenizer_stands_alone") else f"base{revision}",
@@ -66,7 +85,7 @@ def _front_matter(config: RunConfig) -> str:
         "base_model": config.model.name_or_path,
         "base_model_relation": "adapter",
         "library_name": "peft",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text-classification" if config.data.task.classes else "text-generation",
         "tags": ["lora", "peft", "split-learning", "cutlayer"],
     }
     return "---\n" + yaml.safe_dump(data, sort_keys=False) + "---\n"
@@ -91,16 +110,31 @@ def _parties(document: ContractDocument) -> str:
 def _evaluation(adapter: Adapter) -> str:
     if not adapter.evaluation:
         return "No organisation has reported an evaluation of this adapter."
-    head = "| organisation | rows | loss, base | loss, tuned | exact match, base | exact match, tuned |\n"
-    head += "|---|---:|---:|---:|---:|---:|\n"
+    is_scored = bool(labels_of(adapter.run.config))
+    match = "accuracy" if is_scored else "exact match"
+    head = f"| organisation | rows | loss, base | loss, tuned | {match}, base | {match}, tuned |"
+    head += f"{' macro-F1, base | macro-F1, tuned |' * is_scored}\n"
+    head += f"|---|---:|---:|---:|---:|---:|{'---:|---:|' * is_scored}\n"
     document = contract_read(adapter.run.contract)
     names = {p.party: plain_line(p.organisation).replace("|", " ") for p in document.participants} if document else {}
     rows = [
         f"| {names.get(party, party)} | {e['rows']} | {human_number(e['base_loss'], 4)} | {human_number(e['loss'], 4)}"
         f" | {e['base_exact_match']:.3f} | {e['exact_match']:.3f} |"
+        + (f" {_score(e, 'base_macro_f1')} | {_score(e, 'macro_f1')} |" if is_scored else "")
         for party, e in sorted(adapter.evaluation.items())
     ]
     return head + "\n".join(rows)
+
+
+def _score(result: Mapping[str, Any], name: str) -> str:
+    """A score; an older worker reports none."""
+    return "not reported" if result.get(name) is None else f"{result[name]:.3f}"
+
+
+def _labels(labels: Sequence[str]) -> str:
+    """What a classifier tells, with the labels in the order of the head's rows; empty without labels."""
+    names = ", ".join(f"{place}: {_literal(name)}" for place, name in enumerate(labels))
+    return f"It tells the label of a text, by a classification head next to it. Labels: {names}.\n" if labels else ""
 
 
 # Of all that left, what can tell of the text.
@@ -138,7 +172,7 @@ def model_card(adapter: Adapter) -> str:
 
 A LoRA adapter for `{config.model.name_or_path}`{revision}, fine-tuned by split learning across organisations
 with Cutlayer. Project: {plain_line(run.project.name)}. Run: `{run.id}`. Contract: `{run.contract_hash}`.
-{tokenizer_sentence(adapter)}
+{_labels(labels_of(run.config))}{tokenizer_sentence(adapter)}
 
 ## Use
 

@@ -18,6 +18,7 @@ from webapp.audit.models import AuditEntry
 from webapp.core.streaming import file_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.configure.forms import yaml_of
+from webapp.runs.configure.values import labels_of
 from webapp.runs.contract import contract_read
 from webapp.runs.finishing.handing_out import adapter_download, download_organisation, why_no_download
 from webapp.runs.selectors import domain_table
@@ -68,6 +69,7 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
         "reports": list(adapter.reports.values()),
         "downloads": downloads.count(),
         "table": domain_table(run.project, like=run),
+        "labels": labels_of(run.config),
     }
     return render(request, "adapters/detail.html", context)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from splitcore.config import RunConfig
+from splitcore.data.task import SequenceTask
 from splitcore.errors import AppError
+from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import WorkerState
 from webapp.orgs.models import Organisation
 from webapp.projects.models import Project
@@ -26,6 +31,32 @@ def parties_check(run: Run) -> list[Participant]:
     if len(formats) > 1:
         raise AppError("CL-1004", f"The chosen datasets have different formats: {', '.join(sorted(formats))}.")
     return participants
+
+
+def label_problems(config: RunConfig, versions: Iterable[DatasetVersion]) -> dict[str, str]:
+    """The datasets (version id → sentence) whose rows don't fit the run's task, as far as their sites told; CL-1246.
+
+    A site that keeps its labels' names to itself compares them when it starts its part.
+    """
+    task = config.data.task
+    if not isinstance(task, SequenceTask):
+        return {}
+    found = {}
+    for version in versions:
+        unlisted = sorted(set(version.metadata.get("labels") or []) - set(task.labels))
+        if version.metadata.get("format") != "labelled":
+            found[version.id] = f"{version.dataset.name} has no labels, which the task sequence needs"
+        elif unlisted:
+            found[version.id] = f"{version.dataset.name} has labels that the run doesn't list: {', '.join(unlisted)}"
+    return found
+
+
+def labels_check(config: RunConfig, versions: Iterable[DatasetVersion]) -> None:
+    """Raise CL-1246 where a dataset doesn't fit the run's task."""
+    if problems := label_problems(config, versions):
+        sentence = f"{'; '.join(problems.values())}."
+        fields = [{"field": "data.task", "message": sentence}]
+        raise AppError("CL-1246", sentence, details={"fields": fields})
 
 
 def refusing_parts(run: Run) -> list[Participant]:

@@ -80,6 +80,9 @@ def _extend(curves: dict[str, list[Point]], name: str, point: Point) -> None:
     points.append(point)
 
 
+EVALUATED = {"loss": "eval_loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}  # field of a record → its curve
+
+
 def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
     """Party → name of the curve → points."""
     names = {key: part.party for key, part in parties_of(run).items()}
@@ -98,8 +101,9 @@ def series_of(run: Run) -> dict[str, dict[str, list[Point]]]:
         party = names[participant_id]
         moment = seconds_since_start(run, at)
         if kind == "eval":
-            if payload.get("loss") is not None:
-                _extend(curves[party], "eval_loss", (step, float(payload["loss"]), moment))
+            for name, curve in EVALUATED.items():
+                if payload.get(name) is not None:
+                    _extend(curves[party], curve, (step, float(payload[name]), moment))
             continue
         for name, value in _values(payload):
             _extend(curves[party], name, (step, value, moment))

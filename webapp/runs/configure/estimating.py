@@ -33,6 +33,8 @@ def estimate_of(project: Project, config: dict[str, Any], parties: list[PartyCho
         for conflict in policy_conflicts(parsed, options.sites, model):
             problems.setdefault(conflict.path, f"{conflict.path}: {conflict.message}")
     options.check_formats()
+    if parsed is not None:
+        options.check_labels(parsed)
     preview = preview_build(project, parsed, options, [Problem(text) for text in problems.values()])
     memory = [
         {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from splitcore.config import RunConfig
 from splitcore.planning import ModelShape
 from webapp.datasets.models import DatasetVersion
 from webapp.fleet.models import Worker, WorkerModel, WorkerState
@@ -14,6 +15,7 @@ from webapp.fleet.presence import worker_is_online
 from webapp.fleet.shared_models import shared_models, shared_shape, who_holds_which
 from webapp.orgs.models import Organisation, PartyKind
 from webapp.projects.models import Project
+from webapp.runs.availability import label_problems
 from webapp.runs.configure.overrides import DataParty
 from webapp.runs.configure.policies import Site, format_clash
 from webapp.runs.estimate import model_layers
@@ -97,6 +99,22 @@ class PartyOptions:
         clashes = format_clash(formats)
         for option in self.data:
             option.error = clashes.get(option.organisation.id, "")
+
+    def check_labels(self, config: RunConfig) -> None:
+        """Say beside each dataset whose rows don't fit the run's task that it does not (CL-1246)."""
+        chosen = {option.organisation.id: option.chosen for option in self.data}
+        versions = {key: one.version for key, one in chosen.items() if one is not None}
+        problems = label_problems(config, versions.values())
+        for option in self.data:
+            version = versions.get(option.organisation.id)
+            if version is not None and version.id in problems and not option.error:
+                option.error = f"{problems[version.id]} (CL-1246)."
+
+    @property
+    def told_labels(self) -> list[str]:
+        """Every label that the chosen datasets' sites named, in the order of the alphabet."""
+        chosen = [option.chosen for option in self.data]
+        return sorted({label for one in chosen if one for label in one.version.metadata.get("labels") or []})
 
     @property
     def sites(self) -> list[Site]:

@@ -57,6 +57,13 @@ def put_at(config: dict[str, Any], spec: FieldSpec, value: Any) -> None:
             part[last] = {"name": name, **(chosen if isinstance(chosen, Mapping) else {}), spec.name: value}
 
 
+def labels_of(config: Mapping[str, Any]) -> list[str]:
+    """The labels that a stored configuration's task tells apart; none where it is to go on with texts."""
+    task = _found(config, "data.task")
+    labels = task.get("labels") if isinstance(task, Mapping) else None
+    return [str(label) for label in labels] if isinstance(labels, list) else []
+
+
 def _found(config: Mapping[str, Any], path: str) -> Any:
     value: Any = config
     for key in path.split("."):

@@ -14,7 +14,9 @@ from webapp.runs.models import Participant, ParticipantRole, Run
 from workers.contracts import ErrorInfo, WorkerEvent
 
 # Caused by the configuration, wherever it shows: the run's own engineers can fix it.
-CONFIGURED = frozenset({"CL-1002", "CL-1004", "CL-1005", "CL-1105", "CL-1521", "CL-1531", "CL-1532"})
+CONFIGURED = frozenset(
+    {"CL-1002", "CL-1004", "CL-1005", "CL-1105", "CL-1109", "CL-1241", "CL-1521", "CL-1531", "CL-1532"}
+)
 # A value that was not finite shows at whichever half looked first, and so does a late part; the event that names whose
 # it was. Every half tells of a value, the one that it came from too; of a late part the compute worker alone.
 SHOWN_ELSEWHERE = {

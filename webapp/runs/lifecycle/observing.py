@@ -139,6 +139,9 @@ def _metric(run: Run, participant: Participant, record: Observed) -> bool:
     return trains
 
 
+SCORES = ("accuracy", "macro_f1")  # of a task with labels, whose `tokens` are its rows
+
+
 def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
     """First and last evaluation of each party with rows; the run's loss is their mean, weighted by tokens.
 
@@ -147,7 +150,13 @@ def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
     most = _most_tokens(run, participant)
     if most is None:
         return
-    entry = {"step": record.step or 0, "loss": record.payload["loss"], "tokens": min(record.payload["tokens"], most)}
+    payload = record.payload
+    entry = {
+        "step": record.step or 0,
+        "loss": payload["loss"],
+        "tokens": min(payload["tokens"], most),
+        **{name: payload[name] for name in SCORES if payload.get(name) is not None},
+    }
     evals = dict(run.summary.get("evals") or {})
     mine = dict(evals.get(participant.party) or {"first": entry})
     mine["last"] = entry
@@ -158,6 +167,12 @@ def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
         "evals": evals,
         "loss_before": _weighted([e["first"] for e in evals.values()]),
         "loss_after": _weighted([e["last"] for e in evals.values()]),
+        **{
+            f"{name}_{when}": _weighted([e[part] for e in evals.values()], name)
+            for name in SCORES
+            for when, part in (("before", "first"), ("after", "last"))
+            if name in entry
+        },
     }
 
 
@@ -170,11 +185,12 @@ def _most_tokens(run: Run, participant: Participant) -> int | None:
     return int(version.metadata.get("rows") or 0) * longest
 
 
-def _weighted(entries: list[dict[str, Any]]) -> float | None:
+def _weighted(entries: list[dict[str, Any]], name: str = "loss") -> float | None:
+    """The mean of a figure, weighted by target tokens; None where a party's is not available."""
     tokens = sum(int(entry["tokens"]) for entry in entries)
-    if any(entry["loss"] is None for entry in entries):
+    if any(entry.get(name) is None for entry in entries):
         return None
-    return sum(float(entry["loss"]) * int(entry["tokens"]) for entry in entries) / tokens if tokens else None
+    return sum(float(entry[name]) * int(entry["tokens"]) for entry in entries) / tokens if tokens else None
 
 
 def participant_beat(*, worker: Worker, lanes: list[dict[str, Any]]) -> None:

@@ -28,6 +28,8 @@ class Tiles:
     tokens_per_second: float | None
     uplink: int
     downlink: int
+    accuracy: float | None = None
+    macro_f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def _tiles(run: Run, lanes: list[dict[str, Any]]) -> Tiles:
         tokens_per_second=sum(float(m.get("tokens_per_s") or 0.0) for m in clients) or None,
         uplink=int(moved.get("uplink") or 0),
         downlink=int(moved.get("downlink") or 0),
+        accuracy=run.summary.get("accuracy_after"),
+        macro_f1=run.summary.get("macro_f1_after"),
     )
 
 

@@ -14,7 +14,7 @@ from webapp.fleet.models import WorkerModel
 from webapp.fleet.shared_models import shared_models, shared_shape, who_holds_which
 from webapp.orgs.models import Organisation
 from webapp.orgs.permissions import Action, require
-from webapp.runs.availability import parties_check, refusals_check
+from webapp.runs.availability import labels_check, parties_check, refusals_check
 from webapp.runs.contract import contract_build, contract_hash, contract_text
 from webapp.runs.estimate import model_layers, step_count
 from webapp.runs.life.apply import run_apply, run_expect
@@ -72,6 +72,7 @@ def run_check(run: Run) -> RunConfig:
     if problems:
         first = problems[0]
         raise AppError("CL-1001", f"{first['field']}: {first['message']}", details={"fields": problems})
+    labels_check(config, [p.dataset_version for p in participants if p.dataset_version is not None])
     config, models = _pin_model(config, participants)
     shape = shared_shape(models)
     check_cut(config, model_layers(shape, models[0].planned_config))

@@ -117,8 +117,10 @@ def setup(project: Project, run: Run | None, data: QueryDict | None = None) -> S
 def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm, models: list[ModelOption]) -> None:
     """Put what the chosen sites are known to refuse beside the fields and the parties."""
     options.check_formats()
+    _propose_labels(form, options)
     if config is None:
         return
+    options.check_labels(config)
     model = next((model for model in models if model.model_id == config.model.name_or_path), None)
     if model is not None and (wrong := missing_targets(model.shape, config.lora.target_modules)):
         form.take_problems([{"field": "lora.target_modules", "message": wrong}])
@@ -127,6 +129,15 @@ def _ask_sites(config: RunConfig | None, options: PartyOptions, form: ConfigForm
             options.server_error = conflict.message
         else:
             form.take_conflict(conflict.path, conflict.message, conflict.mend)
+
+
+LABELS = "data.task.sequence.labels"
+
+
+def _propose_labels(form: ConfigForm, options: PartyOptions) -> None:
+    """Where labels are missing, a button beside the field takes those of the chosen datasets."""
+    if LABELS in form.problems and len(options.told_labels) > 1:
+        form.mends[LABELS] = ", ".join(options.told_labels)
 
 
 def _number(data: QueryDict, name: str) -> int:

@@ -23,7 +23,7 @@ from webapp.orgs.permissions import Action, can, why_not
 from webapp.runs.availability import start_why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
-from webapp.runs.configure.values import older_forms
+from webapp.runs.configure.values import labels_of, older_forms
 from webapp.runs.contract import diff
 from webapp.runs.finishing.handing_out import download_organisation, why_no_download
 from webapp.runs.life.failing import meets_again, mender_of
@@ -106,7 +106,13 @@ def detail(request: MemberRequest, run_id: str) -> HttpResponseBase:
         {"key": lane["party"], "label": lane["organisation"], "place": lane["place"], "role": lane["role"]}
         for lane in page.lanes
     ]
-    context = {**run_context(request, run, "detail"), "page": page, "places": places, "table": _table(series_of(run))}
+    context = {
+        **run_context(request, run, "detail"),
+        "page": page,
+        "places": places,
+        "table": _table(series_of(run)),
+        "labels": labels_of(run.config),
+    }
     return render(request, "runs/detail.html", context)
 
 
@@ -115,7 +121,7 @@ def _table(series: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"party": party, "name": name.replace("_", " "), "points": points[name][-8:]}
         for party, points in series.items()
-        for name in ("loss", "eval_loss")
+        for name in ("loss", "eval_loss", "accuracy", "macro_f1")
         if points.get(name)
     ]
 
