@@ -13,15 +13,32 @@ from splitcore.attacks.measured import Figures, Interval
 
 RESAMPLES = 1000
 WORST = 0.01  # the share of records that are read best, of which a figure of their own is told
+ENOUGH_FOR_WORST = 200  # records: of fewer, the best 1 % is a single one
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What one crossing's row really was. `scored`: which of its tokens count; `record`: whose crossing it is."""
+    """What one crossing's row really was. `scored`: which of its tokens count; `record`: whose crossing it is.
+
+    is_bag: of an upload, each token of the batch once. Then no token has a place, and the share is the F1 of the two
+    sets (ROUGE-1), so that a guess of everything is no good one.
+    """
 
     ids_N: torch.Tensor
     scored_N: torch.Tensor
     record: int
+    is_bag: bool = False
+
+    def compared(self, guess: torch.Tensor, plain: torch.Tensor | None = None) -> tuple[float, float]:
+        """Hits, and of how many; of tokens that aren't `plain` alone, where that is given. A bag's count is halved."""
+        if self.is_bag:
+            own, others = self.ids_N[self.scored_N], self.ids_N[~self.scored_N]
+            guess = guess[~torch.isin(guess, others)].unique()
+            if plain is not None:
+                own, guess = own[~torch.isin(own, plain)], guess[~torch.isin(guess, plain)]
+            return float(torch.isin(own, guess).sum()), (len(own) + len(guess)) / 2
+        counts_N = self.scored_N if plain is None else self.scored_N & ~torch.isin(self.ids_N, plain)
+        return float(((fitted(guess, len(self.ids_N)) == self.ids_N) & counts_N).sum()), float(counts_N.sum())
 
 
 def figures_of(
@@ -38,15 +55,16 @@ def figures_of(
     overlaps = list[float]()
     plain = torch.tensor(sorted(common), dtype=torch.int64)
     for guess, truth in zip(guesses, truths, strict=True):
-        guess_N = fitted(guess, len(truth.ids_N))
-        hit_N = (guess_N == truth.ids_N) & truth.scored_N
-        rare_N = truth.scored_N & ~torch.isin(truth.ids_N, plain)
-        hits[truth.record] += float(hit_N.sum())
-        counts[truth.record] += float(truth.scored_N.sum())
-        rare_hits[truth.record] += float((hit_N & rare_N).sum())
-        rare_counts[truth.record] += float(rare_N.sum())
-        if bool(truth.scored_N.any()):
-            overlaps.append(rouge_l(guess_N[truth.scored_N].tolist(), truth.ids_N[truth.scored_N].tolist()))
+        if not bool(truth.scored_N.any()):
+            hits[truth.record] += 0.0
+            continue
+        hit, count = truth.compared(guess)
+        rare_hit, rare_count = truth.compared(guess, plain)
+        hits[truth.record] += hit
+        counts[truth.record] += count
+        rare_hits[truth.record] += rare_hit
+        rare_counts[truth.record] += rare_count
+        overlaps.append(hit / count if truth.is_bag else _overlap(guess, truth))
     counted = [record for record in hits if counts[record]]
     if not counted:
         raise ValueError("there is no token to be guessed")
@@ -59,7 +77,7 @@ def figures_of(
         tokens=tokens,
         rare=rare,
         exact=sum(share == 1.0 for share in shares) / len(shares),
-        worst=sum(best) / len(best),
+        worst=sum(best) / len(best) if len(shares) >= ENOUGH_FOR_WORST else None,
         rouge_l=sum(overlaps) / len(overlaps),
         records=len(counted),
         counted=int(sum(counts.values())),
@@ -68,10 +86,10 @@ def figures_of(
 
 def token_share(guesses: Sequence[torch.Tensor], truths: Sequence[Truth]) -> float:
     """The share of the tokens that count which is guessed at its place."""
-    hits = counted = 0
-    for guess, truth in zip(guesses, truths, strict=True):
-        hits += int(((fitted(guess, len(truth.ids_N)) == truth.ids_N) & truth.scored_N).sum())
-        counted += int(truth.scored_N.sum())
+    compared = [
+        truth.compared(guess) for guess, truth in zip(guesses, truths, strict=True) if bool(truth.scored_N.any())
+    ]
+    hits, counted = sum(hit for hit, _ in compared), sum(count for _, count in compared)
     if not counted:
         raise ValueError("there is no token to be guessed")
     return hits / counted
@@ -82,6 +100,12 @@ def fitted(guess_N: torch.Tensor, length: int) -> torch.Tensor:
     fitted_N = torch.full((length,), -1, dtype=torch.int64)
     fitted_N[: len(guess_N)] = guess_N[:length]
     return fitted_N
+
+
+def _overlap(guess: torch.Tensor, truth: Truth) -> float:
+    """ROUGE-L of the tokens that count."""
+    guess_N = fitted(guess, len(truth.ids_N))
+    return rouge_l(guess_N[truth.scored_N].tolist(), truth.ids_N[truth.scored_N].tolist())
 
 
 def rouge_l(guess: Sequence[int], truth: Sequence[int]) -> float:

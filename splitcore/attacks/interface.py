@@ -130,6 +130,8 @@ class Attack(Protocol):
     def guess(self, transcript: Transcript, knowledge: Knowledge) -> list[torch.Tensor]:
         """The guessed token ids (N,) of each crossing's row, whatever the channel; UNKNOWN where there is no guess.
 
+        An attack on uploads gives the distinct tokens of each upload of gradients instead.
+
         What leaves position t of the last layers is a statement about token t + 1, and so a guess at place t + 1.
         """
         ...

@@ -23,8 +23,10 @@ class Interval(BaseModel):
 class Figures(BaseModel):
     """What was read of the tokens that count; each is a share.
 
-    tokens: at their place. rare: the same of tokens that are not common ones. exact: records that were read whole.
-    worst: tokens of the 1 % of records of which most was read. rouge_l: F1 of the longest common subsequence.
+    tokens: at their place; of uploads, which have none, the F1 of the sets of tokens (ROUGE-1). rare: the same of
+    tokens that are not common ones. exact: records that were read whole.
+    worst: tokens of the 1 % of records of which most was read; None where they are too few to tell. rouge_l: F1 of the
+    longest common subsequence.
     records, counted: how many records and tokens these are shares of.
     """
 
@@ -33,7 +35,7 @@ class Figures(BaseModel):
     tokens: Interval
     rare: Interval | None
     exact: Share
-    worst: Share
+    worst: Share | None
     rouge_l: Share
     records: Count
     counted: Count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from splitcore.attacks.activation_matching.config import ActivationMatching
+from splitcore.attacks.adapter_upload.config import AdapterUpload
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.completion.config import Completion
 from splitcore.attacks.enumeration.config import Enumeration
@@ -19,4 +20,5 @@ ATTACKS: list[type[AttackChoice]] = [
     ActivationMatching,
     LabelGradient,
     Completion,
+    AdapterUpload,
 ]

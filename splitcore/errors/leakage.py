@@ -53,6 +53,11 @@ HELP: dict[str, ErrorHelp] = {
         "It learns from text of the observer's own, and was given fewer than two rows of it.",
         "Audit more rows: those that aren't attacked serve as the observer's text.",
     ),
+    "CL-1562": ErrorHelp(
+        "The attack on uploads doesn't fit this model",
+        "What enters the first layer's adapters depends on more than the token, for example on its position.",
+        "Uploads of such a model aren't measured. Assume that they tell which tokens a batch has.",
+    ),
     "CL-1561": ErrorHelp(
         "The attack has no known rows to start from",
         "It compares rows that the observer knows with what crossed of them, and knows none.",
