@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     """Answer the request in `folder`, one line for each attack and seed as it is done."""
     Thread(target=_end_with_the_asker, daemon=True).start()
     request = Request.read(folder)
-    plan = plan_of(RunConfig.parse(request.config))
+    plan = plan_of(RunConfig.parse(request.config), request.parties)
     transcript = TranscriptReader(plan, request.party).read(folder / RECORDING)
     auxiliary = [torch.tensor(ids, dtype=torch.int64) for ids in request.auxiliary]
     known = {place: torch.tensor(ids, dtype=torch.int64) for place, ids in request.known.items()}

@@ -17,10 +17,14 @@ RECORDING, REQUEST, ANSWERS = "conversation.frames", "request.json", "answers.js
 
 
 class Request(Section):
-    """One observer's task. config: a RunConfig. known: crossing → its token ids. seeds: of each repetition."""
+    """One observer's task.
+
+    config: a RunConfig. parties: all of the run's. known: crossing → its token ids. seeds: of each repetition.
+    """
 
     config: dict[str, Any]
     party: str
+    parties: list[str]
     auxiliary: list[list[int]]
     known: dict[int, list[int]] = Field(default_factory=dict)
     attacks: list[Chosen]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Count, Figures, Interval, Share
+from splitcore.audit.leaks.found import LeakCheck
 from splitcore.audit.portfolio import Size
 from splitcore.bounds import LINE, TEXT, Moment
 
@@ -48,9 +49,10 @@ class Control(_Part):
         """What was checked, and what came out."""
         found, low, high = (human_share(share) for share in (self.found, self.wanted.low, self.wanted.high))
         if self.name == "no_defence":
+            what = "of what the public model says" if self.channel is LeakChannel.OUTPUT else "of tokens"
             return (
-                "Without defences, in full precision and with the public head, the attacks on hidden states read "
-                f"{found} of tokens; at least {low} is wanted."
+                f"{self.channel.words}: without defences, in full precision and with the public first and last layers, "
+                f"the attacks read {found} {what}; at least {low} is wanted."
             )
         return (
             f"{self.channel.words}: on records that were swapped at random, the attack gets {found}; "
@@ -121,8 +123,37 @@ class CeilingResult(_Part):
         return bool(self.telling) or bool(self.at_null and self.at_null.says_something)
 
 
+class Shapes(_Part):
+    """What lengths and zeros tell of rows, without any attack.
+
+    exact: rows whose length in tokens is known. alone: rows that no other one shares its length with. bits: of what a
+    row's length says on average of which row it is. prompts: rows of which zeros tell where the prompt ends.
+    """
+
+    rows: Count
+    exact: Share
+    alone: Share
+    bits: Bits
+    prompts: Share
+
+    @property
+    def words(self) -> str:
+        """What they tell, for people."""
+        text = (
+            f"The exact length is told of {human_share(self.exact)} of rows. By its length alone, "
+            f"{human_share(self.alone)} of them are told from every other one ({self.bits:.1f} bits per row)."
+        )
+        if self.prompts:
+            text += f" Zeros among the gradients tell where the prompt ends in {human_share(self.prompts)} of rows."
+        return text
+
+
 class AuditResult(_Part):
-    """valid: whether the controls passed. An audit that failed one says nothing, above all not that text is safe."""
+    """valid: whether the controls passed. An audit that failed one says nothing, above all not that text is safe.
+
+    shapes: what is told without any attack. leaks: what must not be in the frames by the run's own declaration, and
+    whether it is.
+    """
 
     size: Size
     portfolio: Annotated[int, Field(ge=1, le=1 << 20)]
@@ -136,6 +167,8 @@ class AuditResult(_Part):
     controls: Annotated[list[Control], Field(max_length=100)]
     channels: Annotated[list[ChannelResult], Field(max_length=len(LeakChannel))]
     ceiling: CeilingResult | None = None
+    shapes: Shapes | None = None
+    leaks: Annotated[list[LeakCheck], Field(max_length=20)] = []
     seconds: Seconds
 
     @property
@@ -149,6 +182,11 @@ class AuditResult(_Part):
             f"{'epoch' if self.epochs == 1 else 'epochs'}, has the public base model, knows the algorithm and the "
             f"defences but not their secrets, and has {text}."
         )
+
+    @property
+    def found_leaks(self) -> list[LeakCheck]:
+        """What is in the frames and must not be."""
+        return [one for one in self.leaks if one.outcome == "found"]
 
     @property
     def not_run(self) -> list[AttackResult]:

@@ -1,36 +1,24 @@
-"""An audit from beginning to end: a training is recorded, attacked by another process, and what it read is scored."""
+"""An audit from beginning to end: trainings are recorded, attacked by another process, and what it read is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from splitcore.attacks.choice import AttackChoice, LeakChannel
-from splitcore.attacks.figures import Truth
-from splitcore.attacks.reading import TranscriptReader
-from splitcore.audit.capture import PARTY, Capture, capture, plan_of
+from splitcore.attacks.choice import LeakChannel
+from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
-from splitcore.audit.controls import no_defence, steady, undefended
-from splitcore.audit.observer import answers_of
+from splitcore.audit.controls import ENOUGH, no_defence, steady, undefended
+from splitcore.audit.observing import Observing, Progress
 from splitcore.audit.portfolio import Portfolio
-from splitcore.audit.request import Answer, Request
-from splitcore.audit.result import AuditResult, ChannelResult, Control
+from splitcore.audit.result import AuditResult, ChannelResult
 from splitcore.audit.rows import Rows, SharedRows, share_out
-from splitcore.audit.scoring import Scored, known_of, scored, truths_of
+from splitcore.audit.scoring import Scored
 from splitcore.config import RunConfig
-from splitcore.fields import FULL
 
-
-@dataclass(frozen=True)
-class Progress:
-    """What an audit does now. done, total: of its attacks, the control's included."""
-
-    stage: str
-    done: int
-    total: int
+__all__ = ["Progress", "audit"]
 
 
 def audit(
@@ -54,40 +42,33 @@ def audit(
     config = _from_anywhere(config)
     plan = plan_of(config.model_copy(update={"parties": {}}))
     shared = share_out(plan, rows, chosen, seed=seed)
+    tried = [attack for attack in chosen.attacks if attack.channel in ENOUGH]
+    in_run = [attack for attack in chosen.attacks if attack.channel is not LeakChannel.UPLOADS]
+    on_uploads = [attack for attack in chosen.attacks if attack.channel is LeakChannel.UPLOADS]
     seeds = [seed + draw for draw in range(chosen.seeds)]
-    on_hidden = [attack for attack in chosen.attacks if attack.channel is LeakChannel.HIDDEN]
-    tell = _Teller(on_progress, _answers([*on_hidden, *chosen.attacks], seeds))
-
-    def attacked(
-        name: str, run: RunConfig, attacks: Sequence[AttackChoice], targets: Rows, epochs: int, known: int = 0
-    ) -> list[Scored]:
-        tell.stage(f"{name}: training")
-        taken = capture(run, targets, folder / name, epochs=epochs)
-        truths, given = _truths(taken, shared.special, known)
-        request = Request(
-            config=taken.config.model_dump(mode="json", context=FULL),
-            party=PARTY,
-            auxiliary=shared.auxiliary,
-            known=given,
-            attacks=list(attacks),
-            seeds=seeds,
-        )
-        tell.stage(f"{name}: attacking")
-        answers = answers_of(request, taken.recording, folder / f"{name}-observer", on_line=tell.answered)
-        return _all_scored(attacks, answers, truths, shared.common, seed)
+    observing = Observing(shared, folder, seeds, on_progress, [*tried, *in_run, *on_uploads])
 
     unprotected = shared.targets[-chosen.control_records :]
-    control = no_defence(attacked("control", undefended(config), on_hidden, unprotected, 1))
-    found = attacked("run", config, chosen.attacks, shared.targets, chosen.epochs, shared.known)
+    control, _ = observing.attacked("control", undefended(config), tried, unprotected, expects=True)
+    found, seen = observing.attacked("run", config, in_run, shared.targets, epochs=chosen.epochs, known=shared.known)
+    found += observing.uploads(config, on_uploads, chosen.upload_records)
     result = _result(chosen, shared, found, control, seed)
-    ceiling = ceiling_of(plan, shared, blind=_blind(result), seed=seed)
-    return result.model_copy(update={"ceiling": ceiling, "seconds": perf_counter() - begin})
+    more = {
+        "shapes": seen.shapes,
+        "leaks": seen.leaks,
+        "ceiling": ceiling_of(plan, shared, blind=_blind(result), seed=seed),
+        "seconds": perf_counter() - begin,
+    }
+    return result.model_copy(update=more)
 
 
-def _result(chosen: Portfolio, shared: SharedRows, found: Sequence[Scored], control: Control, seed: int) -> AuditResult:
-    """Everything but the ceiling and the time."""
+def _result(
+    chosen: Portfolio, shared: SharedRows, found: Sequence[Scored], control: Sequence[Scored], seed: int
+) -> AuditResult:
+    """What the attacks and their controls say."""
     best = _best_by_channel(found)
-    controls = [control, *(steady(one, seed=seed) for one in best)]
+    measured = [one.result.channel for one in best if one.result.channel in ENOUGH]
+    controls = [*(no_defence(control, channel) for channel in measured), *(steady(one, seed=seed) for one in best)]
     return AuditResult(
         size=chosen.size,
         portfolio=chosen.version,
@@ -118,37 +99,6 @@ def _from_anywhere(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update={"name_or_path": str(folder.resolve())})})
 
 
-def _truths(
-    taken: Capture, special: Collection[int], known: int
-) -> tuple[dict[LeakChannel, list[Truth]], dict[int, list[int]]]:
-    """What each crossing really was, by channel, and the token ids of those that the observer knows.
-
-    The tensors that crossed are let go of again, since the attacker is about to hold all of them.
-    """
-    transcript = TranscriptReader(plan_of(taken.config), PARTY).read(taken.recording)
-    truths = {channel: truths_of(taken, transcript, channel, special=special, known=known) for channel in LeakChannel}
-    return truths, known_of(taken, transcript, below=known)
-
-
-def _answers(attacks: Sequence[AttackChoice], seeds: Sequence[int]) -> int:
-    return sum(len(seeds) if attack.draws else 1 for attack in attacks)
-
-
-def _all_scored(
-    attacks: Sequence[AttackChoice],
-    answers: Sequence[Answer],
-    truths: dict[LeakChannel, list[Truth]],
-    common: Collection[int],
-    seed: int,
-) -> list[Scored]:
-    """Each attack with its answers, one a seed."""
-    own = [[answer for answer in answers if answer.attack == place] for place in range(len(attacks))]
-    return [
-        scored(attack, given, truths[attack.channel], common=common, seed=seed)
-        for attack, given in zip(attacks, own, strict=True)
-    ]
-
-
 def _best_by_channel(found: Sequence[Scored]) -> list[Scored]:
     """The attack that read most on each channel that was attacked."""
     best = dict[LeakChannel, Scored]()
@@ -158,19 +108,3 @@ def _best_by_channel(found: Sequence[Scored]) -> list[Scored]:
             if other is None or other.figures is None or one.figures.tokens.value > other.figures.tokens.value:
                 best[one.result.channel] = one
     return list(best.values())
-
-
-class _Teller:
-    """Counts the attacks that are done."""
-
-    def __init__(self, on_progress: Callable[[Progress], None], total: int) -> None:
-        self._on_progress, self._done, self._total = on_progress, 0, total
-
-    def stage(self, stage: str) -> None:
-        """Something else begins."""
-        self._on_progress(Progress(stage, self._done, self._total))
-
-    def answered(self, line: str) -> None:
-        """An attack has answered."""
-        self._done += 1
-        self.stage(line)

@@ -82,8 +82,8 @@ def truths_of(
 ) -> list[Truth]:
     """What each crossing of the transcript really was. Nothing counts of the rows whose number is below `known`.
 
-    Through h every token of a row may be read but the `special` ones, which every row has. Through z and g the tokens
-    that the training predicts are, since the last layers know of no other.
+    Through h every token of a row may be read but the `special` ones and a chat template's, which every row has.
+    Through z and g the tokens that the training predicts are, since the last layers know of no other.
     """
     rows = [taken.rows[one.step, one.micro, one.place] for one in transcript.crossings]
     skipped = torch.tensor(sorted(special), dtype=torch.int64)
@@ -93,6 +93,18 @@ def truths_of(
     ]
 
 
+def upload_truths(taken: Capture, transcript: Transcript, *, special: Collection[int] = ()) -> list[Truth]:
+    """The distinct tokens of each upload of gradients. Nothing counts of the first one, before which B is zero."""
+    skipped, found = torch.tensor(sorted(special), dtype=torch.int64), list[Truth]()
+    for upload in transcript.uploads:
+        if upload.is_gradient:
+            own = [row.ids_N for (step, _, _), row in taken.rows.items() if step == upload.step]
+            ids_N = torch.cat(own).unique()
+            scored_N = ~torch.isin(ids_N, skipped) & (upload.step > 0)
+            found.append(Truth(ids_N, scored_N, upload.step, is_bag=True))
+    return found
+
+
 def known_of(taken: Capture, transcript: Transcript, *, below: int) -> dict[int, list[int]]:
     """The token ids of each crossing of a row whose number is below that."""
     rows = [taken.rows[one.step, one.micro, one.place] for one in transcript.crossings]
@@ -100,9 +112,14 @@ def known_of(taken: Capture, transcript: Transcript, *, below: int) -> dict[int,
 
 
 def _scored(rows: Sequence[Row], channel: LeakChannel, skipped: torch.Tensor) -> list[torch.Tensor]:
-    if channel is LeakChannel.HIDDEN or channel is LeakChannel.UPLOADS:
-        return [~torch.isin(row.ids_N, skipped) for row in rows]
-    found = [(row.labels_N != IGNORED) & ~torch.isin(row.ids_N, skipped) for row in rows]
+    own = [~torch.isin(row.ids_N, skipped) & ~_template(row) for row in rows]
+    if channel is LeakChannel.HIDDEN:
+        return own
+    found = [(row.labels_N != IGNORED) & own_N for row, own_N in zip(rows, own, strict=True)]
     for scored_N in found:
         scored_N[0] = False  # nothing predicts the first token
     return found
+
+
+def _template(row: Row) -> torch.Tensor:
+    return torch.zeros(len(row.ids_N), dtype=torch.bool) if row.template_N is None else row.template_N

@@ -28,6 +28,7 @@ KEYS = (
     "grouping",
     "recovery",
     "privacy",
+    "planted",
 )
 
 
