@@ -10,6 +10,7 @@ from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Count, Figures, Interval, Share
 from splitcore.audit.leaks.found import LeakCheck
+from splitcore.audit.leaks.planted import PlantedRecord
 from splitcore.audit.portfolio import Size
 from splitcore.bounds import LINE, TEXT, Moment
 
@@ -152,7 +153,7 @@ class AuditResult(_Part):
     """valid: whether the controls passed. An audit that failed one says nothing, above all not that text is safe.
 
     shapes: what is told without any attack. leaks: what must not be in the frames by the run's own declaration, and
-    whether it is.
+    whether it is. planted: how well those detectors find what was planted.
     """
 
     size: Size
@@ -169,6 +170,7 @@ class AuditResult(_Part):
     ceiling: CeilingResult | None = None
     shapes: Shapes | None = None
     leaks: Annotated[list[LeakCheck], Field(max_length=20)] = []
+    planted: PlantedRecord | None = None
     seconds: Seconds
 
     @property

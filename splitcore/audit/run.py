@@ -11,6 +11,7 @@ from splitcore.attacks.choice import LeakChannel
 from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.controls import ENOUGH, no_defence, steady, undefended
+from splitcore.audit.leaks.planted import planted_record
 from splitcore.audit.observing import Observing, Progress
 from splitcore.audit.portfolio import Portfolio
 from splitcore.audit.result import AuditResult, ChannelResult
@@ -56,6 +57,7 @@ def audit(
     more = {
         "shapes": seen.shapes,
         "leaks": seen.leaks,
+        "planted": planted_record(),
         "ceiling": ceiling_of(plan, shared, blind=_blind(result), seed=seed),
         "seconds": perf_counter() - begin,
     }

@@ -1,4 +1,4 @@
-"""Trainings with one planted leak each are told from clean ones."""
+"""Trainings with one planted leak each are told from clean ones, and the committed record of many more of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from splitcore.attacks.transcript import Crossing
 from splitcore.audit.capture import Row
 from splitcore.audit.leaks.evidence import Evidence
 from splitcore.audit.leaks.found import LEAKS, Leak
+from splitcore.audit.leaks.planted import LEAST_POWER, MOST_ALARMS, planted_record
 from splitcore.audit.leaks.registry import DETECTORS, looked_for
 from splitcore.audit.leaks.statistics import chi_square_below, correlated, kolmogorov, poisson_above
+from splitcore.audit.portfolio import portfolio
 from splitcore.audit.tests.planted import taken_with
 from splitcore.training.tests.conftest import run_config
 
@@ -32,6 +34,20 @@ def test_a_planted_leak_is_found(model: Model, tmp_path: Path, leak: Leak) -> No
 def test_a_clean_training_raises_no_alarm_though_every_leak_is_looked_for(model: Model, tmp_path: Path) -> None:
     seen = looked_for(taken_with(model("llama"), tmp_path, None, seed=4))
     assert [(one.leak, one.outcome) for one in seen] == [(leak, "not_found") for leak in LEAKS]
+
+
+def test_the_committed_record_is_of_these_portfolios_and_good_enough() -> None:
+    record = planted_record()
+    assert {record.portfolio} == {portfolio("quick").version, portfolio("full").version}
+    assert (record.planted, record.clean) == (60, 300)
+    assert record.found >= LEAST_POWER * record.planted
+    assert record.alarms <= MOST_ALARMS * record.clean
+    assert record.passed
+
+
+@pytest.mark.parametrize(("found_", "alarms"), [(56, 0), (60, 4)])
+def test_a_record_with_too_many_misses_or_alarms_does_not_pass(found_: int, alarms: int) -> None:
+    assert not planted_record().model_copy(update={"found": found_, "alarms": alarms}).passed
 
 
 def test_every_leak_has_a_detector() -> None:
