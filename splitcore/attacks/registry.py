@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splitcore.attacks.activation_matching.config import ActivationMatching
 from splitcore.attacks.adapter_upload.config import AdapterUpload
+from splitcore.attacks.averaging.config import Averaging
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.completion.config import Completion
 from splitcore.attacks.enumeration.config import Enumeration
@@ -15,6 +16,7 @@ from splitcore.attacks.nearest_embedding.config import NearestEmbedding
 ATTACKS: list[type[AttackChoice]] = [
     NearestEmbedding,
     LearnedInverter,
+    Averaging,
     Enumeration,
     KnownPlaintext,
     ActivationMatching,

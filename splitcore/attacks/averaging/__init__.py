@@ -1,0 +1,1 @@
+"""The releases of each row are averaged over the epochs before another attack reads them."""
