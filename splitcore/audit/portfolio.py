@@ -25,6 +25,7 @@ class Portfolio(Section):
     size: its name. records: of the party's rows that are attacked, at most. least_records, least_tokens: below either,
     nothing is measured. auxiliary: of the remaining rows that the observer is assumed to have, at most.
     known: more of the party's rows whose text the observer knows, at most. control_records: attacked without a defence.
+    outsiders: more rows that weren't trained on, whose scores are compared with those of rows that were.
     upload_records: rows in a training of its own with a second organisation, whose uploads are attacked.
     epochs: times that each record crosses. seeds: repetitions of attacks that draw.
     """
@@ -37,6 +38,7 @@ class Portfolio(Section):
     auxiliary: int = Field(ge=0)
     known: int = Field(0, ge=0)
     control_records: int = Field(ge=2)
+    outsiders: int = Field(100, ge=0)
     upload_records: int = Field(24, ge=4)
     epochs: int = Field(ge=1)
     seeds: int = Field(ge=1)

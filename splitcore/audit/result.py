@@ -11,6 +11,7 @@ from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Count, Figures, Interval, Share
 from splitcore.audit.leaks.found import LeakCheck
 from splitcore.audit.leaks.planted import PlantedRecord
+from splitcore.audit.membership.told import Membership
 from splitcore.audit.portfolio import Size
 from splitcore.bounds import LINE, TEXT, Moment
 
@@ -154,6 +155,7 @@ class AuditResult(_Part):
 
     shapes: what is told without any attack. leaks: what must not be in the frames by the run's own declaration, and
     whether it is. planted: how well those detectors find what was planted.
+    membership: what the released adapter tells.
     """
 
     size: Size
@@ -171,6 +173,7 @@ class AuditResult(_Part):
     shapes: Shapes | None = None
     leaks: Annotated[list[LeakCheck], Field(max_length=20)] = []
     planted: PlantedRecord | None = None
+    membership: Membership | None = None
     seconds: Seconds
 
     @property

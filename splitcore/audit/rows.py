@@ -23,13 +23,14 @@ Rows = Sequence[Mapping[str, Any]]
 class SharedRows:
     """targets: rows that cross and are attacked, but for the first `known`, which the observer knows.
 
-    auxiliary: token ids of rows that the observer has. common: frequent tokens of those. special: tokens that the
-    tokenizer puts into every row.
+    auxiliary: token ids of rows that the observer has. outsiders: some of those rows. common: frequent tokens of those.
+    special: tokens that the tokenizer puts into every row.
     """
 
     targets: Rows
     known: int
     auxiliary: list[list[int]]
+    outsiders: Rows
     common: list[int]
     special: frozenset[int]
 
@@ -55,4 +56,5 @@ def share_out(plan: RunPlan, rows: Rows, chosen: Portfolio, *, seed: int) -> Sha
     auxiliary = [list(encoded[place].ids) for place in others]
     common = [token for token, _ in Counter(token for ids in auxiliary for token in ids).most_common(COMMON)]
     targets = [rows[place] for place in drawn[: known + count]]
-    return SharedRows(targets, known, auxiliary, common, frozenset(tokenizer.all_special_ids))
+    outsiders = [rows[place] for place in others[: chosen.outsiders]]
+    return SharedRows(targets, known, auxiliary, outsiders, common, frozenset(tokenizer.all_special_ids))

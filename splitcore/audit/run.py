@@ -12,12 +12,16 @@ from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
 from splitcore.audit.controls import ENOUGH, no_defence, steady, undefended
 from splitcore.audit.leaks.planted import planted_record
+from splitcore.audit.membership.figures import membership_of
+from splitcore.audit.membership.scores import calibrated
+from splitcore.audit.membership.told import Membership
 from splitcore.audit.observing import Observing, Progress
 from splitcore.audit.portfolio import Portfolio
 from splitcore.audit.result import AuditResult, ChannelResult
 from splitcore.audit.rows import Rows, SharedRows, share_out
 from splitcore.audit.scoring import Scored
 from splitcore.config import RunConfig
+from splitcore.run.plan import RunPlan
 
 __all__ = ["Progress", "audit"]
 
@@ -54,10 +58,12 @@ def audit(
     found, seen = observing.attacked("run", config, in_run, shared.targets, epochs=chosen.epochs, known=shared.known)
     found += observing.uploads(config, on_uploads, chosen.upload_records)
     result = _result(chosen, shared, found, control, seed)
+    adapter = folder / "run" / "run" / "adapter"
     more = {
         "shapes": seen.shapes,
         "leaks": seen.leaks,
         "planted": planted_record(),
+        "membership": _membership(plan, adapter, shared, seed),
         "ceiling": ceiling_of(plan, shared, blind=_blind(result), seed=seed),
         "seconds": perf_counter() - begin,
     }
@@ -85,6 +91,15 @@ def _result(
         channels=[ChannelResult.of(one.result) for one in best],
         seconds=0.0,
     )
+
+
+def _membership(plan: RunPlan, adapter: Path, shared: SharedRows, seed: int) -> Membership | None:
+    """How well the adapter of the audit's own training tells the rows that it has seen. None without other rows."""
+    if not shared.outsiders:
+        return None
+    count = len(shared.targets)
+    scores = calibrated(plan, adapter, [*shared.targets, *shared.outsiders])
+    return membership_of(scores[:count], scores[count:], seed=seed)
 
 
 def _blind(result: AuditResult) -> float | None:

@@ -122,6 +122,8 @@ def _tell(result: AuditResult, report: Path | None) -> None:
         out.print(Text(f"{'Passed' if control.passed else 'FAILED'}: {control.words}"))
     if result.shapes is not None:
         out.print(Text(result.shapes.words))
+    if result.membership is not None:
+        out.print(Text(result.membership.words))
     for leak in result.found_leaks:
         out.print(Text(f"FOUND: {leak.words}. {leak.told}"))
     out.print(Text(_ceiling_words(result)))
