@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
 from splitcore.audit.attacker import _words
 from splitcore.audit.capture import plan_of
 from splitcore.audit.ceiling import ceiling_of
+from splitcore.audit.leaks.found import LEAKS
 from splitcore.audit.observer import _plain_environment
 from splitcore.audit.portfolio import Portfolio, portfolio
 from splitcore.audit.report import report_html
@@ -72,6 +74,51 @@ def test_an_audit_reads_a_run_that_hands_out_its_embeddings(bare: Audited) -> No
     assert channel.null.tokens.high < 0.99
     assert (bare.result.records, bare.result.auxiliary) == (16, 16)
     assert [(now.done, now.total) for now in (bare.seen[0], bare.seen[-1])] == [(0, 2), (2, 2)]
+
+
+def test_beside_attacks_it_tells_what_lengths_leaks_and_the_adapter_tell(bare: Audited) -> None:
+    result = bare.result
+    assert result.shapes is not None
+    assert (result.shapes.rows, result.shapes.exact) == (16, 1.0)
+    assert {leak.leak for leak in result.leaks} == set(LEAKS)
+    assert result.found_leaks == []
+    assert result.planted is not None
+    assert result.planted.passed
+    assert result.membership is not None
+    assert (result.membership.members, result.membership.others) == (16, 16)
+    page = report_html(result, subject="a run")
+    for told in (result.shapes.words, result.membership.words, result.planted.words, *LEAKS.values()):
+        assert str(escape(told)) in page
+
+
+def test_a_bare_output_head_is_found_to_tell_which_tokens_are_labels(model: Model, folder: Path) -> None:
+    result = audit(run_config(model("llama"), split={"head_layers": 0, "tail_layers": 0}), NOTES, folder, small())
+    (leak,) = result.found_leaks
+    assert (leak.leak, result.valid) == ("zero_rows", True)
+    assert leak.told in report_html(result, subject="a run")
+    assert result.shapes is not None
+    assert result.shapes.prompts == 1.0
+
+
+def test_uploads_are_recorded_with_a_second_organisation_where_the_run_has_any(model: Model, folder: Path) -> None:
+    attacks = ["nearest_embedding", "adapter_upload"]
+    shallow = {"split": {"head_layers": 1, "tail_layers": 1}}
+    result = audit(run_config(model("llama"), **shallow), NOTES, folder, small(attacks=attacks, upload_records=8))
+    uploads = next(one for one in result.attacks if one.channel is LeakChannel.UPLOADS)
+    assert uploads.figures is not None
+    assert uploads.figures.records == 1, "of two uploads of four rows, the first one tells nothing"
+    frozen = run_config(model("llama"), **BARE)
+    result = audit(frozen, NOTES, folder.with_name("frozen"), small(attacks=attacks))
+    assert "no adapter" in next(one.reason for one in result.attacks if one.channel is LeakChannel.UPLOADS)
+    assert LeakChannel.UPLOADS in result.unmeasured
+
+
+def test_attacks_on_gradients_and_outputs_must_work_where_nothing_protects(model: Model, folder: Path) -> None:
+    attacks = ["nearest_embedding", "label_gradient", "completion"]
+    result = audit(run_config(model("llama"), **BARE), NOTES, folder, small(attacks=attacks))
+    passed = {one.channel: one.found for one in result.controls if one.name == "no_defence" and one.passed}
+    assert set(passed) == {LeakChannel.HIDDEN, LeakChannel.GRADIENT, LeakChannel.OUTPUT}
+    assert min(passed.values()) >= 0.99
 
 
 def test_attacks_that_cannot_read_unprotected_text_make_the_audit_invalid(model: Model, folder: Path) -> None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Figures, Interval
+from splitcore.audit.leaks.found import LeakCheck
 from splitcore.audit.result import AttackResult, AuditResult, CeilingPoint, CeilingResult, ChannelResult, Control
 from splitcore.errors import AppError
 from webapp.audit.models import AuditEntry
@@ -66,6 +67,20 @@ def found(*, valid: bool = True) -> AuditResult:
         channels=[ChannelResult(null=figures(0.05), **read)],
         seconds=40.0,
     )
+
+
+def test_the_privacy_tab_names_a_leak_that_must_not_be_there(w: make.World, client: Client) -> None:
+    told = "9 different token ids stand among the numbers of gradients."
+    leaks = [
+        LeakCheck(leak="token_ids", outcome="found", told=told),
+        LeakCheck(leak="lengths", outcome="not_looked", told="Exact lengths cross."),
+    ]
+    job = audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    ends(w, job, audit=found().model_copy(update={"leaks": leaks}))
+    page = privacy_page(w, client)
+    assert leaks[0].words in page
+    assert told in page
+    assert leaks[1].words not in page
 
 
 def ends(w: make.World, job: Job, **told: Any) -> None:
