@@ -20,6 +20,7 @@ import redis
 
 import splitcore
 from demo.launch.groups import BASE_MODEL, DemoError
+from demo.launch.runs import launch
 from demo.launch.stage import Stage
 from splitcore.launch import threads
 from splitcore.wire.protocol.limits import FrameLimits
@@ -27,6 +28,7 @@ from splitcore.wire.protocol.session import Session
 from tests.integration.conftest import CLOCK_AHEAD, CanarySite, canaries, write_rows
 from tests.integration.drills import (
     PATIENCE,
+    TRAINING,
     child_of,
     gone,
     halves,
@@ -94,17 +96,21 @@ def test_a_run_goes_on_through_two_deaths_of_the_hub_with_every_record_once(
     assert steps == Counter({(party, step): 1 for party in parties for step in range(1, STEPS + 1)})
 
 
-def test_a_leakage_audit_of_a_finished_run_tells_its_own_organisation_figures_alone(
-    canary_site: CanarySite, finished: dict[str, Any]
-) -> None:
-    own, path = canary_site.stage.parties["clinic"].rest, f"/runs/{finished['id']}/audits"
-    part = part_of(finished, canary_site.worker)["id"]
+def test_a_leakage_audit_before_any_approval_tells_its_own_organisation_figures_alone(canary_site: CanarySite) -> None:
+    stage = canary_site.stage
+    training = {**TRAINING, "steps": STEPS}
+    run = launch(stage, name="Drill: measured first", trains=("clinic", "bank"), training=training, evaluate=False)
+    own, path = stage.parties["clinic"].rest, f"/runs/{run}/audits"
+    part = part_of(run_of(stage, run), canary_site.worker)["id"]
     own.post(path, {"size": "quick", "participant": part})
     [told] = wait_for(lambda: [one for one in own.get(path) if one["outcome"]], seconds=PATIENCE, what="the audit")
-    assert (told["outcome"], told["error"], told["participant"]) == ("done", None, part)
+    assert told["error"] is None, told["error"]
+    assert (told["outcome"], told["participant"]) == ("done", part)
     assert told["result"]["records"] >= 12
     assert told["result"]["channels"]
-    assert canary_site.stage.parties["bank"].rest.get(path) == []
+    assert stage.parties["bank"].rest.get(path) == []
+    assert run_of(stage, run)["state"] == "awaiting_approval"
+    own.post(f"/runs/{run}/stop")
 
 
 def test_a_site_whose_clock_is_ten_minutes_ahead_tells_its_records_by_the_hub_s(

@@ -27,10 +27,10 @@ if HALF in sys.orig_argv:
 
     _encode_rows = tokenise.encode_rows
 
-    def encode_rows(rows: Iterable[Any], *arguments: Any) -> Any:
+    def encode_rows(rows: Iterable[Any], *arguments: Any, **named: Any) -> Any:
         """The real thing, unless the file is there."""
         if Path(os.environ["CUTLAYER_WORKER_HOME"], ARMED).exists():
             raise ValueError(f"cannot encode {list(rows)!r}")
-        return _encode_rows(rows, *arguments)
+        return _encode_rows(rows, *arguments, **named)
 
     tokenise.encode_rows = encode_rows
