@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.benchmarks import planted
 from tests.benchmarks.frame import Scale, Table
 from tests.benchmarks.privacy.cell import Cell, measured
 from tests.benchmarks.privacy.models import prepared
@@ -37,7 +38,10 @@ def measure(scale: Scale) -> dict[str, Any]:
     for cell in _all_measured(missing, scale):
         kept[cell.key] = cell
     cells = [kept[setting.key(scale)] for setting in chosen if setting.key(scale) in kept]
-    return {**summed_up(cells), "secrets": secret_cells(scale)}
+    found = summed_up(cells)
+    leaks = planted.measure(scale)["by_leak"]
+    found["controls"]["planted"] = {leak: one["found"] / one["planted"] for leak, one in leaks.items()}
+    return {**found, "secrets": secret_cells(scale)}
 
 
 def rows(result: Mapping[str, Any]) -> Table:

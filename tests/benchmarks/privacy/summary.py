@@ -20,9 +20,12 @@ def summed_up(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def controls(cells: Sequence[Cell]) -> dict[str, Any]:
-    """The worst of all audits. no_defence: found where nothing protects; null_shift: by which swaps differ from it."""
+    """The worst of all audits.
+
+    no_defence: read of hidden states where nothing protects them. null_shift: how far swaps at random are from the null.
+    """
     all_controls = [control for cell in cells for control in cell.result.controls]
-    plain = [one.found for one in all_controls if one.name == "no_defence"]
+    plain = [one.found for one in all_controls if one.name == "no_defence" and one.channel is LeakChannel.HIDDEN]
     shifts = [abs(one.found - one.wanted.value) for one in all_controls if one.name == "shuffled"]
     return {
         "no_defence": min(plain, default=None),
