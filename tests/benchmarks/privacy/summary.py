@@ -22,7 +22,7 @@ def summed_up(cells: Sequence[Cell]) -> dict[str, Any]:
 def controls(cells: Sequence[Cell]) -> dict[str, Any]:
     """The worst of all audits.
 
-    no_defence: read of hidden states where nothing protects them. null_shift: how far swaps at random are from the null.
+    no_defence: read of hidden states where nothing protects them. null_shift: how far random swaps are from the null.
     """
     all_controls = [control for cell in cells for control in cell.result.controls]
     plain = [one.found for one in all_controls if one.name == "no_defence" and one.channel is LeakChannel.HIDDEN]
