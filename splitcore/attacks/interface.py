@@ -114,7 +114,7 @@ class Knowledge:
             receiver = boundary_of(config, self.party, Clock(), width=self.width, holds=True)
             for start in range(0, len(rows), ROWS):
                 ids_BL, mask_BL = _padded(rows[start : start + ROWS])
-                at = At(draw, start, mask_BL)
+                at = At(draw, start, mask_BL, ids_BL=ids_BL)
                 leaving_BLD = sender.protect(self.head(mask_BL, ids_BL=ids_BL), Phase.HEAD_UP, at)
                 sent = Message(
                     Kind.ACTIVATIONS, draw, start, Phase.HEAD_UP, tensors=sender.out(Phase.HEAD_UP, at, leaving_BLD)

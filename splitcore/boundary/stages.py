@@ -24,7 +24,7 @@ class At:
     """The micro-batch that a tensor belongs to.
 
     `rows`: its row numbers at the data party; none in an evaluation. `held_out`: those of an evaluation's rows; none of
-    public prompts.
+    public prompts. `ids_BL`: its token ids, only where a data party protects what leaves.
     """
 
     step: int
@@ -32,6 +32,7 @@ class At:
     mask_BL: torch.Tensor
     rows: tuple[int, ...] | None = None
     held_out: tuple[int, ...] | None = None
+    ids_BL: torch.Tensor | None = None
 
     def lengths(self) -> list[int]:
         """Real tokens of each row."""

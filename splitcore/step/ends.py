@@ -6,7 +6,7 @@ Shapes: B rows of a micro-batch, L tokens, D hidden, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -65,8 +65,9 @@ class Ends:
             dropout_seed(self._config, at.step, self._party, at.micro, "head"),
         ):
             hidden_BLD = self.head_states(batch, self._boundary.needed(at))
-            leaving_BLD = self._boundary.protect(hidden_BLD, Phase.HEAD_UP, at)
-            return HeadPass(leaving_BLD, self._boundary.losses(leaving_BLD, batch.labels_BL, at), at)
+            here = replace(at, ids_BL=batch.ids_BL)
+            leaving_BLD = self._boundary.protect(hidden_BLD, Phase.HEAD_UP, here)
+            return HeadPass(leaving_BLD, self._boundary.losses(leaving_BLD, batch.labels_BL, here), at)
 
     def head_states(self, batch: Batch, needed: list[bool] | None = None) -> torch.Tensor:
         """The head's output (B, L, D). Of a head that is not trained row by row, zeros where it is not `needed`.
