@@ -5,6 +5,7 @@ from __future__ import annotations
 from splitcore.attacks.activation_matching.config import ActivationMatching
 from splitcore.attacks.adapter_upload.config import AdapterUpload
 from splitcore.attacks.averaging.config import Averaging
+from splitcore.attacks.basis_alignment.config import BasisAlignment
 from splitcore.attacks.choice import AttackChoice
 from splitcore.attacks.completion.config import Completion
 from splitcore.attacks.enumeration.config import Enumeration
@@ -19,6 +20,7 @@ ATTACKS: list[type[AttackChoice]] = [
     Averaging,
     Enumeration,
     KnownPlaintext,
+    BasisAlignment,
     ActivationMatching,
     LabelGradient,
     Completion,
