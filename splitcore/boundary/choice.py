@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from splitcore.boundary.release import Release
 from splitcore.fields import Strategy
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from splitcore.boundary.stages import ClientStage
     from splitcore.config import RunConfig
     from splitcore.flow import Flow
@@ -42,6 +44,8 @@ class Place:
 class CutStrategy(Strategy):
     """A method or a defence, built into the client half's boundary."""
 
+    needs_own_ends: ClassVar[bool] = False  # it can't be, where several parties exchange head and tail
+
     def words(self) -> str:
         """Its effect on what crosses, in words for a contract; empty if there is none."""
         return ""
@@ -61,6 +65,9 @@ class CutStrategy(Strategy):
     def cost(self, *, width: int, vocabulary: int) -> Cost:
         """Its cost with hidden states of this width."""
         return Cost()
+
+    def start(self, place: Place, adapter: Mapping[str, nn.Parameter]) -> None:
+        """Change the first weights of the party's own adapter, by canonical name. Imports torch."""
 
     @abstractmethod
     def build(self, place: Place) -> ClientStage:

@@ -1,4 +1,4 @@
-"""Which of a party's own values a run can honour: checked before anything is loaded (torch-free)."""
+"""What of a configuration a run with these parties can honour: checked before anything is loaded (torch-free)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from splitcore.config.run import RunConfig
 SAME_CUT = "All organisations in a run need the same cut. Leave this empty, or change it for all under Split."
 SAME_RANK = "Shared adapters need the same rank. Leave this empty, or let each organisation keep its own head and tail."
 
+OWN_ENDS = "{} needs a schedule in which each organisation keeps its own head and tail."
+
 
 def override_problems(config: RunConfig, parties: Sequence[str]) -> list[dict[str, str]]:
-    """What is wrong with `config.parties` for these data parties: field (dotted) and message; empty if nothing is."""
+    """What is wrong with a configuration for these data parties: field (dotted) and message; empty if nothing is."""
     kept_together = len(parties) > 1 and not config.schedule.exchange(len(parties)).own_ends
     found = []
+    if kept_together:
+        found += [
+            ("privacy.defences", OWN_ENDS.format(one.name)) for one in config.cut_strategies if one.needs_own_ends
+        ]
     for name, override in config.parties.items():
         own = config.for_party(name)
         where = f"parties.{name}"

@@ -155,9 +155,14 @@ def fine_tune_unsplit(
     *,
     out: str | Path,
     eval_rows: Iterable[Mapping[str, Any]] | None = None,
+    initial: str | Path | None = None,
 ) -> RunResult:
-    """The same training with ordinary PEFT on the whole model: what `fine_tune` is compared with."""
-    run = UnsplitRun(config, {party: list(rows) for party, rows in shards.items()}, Path(out), list(eval_rows or ()))
+    """The same training with ordinary PEFT on the whole model: what `fine_tune` is compared with.
+
+    `initial`: a PEFT folder, such as `fine_tune`'s `initial_adapter`, whose weights it begins with.
+    """
+    rows = {party: list(shard) for party, shard in shards.items()}
+    run = UnsplitRun(config, rows, Path(out), list(eval_rows or ()), None if initial is None else Path(initial))
     run.run()
     nothing = {"uplink": 0, "downlink": 0}
     return RunResult(run.train_losses, run.eval_losses, run.eval_scores, nothing, run.seconds)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from splitcore.boundary.choice import CutStrategy
 from splitcore.privacy.gaussian.config import Gaussian
+from splitcore.privacy.secret_start.config import SecretStart
 
-DEFENCES: list[type[CutStrategy]] = [Gaussian]
+DEFENCES: list[type[CutStrategy]] = [SecretStart, Gaussian]

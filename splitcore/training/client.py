@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from splitcore.adapters.lora import AdapterLayout
+from splitcore.boundary.choice import Place
 from splitcore.checkpoints.checkpointer import Checkpointer, fingerprint, held_json, parts_of
 from splitcore.config.length import check_length, evaluates_at
 from splitcore.control.clock import Clock
@@ -132,6 +133,10 @@ class ClientHalf:
         self._segments = [segment for segment in (self._head, self._tail) if segment is not None]
         own = named_adapter(*self._segments)
         self._parameters = {name: own[name] for name in self._layout.order(set(own))}
+        width = hidden_width(plan.model_config)
+        place = Place(self._config, self._party, self._head, width, plan.settings.checkpoint_folder)
+        for strategy in self._config.cut_strategies:
+            strategy.start(place, self._parameters)
         self._write("initial", 0)
 
     # ---- the conversation

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import get_peft_model
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -23,7 +24,7 @@ from splitcore.adapters.lora import (
     weights_bytes,
     without_dropout,
 )
-from splitcore.adapters.segments import CONFIG, WEIGHTS, json_bytes, write_folder
+from splitcore.adapters.segments import CONFIG, PREFIX, WEIGHTS, json_bytes, write_folder
 from splitcore.config import RunConfig
 from splitcore.config.length import evaluates_at, total_steps
 from splitcore.data.batches import Batch, collate, padding_id
@@ -51,7 +52,10 @@ class UnsplitRun:
     Of a sequential run, each step holds those of the party whose turn it is.
     """
 
-    def __init__(self, config: RunConfig, shards: Mapping[str, Rows], out: Path, eval_rows: Rows) -> None:
+    def __init__(
+        self, config: RunConfig, shards: Mapping[str, Rows], out: Path, eval_rows: Rows, initial: Path | None = None
+    ) -> None:
+        """`initial`: a PEFT folder whose weights it begins with, in place of those from the seed."""
         check_parties(config, list(shards))
         self._config, self._parties, self._out = config, list(shards), out
         folder = locate(config.model.name_or_path, revision=config.model.revision)
@@ -74,6 +78,11 @@ class UnsplitRun:
             layers = find_layers(self._model, layer_count(read_config(folder)))[1]
             recompute_layers(layers, draws=config.lora.dropout > 0)
         self._parameters = dict(adapter_parameters(self._model))
+        if initial is not None:
+            given = load_file(initial / WEIGHTS)
+            with torch.no_grad():
+                for name, parameter in self._parameters.items():
+                    parameter.copy_(given[PREFIX + name])
         self.train_losses: dict[str, list[float]] = {party: [] for party in shards}
         self.eval_losses: list[tuple[int, float]] = []
         self.eval_scores: list[tuple[int, Scores]] = []

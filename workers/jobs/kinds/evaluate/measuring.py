@@ -209,7 +209,8 @@ def _same_as_split(setting: JobSetting, config: RunConfig, measured: Measured) -
         return ok(name, "The split model reported no final loss on these rows, so there is nothing to compare.")
     if config.privacy.defences:
         defences = ", ".join(defence.name for defence in config.privacy.defences)
-        return ok(name, f"The split model was measured with {defences} at the cut, so the losses are not compared.")
+        detail = f"Held-out loss {rounded(measured.loss)}, without {defences}, which is no part of the adapter."
+        return ok(name, f"{detail} The split model, with it at the cut, reported {rounded(reported)}: not compared.")
     difference = abs(reported - measured.loss)
     limit = config.wire.activations.tolerance()  # no gradient crosses in an evaluation
     detail = f"Held-out loss {rounded(measured.loss)}; the split model reported {rounded(reported)}."
