@@ -10,6 +10,8 @@ from splitcore.flows.cast import Cast
 from splitcore.schedules.interface import Exchange
 from splitcore.wire.protocol.messages import Phase
 
+ROOM = 45  # characters of a contract's sentence for several protections: each alone is as long as it is
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -60,8 +62,12 @@ class Reading:
 
     @property
     def protections(self) -> list[str]:
-        """What is done to hidden states before they leave a data party, in words."""
-        return [words for strategy in self.config.cut_strategies if (words := strategy.words())]
+        """What is done to hidden states before they leave a data party, in words; in short where that is much."""
+        done = {one.name: words for one in self.config.cut_strategies if (words := one.words())}
+        if len(done) < 2 or len("; ".join(done.values())) <= ROOM:
+            return list(done.values())
+        names = ", ".join(done)
+        return [names if len(names) <= ROOM else f"{len(done)} defences, see the configuration"]
 
     @property
     def gradients(self) -> str:

@@ -21,6 +21,16 @@ def test_every_runs_sentences_fit_into_a_contract() -> None:
         assert max(map(len, lines)) <= LONGEST
 
 
+def test_several_defences_are_named_or_counted_within_a_contracts_bounds() -> None:
+    names = ["nopeek", "adversarial", "token_mixup", "bottleneck", "gaussian"]
+    organisations = {party: f"Hospital of Sankt {party} am Langen Grund" for party in ("aa", "bb")}
+    cast = Cast(organisations, "Rechenzentrum der Universitätsmedizin", prompts=True)
+    for chosen, said in ((["nopeek", "gaussian"], "nopeek, gaussian"), (names, f"{len(names)} defences, see the con")):
+        lines = sentences_of(RunConfig.parse({**MODEL, "privacy": {"defences": chosen}}), cast)
+        assert [said in line for line in lines].count(True) == 1
+        assert max(map(len, lines)) <= LONGEST
+
+
 def test_a_hundred_organisations_are_counted_not_cut_off() -> None:
     cast = Cast({f"p{number}": f"Organisation {number} {'x' * 100}" for number in range(63)}, "G" * 120)
     lines = sentences_of(RunConfig.parse(MODEL), cast)

@@ -25,7 +25,7 @@ class SecretStart(CutStrategy):
 
     def words(self) -> str:
         """See `CutStrategy.words`."""
-        return "first weights of head and tail adapters from a secret of the data organisation"
+        return "end adapters started from a secret"
 
     def start(self, place: Place, adapter: Mapping[str, nn.Parameter]) -> None:
         """See `CutStrategy.start`."""
