@@ -1,0 +1,1 @@
+"""What leaves goes through a learned noisy channel, whose capacity costs."""

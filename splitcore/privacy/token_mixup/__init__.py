@@ -1,0 +1,1 @@
+"""Each vector is mixed with an earlier one of its row, in secret shares."""
