@@ -8,6 +8,7 @@ from splitcore.attacks.choice import AttackChoice, LeakChannel
 
 if TYPE_CHECKING:
     from splitcore.attacks.interface import Attack
+    from splitcore.config import RunConfig
 
 
 class Completion(AttackChoice):
@@ -15,6 +16,12 @@ class Completion(AttackChoice):
 
     channel: ClassVar[LeakChannel] = LeakChannel.OUTPUT
     name: Literal["completion"] = "completion"
+
+    def refuses(self, config: RunConfig) -> str:
+        """See `AttackChoice.refuses`."""
+        if config.data.task.classes:
+            return "The last layers tell labels of whole rows, and no next token."
+        return super().refuses(config)
 
     def build(self) -> Attack:
         """See `AttackChoice.build`."""

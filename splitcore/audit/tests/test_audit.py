@@ -30,6 +30,7 @@ from splitcore.audit.run import Progress, audit
 from splitcore.errors import AppError
 from splitcore.models.loading import read_tokenizer
 from splitcore.training.tests.conftest import run_config
+from splitcore.training.tests.test_sequence_task import labelled, sequence_config
 
 Model = Callable[[str], Path]
 NOTES = [{"prompt": f"Qzl{i:02d}, day {i * 7 % 31}:", "completion": f" ward {i * 5 % 17}"} for i in range(48)]
@@ -111,6 +112,18 @@ def test_uploads_are_recorded_with_a_second_organisation_where_the_run_has_any(m
     result = audit(frozen, NOTES, folder.with_name("frozen"), small(attacks=attacks))
     assert "no adapter" in next(one.reason for one in result.attacks if one.channel is LeakChannel.UPLOADS)
     assert LeakChannel.UPLOADS in result.unmeasured
+
+
+def test_a_classifier_s_run_is_audited_without_the_attacks_that_look_for_predicted_tokens(
+    model: Model, folder: Path
+) -> None:
+    attacks = ["nearest_embedding", "label_gradient", "completion"]
+    config = sequence_config(model("llama"), **BARE)
+    result = audit(config, labelled(48), folder, small(attacks=attacks))
+    assert {one.channel for one in result.channels} == {LeakChannel.HIDDEN}
+    assert [one.outcome for one in result.attacks] == ["ran", "not_run", "not_run"]
+    assert result.membership is not None
+    assert result.valid
 
 
 def test_attacks_on_gradients_and_outputs_must_work_where_nothing_protects(model: Model, folder: Path) -> None:
