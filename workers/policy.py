@@ -10,7 +10,7 @@ from typing import Literal
 from processes.private_files import born
 from splitcore.errors import AppError
 from splitcore.policy.schema import Policy
-from workers.contracts import PolicySummary
+from workers.contracts import BudgetTold, PolicySummary
 from workers.settings import WorkerHome
 
 HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -44,6 +44,7 @@ class SitePolicy(Policy):
             hosts=self.hosts,
             peer_trust=self.peer_trust,
             max_message_bytes=self.max_message_bytes,
+            privacy_budget=BudgetTold(**found.model_dump()) if (found := self.privacy_budget) is not None else None,
         )
 
 

@@ -19,6 +19,8 @@ from splitcore.models.files import read_json
 from splitcore.planning.shape import told_widths
 from splitcore.policy import Subject, conflicts, demands, role_breaches
 from splitcore.wire.transport.certificates import load_identity
+from workers.accounting.review import budget_breaches
+from workers.accounting.summary import spent_of
 from workers.approvals import ApprovalBook
 from workers.contract_reading import read_contract
 from workers.contracts import (
@@ -64,6 +66,8 @@ class Site:
     approvals: ApprovalBook
     models: ModelRegistry
     dataset_of: DatasetLookup
+    # (digest, run) → the square of the version's row that has spent most in other runs
+    spent_of: Callable[[str, str], float] = lambda digest, run_id: 0.0
     is_admitted: bool = False  # the agent has let the job in: a certificate that is new by now is no first use
 
     @classmethod
@@ -84,6 +88,7 @@ class Site:
             approvals=ApprovalBook.load(home),
             models=ModelRegistry(home),
             dataset_of=dataset_of,
+            spent_of=lambda digest, run_id: spent_of(home, digest, but=run_id),
             is_admitted=is_admitted,
         )
 
@@ -182,7 +187,7 @@ def review(assignment: Assignment, site: Site) -> Review:
     refusals = [refusal for rule in RULES for refusal in rule(contract, config, own, site)]
     if assignment.kind in ALONE:
         return Review(assignment, refusals, "CL-1509", contract, config, own)
-    refusals += _peers(contract, config, own, site)
+    refusals += [*_spending(contract, config, own, site), *_peers(contract, config, own, site)]
     untrusted = tuple(site.untrusted(contract, own))
     if not site.is_open_to(assignment.contract_hash):
         refusals.append(_waiting(assignment.contract_hash))
@@ -246,7 +251,8 @@ def _policy(
     has_data = own.role in DATA_ROLES
     largest = max(contract.message_bytes, message_bytes(contract, config, site))
     run = Subject.of(config.for_party(own.party) if has_data else config, message_bytes=largest)
-    for conflict in conflicts(demands(site.policy.model_dump(), has_data=has_data), run):
+    asked = demands(site.policy.model_dump(), has_data=has_data, trains=own.role is not Role.EVALUATOR)
+    for conflict in conflicts(asked, run):
         yield _refusal(conflict.field, conflict.sentence, conflict.allowed)
     for breach in role_breaches(config) if has_data else ():
         yield _refusal(breach.field, breach.sentence)
@@ -318,6 +324,16 @@ def _dataset(
         named = ", ".join(f"{name} v{number}" for name, number in found[:5])
         message = f"The rows of {asked} aren't on this worker. It has the same rows as {named}: choose that dataset."
         yield _refusal("participants.dataset", message)
+
+
+def _spending(
+    contract: ContractDocument, config: RunConfig, own: ContractParticipant, site: Site
+) -> Iterator[PolicyRefusal]:
+    """What a run would take of the rows' privacy budget."""
+    budget = site.policy.budget
+    spent = site.spent_of(own.dataset_digest, contract.run_id) if budget is not None and own.dataset_version_id else 0.0
+    for field, sentence in budget_breaches(contract, config, own, budget, spent):
+        yield _refusal(field, sentence)
 
 
 def _peers(

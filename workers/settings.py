@@ -95,6 +95,11 @@ class WorkerHome:
         return self.root / "ledger.sqlite3"
 
     @property
+    def privacy_file(self) -> Path:
+        """What the rows of this machine have spent by releases with noise."""
+        return self.root / "privacy.sqlite3"
+
+    @property
     def clock_file(self) -> Path:
         """How far the hub's clock is ahead of this machine's."""
         return self.run / "hub_clock"

@@ -26,18 +26,19 @@ class Conflict(Breach):
     by: tuple[str, ...] = ()
 
 
-def demands(policy: Mapping[str, Any], *, by: str = "", has_data: bool = True) -> list[Demand]:
+def demands(policy: Mapping[str, Any], *, by: str = "", has_data: bool = True, trains: bool = True) -> list[Demand]:
     """What a policy asks, as a `Policy` dumps it or as a worker of another version told it.
 
     What is not in it, no number and an empty list ask nothing.
 
-    A compute party (`has_data` is false) has no say in what leaves the data parties.
+    A compute party (`has_data` is false) has no say in what leaves the data parties. A party that only measures
+    (`trains` is false) sends no hidden states.
     """
     names = (by,) if by else ()
     return [
         Demand(name, tuple(value) if isinstance(value, list) else value, names)
         for name, rule in RULES.items()
-        if (value := policy.get(name)) and (has_data or not rule.of_data)
+        if (value := policy.get(name)) and (has_data or not rule.of_data) and (trains or not rule.of_trainers)
     ]
 
 

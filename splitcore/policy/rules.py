@@ -6,16 +6,18 @@ A worker refuses in these words at its last door, and the hub shows the same bes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from splitcore.config import RunConfig
+from splitcore.config.spending import release_of
 from splitcore.flow import Flow, Part, Thing
 from splitcore.flows.cast import anyone
 from splitcore.flows.declare import flows_of
 from splitcore.flows.topology import only_in
+from splitcore.privacy.composition import Budget, epsilon_from, in_words
 
 REFUSED, HOST_REFUSED = "CL-1509", "CL-1424"
 HOST_NAME = re.compile(r"[A-Za-z0-9._:%\[\]-]+")
@@ -55,6 +57,7 @@ class Rule:
     breaches: Callable[[Any, Subject], Iterator[Breach]]
     stricter: Callable[[Any, Any], Any] | None = None
     of_data: bool = True  # a compute party has no say in it: it is about what leaves a data party
+    of_trainers: bool = False  # it is about hidden states, of which a party that only measures sends none
     code: str = REFUSED
 
 
@@ -131,6 +134,22 @@ def _message_bytes(most: int, run: Subject) -> Iterator[Breach]:
         yield Breach("training.batch_size", sentence, str(most))
 
 
+def _privacy_budget(asked: Mapping[str, float], run: Subject) -> Iterator[Breach]:
+    """What the shortest row's first release already goes beyond; what rows have spent before, their site knows."""
+    budget = Budget(asked["epsilon"], asked["delta"])
+    release, limit = release_of(run.config, 1), f"ε = {budget.epsilon:g} (δ = {budget.delta:g})"
+    if release is None:
+        sentence = f"The site's privacy budget is {limit} for each row. Without noise of a known law there is no bound."
+        yield Breach("privacy.defences", sentence, limit)
+    elif release.squared > budget.squared:
+        spent = in_words(epsilon_from(release.squared, budget.delta))
+        sentence = (
+            f"The site's privacy budget is {limit} for each row. With this noise, one release of a single token has "
+            f"ε = {spent}."
+        )
+        yield Breach("privacy.defences", sentence, limit)
+
+
 def _hosts(patterns: Sequence[str], run: Subject) -> Iterator[Breach]:
     return host_breaches(patterns, run.host) if run.host else iter(())
 
@@ -174,6 +193,7 @@ RULES: dict[str, Rule] = {
     "models": Rule(_models, of_data=False),
     "max_steps": Rule(_steps, min, of_data=False),
     "max_message_bytes": Rule(_message_bytes, min, of_data=False),
+    "privacy_budget": Rule(_privacy_budget, of_trainers=True),
     "hosts": Rule(_hosts, code=HOST_REFUSED),
 }
 

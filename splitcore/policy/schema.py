@@ -8,18 +8,39 @@ Lists and numbers have the bounds within which a worker tells them to the hub (`
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from splitcore.bounds import COUNT_MAX, SMALL_MAX, Short, Text
 from splitcore.errors import AppError
 from splitcore.plain_yaml import PlainYamlError, yaml_read
 from splitcore.policy.rules import HOST_REFUSED, host_breaches
+from splitcore.privacy.calibration import DELTA
+from splitcore.privacy.composition import Budget
 
 Topology = Literal["u_shape", "vanilla"]
 LISTED_MAX = 200  # models, and hosts
 Layers = Annotated[int, Field(ge=0, le=SMALL_MAX)]
+_EXPONENT = re.compile(r"(?<=[0-9])e")
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-5 as text: as it is written by most, it is a number."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}e-?[0-9]{1,3}", value) else value
+
+
+Real = Annotated[float, BeforeValidator(_number)]
+
+
+class PrivacyBudget(BaseModel):
+    """What may be spent of a row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    epsilon: Real = Field(gt=0, le=1e6, allow_inf_nan=False)
+    delta: Real = Field(DELTA, gt=0, le=0.01)
 
 
 class Policy(BaseModel):
@@ -68,6 +89,14 @@ class Policy(BaseModel):
         le=COUNT_MAX,
         description="Maximum bytes that may leave per run, tensors and records together. Empty: no limit.",
     )
+    privacy_budget: PrivacyBudget | None = Field(
+        None,
+        description=(
+            "Maximum ε of any row, all runs together, for replacing it by another of the same length. Counts hidden "
+            "states at the first cut, but neither gradients nor labels. A run without noise of a known law is refused. "
+            "Empty: no limit. Example: {epsilon: 2.0, delta: 1e-5}"
+        ),
+    )
     evaluations_per_day: int = Field(
         24, ge=1, le=10_000, description="Maximum adapter measurements on one dataset's held-out rows in 24 hours."
     )
@@ -88,6 +117,12 @@ class Policy(BaseModel):
             "on the worker's own page. Without this line, the file's last, local applies."
         ),
     )
+
+    @property
+    def budget(self) -> Budget | None:
+        """The privacy budget of each row."""
+        found = self.privacy_budget
+        return None if found is None else Budget(found.epsilon, found.delta)
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
@@ -117,7 +152,7 @@ class Policy(BaseModel):
         for name, field in type(self).model_fields.items():
             if field.description:
                 lines.append(f"\n# {field.description}")
-            lines.append(f"{name}: {json.dumps(values[name])}")  # JSON is YAML
+            lines.append(f"{name}: {_yaml(values[name])}")
         return "\n".join(lines) + "\n"
 
     def check_host(self, host: str) -> None:
@@ -125,3 +160,10 @@ class Policy(BaseModel):
         for breach in host_breaches(self.hosts, host):
             field = {"field": breach.field, "message": breach.sentence}
             raise AppError(HOST_REFUSED, breach.sentence, details={"fields": [field]})
+
+
+def _yaml(value: Any) -> str:
+    """JSON is YAML, but for 1e-05, which is a text there."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(entry)}" for key, entry in value.items()) + "}"
+    return _EXPONENT.sub(".0e", json.dumps(value)) if isinstance(value, float) else json.dumps(value)

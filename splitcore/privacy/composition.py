@@ -22,13 +22,11 @@ def epsilon_from(squared: float, delta: float = DELTA) -> float:
 
 
 def rounded_up(epsilon: float) -> float:
-    """To three digits, never below."""
+    """To three digits, never below but for a billionth, which is what computing it may add."""
     if epsilon <= 0 or not math.isfinite(epsilon):
         return epsilon
-    digits = 2 - math.floor(math.log10(epsilon))
-    return (
-        math.ceil(epsilon * 10**digits) / 10**digits if digits >= 0 else math.ceil(epsilon / 10**-digits) * 10**-digits
-    )
+    unit = 10.0 ** (2 - math.floor(math.log10(epsilon)))
+    return math.ceil(epsilon * unit * (1 - 1e-9)) / unit
 
 
 def in_words(epsilon: float | None) -> str:

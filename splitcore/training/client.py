@@ -154,7 +154,7 @@ class ClientHalf:
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         self._build_stages()
         self._begin(int(number(welcome, "step")), text(welcome, "branch"))
-        begin_accounting(self._plan, self._party, self._rows, range(self._step, self._total))
+        begin_accounting(self._plan, self._party, self._rows, range(self._total))
         self._report = StepReport(self._party, self._clock, self._traffic)
         if self._step < self._total:
             self._announce(self._step)

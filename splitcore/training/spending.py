@@ -27,7 +27,7 @@ def releases_of(plan: RunPlan, party: str, rows: PartyRows) -> Releases | None:
 
 
 def begin_accounting(plan: RunPlan, party: str, rows: PartyRows, steps: range) -> None:
-    """Tell the accountant, if there is one, what these steps will release. Raises AppError CL-1570, CL-1820."""
+    """Tell the accountant, if there is one, what all of the run's steps release. Raises AppError CL-1570, CL-1820."""
     if plan.settings.accountant is not None:
         plan.settings.accountant.begin(planned(plan, party, rows, steps))
 

@@ -19,6 +19,7 @@ from processes.file_lock import HeldError, sole_holder
 from processes.private_files import close_new_files, tighten
 from splitcore.errors import AppError
 from workers import model_register
+from workers.accounting.told import SpendingTold
 from workers.agent.children import Children
 from workers.agent.live_jobs import state_of
 from workers.agent.presence import Presence
@@ -28,6 +29,7 @@ from workers.contracts import (
     WAKE_COPY,
     Assignments,
     Check,
+    DatasetSpent,
     HeldVersion,
     Hello,
     Lane,
@@ -82,6 +84,7 @@ class Agent:
         self._sender = Sender(self._spool, self._hub, live.desire, over_budget=live.over_budget)
         self._wake, self._stop, self._examine = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._checks: list[Check] = []
+        self._spending = SpendingTold(home)
         self._witness = Witness(home.root)
         self._refused_report: WitnessReport | None = None
         watched = (home.config_file, home.models_file, home.policy_file, home.trust_file, home.approvals_file)
@@ -154,7 +157,16 @@ class Agent:
             console_url=config.console_url,
             held=None if held is None else sorted({one.digest for one in held}),
             held_versions=held,
+            spent=self._spent(),
         )
+
+    def _spent(self) -> list[DatasetSpent] | None:
+        """What the datasets' rows have spent; None where it can't be told."""
+        try:
+            return self._spending.told()
+        except Exception:  # whatever is wrong with the ledger, the worker stays online
+            log.exception("the privacy ledger could not be read")
+            return None
 
     def _held(self) -> list[HeldVersion] | None:
         """The datasets whose rows are here; None where they cannot be told: the hello goes out in any case."""

@@ -84,6 +84,7 @@ from workers.contracts.signing import (
     rotation_input,
     signing_input,
 )
+from workers.contracts.spending import EPSILON_MAX, SPENT_SINCE, BudgetTold, DatasetSpent, RunShare
 from workers.contracts.telemetry import (
     EVENTS,
     PAYLOADS,
@@ -107,6 +108,7 @@ __all__ = [
     "ASSIGNMENTS",
     "CHECKPOINT_DAYS",
     "CONTRACT_CHARACTERS",
+    "EPSILON_MAX",
     "EVENTS",
     "HEADER_NONCE",
     "HEADER_PROTOCOL",
@@ -129,6 +131,7 @@ __all__ = [
     "SHAPE_SINCE",
     "SITE_APPROVAL",
     "SOCKET_PATH",
+    "SPENT_SINCE",
     "TASK_SUPERVISE",
     "WAKE_COPY",
     "AdapterSpec",
@@ -138,6 +141,7 @@ __all__ = [
     "AuditEnd",
     "AuditSpec",
     "Beat",
+    "BudgetTold",
     "ChainHead",
     "ChainLoss",
     "Check",
@@ -146,6 +150,7 @@ __all__ = [
     "ContractDocument",
     "ContractParticipant",
     "DatasetMetadata",
+    "DatasetSpent",
     "Desired",
     "EnrolReply",
     "EnrolRequest",
@@ -179,6 +184,7 @@ __all__ = [
     "RecordKind",
     "Role",
     "RotateRequest",
+    "RunShare",
     "SamplePayload",
     "SegmentUpload",
     "Share",

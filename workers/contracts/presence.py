@@ -22,6 +22,7 @@ from workers.contracts.base import (
     Since,
     Version,
 )
+from workers.contracts.spending import SPENT_SINCE, BudgetTold, DatasetSpent
 
 
 class WorkerSpeed(Message):
@@ -73,6 +74,7 @@ class PolicySummary(Message):
     hosts: list[Short] = Field(default_factory=list, max_length=200)  # allowed tensor hosts; empty: any
     peer_trust: Literal["first_use", "listed"] = "listed"
     max_message_bytes: Annotated[Count | None, Since(5)] = None  # None: not told, as by a worker before version 5
+    privacy_budget: Annotated[BudgetTold | None, Since(SPENT_SINCE)] = None  # None: no budget, or not told
 
 
 class EnrolRequest(Message):
@@ -153,6 +155,8 @@ class Hello(Message):
     held: Annotated[list[Hex64] | None, Field(max_length=HELD_MAX), Since(HELD_SINCE)] = None
     # the same versions, each by name and number; None: not told
     held_versions: Annotated[list[HeldVersion] | None, Field(max_length=HELD_MAX), Since(HELD_VERSIONS_SINCE)] = None
+    # what the rows of each dataset have spent by releases with noise; None: not told
+    spent: Annotated[list[DatasetSpent] | None, Field(max_length=HELD_MAX), Since(SPENT_SINCE)] = None
 
 
 WAKE_COPY = "copy"  # the reason of a wake that tells a worker of a second one with its key

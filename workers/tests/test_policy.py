@@ -12,6 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from splitcore.errors import AppError
+from splitcore.policy.schema import PrivacyBudget
+from splitcore.privacy.composition import Budget
 from workers.policy import SitePolicy, policy_write_default
 from workers.settings import WorkerHome
 
@@ -24,9 +26,19 @@ def test_without_a_file_the_strict_defaults_hold(tmp_path: Path) -> None:
 
 def test_the_written_file_reads_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
-    policy = SitePolicy(max_steps=7, hosts=["*.gpu.example"], models=["acme/tiny"])
+    policy = SitePolicy(
+        max_steps=7, hosts=["*.gpu.example"], models=["acme/tiny"], privacy_budget=PrivacyBudget(epsilon=2, delta=1e-7)
+    )
     path.write_text(policy.to_yaml())
     assert SitePolicy.load(path) == policy
+
+
+@pytest.mark.parametrize("text", ["{epsilon: 2, delta: 1e-5}", "{epsilon: 2.0}", "{epsilon: 2, delta: 0.00001}"])
+def test_a_privacy_budget_is_read_as_people_write_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"privacy_budget: {text}\n")
+    assert SitePolicy.load(path).budget == Budget(2.0, 1e-5)
+    assert SitePolicy().budget is None
 
 
 MISTAKES = [
@@ -38,6 +50,12 @@ MISTAKES = [
     "topologies: []",
     "topologies:",
     "max_steps: many",
+    "privacy_budget: 2.0",
+    "privacy_budget: {epsilon: 0}",
+    "privacy_budget: {epsilon: .inf}",
+    "privacy_budget: {epsilon: many}",
+    "privacy_budget: {delta: 1e-5}",
+    "privacy_budget: {epsilon: 2, delta: 1}",
     "max_steps: 10\nmax_steps: null",
     "min_tail_layers: off",
     "min_head_layers: 0.0",
@@ -78,6 +96,7 @@ def test_the_hub_can_be_told_of_every_policy_that_is_read() -> None:
         max_steps=2**53,
         max_message_bytes=2**53,
         hosts=["h" * 120] * 200,
+        privacy_budget=PrivacyBudget(epsilon=1e6, delta=0.01),
     )
     assert largest.summary().models == largest.models
     beyond: dict[str, Any]

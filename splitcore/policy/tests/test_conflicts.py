@@ -44,6 +44,29 @@ def test_a_compute_party_has_no_say_in_what_leaves_the_data_parties() -> None:
     assert {demand.rule for demand in demands(policy, has_data=False)} == {"max_steps", "max_message_bytes"}
 
 
+NOISE = {"name": "gaussian", "clip": 10.0, "noise": 2.0}  # one token: sensitivity/σ = 1, so ε = 4.38 at δ = 1e-5
+
+
+@pytest.mark.parametrize(
+    ("defences", "epsilon", "words"),
+    [([], 1e6, "there is no bound"), ([NOISE], 4.3, "a single token has ε = 4.38"), ([NOISE], 4.4, "")],
+    ids=["no noise", "too little noise", "enough noise"],
+)
+def test_a_privacy_budget_refuses_runs_without_a_bound_and_noise_that_one_token_exceeds(
+    defences: list[dict[str, Any]], epsilon: float, words: str
+) -> None:
+    asked = demands(Policy(privacy_budget={"epsilon": epsilon}).model_dump() | OPEN)  # type: ignore[arg-type]
+    found = list(conflicts(asked, run_of(privacy={"defences": defences})))
+    assert [one.field for one in found] == ["privacy.defences"] * bool(words)
+    assert all(words in one.sentence and one.code == "CL-1509" for one in found)
+
+
+def test_a_party_that_only_measures_sends_no_hidden_states_and_asks_for_no_noise() -> None:
+    policy = Policy(privacy_budget={"epsilon": 1.0}).model_dump()  # type: ignore[arg-type]
+    assert "privacy_budget" in {demand.rule for demand in demands(policy)}
+    assert "privacy_budget" not in {demand.rule for demand in demands(policy, trains=False)}
+
+
 def test_what_an_older_worker_did_not_tell_asks_nothing() -> None:
     assert demands({}) == []
     assert [demand.rule for demand in demands({"max_steps": 3, "hosts": []})] == ["max_steps"]

@@ -91,7 +91,8 @@ def _views(config: RunConfig, sites: Iterable[Site]) -> list[tuple[RunConfig, li
     shared: list[list[Demand]] = []
     for site in sites:
         mine = config.for_party(site.party)
-        asked = demands(site.worker.policy or {}, by=site.name, has_data=site.role != ParticipantRole.SERVER)
+        has_data, trains = site.role != ParticipantRole.SERVER, site.role != ParticipantRole.EVALUATOR
+        asked = demands(site.worker.policy or {}, by=site.name, has_data=has_data, trains=trains)
         shared.append([demand for demand in asked if demand.rule not in _OF_A_PARTY])
         own = [demand for demand in asked if demand.rule in _OF_A_PARTY]
         known = next((policies for view, policies in views if view.split == mine.split), None)

@@ -11,6 +11,7 @@ from splitcore.training.client import ClientHalf
 from splitcore.wire.protocol.channel import Channel
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.transport.grpc_channel import dial
+from workers.accounting.accountant import JobAccountant
 from workers.contracts import Role
 from workers.jobs.folder import Peer
 from workers.jobs.rows import rows_of
@@ -27,6 +28,9 @@ def run_client(setting: JobSetting) -> HalfResult:
     """Train this site's segments. Raises AppError."""
     model = setting.base_model()
     train_rows, eval_rows = rows_of(setting)
+    accountant = JobAccountant.of(
+        setting.home, run_id=setting.contract.run_id, party=setting.own.party, train=train_rows, held_out=eval_rows
+    )
     first = setting.clients[0].party == setting.own.party  # the public prompts are answered once
     half = ClientHalf(
         HalfSettings(
@@ -40,6 +44,7 @@ def run_client(setting: JobSetting) -> HalfResult:
             emit=setting.emit,
             control=setting.control(),
             checkpoints=setting.folder.checkpoints,
+            accountant=accountant,
         ),
         party=setting.own.party,
         attempt=setting.spec.attempt,
