@@ -25,6 +25,7 @@ class Dataset(PublicModel):
     worker = models.ForeignKey("fleet.Worker", on_delete=models.CASCADE, related_name="datasets")
     name = models.CharField(max_length=80)
     is_archived = models.BooleanField(default=False)
+    privacy = models.JSONField(default=dict)  # workers.contracts.DatasetSpent, as its worker last told it; {}: untold
     projects = models.ManyToManyField("projects.Project", related_name="datasets", blank=True)  # offered to
 
     class Meta:

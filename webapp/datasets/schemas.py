@@ -10,7 +10,7 @@ from ninja import Schema
 from splitcore.bounds import Word
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset
-from webapp.datasets.selectors import projects_shown
+from webapp.datasets.selectors import is_own, projects_shown
 
 
 class VersionOut(Schema):
@@ -26,13 +26,17 @@ class VersionOut(Schema):
 
 
 class DatasetOut(Schema):
-    """A dataset; `projects` are those of its offers that the caller can see."""
+    """A dataset; `projects` are those of its offers that the caller can see.
+
+    `privacy`: the ε of its worst row and the runs that spent it, as its worker told it; for its own organisation alone.
+    """
 
     id: str
     name: str
     organisation: str
     worker: str
     projects: list[str]
+    privacy: dict[str, Any] | None
     versions: list[VersionOut]
 
     @classmethod
@@ -44,6 +48,7 @@ class DatasetOut(Schema):
             organisation=dataset.organisation_id,
             worker=dataset.worker_id,
             projects=[project.pk for project in projects_shown(user=user, dataset=dataset)],
+            privacy=dataset.privacy or None if is_own(user, dataset) else None,
             versions=[VersionOut.from_orm(version) for version in dataset.versions.all()],
         )
 

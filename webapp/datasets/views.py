@@ -23,6 +23,7 @@ from webapp.datasets.selectors import (
     workers_for_upload,
 )
 from webapp.datasets.services import dataset_offer, dataset_offer_withdraw, dataset_version_withdraw
+from webapp.datasets.spending import spending_shown
 from webapp.datasets.tickets import upload_ticket_issue
 from webapp.fleet.facts import online
 from webapp.orgs.http import MemberRequest, answer_action, member_required
@@ -85,6 +86,7 @@ def detail(request: MemberRequest, dataset_id: str) -> HttpResponse:
     wanted = request.GET.get("version", "")
     shown = next((version for version in versions if str(version.number) == wanted), versions[0] if versions else None)
     metadata = shown.metadata if shown else {}
+    own = is_own(request.user, dataset)
     context = {
         "dataset": dataset,
         "versions": versions,
@@ -92,7 +94,8 @@ def detail(request: MemberRequest, dataset_id: str) -> HttpResponse:
         "lines": metadata_lines(metadata),
         "metadata_text": metadata_text(metadata),
         "histogram": histogram_picture(metadata),
-        "own": is_own(request.user, dataset),
+        "own": own,
+        "spending": spending_shown(dataset, request.user) if own else None,
         "offered": projects_shown(user=request.user, dataset=dataset),
         "offerable": projects_to_offer(user=request.user, dataset=dataset),
         "usage": usage_of(user=request.user, dataset=dataset)[:20],

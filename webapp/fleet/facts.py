@@ -173,6 +173,11 @@ def speed_line(speed: dict[str, Any]) -> str:
     return f"{rates} ({str(speed.get('device', '')).upper()})"
 
 
+def budget_line(budget: dict[str, float] | None) -> str:
+    """The privacy budget in words."""
+    return f"ε = {budget['epsilon']:g} at δ = {budget['delta']:g}" if budget else "None"
+
+
 def policy_of(worker: Worker) -> list[tuple[str, str]]:
     """The site policy's limits in words; the file itself stays on the worker, which enforces it."""
     policy = worker.policy
@@ -192,6 +197,7 @@ def policy_of(worker: Worker) -> list[tuple[str, str]]:
         ("Base models", ", ".join(policy.get("models") or []) or "Any"),
         ("Maximum steps", str(policy.get("max_steps") or "No limit")),
         ("Maximum message size", human_bytes(largest) if (largest := policy.get("max_message_bytes")) else "Unknown"),
+        ("Privacy budget of a row", budget_line(policy.get("privacy_budget"))),
         ("Compute hosts", ", ".join(policy.get("hosts") or []) or "Any"),
         ("Trust in peers", trust),
     ]

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from webapp.core.live import notify_org
 from webapp.datasets.held import versions_held, versions_untold
+from webapp.datasets.spent import spending_told
 from webapp.fleet.models import Worker
 from webapp.fleet.signing import ENROLLED
 from webapp.runs import lifecycle
@@ -103,7 +104,7 @@ def _presence_row(worker: Worker) -> Worker | None:
 
 
 def hello_record(*, worker: Worker, hello: Hello) -> bool:
-    """Keep the facts, the doctor's results, the policy's summary and which datasets the worker still holds.
+    """Keep the facts, the doctor's results, the policy's summary, which datasets the worker holds and what they spent.
 
     False, and nothing is kept, where the worker is not let in any more.
     """
@@ -124,6 +125,8 @@ def hello_record(*, worker: Worker, hello: Hello) -> bool:
         versions_held(worker=worker, digests=hello.held, held=hello.held_versions)
     elif hello.protocol >= HELD_SINCE:  # an older worker, or one that does not know the hub's version yet, tells none
         versions_untold(worker=worker)
+    if hello.spent is not None:
+        spending_told(worker=worker, spent=hello.spent)
     return True
 
 

@@ -14,6 +14,8 @@ from django.template.defaultfilters import filesizeformat
 from django.views.decorators.http import require_POST, require_safe
 
 from splitcore.errors import AppError
+from splitcore.privacy.words import Spending
+from workers.accounting.summary import spending_of_all
 from workers.console import access
 from workers.console.site import site
 from workers.copies import copy_seen
@@ -25,6 +27,7 @@ from workers.ledger.book import Book
 from workers.ledger.summary import RunTotal, totals, words_of
 from workers.models_registry import ModelRegistry
 from workers.outbox.history import recent_jobs, sent_items
+from workers.policy import SitePolicy
 
 _PREVIEW_ROWS = 20
 _LOG_LINES = 400
@@ -52,7 +55,17 @@ def datasets(request: HttpRequest) -> HttpResponse:
     rows = [{"stored": s, "meta": s.metadata, "registered": is_registered(s)} for s in site().datasets.versions()]
     waiting = site().datasets.staged_bytes() + sum(upload.received for upload in site().uploads.all())
     sizes = {"stored_bytes": sum(one.bytes for one in site().datasets.versions()), "waiting_bytes": waiting}
-    return render(request, "console/datasets.html", {"rows": rows, **sizes})
+    return render(request, "console/datasets.html", {"rows": rows, "spendings": _spendings(), **sizes})
+
+
+def _spendings() -> dict[str, Spending]:
+    """What each dataset's rows have spent; nothing where the policy can't be read, which the policy's page tells."""
+    home = site().home
+    try:
+        budget = SitePolicy.load(home.policy_file).budget
+    except AppError:
+        return {}
+    return {one.name: one.told().in_words() for one in spending_of_all(home, budget)}
 
 
 def _stored(name: str, version: int) -> Any:
