@@ -17,12 +17,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processes.redis_server import RedisServer
+from splitcore.boundary.release import Plan, Reach, Sending
 from splitcore.models.tests.tiny import save_tokenizer
+from splitcore.policy.schema import PrivacyBudget
+from workers.accounting.accountant import JobAccountant
 from workers.console.tests.conftest import RunningConsole, Visitor
 from workers.contracts import MetricPayload, SamplePayload
 from workers.data.store import DatasetStore
 from workers.ledger.book import Book
 from workers.outbox.spool import Spool
+from workers.policy import SitePolicy
 
 ROWS = "".join(json.dumps({"prompt": f"secret question {i}", "completion": f"answer {i}"}) + "\n" for i in range(60))
 GUARDED = ["/datasets/notes/1", "/logs"]
@@ -74,7 +78,17 @@ def test_a_ticket_lets_a_file_become_a_dataset_and_shows_what_leaves(console: Ru
     assert "CL-14" in added.text, "the hub is away: the page says so, and nothing is lost"
     [stored] = DatasetStore(console.home.root).versions()
     assert stored.metadata.rows == 60
-    assert "Not sent yet" in visitor.http.get("/datasets").text
+    page = visitor.http.get("/datasets").text
+    assert "Not sent yet" in page
+    assert "No run has sent hidden states of these rows yet." in page
+    console.home.policy_file.write_text(SitePolicy(privacy_budget=PrivacyBudget(epsilon=20, delta=1e-5)).to_yaml())
+    rows = list(stored.train_rows())
+    accountant = JobAccountant.of(console.home, run_id="run_1", party="a", train=rows, held_out=[])
+    accountant.begin(Plan("gaussian", Reach.OWN, {0: (1, 4.0)}))
+    accountant.charge([Sending(0, 4.0, b"values")])
+    page = visitor.http.get("/datasets").text
+    for words in ("ε = 10 of 20", "run_1", "Gradients at the second cut", "one row is replaced by any other row"):
+        assert words in page, words
 
 
 def test_a_rejected_file_is_named_as_such_and_can_be_discarded(console: RunningConsole) -> None:

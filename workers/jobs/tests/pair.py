@@ -86,15 +86,15 @@ class Pair:
         self.client.folder.write_peer(Peer(host=told["host"], port=told["port"], attempt=attempt, certificate_pem=pem))
 
 
-def make_pair(folder: Path, *, training: Mapping[str, Any]) -> Pair:
-    """Two enrolled, equipped workers whose jobs of one contract were admitted."""
+def make_pair(folder: Path, *, training: Mapping[str, Any], **sections: Mapping[str, Any]) -> Pair:
+    """Two enrolled, equipped workers whose jobs of one contract were admitted; `sections` of its configuration."""
     data, compute = enrolled_home(folder / "data"), _compute_home(folder / "compute")
     for home in (data, compute):
         model = ModelRegistry(home).add(BASE_MODEL, model_id="acme/tiny", revision="r1")
     identities = {"hospital-a": load_identity(data.keys), "gpu": load_identity(compute.keys)}
     contract = contract_for(data, message_bytes=1 << 24)
     contract["config"]["model"]["manifest"] = model.manifest_hash
-    contract["config"]["training"] = dict(training)
+    contract["config"] |= {"training": dict(training), **sections}
     for part in contract["participants"]:
         part["fingerprint"] = identities[part["party"]].fingerprint
     contract["participants"][0]["dataset_digest"] = _with_rows(data, folder / "rows.jsonl")
