@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from splitcore.boundary.release import Reach, Release
 from splitcore.config.run import RunConfig
+from splitcore.privacy.calibration import DELTA
+from splitcore.privacy.composition import epsilon_from, in_words
 
 
 def release_of(config: RunConfig, tokens: int) -> Release | None:
@@ -21,3 +23,17 @@ def reach_of(config: RunConfig, parties: int) -> Reach:
         return Reach.OWN
     exchange = config.schedule.exchange(parties)
     return Reach.RUN if parties == 1 or exchange.own_ends else Reach.OTHERS
+
+
+def spending_words(config: RunConfig, parties: int) -> str:
+    """What the hidden states of one row will have spent after the run, as a sentence."""
+    longest, reach = config.training.max_length, reach_of(config, parties)
+    release = release_of(config, longest)
+    if release is None:
+        return "no bound, without noise of a known law."
+    if reach is Reach.OTHERS:
+        return "no bound, since organisations share a trained head. Don't train it, or let each keep its own."
+    epsilon = f"{in_words(epsilon_from(release.squared))} at δ = {DELTA:g}, if it has {longest:,} tokens"
+    if reach is Reach.OWN:
+        return f"{epsilon}. It is released once, however often it is sent."
+    return f"{epsilon}, for one release. The trained head adds up all releases of the run."

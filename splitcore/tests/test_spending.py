@@ -8,7 +8,7 @@ import pytest
 
 from splitcore.boundary.release import Reach
 from splitcore.config import RunConfig
-from splitcore.config.spending import reach_of, release_of
+from splitcore.config.spending import reach_of, release_of, spending_words
 
 MODEL = {"name_or_path": "org/model"}
 
@@ -42,3 +42,21 @@ def test_only_noise_of_a_known_law_has_one() -> None:
     assert law() is None
     assert law(methods=("auxiliary_loss",)) is None
     assert law({"name": "gaussian", "clip": 3.0, "noise": 0.5}) == (2 * 3.0 * 3 / 1.5) ** 2
+
+
+@pytest.mark.parametrize(
+    ("noise", "train_head", "parties", "words"),
+    [
+        (None, False, 1, "no bound, without noise of a known law."),
+        (40.0, False, 2, "1.07 at δ = 1e-05, if it has 32 tokens. It is released once, however often it is sent."),
+        (40.0, True, 1, "1.07 at δ = 1e-05, if it has 32 tokens, for one release. The trained head adds up all"),
+        (40.0, True, 2, "no bound, since organisations share a trained head."),
+    ],
+)
+def test_what_a_run_will_spend_is_said_in_words(
+    noise: float | None, train_head: bool, parties: int, words: str
+) -> None:
+    defences = [] if noise is None else [{"name": "gaussian", "noise": noise}]
+    sections: dict[str, Any] = {"privacy": {"defences": defences}, "lora": {"train_head": train_head}}
+    config = RunConfig.parse({"model": MODEL, "training": {"max_length": 32}, **sections})
+    assert spending_words(config, parties).startswith(words)

@@ -41,6 +41,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("max_steps", {"max_steps": 3}, {}),
     ("max_steps", {"max_steps": 3}, {"training": {"steps": None, "epochs": 1.0}}),
     ("max_message_bytes", {"max_message_bytes": 1 << 20}, {}),
+    ("privacy_budget", {"privacy_budget": {"epsilon": 2.0}}, {}),
+    (
+        "privacy_budget",
+        {"privacy_budget": {"epsilon": 2.0, "delta": 1e-7}},
+        {"privacy": {"defences": [{"name": "gaussian", "noise": 2.0}]}},
+    ),
     ("hosts", {"hosts": ["*.gpu.example"]}, {}),
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from splitcore.config import RunConfig, idle_fields
+from splitcore.config.spending import spending_words
 from splitcore.errors import AppError
 from splitcore.flows.matrix import Matrix
 from splitcore.planning import Plan, Range, estimate
@@ -76,6 +77,12 @@ class Preview:
     matrix: Matrix | None = None
     parties: list[Party] = field(default_factory=list)
     speeds: KnownSpeeds | None = None
+
+    @property
+    def epsilon(self) -> str:
+        """What hidden states of a row will have spent, in words."""
+        clients = sum(party.role == ParticipantRole.CLIENT for party in self.parties)
+        return spending_words(self.config, max(1, clients)) if self.config is not None else ""
 
     @property
     def bottleneck(self) -> str:

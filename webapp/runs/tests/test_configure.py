@@ -295,6 +295,7 @@ def test_the_preview_shows_memory_traffic_and_who_sees_what(client):
         "Who sees what",
         "measured its speed yet",
         "Request approval",
+        "ε of a row's hidden states: no bound, without noise of a known law.",
     ):
         assert words in text
 

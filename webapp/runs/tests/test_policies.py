@@ -89,6 +89,16 @@ def test_a_party_whose_override_meets_its_own_site_asks_nothing_of_the_others():
     assert (conflict.path, conflict.mend) == ("split.tail_layers", "2")
 
 
+def test_a_privacy_budget_asks_those_who_train_for_noise_and_nobody_who_only_measures():
+    w = make.world()
+    budget, config = {"epsilon": 1.0, "delta": 1e-5}, RunConfig.parse(make.config())
+    site = _site(w, 0, privacy_budget=budget)
+    [conflict] = policy_conflicts(config, [site])
+    assert (conflict.path, conflict.code) == ("privacy.defences", "CL-1509")
+    assert "there is no bound" in conflict.message
+    assert policy_conflicts(config, [Site(site.worker, "evaluator", "a")]) == []
+
+
 def test_what_the_worker_accepts_is_no_conflict():
     w = make.world()
     config = RunConfig.parse(make.config(split={"head_layers": 1, "tail_layers": 2}))
