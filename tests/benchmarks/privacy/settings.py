@@ -22,6 +22,19 @@ def _noise(name: str, **options: Any) -> Sections:
     return {**FROZEN, "privacy": {"defences": [{"name": name, **options}]}}
 
 
+def _defended(name: str, **options: Any) -> Sections:
+    return {"privacy": {"defences": [{"name": name, **options}]}}
+
+
+def _strengths(name: str, option: str, *values: float) -> tuple[Sections, ...]:
+    return tuple(_defended(name, **{option: value}) for value in values)
+
+
+def _mixed_and_noisy(noise: float) -> Sections:
+    mixed, noisy = {"name": "token_mixup", "share": 0.6}, {"name": "gaussian", "clip": 180.0, "noise": noise}
+    return {**FROZEN, "privacy": {"defences": [mixed, noisy]}}
+
+
 def gaussian(noise: float, clip: float) -> Sections:
     """Clipped rows with noise, behind a frozen head. noise: σ over the clip."""
     return _noise("gaussian", clip=clip, noise=noise)
@@ -30,12 +43,21 @@ def gaussian(noise: float, clip: float) -> Sections:
 # The median norm of a token's vector behind two layers, of rows of E2E.
 CLIP = {DEMO: 180.0, REAL: 75.0}
 
-# Defence → its strengths.
+# Defence → its strengths, the weakest first.
 ON_DEMO: dict[str, tuple[Sections, ...]] = {
     "gaussian": (gaussian(0.02, CLIP[DEMO]), gaussian(0.07, CLIP[DEMO]), gaussian(0.2, CLIP[DEMO])),
+    "nopeek": _strengths("nopeek", "weight", 1, 10, 100),
+    "adversarial": _strengths("adversarial", "weight", 0.1, 1, 10),
+    "token_mixup": _strengths("token_mixup", "share", 0.3, 0.6, 1),
+    "bottleneck": _strengths("bottleneck", "weight", 0.1, 1, 10),
+    "secret_start": (_defended("secret_start"),),
+    "token_mixup + gaussian": (_mixed_and_noisy(0.02), _mixed_and_noisy(0.07), _mixed_and_noisy(0.2)),
 }
 ON_REAL: dict[str, Sections] = {
     "gaussian": gaussian(0.02, CLIP[REAL]),
+    "nopeek": _defended("nopeek", weight=10),
+    "token_mixup": _defended("token_mixup", share=0.6),
+    "secret_start": _defended("secret_start"),
 }
 
 
@@ -67,8 +89,8 @@ def settings(scale: Scale) -> list[Setting]:
         for defence, levels in ON_DEMO.items():
             found += [
                 Setting(DEMO, defence, strength, seed, changes=changes)
-                for strength, changes in zip(STRENGTHS, levels, strict=True)
-                if strength == "medium" or not scale.quick
+                for strength, changes in zip(STRENGTHS if len(levels) > 1 else ("on",), levels, strict=True)
+                if strength in ("medium", "on") or not scale.quick
             ]
     if not scale.quick:
         found.append(Setting(REAL, NONE, "", 0))
