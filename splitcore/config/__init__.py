@@ -1,5 +1,6 @@
 """RunConfig: the one definition of every field of a split fine-tuning run (torch-free)."""
 
+from splitcore.config.deciding import decided
 from splitcore.config.dtype import resolve_dtype
 from splitcore.config.idle import idle_fields
 from splitcore.config.overrides import override_problems
@@ -34,6 +35,7 @@ __all__ = [
     "config_hash",
     "config_read",
     "config_text",
+    "decided",
     "idle_fields",
     "override_problems",
     "resolve_dtype",

@@ -112,6 +112,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def masks_cancel_only_among_all(self) -> RunConfig:
+        """A late party's masks would stay in the others' sum."""
+        if self.privacy.masks_sums and self.schedule.lateness()[0] == "continue":
+            raise ValueError(
+                "schedule.straggler continue excludes privacy.sums masked: without every organisation's part, the sum"
+                " can't be read. Let the run wait or pause, or set the sums to plain."
+            )
+        return self
+
+    @model_validator(mode="after")
     def methods_and_defences_fit(self) -> RunConfig:
         """Each knows what it does not go with."""
         for strategy in self.cut_strategies:

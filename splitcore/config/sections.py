@@ -377,3 +377,19 @@ class PrivacySection(Section):
         description="Defences at the cut, applied in order. None: activations can be inverted.",
         json_schema_extra=ui(level="advanced", label="Defences"),
     )
+    sums: Literal["automatic", "masked", "plain"] = Field(
+        "automatic",
+        description=(
+            "Gradients or weights of head and tail that several organisations send to be summed. masked: the compute"
+            " organisation reads their sum alone; they take twice the bytes, and every organisation's part is needed."
+            " plain: it reads each one's. automatic: masked if the run has several data organisations when it is"
+            " submitted, and plain with `cutlayer train`. With two organisations, each learns the other's by"
+            " subtraction. Activations are not masked."
+        ),
+        json_schema_extra=ui(level="advanced", label="Adapter sums"),
+    )
+
+    @property
+    def masks_sums(self) -> bool:
+        """Whether what is summed is masked."""
+        return self.sums == "masked"

@@ -7,6 +7,7 @@ that uses nothing newer, and both compute the same hash. The defaults of each sc
     1  every field, defaults included; the fields of all schedules side by side, under the name `mode`
     2  what differs from the defaults alone; strategies with all fields of their own
     3  the task of the rows
+    4  masked sums
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from splitcore.config.run import RunConfig, canonical_json
 from splitcore.errors import AppError
 from splitcore.fields import FULL
 
-NEWEST = 3
+NEWEST = 4
 _MODES = ("parallel", "sequential", "splitfed_v1", "personalised")
 
 
 def written(config: RunConfig) -> tuple[int, dict[str, Any]]:
     """The number of the schema, and the configuration in its one normal form."""
+    # who wrote in an earlier schema knew plain sums alone, so there is nothing to say of them
+    sums = config.privacy.sums if config.privacy.masks_sums else "automatic"
+    config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"sums": sums})})
     first = _schema_1(config)
     if first is not None:
         return 1, first
@@ -37,7 +41,9 @@ def written(config: RunConfig) -> tuple[int, dict[str, Any]]:
 
 def _schema(config: RunConfig) -> int:
     """The oldest schema with every field that differs from its default, where that is not the first."""
-    return 2 if _is_default(config, "data", "task") else NEWEST
+    if config.privacy.masks_sums:
+        return NEWEST
+    return 2 if _is_default(config, "data", "task") else 3
 
 
 def config_read(data: Any, schema: int) -> RunConfig:

@@ -156,6 +156,19 @@ HELP: dict[str, ErrorHelp] = {
         "The file next to the half's checkpoints no longer contains the 256 bits written there.",
         "Restore it from a copy. Without it the run can't continue. A clone draws a new secret.",
     ),
+    "CL-1537": ErrorHelp(
+        "A value is too large for a masked sum",
+        "A gradient or weight of head or tail is NaN, infinite, or not below 2^23 divided by the number of data "
+        "organisations. Nothing of it was sent.",
+        "Lower the learning rate. If such values are usual for this model, turn off masked sums in a new contract.",
+    ),
+    "CL-1538": ErrorHelp(
+        "A mask key isn't the organisation's own",
+        "The key that arrived for a data organisation isn't signed for this attempt by the contract's certificate. "
+        "Someone between the organisations may have replaced it to read single contributions. None was sent.",
+        "Don't resume the run. Compare the certificates' fingerprints with the named organisation, and ask the compute "
+        "organisation and the hub's operator for the reason.",
+    ),
     "CL-1540": ErrorHelp(
         "The draft was changed elsewhere",
         "The form is based on an older version of the draft. Saving it would undo later changes.",

@@ -90,6 +90,11 @@ class Reading:
         return self.config.wire.skip_padding or bool(self.caches)
 
     @property
+    def masked(self) -> bool:
+        """Whether what the parties send of head and tail can be read as a sum alone."""
+        return self.config.privacy.masks_sums and self.exchange.sums_ends
+
+    @property
     def turn_steps(self) -> int:
         """Steps of one party's turn, where adapters are handed on after it."""
         return self.exchange.relayed_every

@@ -19,6 +19,13 @@ AVERAGED = f"{SEVERAL}, in the schedules `parallel` (`aggregate_every` above 1) 
 RELAYED = f"{SEVERAL}, in the schedule `sequential` with `relay`"
 ENDS = Tensor("", "fp32", Content.ENDS)
 FAULT = frozenset({"source", "where", "rows"})  # of a value that was not finite
+MASKED = Tensor("", "i64", Content.MASKED_ENDS)
+KEYS = Tensor("keys", "u8", Content.MASK_KEYS)
+UNMASKED = "unless `privacy.sums` is masked"
+ONLY_SUM = (
+    "The compute organisation reads the sum over the organisations alone, as long as it computes what the contract says"
+    " and no organisation tells it its masks. A sum, too, can reveal something about the text behind it."
+)
 SUBTRACTED = "With two data organisations, each learns the other's by subtraction."
 
 
@@ -27,8 +34,10 @@ def flows(run: Reading) -> Iterator[Flow]:
     yield from _counts(run)
     yield from _course(run)
     yield from _norms(run)
+    if run.masked:
+        yield from _keys()
     if run.exchange.gradients:
-        yield from _summed()
+        yield from _summed(run)
     elif run.exchange.relays:
         yield from _relayed(run)
     elif run.exchange.ends_averaged_every:
@@ -153,18 +162,43 @@ def _norms(run: Reading) -> Iterator[Flow]:
     )
 
 
-def _summed() -> Iterator[Flow]:
-    yield Flow(
-        Thing.ENDS,
-        "gradients of the head and tail adapters",
-        Part.CLIENT,
-        Part.SERVER,
-        STEPS,
-        reveals=(_text_of("gradients"),),
-        only=SUMMED,
-        seen="gradients in every step",
-        carried=(Carried(Kind.ADAPTER_GRADIENTS, tensors=(ENDS,), fields=frozenset({"fault"})),),
-    )
+def _keys() -> Iterator[Flow]:
+    """What each two parties draw their masks from; masks themselves are computed and never sent."""
+    only = f"{SEVERAL} whose gradients or weights are summed, with `privacy.sums: masked`"
+    what = "public keys for masks, signed by the organisation's worker"
+    carried = (Carried(Kind.MASK_KEYS, tensors=(KEYS,)),)
+    yield Flow(Thing.KEYS, what, Part.CLIENT, Part.SERVER, MEETING, only=only, seen="public keys alone",
+               carried=carried)  # fmt: skip
+    yield Flow(Thing.KEYS, what, Part.SERVER, Part.CLIENTS, MEETING, only=only, seen="public keys of all",
+               carried=carried)  # fmt: skip
+
+
+def _summed(run: Reading) -> Iterator[Flow]:
+    if run.masked:
+        yield Flow(
+            Thing.ENDS,
+            "masked gradients of the head and tail adapters, of which only the sum can be read",
+            Part.CLIENT,
+            Part.SERVER,
+            STEPS,
+            reveals=(Reveal(Thing.ROWS, Degree.REPEATED, ONLY_SUM),),
+            only=f"{SUMMED}, with `privacy.sums: masked`",
+            seen="only the sum of their gradients, in every step",
+            is_sum=True,
+            carried=(Carried(Kind.ADAPTER_GRADIENTS, tensors=(MASKED,), fields=frozenset({"fault"})),),
+        )
+    else:
+        yield Flow(
+            Thing.ENDS,
+            "gradients of the head and tail adapters",
+            Part.CLIENT,
+            Part.SERVER,
+            STEPS,
+            reveals=(_text_of("gradients"),),
+            only=f"{SUMMED}, {UNMASKED}",
+            seen="gradients in every step",
+            carried=(Carried(Kind.ADAPTER_GRADIENTS, tensors=(ENDS,), fields=frozenset({"fault"})),),
+        )
     yield Flow(
         Thing.ENDS,
         "the sum of the head and tail adapters' gradients",
@@ -182,18 +216,35 @@ def _summed() -> Iterator[Flow]:
 def _averaged(run: Reading) -> Iterator[Flow]:
     every = run.exchange.ends_averaged_every
     form = "a round is one step" if every == 1 else f"a round is {every} steps"
-    yield Flow(
-        Thing.ENDS,
-        "weights of the head and tail adapters, and the number of tokens behind them",
-        Part.CLIENT,
-        Part.SERVER,
-        ROUND,
-        form=form,
-        reveals=(_text_of("weights"),),
-        only=AVERAGED,
-        seen="weights in every step" if every == 1 else f"weights every {every} steps",
-        carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,), fields=frozenset({"tokens"})),),
-    )
+    when = "in every step" if every == 1 else f"every {every} steps"
+    if run.masked:
+        yield Flow(
+            Thing.ENDS,
+            "masked weights of the head and tail adapters, of which only the sum can be read, and the number of tokens"
+            " behind them",
+            Part.CLIENT,
+            Part.SERVER,
+            ROUND,
+            form=form,
+            reveals=(Reveal(Thing.ROWS, Degree.REPEATED, ONLY_SUM),),
+            only=f"{AVERAGED}, with `privacy.sums: masked`",
+            seen=f"only the average of their weights, {when}",
+            is_sum=True,
+            carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(MASKED,), fields=frozenset({"tokens"})),),
+        )
+    else:
+        yield Flow(
+            Thing.ENDS,
+            "weights of the head and tail adapters, and the number of tokens behind them",
+            Part.CLIENT,
+            Part.SERVER,
+            ROUND,
+            form=form,
+            reveals=(_text_of("weights"),),
+            only=f"{AVERAGED}, {UNMASKED}",
+            seen=f"weights {when}",
+            carried=(Carried(Kind.ADAPTER_WEIGHTS, tensors=(ENDS,), fields=frozenset({"tokens"})),),
+        )
     yield Flow(
         Thing.ENDS,
         "the average of the head and tail adapters' weights",

@@ -18,6 +18,8 @@ from splitcore.wire.protocol.messages import Kind
 EXAMPLES: tuple[tuple[int, dict[str, Any]], ...] = (
     (2, {}),
     (2, {"split": {"topology": "vanilla"}}),
+    (2, {"privacy": {"sums": "masked"}}),
+    (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "splitfed_v1"}}),
     (2, {"schedule": {"mode": "splitfed_v1"}, "wire": {"changes": "int4"}}),
     (2, {"schedule": {"mode": "sequential"}}),
     (2, {"schedule": {"straggler": "continue"}}),
@@ -98,7 +100,11 @@ def messages_table() -> str:
     return markdown(("kind, phase", "direction", "tensors", "fields", "what"), rows)
 
 
-_MANY = {Content.ENDS: "one per adapter tensor", Content.MOMENTS: "one per moment of these"}
+_MANY = {
+    Content.ENDS: "one per adapter tensor",
+    Content.MASKED_ENDS: "one per adapter tensor, masked",
+    Content.MOMENTS: "one per moment of these",
+}
 
 
 def _names(names: Iterable[str]) -> str:

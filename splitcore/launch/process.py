@@ -88,6 +88,7 @@ def _plain(data: Any) -> Any:
 
 
 def _run_half(spec: ProcessSpec, folder: Path) -> Any:
+    from splitcore.masking.agreement import Signatory
     from splitcore.run.settings import HalfSettings
     from splitcore.training.client import ClientHalf
     from splitcore.training.server import ServerHalf
@@ -113,6 +114,7 @@ def _run_half(spec: ProcessSpec, folder: Path) -> Any:
             control=lambda: "stop" if (folder / STOP).exists() else "run",
             checkpoints=Path(spec.checkpoints) if spec.checkpoints else None,
             observe=_drill(spec.dies_at),
+            signatory=Signatory(identity.sign, {party: spec.certificates[party] for party in spec.parties}),
         )
         if spec.role == "server":
             clients = {party: spec.certificates[party] for party in spec.parties}

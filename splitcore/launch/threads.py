@@ -11,6 +11,7 @@ from typing import Any
 
 from splitcore.checkpoints.files import claimed_attempt
 from splitcore.errors import AppError
+from splitcore.masking.agreement import Signatory
 from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.step.link import LostError
 from splitcore.training.client import ClientHalf
@@ -19,6 +20,7 @@ from splitcore.wire.protocol.channel import Channel, Listener
 from splitcore.wire.protocol.limits import FrameLimits
 from splitcore.wire.protocol.messages import ChannelError, PeerError
 from splitcore.wire.protocol.tap import Tap
+from splitcore.wire.transport.certificates import create_identity
 from splitcore.wire.transport.memory import memory_pair
 
 Rows = Sequence[Mapping[str, Any]]
@@ -94,6 +96,7 @@ def run_in_threads(
     attempt = 1
     if settings.checkpoints is not None:
         attempt += max(claimed_attempt(settings.checkpoints / name) for name in ("server", *shards))
+    signatories = _signatories(list(shards)) if settings.config.privacy.masks_sums else {}
     halves: dict[str, Callable[[], HalfResult]] = {
         "server": ServerHalf(
             _folder(watched, "server"), listen=door.listen, attempt=attempt, attempts=dict.fromkeys(shards, attempt)
@@ -101,7 +104,7 @@ def run_in_threads(
     }
     halves |= {
         party: ClientHalf(
-            _folder(watched, party),
+            replace(_folder(watched, party), signatory=signatories.get(party)),
             party=party,
             rows=rows,
             eval_rows=eval_rows.get(party, ()),
@@ -123,6 +126,13 @@ def run_in_threads(
     if errors:
         raise _cause(errors)
     return results
+
+
+def _signatories(parties: Sequence[str]) -> dict[str, Signatory]:
+    """An identity for each data party, for as long as the run lasts."""
+    identities = {party: create_identity(f"half-{number}") for number, party in enumerate(parties)}
+    certificates = {party: identity.certificate_pem for party, identity in identities.items()}
+    return {party: Signatory(identity.sign, certificates) for party, identity in identities.items()}
 
 
 def _folder(settings: HalfSettings, name: str) -> HalfSettings:

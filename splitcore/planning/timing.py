@@ -9,6 +9,7 @@ from splitcore.planning.pipeline import Stage, pipeline_time, way_of
 from splitcore.planning.ranges import Range
 from splitcore.planning.segments import Segments
 from splitcore.planning.shape import ModelShape
+from splitcore.planning.traffic import masks
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def step_time(
     again = config.training.gradient_checkpointing
     client, server = step_operations(shape, cut, tokens, length, recompute=again)
     stages: dict[Stage, float] = {
-        "client": client / speeds.client + own_seconds(config, shape, tokens, speeds.client),
+        "client": client / speeds.client
+        + own_seconds(config, shape, tokens, speeds.client)
+        + mask_seconds(config, cut, clients),
         "uplink": uplink_bytes / speeds.link.uplink,
         "server": clients * server / speeds.server,
         "downlink": downlink_bytes / speeds.link.downlink,
@@ -95,6 +98,15 @@ def own_seconds(config: RunConfig, shape: ModelShape, tokens: int, speed: float)
     return tokens * sum(cost.operations / speed + cost.seconds for cost in costs)
 
 
+def mask_seconds(config: RunConfig, cut: Segments, clients: int) -> float:
+    """Seconds of a step at a client, on average, to mask what is summed: a stream of numbers with each other client."""
+    if not masks(config, clients):
+        return 0.0
+    every = config.schedule.exchange(clients).ends_averaged_every or 1
+    return _MASK_SECONDS * cut.client_adapter * clients / every
+
+
+_MASK_SECONDS = 5e-9  # a number and client, on one server core: `python -m tests.benchmarks masked_sums`
 # The same work on the same machine does not always take the same time.
 _FASTER, _SLOWER = 0.9, 1.25
 

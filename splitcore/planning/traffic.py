@@ -56,19 +56,20 @@ def step_traffic(
         cross = _crossings(config, shape, length, part)
         labels = 0.0 if cut.u_shape else float(payload_bytes("i64", (config.training.batch_size, length)))
         adapter, norms = _exchange(config, cut, clients)
+        masked = 2 * adapter if masks(config, clients) else adapter  # eight bytes a number instead of four
         messages = config.training.micro_batches * (2 if cut.u_shape else 1) + 2
         around = messages * (FRAME_BYTES * 2 + HEADER_BYTES + 2 * ENTRY_BYTES)
         around += cut.client_matrices * (ENTRY_BYTES + ADAPTER_NAME_BYTES) if adapter else 0
         mask = config.training.batch_size * length
         tail_up, body_down = (cross.gradients_up, cross.activations_down) if cut.u_shape else (0.0, 0.0)
-        ups.append(turn * (cross.activations_up + tail_up + labels + mask + around) + adapter + norms)
+        ups.append(turn * (cross.activations_up + tail_up + labels + mask + around) + masked + norms)
         downs.append(turn * (body_down + cross.gradients_down + around) + adapter)
         parts.append(
             {
                 "activations": turn * (cross.activations_up + body_down),
                 "gradients": turn * (tail_up + cross.gradients_down),
                 "labels": turn * labels,
-                "adapters": 2 * adapter + norms,
+                "adapters": masked + adapter + norms,
             }
         )
     exchanged = _aggregation_words(config, clients)
@@ -113,6 +114,11 @@ def _framed(config: RunConfig, codec: str, shape: tuple[int, int, int]) -> float
     return nbytes + (micro * ceil(each / PART) * FRAME_BYTES if in_parts(codec, each) else 0)
 
 
+def masks(config: RunConfig, clients: int) -> bool:
+    """Whether what so many clients send to be summed is masked."""
+    return config.privacy.masks_sums and config.schedule.exchange(clients).sums_ends
+
+
 def _exchange(config: RunConfig, cut: Segments, clients: int) -> tuple[float, float]:
     """Bytes, one way and per step on average, of head and tail adapters, and of their norms."""
     exchange = config.schedule.exchange(clients)
@@ -135,10 +141,11 @@ def _memory_words(config: RunConfig) -> str:
 
 def _aggregation_words(config: RunConfig, clients: int) -> str:
     exchange = config.schedule.exchange(clients)
+    up = ", masked on the way up" if masks(config, clients) else ""
     if exchange.gradients:
-        return "; the gradients of head and tail adapters in every step"
+        return f"; the gradients of head and tail adapters in every step{up}"
     if exchange.relays:
         return "; the head and tail adapters handed on after each turn; a mean over the clients, who train in turn"
     if exchange.ends_averaged_every:
-        return f"; the head and tail adapters every {exchange.ends_averaged_every} steps"
+        return f"; the head and tail adapters every {exchange.ends_averaged_every} steps{up}"
     return "; a mean over the clients, who train in turn" if config.schedule.in_turn and clients > 1 else ""

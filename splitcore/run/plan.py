@@ -58,6 +58,11 @@ class RunPlan:
         return self.exchange.gradients
 
     @property
+    def masked(self) -> bool:
+        """Whether the server half may read no party's gradients or weights of head and tail, but their sum."""
+        return self.settings.config.privacy.masks_sums and self.exchange.sums_ends
+
+    @property
     def grouped(self) -> bool:
         """Whether the body computes a micro-batch of all parties at once."""
         return self.settings.config.schedule.groups(len(self.settings.parties))

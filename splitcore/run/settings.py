@@ -11,6 +11,7 @@ from splitcore.boundary.release import Accountant
 from splitcore.config import RunConfig
 from splitcore.control.controller import Desired
 from splitcore.control.events import Event
+from splitcore.masking.agreement import Signatory
 from splitcore.models.manifest import Manifest
 
 MAX_SAMPLES = 8  # prompts that are answered at each evaluation
@@ -45,6 +46,7 @@ class HalfSettings:
     control: Callable[[], Desired] = _run
     checkpoints: Path | None = None  # this half's own folder, which outlives the attempt: `Checkpointer`
     accountant: Accountant | None = None  # who charges a data party's rows for what leaves of them
+    signatory: Signatory | None = None  # of a data party's half, where sums are masked
     observe: Callable[[str, int], None] = _unseen  # stage or point, step: for drills
 
     @property

@@ -35,6 +35,11 @@ class Exchange:
         return not (self.own_ends or self.own_body or self.ends_averaged_every)
 
     @property
+    def sums_ends(self) -> bool:
+        """Whether what several parties send of head and tail is needed as a sum alone."""
+        return self.gradients or self.ends_averaged_every > 0
+
+    @property
     def ends_cross(self) -> bool:
         """Whether gradients or weights of head and tail go to the server half during the run."""
         return self.gradients or self.relays or self.ends_averaged_every > 0

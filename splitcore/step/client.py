@@ -15,6 +15,8 @@ from splitcore.config import RunConfig
 from splitcore.control.clock import Clock
 from splitcore.data.batches import Batch
 from splitcore.errors import AppError
+from splitcore.masking.fixed_point import to_fixed
+from splitcore.masking.masks import Masks, Round
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.optimise.norms import norms_vector, scale
 from splitcore.optimise.optimiser import Optimiser, learning_rate
@@ -24,7 +26,8 @@ from splitcore.step.ends import Ends
 from splitcore.step.faults import Fault
 from splitcore.step.hand_over import handed_over, take_over
 from splitcore.step.inbox import Inbox, TooLateError
-from splitcore.step.link import Link, number, out_of_turn
+from splitcore.step.link import Link, TensorsIn, number, out_of_turn
+from splitcore.step.normaliser import tokens_of_round
 from splitcore.step.own_parameters import OwnParameters
 from splitcore.step.pipeline import Pipeline
 from splitcore.step.stages import boundary_of
@@ -63,7 +66,10 @@ class ClientStep:
         window: int,
         total: int,
         releases: Releases | None = None,
+        masks: Masks | None = None,
     ) -> None:
+        """`masks`: where the server half is to read the sum of several parties alone."""
+        self._masks = masks
         self.link, self.clock, self.plan, self.config, self.party = link, clock, plan, config, party
         self.segments = [segment for segment in segments if segment is not None]
         self._parameters, self._optimiser = parameters, optimiser
@@ -143,8 +149,9 @@ class ClientStep:
             gradients = {name: parameter.grad for name, parameter in parameters.items()}
             if self.plan.shared:
                 filled = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in parameters.items()}
-                sound = {name: (finite.checked(value, "gradient"), "fp32") for name, value in filled.items()}
-                self.link.send(Kind.ADAPTER_GRADIENTS, step=step, body={"fault": finite.where}, tensors=sound)
+                sound = {name: finite.checked(value, "gradient") for name, value in filled.items()}
+                tensors = self._leaving(sound, Round.GRADIENTS, step, denominator)
+                self.link.send(Kind.ADAPTER_GRADIENTS, step=step, body={"fault": finite.where}, tensors=tensors)
             else:
                 norms = norms_vector(gradients, parameters) if parameters else torch.zeros(0)
                 norms = finite.checked(norms, "gradient")
@@ -160,9 +167,23 @@ class ClientStep:
             self._hand_on(step, total)
         return norm, rate, fault
 
+    def _leaving(self, values: Mapping[str, torch.Tensor], what: Round, step: int, normaliser: int) -> TensorsIn:
+        """What is sent to be summed: the values, or with masks whole numbers of which only the sum can be read."""
+        if self._masks is None:
+            return {name: (value, "fp32") for name, value in values.items()}
+        share = self._since_average / normaliser if what is Round.WEIGHTS else 1.0
+        fixed = to_fixed(values, parties=self._masks.parties, factor=share)
+        return {name: (value, "i64") for name, value in self._masks.masked(fixed, what, step, normaliser).items()}
+
+    def _told(self, message: Message) -> Message:
+        """A sum that every party is told."""
+        if self._masks is not None:
+            self._masks.note(message.tensors)
+        return message
+
     def _apply(self, step: int, answer: Message) -> tuple[float, float, Fault | None]:
         """Clip and step as the server half decided, or drop the gradients of a step that isn't applied."""
-        fault, parameters = self._fault(answer), self._parameters
+        fault, parameters = self._fault(self._told(answer)), self._parameters
         norm = torch.tensor(number(answer, "norm"), dtype=torch.float32)
         if fault is not None:
             self._own.skip(step)
@@ -214,12 +235,13 @@ class ClientStep:
 
     def _average(self, step: int) -> None:
         """Replace the weights of head and tail by their average over the parties, weighted by tokens."""
-        tensors = {name: (parameter, "fp32") for name, parameter in self._parameters.items()}
+        tensors = self._leaving(self._parameters, Round.WEIGHTS, step, tokens_of_round(self.plan))
         self.link.send(Kind.ADAPTER_WEIGHTS, step=step, body={"tokens": self._since_average}, tensors=tensors)
         self._since_average = 0
         answer = self.inbox.next(grace=STOP_GRACE)
         if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
             raise out_of_turn(answer)
+        self._told(answer)
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(decode(answer.tensors[name], device=parameter.device))

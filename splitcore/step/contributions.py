@@ -10,6 +10,7 @@ import torch
 from splitcore.adapters.lora import AdapterLayout
 from splitcore.codecs.tensors import decode, decode_all
 from splitcore.errors import AppError
+from splitcore.masking.fixed_point import from_fixed
 from splitcore.optimise.norms import tensor_norm
 from splitcore.step.faults import PLACES, Fault
 from splitcore.step.link import out_of_turn
@@ -31,8 +32,14 @@ class _Share:
 class Contributions:
     """One share for each party; empty again with each step."""
 
-    def __init__(self, layouts: Mapping[str, AdapterLayout], body: Collection[str], *, summed: bool) -> None:
-        """`body`: names of the body's adapter tensors. `summed`: gradients of head and tail are summed here."""
+    def __init__(
+        self, layouts: Mapping[str, AdapterLayout], body: Collection[str], *, summed: bool, masked: bool = False
+    ) -> None:
+        """`body`: names of the body's adapter tensors. `summed`: gradients of head and tail are summed here.
+
+        `masked`: they are whole numbers, of which the sum alone means anything.
+        """
+        self._masked = masked
         self._order = list(next(iter(layouts.values())).shapes)
         self.ends = {party: [name for name in layout.shapes if name not in body] for party, layout in layouts.items()}
         self._summed, self._shares = summed, {party: _Share() for party in layouts}
@@ -67,7 +74,8 @@ class Contributions:
 
     def gradients(self, parties: Sequence[str]) -> Tensors:
         """Sums of the ends' gradients, in the order of the parties; empty where they stay with each."""
-        return summed([self._shares[party].ends for party in parties]) if self._summed else {}
+        sums = summed([self._shares[party].ends for party in parties]) if self._summed else {}
+        return from_fixed(sums) if self._masked else sums
 
     def faults(self, parties: Sequence[str]) -> Iterator[Fault]:
         """Where the parties produced values that aren't finite."""

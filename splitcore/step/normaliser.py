@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from splitcore.config import RunConfig
+from splitcore.run.plan import RunPlan
 from splitcore.step.link import number, out_of_turn
 from splitcore.wire.protocol.messages import Message
 
@@ -14,6 +15,12 @@ Tell = Callable[[str, int, int], None]  # party, step, tokens
 def tokens_at_most(config: RunConfig) -> int:
     """The most target tokens that a batch can have under this party's configuration."""
     return config.training.batch_size * config.training.max_length
+
+
+def tokens_of_round(plan: RunPlan) -> int:
+    """The most target tokens that any party can have in a round of averages: what masked weights are divided by."""
+    parties, config = plan.settings.parties, plan.settings.config
+    return plan.exchange.ends_averaged_every * max(tokens_at_most(config.for_party(party)) for party in parties)
 
 
 class LossNormaliser:

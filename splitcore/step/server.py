@@ -57,7 +57,7 @@ class ServerStep:
         """`names`: of the body's adapter tensors."""
         self._plan, self._config, self._links, self._clock = plan, plan.settings.config, links, clock
         self._vanilla = runtime.has_output
-        self._brought = Contributions(layouts, names, summed=plan.shared)
+        self._brought = Contributions(layouts, names, summed=plan.shared, masked=plan.masked)
         most = {party: tokens_at_most(self._config.for_party(party)) for party in links}
         self._hand_over = EndsHandOver(plan, links, self._brought.ends, first=first, total=total, most=most)
         self._runtime = runtime

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from splitcore.codecs.tensors import decode_all
+from splitcore.masking.fixed_point import from_fixed
 from splitcore.run.plan import RunPlan
 from splitcore.step.contributions import summed
 from splitcore.step.link import Link, number, out_of_turn
+from splitcore.step.normaliser import tokens_of_round
 from splitcore.wire.protocol.messages import Kind, Message
 
 
@@ -71,7 +73,10 @@ class EndsHandOver:
         total = sum(tokens for tokens, _ in brought)
         if total <= 0:
             raise out_of_turn(message)
-        mean = summed([{n: value * (tokens / total) for n, value in weights.items()} for tokens, weights in brought])
+        if self._plan.masked:
+            mean = from_fixed(summed([weights for _, weights in brought]), factor=tokens_of_round(self._plan) / total)
+        else:
+            mean = summed([{n: v * (tokens / total) for n, v in weights.items()} for tokens, weights in brought])
         self._weights, self._tokens, self._unseen = {}, dict.fromkeys(self._links, 0), 0
         for link in self._links.values():
             tensors = {name: (value, "fp32") for name, value in mean.items()}

@@ -12,7 +12,7 @@ from splitcore.attacks.registry import ATTACKS
 from splitcore.caches.choice import CacheChoice
 from splitcore.caches.registry import CACHES
 from splitcore.codecs.registry import CHOICES
-from splitcore.config import RunConfig, config_hash, config_read, written
+from splitcore.config import RunConfig, config_hash, config_read, decided, written
 from splitcore.config.written import NEWEST, frozen_defaults
 from splitcore.errors import AppError
 from splitcore.fields import FULL, names_of
@@ -109,7 +109,7 @@ def test_what_schema_1_can_say_is_written_in_it_and_in_full() -> None:
 SEQUENCE = {"data": {"task": {"name": "sequence", "labels": ["cold", "hot"]}}}
 
 
-@pytest.mark.parametrize(("schema", "sections"), [(2, NEWER), (3, SEQUENCE)])
+@pytest.mark.parametrize(("schema", "sections"), [(2, NEWER), (3, SEQUENCE), (4, {"privacy": {"sums": "masked"}})])
 def test_what_schema_1_cannot_say_is_written_in_the_oldest_that_can_without_its_defaults(
     schema: int, sections: dict[str, Any]
 ) -> None:
@@ -139,6 +139,34 @@ def test_labels_that_cannot_be_told_apart_or_shown_are_refused(labels: list[str]
     with pytest.raises(AppError, match="CL-1001") as caught:
         parsed(data={"task": {"name": "sequence", "labels": labels}})
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("sections", [{}, NEWER])
+def test_plain_sums_are_written_as_before_there_were_others(sections: dict[str, Any]) -> None:
+    before = written(parsed(**sections))
+    assert before[0] < 3
+    assert written(parsed(privacy={"sums": "plain"}, **sections)) == before
+    assert not config_read(before[1], before[0]).privacy.masks_sums
+
+
+@pytest.mark.parametrize(
+    ("schedule", "organisations", "sums"),
+    [
+        ("parallel", ["one", "other"], "masked"),
+        ("splitfed_v1", ["one", "other", "other"], "masked"),
+        ("parallel", ["one"], "automatic"),
+        ("parallel", ["one", "one"], "automatic"),  # two workers of one organisation hide nothing from it
+        ("personalised", ["one", "other"], "automatic"),
+        ("sequential", ["one", "other"], "automatic"),
+        ({"name": "parallel", "straggler": "continue"}, ["one", "other"], "automatic"),
+    ],
+)
+def test_sums_of_several_organisations_are_masked_unless_somebody_says_otherwise(
+    schedule: Any, organisations: list[str], sums: str
+) -> None:
+    assert decided(parsed(schedule=schedule), organisations).privacy.sums == sums
+    plain = parsed(schedule=schedule, privacy={"sums": "plain"})
+    assert decided(plain, organisations) == plain
 
 
 def test_a_strategy_is_written_with_all_its_fields_since_a_later_version_may_have_other_defaults() -> None:

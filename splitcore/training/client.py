@@ -14,10 +14,11 @@ from splitcore.checkpoints.checkpointer import Checkpointer, fingerprint, held_j
 from splitcore.config.length import check_length, evaluates_at
 from splitcore.control.clock import Clock
 from splitcore.control.controller import Controller, StoppedError
-from splitcore.control.events import SERVER, RowsLeftOut
+from splitcore.control.events import SERVER
 from splitcore.data.batches import Batch
 from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
+from splitcore.masking.masks import Masks
 from splitcore.models.carve import hidden_width
 from splitcore.optimise.optimiser import Optimiser
 from splitcore.run.plan import run_plan
@@ -37,6 +38,7 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
+from splitcore.training.mask_keys import agreed_masks
 from splitcore.training.party_rows import PartyRows, Rows
 from splitcore.training.spending import begin_accounting, releases_of
 from splitcore.training.step_report import StepReport
@@ -100,7 +102,7 @@ class ClientHalf:
             admit_model(self._plan)
             self._controller.phase("loading_data")
             self._rows = PartyRows(self._plan, self._party, *self._texts)
-            self._tell_left_out()
+            self._rows.tell_left_out(self._settings.emit)
             self._controller.gate()
             self._controller.phase("loading_model")
             self._load()
@@ -117,11 +119,6 @@ class ClientHalf:
         body = set(self._layout.shapes) - set(self._parameters)
         limits = wire_limits(self._plan, self._party, "client", self._layout, body, self._attempt)
         self._link = Link(self._connect(limits), self._controller, self._clock, peer=SERVER)
-
-    def _tell_left_out(self) -> None:
-        rows, held_out = self._rows.left_out
-        if rows or held_out:
-            self._settings.emit(RowsLeftOut(self._party, self._step, rows, held_out, self._config.training.max_length))
 
     def _load(self) -> None:
         plan, lora = self._plan, self._config.lora
@@ -152,8 +149,9 @@ class ClientHalf:
         self._total = int(number(welcome, "steps"))
         check_length(config, parties, self._party, rows=len(self._rows), steps=self._total)
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
-        self._build_stages()
-        self._begin(int(number(welcome, "step")), text(welcome, "branch"))
+        first, branch = int(number(welcome, "step")), text(welcome, "branch")
+        self._build_stages(agreed_masks(self._plan, self._party, self._link, step=first, branch=branch))
+        self._begin(first, branch)
         begin_accounting(self._plan, self._party, self._rows, range(self._total))
         self._report = StepReport(self._party, self._clock, self._traffic)
         if self._step < self._total:
@@ -186,7 +184,7 @@ class ClientHalf:
         self._checkpointer.updating()
         self._clock.point(point)
 
-    def _build_stages(self) -> None:
+    def _build_stages(self, masks: Masks | None) -> None:
         self._stepper = ClientStep(
             link=self._link,
             clock=self._clock,
@@ -199,6 +197,7 @@ class ClientHalf:
             window=in_flight(self._settings.config, self._party, hidden_width(self._plan.model_config)),
             total=self._total,
             releases=releases_of(self._plan, self._party, self._rows),
+            masks=masks,
         )
         self._evaluation = ClientEvaluation(
             stepper=self._stepper,

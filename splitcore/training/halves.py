@@ -134,6 +134,7 @@ def wire_limits(
         length=config.training.max_length,
         width=hidden_width(plan.model_config),
         vocabulary=text.vocab_size,
+        parties=len(plan.settings.parties),
         adapters=ends,
         moments=moment_shapes(ends, config.training),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from splitcore.control.events import Event, RowsLeftOut
 from splitcore.data.batches import Batch, collate, padding_id
 from splitcore.data.sampling import Sampler, cut
 from splitcore.data.tokenise import Encoded, encode_rows
@@ -18,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class PartyRows:
-    """Encoded once; no text is kept. `left_out`: rows, and held-out ones, whose prompt alone fills the longest row.
+    """Encoded once; no text is kept.
 
     `numbers`: of each row in the order of iteration, its number among all rows that were given, held-out ones last.
     """
@@ -31,7 +32,8 @@ class PartyRows:
         self.tokenizer: Any = read_tokenizer(plan.folder)
         encode = partial(encode_rows, tokenizer=self.tokenizer, data=config.data, max_length=training.max_length)
         self._encoded, self._held_out = encode(rows), encode(held_out)
-        self.left_out = (len(rows) - len(self._encoded), len(held_out) - len(self._held_out))
+        self._left_out = (len(rows) - len(self._encoded), len(held_out) - len(self._held_out))
+        self._longest = training.max_length
         held_numbers = _kept(held_out, self._held_out, encode)
         self.numbers = [*_kept(rows, self._encoded, encode), *(len(rows) + number for number in held_numbers)]
         if rows and not self._encoded:
@@ -41,6 +43,11 @@ class PartyRows:
         self._sampler = Sampler(
             len(self._encoded), training.batch_size, seed=training.seed, party=party, shuffle=training.shuffle
         )
+
+    def tell_left_out(self, emit: Callable[[Event], None]) -> None:
+        """How many rows, and held-out ones, were left out because their prompt alone fills the longest row."""
+        if any(self._left_out):
+            emit(RowsLeftOut(self._party, 0, *self._left_out, self._longest))
 
     @property
     def trained(self) -> int:

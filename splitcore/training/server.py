@@ -34,6 +34,7 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
+from splitcore.training.mask_keys import pass_keys_on
 from splitcore.training.step_report import StepReport
 from splitcore.wire.protocol.channel import Listener, wait_any
 from splitcore.wire.protocol.limits import FrameLimits
@@ -149,6 +150,7 @@ class ServerHalf:
         self._step = self._controller.step = newest_common(list(held.values()))
         for link in self._ordered():
             link.send(Kind.WELCOME, body={"steps": self._total, "step": self._step, "branch": self._branch})
+        pass_keys_on(self._plan, self._ordered())
 
     def _ordered(self) -> list[Link]:
         """Links in the contract's order, whoever came first."""

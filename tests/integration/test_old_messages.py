@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from webapp.fleet.tests.factories import SigningWorker, give_key
 from webapp.fleet.tests.sockets import Socket, worker_socket
-from webapp.runs.tests.factories import World, approve, submit, verdict, world
+from webapp.runs.tests.factories import World, approve, config, submit, verdict, world
 from webapp.telemetry.models import Record
 from workers import contracts as c
 from workers.policy_review import read_contract
@@ -193,7 +193,7 @@ def test_todays_hub_takes_a_whole_part_of_an_older_worker(party: str, place: int
 @pytest.mark.django_db
 @pytest.mark.parametrize(("party", "place"), [("clinic", 0), ("compute", 2)])
 def test_todays_hub_tells_an_older_worker_its_parts_in_the_form_that_it_knows(party: str, place: int) -> None:
-    w = world()
+    w = world(run_config=config(privacy={"sums": "plain"}))  # as every run was, before there were masks
     submit(w)
     worker = signed(w, place)
     [entry] = [

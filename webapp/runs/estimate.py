@@ -108,6 +108,8 @@ def largest_message(config: RunConfig, shape: ModelShape | None, told: dict[str,
         config.training.max_length * (width * 4 + 16)
     )
     adapters = max(_adapter_bytes(p, shape) if shape else _assumed_adapter_bytes(p, told) for p in parties)
+    if config.privacy.masks_sums and config.schedule.exchange(clients).sums_ends:
+        adapters *= 2  # whole numbers of eight bytes
     if config.schedule.exchange(clients).relays and config.training.optimiser == "adamw":
         adapters *= 3  # with the optimiser's two moments of each weight
     limit = ceil(max(hidden, adapters) * _MARGIN) + _BASE_BYTES

@@ -32,13 +32,14 @@ TOGETHER = (
     "training.cache_activations",
     "wire.changes",
     "wire.skip_padding",
-    "privacy",
+    "privacy.defences",
 )
 APART = (
     ("split.topology", "wire.activations", "wire.gradients", "wire.changes"),
     ("split.topology", "split.head_layers", "split.tail_layers", "lora.train_head", "data.loss_on"),
     ("split.topology", "schedule", "training.optimiser"),
-    ("split.topology", "lora.train_head", "methods", "privacy"),
+    ("split.topology", "schedule", "lora.train_head", "privacy.sums"),
+    ("split.topology", "lora.train_head", "methods", "privacy.defences"),
     ("split.topology", "split.tail_layers", "data.task", "data.loss_on"),
 )
 

@@ -61,7 +61,7 @@ def declared(flow: Flow, config: RunConfig) -> Iterator[Entry]:
             yield side, message.kind, message.phase, name, ""
         for tensor in message.tensors:
             names = {tensor.name}
-            if tensor.content is Content.ENDS:
+            if tensor.content in (Content.ENDS, Content.MASKED_ENDS):
                 names = ENDS
             elif tensor.content is Content.MOMENTS:
                 names = {f"{name}{SEPARATOR}{moment}" for name in ENDS for moment in moments}

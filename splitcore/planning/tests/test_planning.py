@@ -197,10 +197,13 @@ def exchange_activations(client: Any, server: Any, config: RunConfig, *, length:
 
 @pytest.mark.parametrize("topology", ["u_shape", "vanilla"])
 @pytest.mark.parametrize(("activations", "gradients"), [("fp32", "fp32"), ("bf16", "bf16"), ("int8", "bf16")])
-@pytest.mark.parametrize("clients", [1, 2])
-def test_traffic_is_what_the_channels_count(topology: str, activations: str, gradients: str, clients: int) -> None:
+@pytest.mark.parametrize(("clients", "sums"), [(1, "plain"), (2, "plain"), (2, "masked")])
+def test_traffic_is_what_the_channels_count(
+    topology: str, activations: str, gradients: str, clients: int, sums: str
+) -> None:
     shape, length, rows = shape_of("llama"), 40, 8
     config = config_of(
+        privacy={"sums": sums},
         split={"topology": topology, "head_layers": 1, "tail_layers": 1},
         training={"batch_size": rows, "micro_batches": 2, "max_length": length},
         wire={"activations": activations, "gradients": gradients},
@@ -222,7 +225,8 @@ def test_traffic_is_what_the_channels_count(topology: str, activations: str, gra
     exchange_activations(client, server, config, length=length)
     if clients > 1:
         tensors = {name: encode(torch.zeros(size), "fp32") for name, size in adapters.items()}
-        pass_on(client, server, Kind.ADAPTER_GRADIENTS, tensors)
+        masked = {name: encode(torch.zeros(size), "i64") for name, size in adapters.items()}
+        pass_on(client, server, Kind.ADAPTER_GRADIENTS, masked if sums == "masked" else tensors)
         pass_on(server, client, Kind.AGGREGATE, tensors, body={"norm": 0.5})
     else:
         pass_on(client, server, Kind.NORMS, {"norms": encode(torch.zeros(len(adapters)), "fp32")})
@@ -252,6 +256,19 @@ def test_averaging_every_tenth_step_costs_a_tenth_and_never_costs_nothing() -> N
     norms = every[0]
     assert every[1] == pytest.approx(10 * (every[10] - norms))
     assert norms < every[10] < every[1]
+
+
+def test_masked_sums_cost_their_bytes_and_the_time_to_mask() -> None:
+    shape = shape_of("llama")
+    speeds = Speeds(1e10, 1e13, Link(1e9, 1e9))
+    for clients in (1, 2, 8):
+        plain, masked = (
+            estimate(config_of(privacy={"sums": sums}), shape, clients, speeds=speeds) for sums in ("plain", "masked")
+        )
+        parts = [plan.clients["client 1"].traffic.parts["adapters"] for plan in (plain, masked)]
+        seconds = [plan.time.stages["client"] for plan in (plain, masked)]
+        assert parts[1] == pytest.approx(parts[0] * (1.5 if clients > 1 else 1))
+        assert (seconds[1] > seconds[0]) is (clients > 1)
 
 
 def test_each_schedule_costs_what_it_sends_and_holds() -> None:

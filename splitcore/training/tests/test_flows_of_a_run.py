@@ -36,6 +36,8 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
             "training": {"cache_activations": True},
         },
     ),
+    "summed under masks": (2, {"privacy": {"sums": "masked"}}),
+    "averaged under masks": (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "splitfed_v1"}}),
     "one party alone": (1, {"wire": {"skip_padding": True}}),
     "one party alone, with labels": (1, {"split": {"topology": "vanilla"}}),
     "ends of their own": (2, {"schedule": {"mode": "personalised", "straggler": "continue", "deadline_factor": 100}}),
@@ -106,7 +108,7 @@ def family(name: str) -> str:
 def declared(config: RunConfig, parties: list[str]) -> set[Entry]:
     """Everything that the run's flows send between the halves."""
     found: set[Entry] = set()
-    named = {Content.ENDS: ENDS, Content.MOMENTS: MOMENTS}
+    named = {Content.ENDS: ENDS, Content.MASKED_ENDS: ENDS, Content.MOMENTS: MOMENTS}
     for flow in flows_of(config, Cast(dict.fromkeys(parties, ""))):
         direction = UP if flow.receiver is Part.SERVER else DOWN
         for message in flow.carried:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load
 
 from splitcore.config import RunConfig
 from splitcore.control.events import CheckpointChanged, Event
@@ -118,6 +119,24 @@ def test_a_kill_while_weights_are_averaged_changes_nothing(model: Model, tmp_pat
     config = config_of(model("llama"), schedule={"aggregate_every": 2})
     whole = train(config, tmp_path / "whole", parties=2)
     assert train(config, tmp_path / "killed", parties=2, restarts=2, drills=AVERAGING) == whole
+
+
+@pytest.mark.parametrize("schedule", [{"mode": "parallel"}, {"mode": "splitfed_v1", "aggregate_every": 2}])
+def test_a_kill_under_masks_changes_nothing_and_the_adapter_is_the_unmasked_one(
+    model: Model, tmp_path: Path, schedule: dict[str, object]
+) -> None:
+    training = {"steps": 5, "micro_batches": 2, "eval_every": 0, "checkpoint_every": 2}
+    kind = "gradients" if schedule["mode"] == "parallel" else "weights"
+    drills = [{"b": f"send:adapter_{kind}@3"}, {"server": "before_step@4"}]
+    plain, masked = (
+        run_config(model("llama"), training=training, schedule=schedule, privacy={"sums": sums})
+        for sums in ("plain", "masked")
+    )
+    whole = train(masked, tmp_path / "whole", parties=2)
+    assert train(masked, tmp_path / "killed", parties=2, restarts=2, drills=drills) == whole
+    for name, segment in train(plain, tmp_path / "plain", parties=2).items():
+        ours, theirs = load(whole[name]), load(segment)
+        assert max(float((ours[tensor] - theirs[tensor]).abs().max()) for tensor in theirs) < 1e-6
 
 
 def test_a_kill_while_head_and_tail_are_handed_on_changes_nothing(model: Model, tmp_path: Path) -> None:

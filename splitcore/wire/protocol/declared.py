@@ -28,11 +28,13 @@ class Content(StrEnum):
     NORMS = "norms"  # one number for each adapter tensor of head and tail
     ENDS = "ends"  # one tensor for each adapter tensor of head and tail, under its name
     MOMENTS = "moments"  # the optimiser's state of them, likewise
+    MASKED_ENDS = "masked_ends"  # as ENDS, in whole numbers of 64 bits, of which each value is possible
+    MASK_KEYS = "mask_keys"  # a public key and its signature for each of some parties (P, 96)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a message, or (ENDS, MOMENTS) as many as the adapter has; `name` is empty for those."""
+    """One tensor of a message, or of adapters and moments as many as there are; `name` is empty for those."""
 
     name: str
     codec: str

@@ -16,6 +16,7 @@ BASE_HEADER = 16_384  # ids, body
 TENSOR_HEADER = 128  # codec, shape and sizes of one tensor, beside its name
 FRAME_OVERHEAD = 64  # the prefix, rounded up
 ABS_MAX = 1e9  # of a value; residual streams of real models reach some 1e5 to 1e6
+MASK_KEY_BYTES = 96  # a public key of 32 bytes and a signature of 64
 MAX_ROW = (1 << 31) - 1  # largest number of a row
 
 
@@ -57,6 +58,7 @@ class Sizes:
     length: int  # most tokens of a row
     width: int  # hidden size
     vocabulary: int  # number of tokens, the bound of labels
+    parties: int = 1  # data parties of the run
     adapters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of head and tail: name and shape of each
     moments: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of the optimiser of these, likewise
 
@@ -153,5 +155,9 @@ def _tensor(tensor: Tensor, sizes: Sizes, abs_max: float) -> Iterator[tuple[str,
             shapes = sizes.adapters
         case Content.MOMENTS:
             shapes = sizes.moments
+        case Content.MASKED_ENDS:
+            shapes, low, high = sizes.adapters, -(1 << 63), (1 << 63) - 1
+        case Content.MASK_KEYS:
+            shapes, high = {tensor.name: ((1, sizes.parties), MASK_KEY_BYTES)}, 255
     for name, shape in shapes.items():
         yield name, TensorRule(frozenset({tensor.codec}), shape, low, high, tensor.is_required)

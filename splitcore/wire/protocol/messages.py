@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
     HELLO = "hello"  # client → server, first: {version, ...}
     WELCOME = "welcome"  # server → client, the answer
+    MASK_KEYS = "mask_keys"  # up: {keys}, this client's public key and signature; down: those of all, in their order
     STEP_BEGIN = "step_begin"  # client → server: {tokens: target tokens of this step}
     STEP_TOTAL = "step_total"  # server → client: {tokens: of all clients}, the common loss denominator
     ACTIVATIONS = "activations"  # HEAD_UP {hidden, mask[, labels][, rows][, changes, check]}, BODY_DOWN {hidden, ...}

@@ -13,15 +13,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from splitcore.wire.protocol.messages import ChannelError
 
 YEARS = 10
 KEY_FILE, CERTIFICATE_FILE = "worker.key.pem", "worker.cert.pem"
+SIGNATURE_BYTES = 64  # r and s of ECDSA on P-256, 32 bytes each
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Identity:
     def fingerprint(self) -> str:
         """SHA-256 of the certificate."""
         return fingerprint(self.certificate_pem)
+
+    def sign(self, text: bytes) -> bytes:
+        """ECDSA with SHA-256, `SIGNATURE_BYTES` long. Begin each use's text with a name of its own."""
+        key = serialization.load_pem_private_key(self.key_pem, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ChannelError("CL-1330", "The certificate's key isn't a P-256 key.")
+        return b"".join(n.to_bytes(32, "big") for n in decode_dss_signature(key.sign(text, ec.ECDSA(hashes.SHA256()))))
 
     def save(self, folder: Path) -> None:
         """Write key and certificate, readable by their owner alone."""
@@ -118,6 +127,19 @@ def common_name(certificate_pem: str) -> str:
     if not names:
         raise ChannelError("CL-1330", "The certificate doesn't name a worker.")
     return str(names[0].value)
+
+
+def signature_holds(certificate_pem: str, text: bytes, signature: bytes) -> bool:
+    """Whether the certificate's key made `Identity.sign`'s signature of `text`. Raises ChannelError CL-1330."""
+    key = _key(_read(certificate_pem))
+    if not isinstance(key, ec.EllipticCurvePublicKey) or len(signature) != SIGNATURE_BYTES:
+        return False
+    numbers = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    try:
+        key.verify(numbers, text, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def check_pin(certificate_pem: str) -> None:

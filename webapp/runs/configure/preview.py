@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from splitcore.config import RunConfig, idle_fields
+from splitcore.config import RunConfig, decided, idle_fields
 from splitcore.config.spending import spending_words
 from splitcore.errors import AppError
 from splitcore.flows.matrix import Matrix
@@ -127,6 +127,7 @@ def preview_build(
     ]
     if config is None:
         return preview
+    config = decided(config, [party.name for party in preview.parties if party.role == ParticipantRole.CLIENT])
     versions = _versions(choices)
     preview.warnings = [*cut_warnings(config), *idle_warnings(config), *truncated_warnings(config, versions)]
     preview.matrix = who_sees_what(config, preview.parties, prompts=prompts)

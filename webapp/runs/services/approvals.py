@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from splitcore.config import RunConfig, override_problems
+from splitcore.config import RunConfig, decided, override_problems
 from splitcore.errors import AppError
 from splitcore.planning import ModelShape, missing_targets
 from webapp.accounts.models import User
@@ -65,9 +65,10 @@ def check_targets(config: RunConfig, shape: ModelShape | None) -> None:
 
 
 def run_check(run: Run) -> RunConfig:
-    """Everything that submission demands of a draft. Returns the configuration with its model pinned."""
+    """Everything that submission demands of a draft. Returns the configuration, decided and with its model pinned."""
     config = RunConfig.parse(run.config)
     participants = parties_check(run)
+    config = decided(config, [p.organisation_id for p in participants if p.role == ParticipantRole.CLIENT])
     problems = override_problems(config, [p.party for p in participants if p.role == ParticipantRole.CLIENT])
     if problems:
         first = problems[0]

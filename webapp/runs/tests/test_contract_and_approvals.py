@@ -381,3 +381,28 @@ def test_a_run_that_is_stopped_while_it_runs_was_not_withdrawn():
     w = make.started()
     run_stop(actor=w.approvers[1], run=w.run)
     assert "withdrawn" not in w.fresh().summary
+
+
+def test_sums_of_several_organisations_are_masked_and_the_contract_says_what_that_hides():
+    w = make.world()
+    document = contract_read(make.submit(w).contract)
+    assert (document.contract_version, document.config["privacy"]) == (4, {"sums": "masked"})
+    sent = " ".join(document.traffic)
+    assert "Alpha clinic and Beta bank → Gamma compute: masked gradients of the head and tail adapters" in sent
+    assert "reads the sum over the organisations alone" in sent
+    assert "With two data organisations, each learns the other's by subtraction." in sent
+
+
+def test_plain_sums_stay_plain_under_a_contract_that_an_older_worker_reads():
+    w = make.world(run_config=make.config(privacy={"sums": "plain"}))
+    document = contract_read(make.submit(w).contract)
+    assert document.contract_version < 3
+    assert "masked gradients" not in " ".join(document.traffic)
+
+
+def test_a_run_of_one_data_organisation_or_one_that_goes_on_without_late_parties_has_no_masks():
+    w = make.world(run_config=make.config(schedule={"straggler": "continue"}))
+    assert contract_read(make.submit(w).contract).contract_version < 3
+    alone = make.world(prefix="Lone ")
+    alone.run.participants.filter(worker=alone.workers[1]).delete()
+    assert contract_read(make.submit(alone).contract).contract_version < 3

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, decided
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.adapters.models import AdapterState
@@ -211,6 +211,8 @@ def privacy(request: MemberRequest, run_id: str) -> HttpResponse:
         return render(request, "runs/privacy.html", {**context, "error": error})
     rows = run.participants.select_related("organisation")
     parties = [Party(p.organisation.name, p.role, p.receives_adapter) for p in rows]
+    if not run.contract:
+        parsed = decided(parsed, [party.name for party in parties if party.role == "client"])
     context |= {
         "config": parsed,
         "matrix": who_sees_what(parsed, parties, prompts=bool(run.public_prompts)),

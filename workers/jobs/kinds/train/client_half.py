@@ -6,6 +6,7 @@ import time
 
 from splitcore.control.controller import StoppedError
 from splitcore.errors import AppError
+from splitcore.masking.agreement import Signatory
 from splitcore.run.settings import HalfResult, HalfSettings
 from splitcore.training.client import ClientHalf
 from splitcore.wire.protocol.channel import Channel
@@ -45,6 +46,7 @@ def run_client(setting: JobSetting) -> HalfResult:
             control=setting.control(),
             checkpoints=setting.folder.checkpoints,
             accountant=accountant,
+            signatory=_signatory(setting) if setting.config.privacy.masks_sums else None,
         ),
         party=setting.own.party,
         attempt=setting.spec.attempt,
@@ -55,6 +57,12 @@ def run_client(setting: JobSetting) -> HalfResult:
         sample_tokens=SAMPLE_TOKENS,
     )
     return half.run()
+
+
+def _signatory(setting: JobSetting) -> Signatory:
+    """What this worker signs mask keys with, and the contract's certificates of all data workers. Raises AppError."""
+    certificates = {part.party: setting.certificate_of(part) for part in setting.clients}
+    return Signatory(setting.identity.sign, certificates)
 
 
 def connect(setting: JobSetting, limits: FrameLimits) -> Channel:
