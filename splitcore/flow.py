@@ -59,7 +59,7 @@ class Thing(StrEnum):
     ENDS = "Head and tail adapters"
     NORMS = "Gradient norms"
     BODY = "Body adapter"
-    KEYS = "Mask keys"
+    KEYS = "Public keys and encrypted adapters"
     FIGURES = "Losses, times, byte counts"
     ANSWERS = "Answers to the public prompts"
     RESULT = "The finished adapter"

@@ -80,7 +80,7 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
         ("Schedule", schedule.words()),
         ("Methods", ", ".join(map(str, config.methods)) or "none"),
         ("Defences", ", ".join(map(str, config.privacy.defences)) or "none"),
-        ("Sums of head and tail", "masked, if there are any" if config.privacy.masks_sums else "not masked"),
+        ("Exchanged adapters", "masked or encrypted" if config.privacy.masks_sums else "readable by the compute site"),
         ("Head", "is trained" if config.lora.train_head else "is not trained"),
         ("Compute site", kept),
         ("On the wire", f"activations as {wire.activations}{later}, gradients as {wire.gradients}"),

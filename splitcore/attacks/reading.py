@@ -17,8 +17,9 @@ import torch
 from splitcore.attacks.transcript import Crossing, Told, Transcript, Upload
 from splitcore.boundary.boundary import ROWS
 from splitcore.boundary.stages import At
-from splitcore.codecs.tensors import decode
+from splitcore.codecs.tensors import decode, decode_all
 from splitcore.control.clock import Clock
+from splitcore.masking.fixed_point import from_fixed
 from splitcore.models.carve import hidden_width
 from splitcore.run.plan import RunPlan
 from splitcore.step.link import number
@@ -68,11 +69,15 @@ class TranscriptReader:
             if message.phase in FIELDS:
                 self._take(message)
             elif message.kind in UPLOADED and message.tensors:
-                tensors = {name: decode(one, dtype=torch.float32) for name, one in message.tensors.items()}
-                self._uploads.append(Upload(message.step, UPLOADED[message.kind], tensors))
+                self._uploads.append(Upload(message.step, UPLOADED[message.kind], self._uploaded(message)))
             self._note(message)
         crossings = [crossing for slot, found in self._found.items() for crossing in _crossings(slot, found)]
         return Transcript(self._party, crossings, self._uploads, self._steps, self._told)
+
+    def _uploaded(self, message: Message) -> dict[str, torch.Tensor]:
+        """The adapter's tensors; under masks, the numbers that they look like."""
+        tensors = decode_all(message.tensors)
+        return from_fixed(tensors) if self._plan.masked else tensors
 
     def _messages(self, path: Path) -> Iterator[Message]:
         plan, lora = self._plan, self._plan.settings.config.for_party(self._party).lora

@@ -10,9 +10,9 @@ from splitcore.config.run import RunConfig
 def decided(config: RunConfig, organisations: Sequence[str]) -> RunConfig:
     """The configuration for these data parties, by the organisation of each.
 
-    Sums are masked where several organisations' are formed, unless steps may go on without one of them.
+    What several organisations send of head and tail is masked, unless steps may go on without one of them.
     """
-    several = len(set(organisations)) > 1 and config.schedule.exchange(len(organisations)).sums_ends
+    several = len(set(organisations)) > 1 and config.schedule.exchange(len(organisations)).hides_ends
     if config.privacy.sums != "automatic" or not several or config.schedule.lateness()[0] == "continue":
         return config
     return config.model_copy(update={"privacy": config.privacy.model_copy(update={"sums": "masked"})})

@@ -14,7 +14,7 @@ def idle_fields(config: RunConfig) -> list[dict[str, str]]:
         f"schedule.{schedule.name}.deadline_factor": waits and "the run waits for late organisations",
         "data.template": tells and "a text whose label is told is taken as it is",
         "data.loss_on": tells and "the loss is that of the label",
-        "privacy.sums": not schedule.exchange(2).sums_ends and "nothing is summed in this schedule",
+        "privacy.sums": not schedule.exchange(2).hides_ends and "no adapter is exchanged in this schedule",
         "wire.cache_mb": not cached and "no cache is in use",
         "wire.cache_on": not cached and "no cache is in use",
     }

@@ -380,13 +380,13 @@ class PrivacySection(Section):
     sums: Literal["automatic", "masked", "plain"] = Field(
         "automatic",
         description=(
-            "Gradients or weights of head and tail that several organisations send to be summed. masked: the compute"
-            " organisation reads their sum alone; they take twice the bytes, and every organisation's part is needed."
-            " plain: it reads each one's. automatic: masked if the run has several data organisations when it is"
-            " submitted, and plain with `cutlayer train`. With two organisations, each learns the other's by"
-            " subtraction. Activations are not masked."
+            "Gradients or weights of head and tail that several organisations send to be summed or handed on. masked:"
+            " the compute organisation reads their sum alone, which takes twice the bytes and every organisation's"
+            " part, and adapters that are handed on are encrypted. plain: it reads each one's. automatic: masked if"
+            " the run has several data organisations when it is submitted, and plain with `cutlayer train`. With two"
+            " organisations, each learns the other's by subtraction. Activations are not masked."
         ),
-        json_schema_extra=ui(level="advanced", label="Adapter sums"),
+        json_schema_extra=ui(level="advanced", label="Exchanged adapters"),
     )
 
     @property

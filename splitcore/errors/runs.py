@@ -169,6 +169,11 @@ HELP: dict[str, ErrorHelp] = {
         "Don't resume the run. Compare the certificates' fingerprints with the named organisation, and ask the compute "
         "organisation and the hub's operator for the reason.",
     ),
+    "CL-1539": ErrorHelp(
+        "A handed-on adapter was altered on its way",
+        "What arrived isn't what the organisation before has encrypted for this one in this step.",
+        "Don't resume the run. Ask the compute organisation, which passes these messages on, for the reason.",
+    ),
     "CL-1540": ErrorHelp(
         "The draft was changed elsewhere",
         "The form is based on an older version of the draft. Saving it would undo later changes.",

@@ -3,7 +3,7 @@
 flow          Flow(what, sender, receiver, when, form, reveals, ...), Part, Thing, Reveal
 cast          Cast: who takes part
 reading       what a configuration says of what leaves: the one place here that knows its fields
-topology, codec, protections, schedule, records, evaluations, samples, adapters, standing
+topology, codec, protections, schedule, ends, records, evaluations, samples, adapters, standing
               flows(...): what each of them sends
 declare       flows_of(config, cast), carried_to(flows): the messages that each half may be sent
 sentences     sentences_of(config, cast): for a contract and those who approve it

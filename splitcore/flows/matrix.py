@@ -33,7 +33,7 @@ HINTS: dict[Thing, str] = {
     Thing.ACTIVATIONS: "what the layers before a cut compute",
     Thing.ENDS: "what the data organisations train",
     Thing.BODY: "what the compute organisation trains",
-    Thing.KEYS: "public keys, from which each two data organisations agree on their masks",
+    Thing.KEYS: "from which each two data organisations agree on masks, and what they encrypt for each other",
     Thing.ANSWERS: "by the base and the tuned model",
     Thing.TOKENIZER: "a public file, checked against its hash",
     Thing.COURSE: "a run's progress, and its workers' addresses",

@@ -95,6 +95,11 @@ class Reading:
         return self.config.privacy.masks_sums and self.exchange.sums_ends
 
     @property
+    def sealed(self) -> bool:
+        """Whether head and tail that are handed on are encrypted for their receiver."""
+        return self.config.privacy.masks_sums and self.exchange.relays
+
+    @property
     def turn_steps(self) -> int:
         """Steps of one party's turn, where adapters are handed on after it."""
         return self.exchange.relayed_every

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from splitcore.flow import STEPS, Degree, Flow, Part, Reveal, Thing
+from splitcore.flows.ends import MEETING
 from splitcore.flows.reading import Reading
-from splitcore.flows.schedule import MEETING, OCCURS
+from splitcore.flows.schedule import OCCURS
 
 COUNTED = "Token counts reveal the average row length."
 

@@ -20,6 +20,7 @@ EXAMPLES: tuple[tuple[int, dict[str, Any]], ...] = (
     (2, {"split": {"topology": "vanilla"}}),
     (2, {"privacy": {"sums": "masked"}}),
     (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "splitfed_v1"}}),
+    (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "sequential"}}),
     (2, {"schedule": {"mode": "splitfed_v1"}, "wire": {"changes": "int4"}}),
     (2, {"schedule": {"mode": "sequential"}}),
     (2, {"schedule": {"straggler": "continue"}}),

@@ -63,6 +63,11 @@ class RunPlan:
         return self.settings.config.privacy.masks_sums and self.exchange.sums_ends
 
     @property
+    def sealed(self) -> bool:
+        """Whether head and tail that are handed on are encrypted for their receiver."""
+        return self.settings.config.privacy.masks_sums and self.exchange.relays
+
+    @property
     def grouped(self) -> bool:
         """Whether the body computes a micro-batch of all parties at once."""
         return self.settings.config.schedule.groups(len(self.settings.parties))

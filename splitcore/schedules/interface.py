@@ -40,6 +40,11 @@ class Exchange:
         return self.gradients or self.ends_averaged_every > 0
 
     @property
+    def hides_ends(self) -> bool:
+        """Whether the server half can do without reading what a single party sends of head and tail."""
+        return self.sums_ends or self.relays
+
+    @property
     def ends_cross(self) -> bool:
         """Whether gradients or weights of head and tail go to the server half during the run."""
         return self.gradients or self.relays or self.ends_averaged_every > 0

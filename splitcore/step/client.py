@@ -17,6 +17,7 @@ from splitcore.data.batches import Batch
 from splitcore.errors import AppError
 from splitcore.masking.fixed_point import to_fixed
 from splitcore.masking.masks import Masks, Round
+from splitcore.masking.seals import Seals
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.optimise.norms import norms_vector, scale
 from splitcore.optimise.optimiser import Optimiser, learning_rate
@@ -24,7 +25,7 @@ from splitcore.optimise.update import update
 from splitcore.run.plan import RunPlan
 from splitcore.step.ends import Ends
 from splitcore.step.faults import Fault
-from splitcore.step.hand_over import handed_over, take_over
+from splitcore.step.hand_over import SEALED, handed_over, received, take_over
 from splitcore.step.inbox import Inbox, TooLateError
 from splitcore.step.link import Link, TensorsIn, number, out_of_turn
 from splitcore.step.normaliser import tokens_of_round
@@ -67,9 +68,10 @@ class ClientStep:
         total: int,
         releases: Releases | None = None,
         masks: Masks | None = None,
+        seals: Seals | None = None,
     ) -> None:
-        """`masks`: where the server half is to read the sum of several parties alone."""
-        self._masks = masks
+        """`masks`: where the server half reads sums of several parties alone; `seals`: where it reads nothing."""
+        self._masks, self._seals = masks, seals
         self.link, self.clock, self.plan, self.config, self.party = link, clock, plan, config, party
         self.segments = [segment for segment in segments if segment is not None]
         self._parameters, self._optimiser = parameters, optimiser
@@ -258,14 +260,23 @@ class ClientStep:
         relay = self.plan.relay_after(step, total)
         if relay is not None and self.party in relay.receivers:
             answer = self.inbox.next(grace=STOP_GRACE)
-            if answer.kind is not Kind.ADAPTER_WEIGHTS or answer.step != step:
+            expected = Kind.ADAPTER_WEIGHTS if self._seals is None else Kind.SEALED_ADAPTER
+            if answer.kind is not expected or answer.step != step:
                 raise out_of_turn(answer)
-            take_over(self._parameters, self._optimiser, answer, done=step + 1, moments=self.party == relay.successor)
+            tensors = received(self._parameters, self.config.training, answer, self._seals, sender=relay.sender)
+            take_over(self._parameters, self._optimiser, tensors, done=step + 1, moments=self.party == relay.successor)
         return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total), fault)
 
     def _hand_on(self, step: int, total: int) -> None:
         """Send head and tail to those who need them after this step."""
         relay = self.plan.relay_after(step, total)
-        if relay is not None and relay.sender == self.party:
+        if relay is None or relay.sender != self.party:
+            return
+        if self._seals is None:
             tensors = handed_over(self._parameters, self._optimiser, moments=relay.successor is not None)
-            self.link.send(Kind.ADAPTER_WEIGHTS, step=step, tensors=tensors)
+            self.link.send(Kind.ADAPTER_WEIGHTS, step=step, tensors={name: (v, "fp32") for name, v in tensors.items()})
+            return
+        for receiver in relay.receivers:
+            tensors = handed_over(self._parameters, self._optimiser, moments=receiver == relay.successor)
+            sealed = (self._seals.sealed(receiver, step, tensors), "u8")
+            self.link.send(Kind.SEALED_ADAPTER, step=step, body={"to": receiver}, tensors={SEALED: sealed})

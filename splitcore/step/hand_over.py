@@ -8,29 +8,50 @@ import torch
 from torch import nn
 
 from splitcore.codecs.tensors import decode, decode_all
-from splitcore.optimise.optimiser import SEPARATOR, Optimiser
-from splitcore.step.link import TensorsIn
+from splitcore.config import TrainingSection
+from splitcore.masking.seals import Seals
+from splitcore.optimise.optimiser import SEPARATOR, Optimiser, moment_shapes
 from splitcore.wire.protocol.messages import Message
 
+Tensors = dict[str, torch.Tensor]
 
-def handed_over(parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, *, moments: bool) -> TensorsIn:
+SEALED = "sealed"  # the one tensor of an encrypted message
+
+
+def handed_over(parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, *, moments: bool) -> Tensors:
     """Weights and moments as sent. The step count is the run's and isn't sent."""
-    tensors = {name: (parameter, "fp32") for name, parameter in parameters.items()}
+    tensors: Tensors = dict(parameters)
     if not moments:
         return tensors
     state = optimiser.state()
-    return tensors | {key: (value, "fp32") for key, value in state.items() if not key.endswith(f"{SEPARATOR}step")}
+    return tensors | {key: value for key, value in state.items() if not key.endswith(f"{SEPARATOR}step")}
+
+
+def received(
+    parameters: Mapping[str, nn.Parameter],
+    training: TrainingSection,
+    message: Message,
+    seals: Seals | None,
+    *,
+    sender: str,
+) -> Tensors:
+    """What `sender` handed over. Raises AppError CL-1539 where it was sealed and has been altered."""
+    if seals is None:
+        return decode_all(message.tensors)
+    weights = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    moments = moment_shapes(weights, training)
+    return seals.opened(sender, message.step, decode(message.tensors[SEALED]), weights, moments)
 
 
 def take_over(
-    parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, message: Message, *, done: int, moments: bool
+    parameters: Mapping[str, nn.Parameter], optimiser: Optimiser, tensors: Tensors, *, done: int, moments: bool
 ) -> None:
     """Continue from what another client trained up to `done` completed steps."""
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(decode(message.tensors[name], device=parameter.device))
+            parameter.copy_(tensors[name])
     if not moments:
         return
-    state = {key: value for key, value in decode_all(message.tensors).items() if SEPARATOR in key}
+    state = {key: value for key, value in tensors.items() if SEPARATOR in key}
     steps = {f"{name}{SEPARATOR}step": torch.tensor(float(done)) for name in parameters} if state else {}
     optimiser.restore(state | steps)

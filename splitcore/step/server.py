@@ -113,6 +113,8 @@ class ServerStep:
                 self._sits_out(party, message)
             case Kind.ADAPTER_WEIGHTS:
                 self._hand_over.take(party, message, done=self._step)
+            case Kind.SEALED_ADAPTER:
+                self._hand_over.pass_sealed_on(party, message, done=self._step)
             case _:
                 raise out_of_turn(message)
 

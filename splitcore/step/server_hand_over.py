@@ -10,7 +10,7 @@ from splitcore.codecs.tensors import decode_all
 from splitcore.masking.fixed_point import from_fixed
 from splitcore.run.plan import RunPlan
 from splitcore.step.contributions import summed
-from splitcore.step.link import Link, number, out_of_turn
+from splitcore.step.link import Link, number, out_of_turn, text
 from splitcore.step.normaliser import tokens_of_round
 from splitcore.wire.protocol.messages import Kind, Message
 
@@ -61,6 +61,14 @@ class EndsHandOver:
         for receiver in relay.receivers:
             given = tensors if receiver == relay.successor else weights
             self._links[receiver].send(Kind.ADAPTER_WEIGHTS, step=message.step, tensors=given)
+
+    def pass_sealed_on(self, party: str, message: Message, *, done: int) -> None:
+        """Carry head and tail that one party has encrypted for another. Raises AppError CL-1505."""
+        relay = self._plan.relay_after(message.step, self._total) if message.step == done - 1 else None
+        receiver = text(message, "to")
+        if relay is None or party != relay.sender or receiver not in relay.receivers:
+            raise out_of_turn(message)
+        self._links[receiver].send(Kind.SEALED_ADAPTER, step=message.step, tensors=message.tensors)
 
     def _average(self, party: str, message: Message) -> None:
         """FedAvg of head and tail: the mean weighted by tokens, once every party has sent its weights."""

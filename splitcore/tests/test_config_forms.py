@@ -157,7 +157,8 @@ def test_plain_sums_are_written_as_before_there_were_others(sections: dict[str, 
         ("parallel", ["one"], "automatic"),
         ("parallel", ["one", "one"], "automatic"),  # two workers of one organisation hide nothing from it
         ("personalised", ["one", "other"], "automatic"),
-        ("sequential", ["one", "other"], "automatic"),
+        ("sequential", ["one", "other"], "masked"),
+        ({"name": "sequential", "relay": False}, ["one", "other"], "automatic"),
         ({"name": "parallel", "straggler": "continue"}, ["one", "other"], "automatic"),
     ],
 )

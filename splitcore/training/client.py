@@ -18,7 +18,6 @@ from splitcore.control.events import SERVER
 from splitcore.data.batches import Batch
 from splitcore.errors import AppError, ErrorRole, role_of
 from splitcore.errors.numbers import code_of
-from splitcore.masking.masks import Masks
 from splitcore.models.carve import hidden_width
 from splitcore.optimise.optimiser import Optimiser
 from splitcore.run.plan import run_plan
@@ -38,7 +37,7 @@ from splitcore.training.halves import (
     wire_limits,
     write_segment,
 )
-from splitcore.training.mask_keys import agreed_masks
+from splitcore.training.mask_keys import Hiding, agreed_hiding
 from splitcore.training.party_rows import PartyRows, Rows
 from splitcore.training.spending import begin_accounting, releases_of
 from splitcore.training.step_report import StepReport
@@ -150,7 +149,7 @@ class ClientHalf:
         check_length(config, parties, self._party, rows=len(self._rows), steps=self._total)
         self._optimiser = Optimiser(self._parameters, self._config.training, self._total, at=self._optimising)
         first, branch = int(number(welcome, "step")), text(welcome, "branch")
-        self._build_stages(agreed_masks(self._plan, self._party, self._link, step=first, branch=branch))
+        self._build_stages(agreed_hiding(self._plan, self._party, self._link, step=first, branch=branch))
         self._begin(first, branch)
         begin_accounting(self._plan, self._party, self._rows, range(self._total))
         self._report = StepReport(self._party, self._clock, self._traffic)
@@ -184,7 +183,7 @@ class ClientHalf:
         self._checkpointer.updating()
         self._clock.point(point)
 
-    def _build_stages(self, masks: Masks | None) -> None:
+    def _build_stages(self, hiding: Hiding) -> None:
         self._stepper = ClientStep(
             link=self._link,
             clock=self._clock,
@@ -197,7 +196,8 @@ class ClientHalf:
             window=in_flight(self._settings.config, self._party, hidden_width(self._plan.model_config)),
             total=self._total,
             releases=releases_of(self._plan, self._party, self._rows),
-            masks=masks,
+            masks=hiding.masks,
+            seals=hiding.seals,
         )
         self._evaluation = ClientEvaluation(
             stepper=self._stepper,

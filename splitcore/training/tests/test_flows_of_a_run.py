@@ -38,6 +38,7 @@ RUNS: dict[str, tuple[int, dict[str, Any]]] = {
     ),
     "summed under masks": (2, {"privacy": {"sums": "masked"}}),
     "averaged under masks": (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "splitfed_v1"}}),
+    "handed on, encrypted": (2, {"privacy": {"sums": "masked"}, "schedule": {"mode": "sequential"}}),
     "one party alone": (1, {"wire": {"skip_padding": True}}),
     "one party alone, with labels": (1, {"split": {"topology": "vanilla"}}),
     "ends of their own": (2, {"schedule": {"mode": "personalised", "straggler": "continue", "deadline_factor": 100}}),

@@ -218,3 +218,47 @@ def test_masks_and_steps_without_a_late_party_exclude_each_other(model: Model) -
     with pytest.raises(AppError, match="CL-1001") as caught:
         run_config(model("llama"), schedule={"name": "parallel", "straggler": "continue"}, privacy=MASKED)
     assert "excludes privacy.sums masked" in caught.value.message
+
+
+@pytest.mark.parametrize(("topology", "optimiser"), [("u_shape", "adamw"), ("vanilla", "sgd")])
+def test_adapters_that_are_handed_on_encrypted_give_the_very_same_adapter(
+    model: Model, tmp_path: Path, taps: Taps, topology: str, optimiser: str
+) -> None:
+    training = {"steps": 6, "eval_every": 2, "optimiser": optimiser}
+    schedule = {"name": "sequential", "turn_steps": 2}
+    for sums in ("plain", "masked"):
+        config = run_config(
+            model("llama"), training=training, schedule=schedule, split={"topology": topology}, privacy={"sums": sums}
+        )
+        taps.frames.clear()
+        splitcore.fine_tune(config, SHARDS, out=tmp_path / sums, eval_rows=dict.fromkeys(SHARDS, rows(3)))
+    assert difference(tmp_path / "plain" / "adapter", tmp_path / "masked" / "adapter") == 0.0
+    names = {
+        name
+        for _, frame in taps.frames
+        if PREFIX.unpack_from(frame)[2] == FrameType.DATA
+        for name, *_ in json.loads(frame[PREFIX.size : PREFIX.size + PREFIX.unpack_from(frame)[3]])["tensors"]
+    }
+    assert "sealed" in names
+    assert not [name for name in names if ".lora_" in name]
+
+
+def test_a_handed_on_adapter_that_the_server_half_alters_is_refused(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Link.send
+
+    def sent(self: Link, kind: Kind, **parts: Any) -> None:
+        if kind is Kind.SEALED_ADAPTER and self._controller.party == SERVER:
+            changed = torch.frombuffer(bytearray(b"".join(parts["tensors"]["sealed"].buffers)), dtype=torch.uint8)
+            changed[7] ^= 1
+            parts["tensors"] = {"sealed": (changed, "u8")}
+        send(self, kind, **parts)
+
+    monkeypatch.setattr(Link, "send", sent)
+    config = run_config(
+        model("llama"), training={"steps": 3, "eval_every": 0}, schedule={"name": "sequential"}, privacy=MASKED
+    )
+    with pytest.raises(AppError) as caught:
+        splitcore.fine_tune(config, SHARDS, out=tmp_path)
+    assert caught.value.code == "CL-1539"

@@ -29,6 +29,7 @@ class Content(StrEnum):
     ENDS = "ends"  # one tensor for each adapter tensor of head and tail, under its name
     MOMENTS = "moments"  # the optimiser's state of them, likewise
     MASKED_ENDS = "masked_ends"  # as ENDS, in whole numbers of 64 bits, of which each value is possible
+    SEALED = "sealed"  # tensors of ENDS, with or without MOMENTS, encrypted: bytes (N,)
     MASK_KEYS = "mask_keys"  # a public key and its signature for each of some parties (P, 96)
 
 

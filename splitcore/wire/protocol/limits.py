@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import TypeAlias
 
 from splitcore.codecs.registry import payload_bytes
@@ -16,6 +17,7 @@ BASE_HEADER = 16_384  # ids, body
 TENSOR_HEADER = 128  # codec, shape and sizes of one tensor, beside its name
 FRAME_OVERHEAD = 64  # the prefix, rounded up
 ABS_MAX = 1e9  # of a value; residual streams of real models reach some 1e5 to 1e6
+SEAL_BYTES = 16  # by which an encrypted message is longer
 MASK_KEY_BYTES = 96  # a public key of 32 bytes and a signature of 64
 MAX_ROW = (1 << 31) - 1  # largest number of a row
 
@@ -157,6 +159,10 @@ def _tensor(tensor: Tensor, sizes: Sizes, abs_max: float) -> Iterator[tuple[str,
             shapes = sizes.moments
         case Content.MASKED_ENDS:
             shapes, low, high = sizes.adapters, -(1 << 63), (1 << 63) - 1
+        case Content.SEALED:
+            least = 4 * sum(map(prod, sizes.adapters.values())) + SEAL_BYTES
+            most = least + 4 * sum(map(prod, sizes.moments.values()))
+            shapes, high = {tensor.name: ((least, most),)}, 255
         case Content.MASK_KEYS:
             shapes, high = {tensor.name: ((1, sizes.parties), MASK_KEY_BYTES)}, 255
     for name, shape in shapes.items():

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     NORMS = "norms"  # client → server: {norms}, one fp32 norm per adapter parameter
     AGGREGATE = "aggregate"  # server → client: {norm} of the whole gradient, and the summed adapter gradients
     ADAPTER_WEIGHTS = "adapter_weights"  # both ways: one tensor per adapter parameter
+    SEALED_ADAPTER = "sealed_adapter"  # up: {to: a client}, weights and moments that it alone can read; down: the same
     STEP_DONE = "step_done"  # up: this party sits the step out; down, to such a party: it is complete {norm}
     CONTROL = "control"  # both ways: {action: stop}
     BYE = "bye"  # client → server: every step is done (an error is `Channel.abort`, no message)

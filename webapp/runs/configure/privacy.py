@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from splitcore.config import RunConfig
 from splitcore.flows import Degree, Flow, Thing, anyone, flows_of
+from splitcore.flows.ends import SUBTRACTED
 from splitcore.flows.matrix import INVERSION, Matrix, Party, cast_of, columns_of, matrix
-from splitcore.flows.schedule import SUBTRACTED
 
 __all__ = ["BARE_HEAD", "Party", "cut_warnings", "who_sees_what"]
 
