@@ -26,6 +26,7 @@ KEYS = (
     "stop",
     "stragglers",
     "grouping",
+    "masked_sums",
     "recovery",
     "privacy",
     "planted",
