@@ -9,12 +9,13 @@ from splitcore.privacy.composition import epsilon_from, in_words
 
 
 def release_of(config: RunConfig, tokens: int) -> Release | None:
-    """The law of what leaves of a row of so many tokens; None where no defence has one.
+    """The law of what leaves of a row of so many tokens; None where nothing bounds it.
 
-    The first defence that adds noise decides: whatever follows computes on what is noised already.
+    The last defence that changes hidden states decides. One that follows noise may know more of the row than what is
+    noised, such as its token ids.
     """
-    laws = (strategy.release(tokens) for strategy in config.cut_strategies)
-    return next((law for law in laws if law is not None), None)
+    acting = [strategy for strategy in config.privacy.defences if strategy.changes_states]
+    return acting[-1].release(tokens) if acting else None
 
 
 def reach_of(config: RunConfig, parties: int) -> Reach:

@@ -44,6 +44,15 @@ def test_only_noise_of_a_known_law_has_one() -> None:
     assert law({"name": "gaussian", "clip": 3.0, "noise": 0.5}) == (2 * 3.0 * 3 / 1.5) ** 2
 
 
+def test_the_last_defence_that_changes_hidden_states_decides() -> None:
+    noise = {"name": "gaussian", "clip": 3.0, "noise": 0.5}
+    assert law({"name": "token_mixup"}, noise) == law(noise, {"name": "nopeek"}) == law(noise)
+    config = RunConfig.parse({"model": MODEL, "privacy": {"defences": [noise, {"name": "token_mixup"}]}})
+    mixup, gaussian = config.privacy.defences  # in the order of the registry
+    turned = config.privacy.model_copy(update={"defences": [gaussian, mixup]})
+    assert release_of(config.model_copy(update={"privacy": turned}), 9) is None
+
+
 @pytest.mark.parametrize(
     ("noise", "train_head", "parties", "words"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ class Adversarial(CutStrategy):
     Attack-only: no proof. It learns to fool its own reader; others, trained afterwards, may read as much as before.
     """
 
+    changes_states: ClassVar[bool] = False
     name: Literal["adversarial"] = "adversarial"
     weight: float = Field(
         0.1,

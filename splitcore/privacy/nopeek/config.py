@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ class NoPeek(CutStrategy):
     Attack-only: no proof. What is still read is measured.
     """
 
+    changes_states: ClassVar[bool] = False
     name: Literal["nopeek"] = "nopeek"
     weight: float = Field(
         1.0,

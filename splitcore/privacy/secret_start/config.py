@@ -21,6 +21,7 @@ class SecretStart(CutStrategy):
 
     needs_own_ends: ClassVar[bool] = True
 
+    changes_states: ClassVar[bool] = False
     name: Literal["secret_start"] = "secret_start"
 
     def words(self) -> str:
