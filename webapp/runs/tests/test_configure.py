@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from splitcore.codecs.registry import CHOICES
 from splitcore.config import RunConfig
+from splitcore.data.task import TASKS
 from splitcore.errors import AppError
 from splitcore.fields import names_of
 from splitcore.methods.registry import METHODS
@@ -46,6 +47,7 @@ def test_every_field_of_the_schema_is_in_the_form_with_its_help():
         for codec in CHOICES
         for name in codec.model_fields
     }
+    wanted |= {f"data.task.{names_of(task)[0]}.{name}" for task in TASKS for name in task.model_fields}
     for path, strategies in {"methods": METHODS, "privacy.defences": DEFENCES}.items():
         wanted |= {f"{path}.{s.model_fields['name'].default}.{name}" for s in strategies for name in s.model_fields}
         wanted |= {f"{path}.{s.model_fields['name'].default}" for s in strategies}

@@ -85,7 +85,8 @@ def measure_adapter(setting: JobSetting, folder: Path, adapter: Path) -> tuple[E
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = [check_row(row, config.data.columns) for row in raw]
     base = load_whole(folder, config.model, classes=config.data.task.classes, device=device)
-    initialise(base, config.training.seed)  # a classifier's head before its first step
+    if config.data.task.classes:
+        initialise(base, config.training.seed)  # its head before the first step
     before = measure(base, tokenizer, rows, config)
     tuned = PeftModel.from_pretrained(base, str(adapter), config=read_lora(adapter))
     after = measure(tuned, tokenizer, rows, config)
