@@ -46,6 +46,7 @@ class CutStrategy(Strategy):
 
     needs_own_ends: ClassVar[bool] = False  # it can't be, where several parties exchange head and tail
     changes_states: ClassVar[bool] = True  # False: what leaves is what the head gave, it acts through training alone
+    adds_noise: ClassVar[bool] = False  # to what crosses
 
     def words(self) -> str:
         """Its effect on what crosses, in words for a contract; empty if there is none."""

@@ -61,9 +61,13 @@ class Reference:
         along_ND = offset_ND @ axes_DD
         return len(rows_ND) * self._fixed(values_D) + float((along_ND.square() / (1 + values_D)).sum()) / 2
 
-    def largest(self, radius: float, length: int) -> float:
-        """What no record of so many rows exceeds, with rows of norm `radius` (over σ) at most."""
-        reach_N = radius * (1 + ROUNDING) + self.centre_ND[:length].double().norm(dim=1)
+    def largest(self, radius: float, length: int, *, whole: bool = False) -> float:
+        """What no record of so many rows exceeds, with rows of norm `radius` (over σ) at most.
+
+        `whole`: of that norm together.
+        """
+        centre_N = self.centre_ND[:length].double().norm(dim=1)
+        reach_N = radius * (1 + ROUNDING) + (centre_N.norm() if whole else centre_N)
         if self.spread_DD is None:
             return float(reach_N.square().sum()) / 2
         values_D, _ = self._axes

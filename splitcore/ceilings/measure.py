@@ -11,7 +11,6 @@ Shapes: N tokens of a row, D hidden.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,18 +81,23 @@ def measure(
     scored_R = torch.tensor([int(record.scored_N.sum()) for record in records])
     reference = _reference(others, centre_LD)
     nats_R = torch.tensor([reference.nats(row_ND) for row_ND in rows], dtype=torch.float64)
-    most = reference.largest(head.radius, longest)
+    most = reference.largest(head.radius, longest, whole=head.clips_whole)
     token_nats = bits.per_token_upper(nats_R, scored_R, largest=most, longest=longest, alpha=alpha / 2)
-    record = Distances(record_distances(rows, centre_LD, head.radius), scored_R)
+    record = Distances(record_distances(rows, centre_LD, head.radius, whole=head.clips_whole), scored_R)
     token = _token(head, records, rows, auxiliary, longest, positions, alpha / 2, seed)
     return Measured(
         Ceilings(record, token, token_nats), float(nats_R.mean()), token_nats, len(rows), int(scored_R.sum())
     )
 
 
-def record_distances(rows: Sequence[torch.Tensor], centre_LD: torch.Tensor, radius: float) -> torch.Tensor:
-    """Of whole records from the centre (R,), in σ. Raises ValueError where a row is beyond the clip."""
-    _check_clip(rows, radius)
+def record_distances(
+    rows: Sequence[torch.Tensor], centre_LD: torch.Tensor, radius: float, *, whole: bool = False
+) -> torch.Tensor:
+    """Of whole records from the centre (R,), in σ. Raises ValueError where a row is beyond the clip.
+
+    `whole`: the clip is of a record's rows together.
+    """
+    _check_clip([row_ND.flatten().unsqueeze(0) for row_ND in rows] if whole else rows, radius)
     return torch.stack([(row_ND.double() - centre_LD[: len(row_ND)]).norm() for row_ND in rows])
 
 
@@ -113,8 +117,9 @@ def token_distances(
     for number, place in places:
         replaced_KN = records[number].ids_N.repeat(REPLACEMENTS, 1)
         replaced_KN[:, place] = replacing[torch.randint(len(replacing), (REPLACEMENTS,), generator=draw)]
-        centre_ND = torch.stack([row_ND[place:] for row_ND in head.rows(list(replaced_KN))]).double().mean(0)
-        found.append((rows[number][place:].double() - centre_ND).norm())
+        since = head.acts_from(place)
+        centre_ND = torch.stack([row_ND[since:] for row_ND in head.rows(list(replaced_KN))]).double().mean(0)
+        found.append((rows[number][since:].double() - centre_ND).norm())
     return torch.stack(found)
 
 
@@ -149,7 +154,7 @@ def _token(
     every = [(number, int(place)) for number, one in enumerate(records) for place in one.scored_N.nonzero().flatten()]
     drawn = [every[int(one)] for one in torch.randint(len(every), (PILOTS + positions,), generator=draw)]
     m_N = token_distances(head, rows, records, drawn, replacing, draw)
-    largest = 2 * head.radius * math.sqrt(longest) * (1 + ROUNDING)
+    largest = 2 * head.reach(longest) * (1 + ROUNDING)
     return Sampled(
         m_N[PILOTS:], largest, float(m_N[:PILOTS].median()), alpha, shares=len(KAPPAS) + 2
     )  # the curve, a point and the gain

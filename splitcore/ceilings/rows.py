@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from splitcore.config import RunConfig
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import load_segment
-from splitcore.privacy.gaussian.config import Gaussian
-from splitcore.privacy.gaussian.stage import clipped
+from splitcore.privacy.clipping import clipped_rows, clipped_tokens
+from splitcore.privacy.law import NoiseDefence
 from splitcore.run.plan import RunPlan
 
 TOKENS = 4096  # in a pass through the head
@@ -25,8 +25,11 @@ ENOUGH = 8  # rows of other text at a place, for a mean of its own
 
 def why_unbounded(config: RunConfig) -> str:
     """Why nothing bounds what hidden states of such a run tell, as a sentence; empty where something does."""
-    if [defence.name for defence in config.privacy.defences] != ["gaussian"]:
+    noise = config.privacy.defences[0] if len(config.privacy.defences) == 1 else None
+    if not isinstance(noise, NoiseDefence):
         return "The run adds no noise whose law is known here."
+    if not noise.law(1).is_gaussian:
+        return f"The bounds hold for Gaussian noise of one size, which the noise of {noise.name} isn't."
     if config.lora.train_head:
         return "The head is trained, so each row is released again in every epoch, of other weights each time."
     return ""
@@ -41,19 +44,33 @@ class ClippedHead:
         if why := why_unbounded(config):
             raise ValueError(why)
         (choice,) = config.privacy.defences
-        assert isinstance(choice, Gaussian)
-        self._clip, self._deviation = choice.clip, choice.deviation
-        self._head = head or load_segment(plan.folder, plan.plans["head"], config.model)
+        assert isinstance(choice, NoiseDefence)
         self.width = hidden_width(plan.model_config)
+        self._law = choice.law(self.width)
+        self._head = head or load_segment(plan.folder, plan.plans["head"], config.model)
 
     @property
     def radius(self) -> float:
-        """What no row is longer than, in σ."""
-        return self._clip / self._deviation
+        """What no token's row is longer than, in σ."""
+        return self._law.radius(1)
+
+    @property
+    def clips_whole(self) -> bool:
+        """Whether a record's rows are clipped together, so that `radius` is theirs, and a token acts on all of them."""
+        return self._law.clips == "row"
+
+    def reach(self, tokens: int) -> float:
+        """What no record of so many tokens is longer than, in σ."""
+        return self._law.radius(tokens)
+
+    def acts_from(self, place: int) -> int:
+        """The first row that a token at this place acts on."""
+        return 0 if self.clips_whole else place
 
     @torch.no_grad()
     def rows(self, ids: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Clipped rows (N, D) over σ of token ids (N,), in their order."""
+        clipped = clipped_rows if self.clips_whole else clipped_tokens
         found: dict[int, torch.Tensor] = {}
         waiting = sorted(range(len(ids)), key=lambda number: len(ids[number]))
         while waiting:
@@ -62,14 +79,16 @@ class ClippedHead:
             lengths_B = torch.tensor([len(ids[number]) for number in part])
             ids_BL = pad_sequence([ids[number] for number in part], batch_first=True)
             mask_BL = (torch.arange(ids_BL.shape[1]) < lengths_B[:, None]).long()
-            rows_BLD = clipped(self._head(mask_BL, ids_BL=ids_BL), mask_BL, self._clip) / self._deviation
+            rows_BLD = clipped(self._head(mask_BL, ids_BL=ids_BL), mask_BL, self._law.clip) / self._law.deviation
             found |= {
                 number: row_LD[mask_L.bool()] for number, row_LD, mask_L in zip(part, rows_BLD, mask_BL, strict=True)
             }
         return [found[number] for number in range(len(ids))]
 
     def planted(self, carrier_N: torch.Tensor, place: int, values: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Rows (m, F) over σ from a place on, with each value's tokens there: what `secrets.bayes` takes, with σ = 1.
+        """The rows (m, F) over σ that a secret at a place acts on, with each value's tokens there.
+
+        It is what `secrets.bayes` takes, with σ = 1.
 
         Raises ValueError where values differ in length, since lengths are no secret.
         """
@@ -77,7 +96,7 @@ class ClippedHead:
             raise ValueError("values of a secret have equally many tokens")
         filled_mN = carrier_N.repeat(len(values), 1)
         filled_mN[:, place : place + len(values[0])] = torch.tensor([list(value) for value in values])
-        return torch.stack([row_ND[place:].flatten() for row_ND in self.rows(list(filled_mN))])
+        return torch.stack([row_ND[self.acts_from(place) :].flatten() for row_ND in self.rows(list(filled_mN))])
 
 
 def centre_of(rows: Sequence[torch.Tensor], length: int) -> torch.Tensor:

@@ -21,4 +21,6 @@ def applied(run: Reading, flow: Flow) -> Flow:
     sent = {tensor.name for message in flow.carried for tensor in message.tensors}
     if flow.thing is not Thing.ACTIVATIONS or flow.sender is not Part.CLIENT or HIDDEN not in sent:
         return flow
-    return replace(flow, form="; ".join(part for part in (flow.form, *run.protections) if part))
+    is_noised = any(strategy.adds_noise for strategy in run.config.cut_strategies)
+    form = "; ".join(part for part in (flow.form, *run.protections) if part)
+    return replace(flow, form=form, is_noised=is_noised)

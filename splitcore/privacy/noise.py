@@ -29,6 +29,14 @@ class Noise:
         values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)  # Box and Muller, 1958
         return torch.from_numpy(values[:count].astype(np.float32))
 
+    def gamma(self, release: bytes, count: int, *, shape: int) -> torch.Tensor:
+        """Independent numbers (count,) of Gamma(shape, 1), fp32 on the CPU: each a sum of `shape` exponential ones.
+
+        The stream is another one than that of `normal`. The first numbers do not depend on `count`.
+        """
+        uniform = self.uniform(b"gamma noise\0", release, count * shape)
+        return torch.from_numpy(-np.log(uniform).reshape(count, shape).sum(axis=1).astype(np.float32))
+
     def uniform(self, use: bytes, release: bytes, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Independent numbers of (0, 1], whose logarithm is finite. Each use has a stream of its own."""
         key = hmac.new(self._secret, use + hashlib.sha256(release).digest(), hashlib.sha256).digest()

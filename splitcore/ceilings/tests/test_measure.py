@@ -106,7 +106,7 @@ def test_where_every_token_is_a_label_there_is_nothing_to_measure(run: NoisyRun)
 
 def test_rows_beyond_the_clip_are_refused(run: NoisyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, others = run.ids(COUNT), run.ids(COUNT, word="memo")
-    monkeypatch.setattr(ceiling_rows, "clipped", lambda tensor_BLD, mask_BL, clip: tensor_BLD)
+    monkeypatch.setattr(ceiling_rows, "clipped_tokens", lambda tensor_BLD, mask_BL, clip: tensor_BLD)
     with pytest.raises(ValueError, match="clip"):
         measure(run.head, run.records(ids), others, longest=LONGEST)
 

@@ -22,7 +22,7 @@ PARTIES = [
     Party("E", "evaluator"),
 ]
 COLUMNS = columns_of(PARTIES)
-SEES = ("yes", "aggregate")
+SEES = ("yes", "aggregate", "noised")
 
 
 def config_of(**sections: object) -> RunConfig:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from splitcore.boundary.choice import Cost, CutStrategy, Place
+from splitcore.boundary.choice import Cost, Place
 from splitcore.boundary.release import Release
 from splitcore.fields import ui
+from splitcore.privacy.cost import NORMAL_SECONDS, cost_of
+from splitcore.privacy.law import NoiseDefence, NoiseLaw
 
 if TYPE_CHECKING:
     from splitcore.boundary.stages import ClientStage
 
-SECONDS = 7.5e-8  # to draw one number, on one server core, for rows of 512 tokens of width 576
 
-
-class Gaussian(CutStrategy):
+class Gaussian(NoiseDefence):
     """Clip each token's vector at the first cut to a norm, and add Gaussian noise."""
 
     name: Literal["gaussian"] = "gaussian"
@@ -45,6 +45,10 @@ class Gaussian(CutStrategy):
         """Of the noise in each number."""
         return self.noise * self.clip
 
+    def law(self, width: int) -> NoiseLaw:
+        """See `NoiseDefence.law`."""
+        return NoiseLaw(self.clip, self.deviation)
+
     def words(self) -> str:
         """See `CutStrategy.words`."""
         return f"clipped to norm {self.clip:g}, Gaussian noise of {self.deviation:g}"
@@ -55,7 +59,7 @@ class Gaussian(CutStrategy):
 
     def cost(self, *, width: int, vocabulary: int) -> Cost:
         """See `CutStrategy.cost`."""
-        return Cost(seconds=SECONDS * width, memory=4.0 * width)
+        return cost_of(width, NORMAL_SECONDS)
 
     def build(self, place: Place) -> ClientStage:
         """See `CutStrategy.build`."""

@@ -14,8 +14,9 @@ import splitcore
 from splitcore.boundary.stages import At
 from splitcore.control.events import SERVER, CheckpointChanged, Event, StepFinished
 from splitcore.models.tests.tiny import rows
+from splitcore.privacy.clipping import clipped_tokens
 from splitcore.privacy.gaussian.config import Gaussian
-from splitcore.privacy.gaussian.stage import GaussianStage, clipped
+from splitcore.privacy.gaussian.stage import GaussianStage
 from splitcore.privacy.noise import Noise
 from splitcore.privacy.secret import NAME
 from splitcore.training.tests.conftest import run_config
@@ -72,9 +73,9 @@ def test_two_rows_are_no_further_apart_than_the_sensitivity_and_opposite_ones_as
     sensitivity = Gaussian(clip=10.0).release(tokens).sensitivity
     others_BLD = torch.randn(64, *HIDDEN_BLD[0].shape, generator=torch.Generator().manual_seed(6)) * 9
     mask_BL = torch.ones(64, tokens, dtype=torch.int64)
-    clipped_BLD = clipped(others_BLD, mask_BL, 10.0)
+    clipped_BLD = clipped_tokens(others_BLD, mask_BL, 10.0)
     assert float(torch.cdist(clipped_BLD.flatten(1), clipped_BLD.flatten(1)).max()) < sensitivity
-    opposite_BLD = clipped_BLD + clipped(-others_BLD, mask_BL, 10.0)
+    opposite_BLD = clipped_BLD + clipped_tokens(-others_BLD, mask_BL, 10.0)
     assert float(opposite_BLD.abs().max()) == 0.0
     assert float((2 * clipped_BLD).flatten(1).norm(dim=1).max()) == pytest.approx(sensitivity)
 
