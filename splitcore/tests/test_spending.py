@@ -42,6 +42,8 @@ def test_only_noise_of_a_known_law_has_one() -> None:
     assert law() is None
     assert law(methods=("auxiliary_loss",)) is None
     assert law({"name": "gaussian", "clip": 3.0, "noise": 0.5}) == (2 * 3.0 * 3 / 1.5) ** 2
+    assert law({"name": "matrix_gaussian", "clip": 3.0, "noise": 0.5}) == (2 * 3.0 / 1.5) ** 2
+    assert law({"name": "dchi"}) is law({"name": "importance_noise"}) is None
 
 
 def test_the_last_defence_that_changes_hidden_states_decides() -> None:

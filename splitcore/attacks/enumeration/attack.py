@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from functools import partial
 
 import torch
 
@@ -11,6 +12,7 @@ from splitcore.attacks.enumeration.law import law_of
 from splitcore.attacks.enumeration.prefixes import Prefixes, goes_on_from_a_cache
 from splitcore.attacks.enumeration.search import Received, Search
 from splitcore.attacks.enumeration.table import tables_of
+from splitcore.attacks.enumeration.whole import WholeRows
 from splitcore.attacks.interface import Knowledge
 from splitcore.attacks.transcript import Crossing, Transcript
 
@@ -32,12 +34,14 @@ class EnumerationAttack:
         law = law_of(knowledge, cached=cached)
         tables = tables_of(knowledge, law, cached=cached)
         search = Search(law, tables, beam=self._beam, candidates=self._candidates, drifts=drifts)
+        unclipped = WholeRows(law, knowledge)
         guesses = [torch.zeros(0, dtype=torch.int64)] * len(transcript.crossings)
         groups.sort(key=lambda places: len(transcript.crossings[places[0]].hidden_ND))
         for start in range(0, len(groups), ROWS):
             part = groups[start : start + ROWS]
             rows = [_received([transcript.crossings[place].hidden_ND for place in places]) for places in part]
-            found = search.ids(rows, Prefixes.empty(knowledge.head, len(rows), cached=cached))
+            empty = Prefixes.empty(knowledge.head, len(rows), cached=cached)
+            found = unclipped.ids(rows, partial(search.ids, empty=empty))
             for places, ids_N in zip(part, found, strict=True):
                 for place in places:
                     guesses[place] = ids_N
@@ -59,4 +63,4 @@ def _received(hidden: Sequence[torch.Tensor]) -> Received:
     if len(hidden) == 1:
         return Received(hidden_END[0])
     between = float(hidden_END.var(0).mean())
-    return Received(hidden_END.mean(0), between * (1 - 1 / len(hidden)))
+    return Received(hidden_END.mean(0), between * (1 - 1 / len(hidden)), releases=len(hidden))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from splitcore.attacks.enumeration.law import LEAST, Law, log_density
+from splitcore.attacks.enumeration.law import LEAST, Law
 from splitcore.attacks.enumeration.prefixes import Prefixes
 from splitcore.attacks.enumeration.table import Table
 
@@ -21,10 +21,16 @@ BEHIND = 12.0  # nats: a prefix that is less likely than its row's best by this 
 
 @dataclass(frozen=True)
 class Received:
-    """One row's vectors (N, D), and by how much the mean over several releases has made their variance smaller."""
+    """One row's vectors (N, D), and by how much the mean over several releases has made their variance smaller.
+
+    releases: of which they are the mean. scale: what they were multiplied by, noise and all, to undo the clip of the
+    whole row.
+    """
 
     hidden_ND: torch.Tensor
     averaged: float = 0.0
+    releases: int = 1
+    scale: float = 1.0
 
 
 class Search:
@@ -45,33 +51,47 @@ class Search:
         place = 0
         while len(beams.row_S):
             received_SD = torch.stack([rows[row].hidden_ND[place] for row in beams.row_S.tolist()])
-            variance_S = self._variance(rows, beams.row_S, received_SD, drift_R)
+            spread = self._spread(rows, beams.row_S, received_SD, drift_R)
             table = self._tables[min(place, 1)]
-            pairs = _Tried(self._law, table, beams, received_SD, variance_S).best(self._beam, self._candidates)
+            pairs = _Tried(self._law, table, beams, received_SD, spread).best(self._beam, self._candidates)
             place += 1
             best = pairs.at(_starts(beams.row_S[pairs.at_P]))
             row_R = beams.row_S[best.at_P]
-            drift_R[row_R] += (self._beyond(best, received_SD) - drift_R[row_R]) / place
+            scale_R = torch.tensor([rows[row].scale for row in row_R.tolist()])
+            drift_R[row_R] += (self._beyond(best, received_SD, scale_R) - drift_R[row_R]) / place
             for row, at, token in zip(row_R.tolist(), best.at_P.tolist(), best.token_P.tolist(), strict=True):
                 if lengths_R[row] == place:
                     found[row] = torch.cat([beams.prefixes.ids_ST[at], torch.tensor([token])])
             beams = _going_on(beams, pairs.at((lengths_R[beams.row_S[pairs.at_P]] > place).nonzero().flatten()))
         return found
 
-    def _variance(
+    def _spread(
         self, rows: Sequence[Received], row_S: torch.Tensor, received_SD: torch.Tensor, drift_R: torch.Tensor
-    ) -> torch.Tensor:
-        """Of each number around what was sent (S,)."""
+    ) -> _Spread:
+        """Of each number around what was sent."""
         power_S = received_SD.square().mean(1)
-        averaged_S = torch.tensor([rows[row].averaged for row in row_S.tolist()])
-        variance_S = (self._law.variance(received_SD) - averaged_S).clamp_min(LEAST * power_S)
-        return variance_S + drift_R[row_S] * power_S if self._drifts else variance_S
+        averaged_S, least_S, scale_S = torch.tensor(
+            [(rows[row].averaged, 1 / rows[row].releases, rows[row].scale) for row in row_S.tolist()]
+        ).unbind(1)
+        single_S = self._law.variance(received_SD, scale_S)
+        variance_S = torch.maximum(single_S - averaged_S, (single_S * least_S).clamp_min(LEAST * power_S))
+        noise_S = (self._law.deviation * scale_S).square() * variance_S / single_S.clamp_min(1e-30)
+        return _Spread(variance_S + drift_R[row_S] * power_S if self._drifts else variance_S, noise_S)
 
-    def _beyond(self, best: _Pairs, received_SD: torch.Tensor) -> torch.Tensor:
+    def _beyond(self, best: _Pairs, received_SD: torch.Tensor, scale_R: torch.Tensor) -> torch.Tensor:
         """By how much more than its law says each row's best token is off, relative to its power."""
         received_RD = received_SD[best.at_P]
-        beyond_R = best.square_P / received_RD.shape[1] - self._law.variance(received_RD)
+        noise_R = (self._law.deviation * scale_R).square() * self._law.extra[best.token_P]
+        beyond_R = best.square_P / received_RD.shape[1] - self._law.variance(received_RD, scale_R) - noise_R
         return (beyond_R / received_RD.square().mean(1).clamp_min(1e-12)).clamp_min(0)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Variance of each number around what was sent, of the token with the least noise; and that noise's part of it."""
+
+    variance_S: torch.Tensor
+    noise_S: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -109,11 +129,9 @@ class _Tried:
     further variance. Those are tried that would be among their row's best.
     """
 
-    def __init__(
-        self, law: Law, table: Table, beams: _Beams, received_SD: torch.Tensor, variance_S: torch.Tensor
-    ) -> None:
+    def __init__(self, law: Law, table: Table, beams: _Beams, received_SD: torch.Tensor, spread: _Spread) -> None:
         self._law, self._table, self._beams = law, table, beams
-        self._received_SD, self._variance_S = received_SD, variance_S
+        self._received_SD, self._spread = received_SD, spread
         count, vocabulary = len(received_SD), len(table.base_VD)
         self._tried_SV = torch.zeros(count, vocabulary, dtype=torch.bool)
         self._count_S = torch.zeros(count)
@@ -151,7 +169,10 @@ class _Tried:
         width = shift_SD.shape[1]
         spread_S = (self._square_S[at_S] / count_S - shift_SD.square().sum(1)).clamp_min(0)
         spread_S = spread_S / width * count_S / (count_S - 1).clamp_min(1) * self._scale_S[at_S] / count_S
-        density_SV = self._table.log_density(self._received_SD[at_S], shift_SD, self._variance_S[at_S] + spread_S)
+        variance_SV = (self._spread.variance_S[at_S] + spread_S).unsqueeze(1)
+        if self._law.noise.rarest > 1:
+            variance_SV = variance_SV + self._spread.noise_S[at_S].unsqueeze(1) * self._law.extra
+        density_SV = self._table.log_density(self._received_SD[at_S], shift_SD, variance_SV)
         found = density_SV.masked_fill_(self._tried_SV[at_S], -torch.inf).topk(size)
         return found.values, found.indices
 
@@ -166,7 +187,8 @@ class _Tried:
         self._square_S.index_add_(0, at_P, shift_PD.square().sum(1))
         self._scale_S.index_add_(0, at_P, scale_P.square())
         self._count_S.index_add_(0, at_P, torch.ones(len(at_P)))
-        density_P = log_density(square_P, self._variance_S[at_P], exact_PD.shape[1])
+        variance_P = self._spread.variance_S[at_P] + self._spread.noise_S[at_P] * self._law.extra[token_P]
+        density_P = self._law.log_density(square_P, variance_P, exact_PD.shape[1])
         return _Pairs(at_P, token_P, square_P, self._beams.total_S[at_P] + density_P)
 
 

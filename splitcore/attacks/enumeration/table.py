@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from splitcore.attacks.enumeration.law import Law, log_density
+from splitcore.attacks.enumeration.law import Law
 from splitcore.attacks.enumeration.prefixes import Prefixes
 from splitcore.attacks.interface import Knowledge
 
@@ -25,14 +25,17 @@ class Table:
         self.base_VD, self._law = base_VD, law
         self._square_V = base_VD.square().sum(1)
 
-    def log_density(self, received_SD: torch.Tensor, shift_SD: torch.Tensor, variance_S: torch.Tensor) -> torch.Tensor:
-        """ln N(received; sent(base + shift), variance) for every token (S, V), by products of matrices alone."""
+    def log_density(self, received_SD: torch.Tensor, shift_SD: torch.Tensor, variance_SV: torch.Tensor) -> torch.Tensor:
+        """ln p(received) around sent(base + shift), for every token (S, V), by products of matrices alone.
+
+        variance_SV: of each number; (S, 1) where it is the same for all tokens.
+        """
         shift_S1, received_S1 = shift_SD.square().sum(1, keepdim=True), received_SD.square().sum(1, keepdim=True)
         norm_SV = (self._square_V + 2 * shift_SD @ self.base_VD.t() + shift_S1).clamp_min(0).sqrt()
         factor_SV = self._law.factor(norm_SV)
         along_SV = received_SD @ self.base_VD.t() + (received_SD * shift_SD).sum(1, keepdim=True)
         square_SV = received_S1 - 2 * factor_SV * along_SV + (factor_SV * norm_SV).square()
-        return log_density(square_SV.clamp_min(0), variance_S.unsqueeze(1), received_SD.shape[1])
+        return self._law.log_density(square_SV.clamp_min(0), variance_SV, received_SD.shape[1])
 
 
 def tables_of(knowledge: Knowledge, law: Law, *, cached: bool) -> tuple[Table, Table]:

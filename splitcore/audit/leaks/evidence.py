@@ -15,8 +15,8 @@ from splitcore.audit.capture import Capture, Row
 from splitcore.config import RunConfig
 from splitcore.models.carve import Segment
 from splitcore.models.loading import load_segment
+from splitcore.privacy.clipping import clipped_tokens
 from splitcore.privacy.gaussian.config import Gaussian
-from splitcore.privacy.gaussian.stage import clipped
 
 
 @dataclass(frozen=True)
@@ -78,4 +78,4 @@ def _residuals(taken: Capture, crossings: Sequence[Crossing], rows: Sequence[Row
 def _clipped(head: Segment, ids_N: torch.Tensor, clip: float) -> torch.Tensor:
     """What the noise is added to (N, D): computed alone, as a head that isn't trained computes it."""
     mask_1N = torch.ones(1, len(ids_N), dtype=torch.int64)
-    return clipped(head(mask_1N, ids_BL=ids_N.unsqueeze(0)), mask_1N, clip)[0]
+    return clipped_tokens(head(mask_1N, ids_BL=ids_N.unsqueeze(0)), mask_1N, clip)[0]

@@ -19,8 +19,9 @@ from splitcore.audit.leaks.found import Leak
 from splitcore.boundary.choice import Place
 from splitcore.boundary.stages import At, ClientStage
 from splitcore.config import RunConfig
+from splitcore.privacy.clipping import clipped_tokens
 from splitcore.privacy.gaussian.config import Gaussian
-from splitcore.privacy.gaussian.stage import GaussianStage, clipped
+from splitcore.privacy.gaussian.stage import GaussianStage
 from splitcore.privacy.noise import Noise
 from splitcore.privacy.secret import job_secret
 from splitcore.training.tests.conftest import run_config
@@ -68,7 +69,7 @@ class FaultyStage(GaussianStage):
             return torch.where(self._chosen(at).unsqueeze(-1), 0.0, sent_BLD)
         if phase is not Phase.HEAD_UP:
             return sent_BLD
-        clipped_BLD = clipped(tensor_BLD, at.mask_BL, self._clip)
+        clipped_BLD = clipped_tokens(tensor_BLD, at.mask_BL, self._clip)
         match self._fault.leak:
             case "token_ids":
                 return self._with_ids(sent_BLD, at)
