@@ -12,6 +12,8 @@ from splitcore.attacks.choice import LeakChannel
 from splitcore.attacks.measured import Figures, Interval
 from splitcore.audit.result import AttackResult, AuditResult, CeilingPoint, CeilingResult, ChannelResult, Control
 from splitcore.config import RunConfig
+from splitcore.fields import names_of
+from splitcore.privacy.registry import DEFENCES
 from tests.benchmarks import privacy
 from tests.benchmarks.frame import Scale
 from tests.benchmarks.privacy.cell import Cell
@@ -114,3 +116,12 @@ def test_every_setting_is_a_configuration_and_the_unprotected_run_comes_first() 
     assert len({setting.key(Scale()) for setting in chosen}) == len(chosen)
     for setting in chosen:
         RunConfig.parse({"model": {"name_or_path": "any/model"}, **setting.changes})
+
+
+def test_every_defence_is_measured() -> None:
+    measured = {
+        defence["name"]
+        for setting in settings(Scale())
+        for defence in setting.changes.get("privacy", {}).get("defences", [])
+    }
+    assert measured == {name for defence in DEFENCES for name in names_of(defence)}

@@ -43,9 +43,18 @@ def gaussian(noise: float, clip: float) -> Sections:
 # The median norm of a token's vector behind two layers, of rows of E2E.
 CLIP = {DEMO: 180.0, REAL: 75.0}
 
-# Defence → its strengths, the weakest first.
+ROW = 1400.0  # of a whole row in the demo's model
+
+# Defence → its strengths, the weakest first. Noise: about 0.3, 1 and 3 times the rms of a number, whatever the law.
 ON_DEMO: dict[str, tuple[Sections, ...]] = {
     "gaussian": (gaussian(0.02, CLIP[DEMO]), gaussian(0.07, CLIP[DEMO]), gaussian(0.2, CLIP[DEMO])),
+    "matrix_gaussian": (
+        _noise("matrix_gaussian", clip=ROW, noise=0.003),
+        _noise("matrix_gaussian", clip=ROW, noise=0.01),
+        _noise("matrix_gaussian", clip=ROW, epsilon=8),
+    ),
+    "dchi": tuple(_noise("dchi", clip=CLIP[DEMO], eta=eta) for eta in (3.9, 1.1, 0.39)),
+    "importance_noise": tuple(_noise("importance_noise", clip=CLIP[DEMO], noise=noise) for noise in (0.01, 0.035, 0.1)),
     "nopeek": _strengths("nopeek", "weight", 1, 10, 100),
     "adversarial": _strengths("adversarial", "weight", 0.1, 1, 10),
     "token_mixup": _strengths("token_mixup", "share", 0.3, 0.6, 1),
@@ -55,6 +64,8 @@ ON_DEMO: dict[str, tuple[Sections, ...]] = {
 }
 ON_REAL: dict[str, Sections] = {
     "gaussian": gaussian(0.02, CLIP[REAL]),
+    "matrix_gaussian": _noise("matrix_gaussian", clip=500.0, noise=0.003),
+    "dchi": _noise("dchi", clip=CLIP[REAL], eta=16.0),
     "nopeek": _defended("nopeek", weight=10),
     "token_mixup": _defended("token_mixup", share=0.6),
     "secret_start": _defended("secret_start"),
