@@ -10,6 +10,7 @@ from abc import abstractmethod
 import torch
 
 from splitcore.boundary.stages import At, ClientStage
+from splitcore.privacy.draws import row_draws
 from splitcore.privacy.noise import Noise
 from splitcore.wire.protocol.messages import Phase
 
@@ -42,12 +43,11 @@ class NoiseStage(ClientStage):
     def _noise_of(self, clipped_BLD: torch.Tensor, at: At) -> torch.Tensor:
         """Each row's noise, derived from the row's vectors and its position, so that equal rows look different."""
         noise_BLD = torch.zeros(clipped_BLD.shape)
-        for row, (values_LD, length) in enumerate(zip(clipped_BLD.cpu().float(), at.lengths(), strict=True)):
-            real_LD = at.mask_BL[row].cpu().bool()
-            release = values_LD[real_LD].contiguous()
-            if not release.any():
-                continue  # a frozen head's row that the server has cached: it was not computed, and is not sent
-            place = f"row {at.rows[row]}" if at.rows is not None else f"held out {at.micro}.{row}"
-            drawn_LD = self.drawn(place.encode() + b"\0" + release.numpy().tobytes(), *values_LD.shape)
-            noise_BLD[row, real_LD], noise_BLD[row, ~real_LD] = drawn_LD[:length], drawn_LD[length:]
+        _, tokens, width = clipped_BLD.shape
+        for draw in row_draws(clipped_BLD, at):
+            drawn_LD, length = self.drawn(draw.name, tokens, width), int(draw.real_L.sum())
+            noise_BLD[draw.place, draw.real_L], noise_BLD[draw.place, ~draw.real_L] = (
+                drawn_LD[:length],
+                drawn_LD[length:],
+            )
         return noise_BLD.mul_(self.size(at))

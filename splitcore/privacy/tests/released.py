@@ -34,10 +34,17 @@ def stage_of(choice: CutStrategy, folder: Path) -> ClientStage:
     return choice.build(Place(config, "a", _Head(), WIDTH, folder))  # type: ignore[arg-type]
 
 
-def at(*, rows: tuple[int, ...] | None = (3, 9), micro: int = 0, count: int = 2, extra: int = 0) -> At:
+def at(
+    *,
+    rows: tuple[int, ...] | None = (3, 9),
+    held_out: tuple[int, ...] | None = None,
+    micro: int = 0,
+    count: int = 2,
+    extra: int = 0,
+) -> At:
     """The micro-batch of the first rows of HIDDEN_BLD, with further padding."""
     mask_BL, ids_BL = (torch.nn.functional.pad(tensor_BL[:count], (0, extra)) for tensor_BL in (MASK_BL, IDS_BL))
-    return At(0, micro, mask_BL, rows, ids_BL=ids_BL)
+    return At(0, micro, mask_BL, rows, held_out, ids_BL=ids_BL)
 
 
 def released(stage: ClientStage, tensor_BLD: torch.Tensor, where: At | None = None) -> torch.Tensor:

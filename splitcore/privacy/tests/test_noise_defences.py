@@ -79,6 +79,18 @@ def test_other_rows_values_and_secrets_get_other_noise(name: str, tmp_path: Path
 
 
 @each
+def test_a_held_out_row_has_one_noise_in_all_evaluations_and_a_public_prompt_with_its_text_another(
+    name: str, tmp_path: Path
+) -> None:
+    stage = stage_of(defence(name), tmp_path)
+    held_BLD = released(stage, HIDDEN_BLD, at(rows=None, held_out=(3, 9)))
+    assert torch.equal(held_BLD, released(stage, HIDDEN_BLD, at(rows=None, held_out=(3, 9), micro=2)))
+    others = [at(rows=None, held_out=(4, 10)), at(rows=(3, 9)), *(at(rows=None, micro=turn) for turn in range(4))]
+    for other_BLD in (released(stage, HIDDEN_BLD, where) for where in others):
+        assert not (other_BLD == held_BLD).all(dim=2).any()
+
+
+@each
 def test_padding_leaves_as_noise_alone_and_rows_that_were_not_computed_as_nothing(name: str, tmp_path: Path) -> None:
     stage, padding_BL = stage_of(defence(name), tmp_path), ~MASK_BL.bool()
     other_BLD = HIDDEN_BLD + 7.0 * padding_BL.unsqueeze(-1)
