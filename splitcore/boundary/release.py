@@ -35,7 +35,7 @@ class Reach(StrEnum):
 class Sending:
     """A row of which a release is about to leave."""
 
-    row: int  # its number among the party's rows; held-out rows follow those to train on
+    row: int | None  # its number among the party's rows, held-out ones after the others; None: a public prompt's
     squared: float
     digest: bytes  # of the noised values: the same ones sent again tell nothing more
 
@@ -47,6 +47,7 @@ class Plan:
     mechanism: str  # "": no noise of a known law, so that nothing bounds it
     reach: Reach
     sendings: Mapping[int, tuple[int, float]]  # row → how often, and the square of each
+    prompts: float = 0.0  # the squares of public prompts' releases, at most: rows that train the head show in them too
 
 
 class Accountant(Protocol):

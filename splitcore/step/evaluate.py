@@ -139,6 +139,34 @@ class ClientEvaluation:
 
     # ---- samples
 
+    def prompt_lengths(self) -> list[int]:
+        """Tokens of each hidden state that leaves for the prompts in one evaluation, at most: answers may end early."""
+        config = self._stepper.config
+        if isinstance(config.data.task, SequenceTask):
+            return [len(one.ids) for one in self._prompt_rows()]
+        return [
+            len(ids) + turn
+            for ids in self._prompt_ids()
+            for turn in range(self._turns)
+            if ids and (turn == 0 or len(ids) + turn < config.training.max_length)
+        ]
+
+    @property
+    def _turns(self) -> int:
+        """Round trips of an evaluation for its prompts, at most."""
+        return min(self._sample_tokens, self._stepper.config.training.max_length - 1)
+
+    def _prompt_rows(self) -> list[Encoded]:
+        """The prompts whose label is to be told."""
+        most = self._stepper.config.training.max_length
+        return [encode_text(prompt, self._tokenizer, most) for prompt in self._prompts]
+
+    def _prompt_ids(self) -> list[list[int]]:
+        """The prompts that are to be answered, with room for the answers."""
+        config = self._stepper.config
+        longest = max(1, config.training.max_length - self._sample_tokens)
+        return [encode_prompt(prompt, self._tokenizer, config.data)[:longest] for prompt in self._prompts]
+
     def _sample(self, step: int) -> None:
         """The answers to the prompts: a text each, or a label."""
         task = self._stepper.config.data.task
@@ -149,8 +177,7 @@ class ClientEvaluation:
 
     def _sample_labels(self, step: int, task: SequenceTask) -> None:
         """The label that is told of each prompt, all in one round trip. The one that the batch bears is no prompt's."""
-        most = self._stepper.config.training.max_length
-        batch = self._collate([encode_text(prompt, self._tokenizer, most) for prompt in self._prompts])
+        batch = self._collate(self._prompt_rows())
         self._send(step, 0, batch)
         answer = self._answer(step, 0)
         if self._stepper.ends.has_tail:
@@ -166,12 +193,11 @@ class ClientEvaluation:
     def _sample_texts(self, step: int) -> None:
         """Greedy answers: one token per round trip for all prompts together, without a cache of past tokens."""
         config = self._stepper.config
-        longest = config.training.max_length - self._sample_tokens
-        texts = [encode_prompt(prompt, self._tokenizer, config.data)[: max(1, longest)] for prompt in self._prompts]
+        texts = self._prompt_ids()
         answers: list[list[int]] = [[] for _ in texts]
         open_ = {index for index, ids in enumerate(texts) if ids}
         end = self._tokenizer.eos_token_id
-        for turn in range(min(self._sample_tokens, config.training.max_length - 1)):
+        for turn in range(self._turns):
             if not open_:
                 break
             rows = [texts[index] + answers[index] for index in sorted(open_)]

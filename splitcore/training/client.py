@@ -151,7 +151,9 @@ class ClientHalf:
         first, branch = int(number(welcome, "step")), text(welcome, "branch")
         self._build_stages(agreed_hiding(self._plan, self._party, self._link, step=first, branch=branch))
         self._begin(first, branch)
-        begin_accounting(self._plan, self._party, self._rows, range(self._total))
+        begin_accounting(
+            self._plan, self._party, self._rows, range(self._total), prompts=self._evaluation.prompt_lengths()
+        )
         self._report = StepReport(self._party, self._clock, self._traffic)
         if self._step < self._total:
             self._announce(self._step)

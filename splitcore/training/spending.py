@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 
 from splitcore.boundary.charging import Releases
 from splitcore.boundary.release import Plan, Reach
@@ -15,24 +17,27 @@ from splitcore.training.party_rows import PartyRows
 def releases_of(plan: RunPlan, party: str, rows: PartyRows) -> Releases | None:
     """What charges the rows; None without an accountant, and where there is no bound, which is noted once."""
     accountant, config = plan.settings.accountant, plan.settings.config.for_party(party)
-    law = release_of(config, 1)
-    if accountant is None or law is None or reach_of(config, len(plan.settings.parties)) is Reach.OTHERS:
+    law, reach = release_of(config, 1), reach_of(config, len(plan.settings.parties))
+    if accountant is None or law is None or reach is Reach.OTHERS:
         return None
 
     def squared(tokens: int) -> float:
         release = release_of(config, tokens)
         return release.squared if release is not None else UNBOUNDED
 
-    return Releases(accountant, squared, rows.numbers)
+    return Releases(accountant, squared, rows.numbers, reach)
 
 
-def begin_accounting(plan: RunPlan, party: str, rows: PartyRows, steps: range) -> None:
-    """Tell the accountant, if there is one, what all of the run's steps release. Raises AppError CL-1570, CL-1820."""
+def begin_accounting(plan: RunPlan, party: str, rows: PartyRows, steps: range, *, prompts: Sequence[int] = ()) -> None:
+    """Tell the accountant, if there is one, what all of the run's steps release. Raises AppError CL-1570, CL-1820.
+
+    `prompts`: tokens of each release of public prompts that an evaluation makes at most.
+    """
     if plan.settings.accountant is not None:
-        plan.settings.accountant.begin(planned(plan, party, rows, steps))
+        plan.settings.accountant.begin(planned(plan, party, rows, steps, prompts=prompts))
 
 
-def planned(plan: RunPlan, party: str, rows: PartyRows, steps: range) -> Plan:
+def planned(plan: RunPlan, party: str, rows: PartyRows, steps: range, *, prompts: Sequence[int] = ()) -> Plan:
     """How often each row will be sent. A head that nothing trains makes one release of a row, however often it is."""
     config = plan.settings.config.for_party(party)
     law, reach = release_of(config, 1), reach_of(config, len(plan.settings.parties))
@@ -47,4 +52,7 @@ def planned(plan: RunPlan, party: str, rows: PartyRows, steps: range) -> Plan:
         release = release_of(config, len(row.ids))
         if count and release is not None:
             sendings[rows.numbers[index]] = (1 if reach is Reach.OWN else count, release.squared)
-    return Plan(law.mechanism, reach, sendings)
+    if reach is Reach.OWN:  # what leaves of a prompt tells of no row
+        return Plan(law.mechanism, reach, sendings)
+    squares = (release.squared for tokens in prompts if (release := release_of(config, tokens)) is not None)
+    return Plan(law.mechanism, reach, sendings, prompts=evaluations * math.fsum(squares))

@@ -11,7 +11,7 @@ from typing import Any
 from splitcore.boundary.release import Plan, Sending
 from splitcore.errors import AppError
 from splitcore.privacy.composition import Budget, epsilon_from, in_words
-from workers.accounting.book import Charge, OverBudgetError, SpendingBook
+from workers.accounting.book import NO_ROW, Charge, OverBudgetError, SpendingBook
 from workers.accounting.rows import row_digests
 from workers.data.store import DatasetStore
 from workers.policy import SitePolicy
@@ -64,12 +64,17 @@ class JobAccountant:
             if any(math.isinf(squared) for _, squared in sums.values()):
                 self._book.unbound(self._run, sums, most)
             else:
-                self._book.check(self._run, plan.reach, sums, most)
+                self._book.check(self._run, plan.reach, sums, most, prompts=plan.prompts)
 
     def charge(self, sendings: Sequence[Sending]) -> None:
         """See `Accountant.charge`."""
-        trained = self._trained
-        charges = [Charge(self._rows[one.row], one.row < trained, one.squared, one.digest) for one in sendings]
+        trained, rows = self._trained, self._rows
+        charges = [
+            Charge(NO_ROW, False, one.squared, one.digest)
+            if one.row is None
+            else Charge(rows[one.row], one.row < trained, one.squared, one.digest)
+            for one in sendings
+        ]
         with self._guarded() as most:
             self._book.charge(self._run, charges, most)
 

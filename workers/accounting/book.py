@@ -19,6 +19,7 @@ from splitcore.boundary.release import Reach
 from workers.database import Database
 
 FORGET = timedelta(days=30)  # after a run's last release, far longer than it can be resumed
+NO_ROW = 0  # in place of a row's number: a public prompt's release, which adds to what the run has released alone
 SLACK = 1 + 1e-9  # noise that was calibrated for an ε meets it, whatever the last bits are
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE);
@@ -106,14 +107,14 @@ class SpendingBook(Database):
             connection.executemany(
                 "INSERT INTO spent VALUES (?, ?, ?, ?, 1) ON CONFLICT (row, run) DO UPDATE SET releases = releases + 1,"
                 " squared = squared + excluded.squared, trained = max(trained, excluded.trained)",
-                [(run, one.row, one.trained, one.squared) for one in new],
+                [(run, one.row, one.trained, one.squared) for one in new if one.row != NO_ROW],
             )
             connection.execute(
                 "UPDATE runs SET squared = squared + ?, last_at = ? WHERE id = ?",
                 (math.fsum(one.squared for one in new), datetime.now(UTC).isoformat(), run),
             )
             if most is not None and new:
-                self._check(max(self._touched(connection, run, new)), most)
+                self._check(max(self._touched(connection, run, new), default=0.0), most)
 
     def unbound(self, run: int, rows: Iterable[int], most: float | None) -> None:
         """These rows are about to leave without any bound. Raises OverBudgetError where there is a budget."""
@@ -125,8 +126,18 @@ class SpendingBook(Database):
                 [(run, row, math.inf) for row in rows],
             )
 
-    def check(self, run: int, reach: Reach, plan: Mapping[int, tuple[bool, float]], most: float | None) -> None:
+    def check(
+        self,
+        run: int,
+        reach: Reach,
+        plan: Mapping[int, tuple[bool, float]],
+        most: float | None,
+        *,
+        prompts: float = 0.0,
+    ) -> None:
         """Whether a run can release what it plans: row → (trained, sum of squares). Raises OverBudgetError.
+
+        `prompts`: the sum of squares of public prompts' releases.
 
         A resumed run plans all of its steps: what it has released of them before counts once.
         """
@@ -138,7 +149,7 @@ class SpendingBook(Database):
             own = f"SELECT row, squared FROM spent WHERE run = ? AND row IN ({_GIVEN})"  # noqa: S608
             here = dict(connection.execute(own, (run, rows)).fetchall())
             [whole] = connection.execute("SELECT squared FROM runs WHERE id = ?", (run,)).fetchone()
-        whole = max(whole, math.fsum(squared for _, squared in plan.values()))
+        whole = max(whole, math.fsum(squared for _, squared in plan.values()) + prompts)
         amounts = {
             row: whole if trained and reach is Reach.RUN else max(here.get(row, 0.0), squared)
             for row, (trained, squared) in plan.items()

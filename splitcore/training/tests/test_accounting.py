@@ -49,12 +49,12 @@ class Notes:
         self.order.append("charge")
 
     @property
-    def times(self) -> dict[int, int]:
-        """How often each row was sent."""
+    def times(self) -> dict[int | None, int]:
+        """How often each row was sent; None: public prompts."""
         return dict(Counter(sending.row for sending in self.sendings))
 
     @property
-    def releases(self) -> dict[int, int]:
+    def releases(self) -> dict[int | None, int]:
         """How many different releases each row had."""
         return dict(Counter(row for row, _ in {(sending.row, sending.digest) for sending in self.sendings}))
 
@@ -94,12 +94,25 @@ def test_a_trained_head_makes_a_release_of_every_sending_and_the_plan_knows_how_
     train: Callable[..., Notes],
 ) -> None:
     notes = train(Notes(), training=TRAINING)
-    assert notes.releases == notes.times == {**dict.fromkeys(range(6), 2), **dict.fromkeys(range(6, 9), 4)}
+    prompts = {None: notes.times[None]}
+    assert notes.times == {**dict.fromkeys(range(6), 2), **dict.fromkeys(range(6, 9), 4), **prompts}
+    assert notes.releases == notes.times
     (plan,) = notes.plans
     assert plan.reach is Reach.RUN
-    assert {row: times for row, (times, _) in plan.sendings.items()} == notes.times
+    assert {row: times for row, (times, _) in plan.sendings.items()} | prompts == notes.times
     planned = {row: squared for row, (_, squared) in plan.sendings.items()}
-    assert all(sending.squared == planned[sending.row] for sending in notes.sendings)
+    assert all(one.squared == planned[one.row] for one in notes.sendings if one.row is not None)
+
+
+@pytest.mark.parametrize("texts", [(PROMPT,), (PROMPT, "another item")], ids=["one", "two"])
+def test_behind_a_trained_head_every_hidden_state_of_a_prompt_is_charged_and_planned(
+    train: Callable[..., Notes], monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("splitcore.step.evaluate.next_tokens", lambda logits_BLV, mask_BL: [7] * len(mask_BL))
+    notes = train(Notes(), prompts=texts, training={**TRAINING, "max_length": 40})
+    squares = [one.squared for one in notes.sendings if one.row is None]
+    assert len(squares) == notes.releases[None] > 4 * len(texts) * 8  # evaluations, prompts, turns
+    assert notes.plans[0].prompts == pytest.approx(math.fsum(squares))  # no answer ended early
 
 
 def test_a_charge_is_by_the_row_s_own_length(train: Callable[..., Notes]) -> None:
@@ -134,10 +147,11 @@ def test_every_message_with_hidden_states_of_rows_comes_after_its_charge(
     assert notes.order == ["charge", "sent"] * (6 * 2 + 2 * 3)  # two micro-batches a step; held-out rows twice, by one
 
 
-def test_public_prompts_are_charged_to_no_row(train: Callable[..., Notes]) -> None:
+def test_behind_a_frozen_head_public_prompts_are_not_charged(train: Callable[..., Notes]) -> None:
     notes = Notes()
     train(notes, training={**TRAINING, "steps": 1, "batch_size": TRAINED}, lora=FROZEN)
     assert notes.times == {**dict.fromkeys(range(TRAINED), 1), **dict.fromkeys(range(TRAINED, TRAINED + HELD_OUT), 2)}
+    assert notes.plans[0].prompts == 0.0
 
 
 def test_a_run_without_noise_is_noted_once_and_has_no_bound(train: Callable[..., Notes]) -> None:

@@ -37,10 +37,11 @@ def begun(
     times: int = 1,
     mechanism: str = "gaussian",
     squared: float = 1.0,
+    prompts: float = 0.0,
 ) -> JobAccountant:
     """The accountant of a run's half that has told its plan: each row so often."""
     accountant = JobAccountant(book, run_id=run_id, party="a", digests=digests, trained=trained, budget=lambda: budget)
-    accountant.begin(Plan(mechanism, reach, dict.fromkeys(range(len(digests)), (times, squared))))
+    accountant.begin(Plan(mechanism, reach, dict.fromkeys(range(len(digests)), (times, squared)), prompts))
     return accountant
 
 
@@ -102,6 +103,39 @@ def test_where_rows_train_the_head_each_bears_all_that_the_run_released_and_held
     sent(run, 1, 2)  # 2 and 3 are held out
     sent(run, 0, values="step 2 ")
     assert [of(book, row) for row in range(4)] == [4.0, 4.0, 1.0, 0.0]
+
+
+def prompted(accountant: JobAccountant, *values: bytes) -> None:
+    """Releases of public prompts."""
+    accountant.charge([Sending(None, 1.0, value) for value in values])
+
+
+def test_rows_that_train_the_head_bear_the_public_prompts_of_the_run_too(book: SpendingBook) -> None:
+    run = begun(book, reach=Reach.RUN, trained=1, digests=DIGESTS[:2])
+    prompted(run, b"before any row")
+    sent(run, 0, 1)
+    prompted(run, b"one", b"two")
+    prompted(run, b"two")  # a resumed half
+    assert [of(book, 0), of(book, 1)] == [5.0, 1.0]
+    begun(book, "run_2", reach=Reach.RUN, digests=DIGESTS[2:])
+    assert [of(book, row) for row in range(4)] == [5.0, 1.0, 0.0, 0.0]
+
+
+def test_public_prompts_count_in_the_budget_of_rows_that_train_the_head(book: SpendingBook) -> None:
+    budget = Budget(epsilon_from(5.0), 1e-5)
+    with pytest.raises(AppError, match="CL-1570"):
+        begun(book, reach=Reach.RUN, budget=budget, prompts=1.5)
+    run = begun(book, reach=Reach.RUN, budget=budget, prompts=1.0)
+    prompted(run, b"at the start")
+    sent(run, 0, 1, 2, 3)
+    with pytest.raises(AppError, match="CL-1570"):
+        prompted(run, b"one more")
+    assert of(book, 0) == 5.0
+    for number in range(9):  # what prompts took in one run is no row's past in another
+        other = begun(book, f"other {number}", reach=Reach.RUN, digests=DIGESTS[:1], trained=1)
+        prompted(other, b"text")
+    fresh = [*row_digests(KEY, [{"prompt": "fresh", "completion": "c"}])]
+    prompted(begun(book, "run_3", reach=Reach.RUN, budget=budget, digests=fresh, trained=1, prompts=1.0), b"text")
 
 
 def test_a_run_without_noise_leaves_its_rows_without_a_bound_for_good(book: SpendingBook) -> None:
