@@ -191,12 +191,22 @@ def _sealed(form: str, how_often: str) -> Iterator[Flow]:
     )
     yield Flow(
         Thing.ENDS,
-        "weights of the head and tail adapters, handed on under encryption, and to all before an evaluation",
+        "weights of the head and tail adapters, handed on under encryption",
         Part.SERVER,
         Part.NEXT,
         TURN,
         form=form,
         reveals=(_text_of("weights"),),
+        only=only,
+        seen="each gets the previous one's",
+        carried=(Carried(Kind.SEALED_ADAPTER, tensors=sealed),),
+    )
+    yield Flow(
+        Thing.ENDS,
+        "weights of the head and tail adapters, under encryption, for the evaluation",
+        Part.SERVER,
+        Part.CLIENTS,
+        "before each evaluation",
         only=only,
         seen="each gets the previous one's",
         carried=(Carried(Kind.SEALED_ADAPTER, tensors=sealed),),

@@ -30,7 +30,7 @@ def flows(run: Reading) -> Iterator[Flow]:
             "at each evaluation",
             only=WITH_LABELS,
             seen="numbers only",
-            records=frozenset({"eval"}),
+            requests=frozenset({"telemetry"}),  # in the record of the loss
         )
     yield Flow(
         Thing.RESULT,

@@ -37,6 +37,16 @@ def flows() -> Iterator[Flow]:
         requests=frozenset({"hello"}),
     )
     yield Flow(
+        Thing.METADATA,
+        "what each of its datasets has spent by releases with noise: ε of the row that spent most, the site's budget,"
+        " and the ids of the runs, which the hub only shows to its own organisation",
+        Part.MEASURING,
+        Part.HUB,
+        "while it is connected",
+        seen="what its datasets have spent",
+        requests=frozenset({"hello"}),
+    )
+    yield Flow(
         Thing.WORKERS,
         "its certificate",
         Part.WORKER,

@@ -12,7 +12,8 @@ from transformers import LlamaConfig
 
 from splitcore.adapters.lora import AdapterLayout
 from splitcore.config import RunConfig
-from splitcore.flows import Cast, Flow, Part, Thing
+from splitcore.flows import Cast, Flow, Part, Thing, flows_of
+from splitcore.flows.cast import anyone
 from splitcore.flows.tests.combinations import runs
 from splitcore.optimise.optimiser import SEPARATOR
 from splitcore.run.plan import RunPlan
@@ -108,3 +109,13 @@ def test_labels_leave_in_vanilla_alone() -> None:
 
 def every_flow() -> set[Flow]:
     return {flow for run in runs() for flow in run.flows}
+
+
+def test_encrypted_adapters_reach_the_same_data_parties_at_the_same_times_as_readable_ones() -> None:
+    def told(sums: str) -> list[tuple[Part, str]]:
+        data = {"model": {"name_or_path": "m"}, "schedule": {"name": "sequential"}, "privacy": {"sums": sums}}
+        flows = flows_of(RunConfig.parse(data), anyone(3))
+        ends = [flow for flow in flows if flow.thing is Thing.ENDS and flow.sender is Part.SERVER]
+        return [(flow.receiver, flow.when) for flow in ends]
+
+    assert told("masked") == told("plain") != []
