@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from splitcore.codecs.payload import Payload
+from splitcore.wire.protocol.messages import Json
 
 Tensors = dict[str, torch.Tensor]
 
@@ -68,8 +70,12 @@ class Masks:
             found[name] = torch.from_numpy(sums.view(np.int64)).reshape(fixed[name].shape)
         return found
 
-    def note(self, tensors: Mapping[str, Payload]) -> None:
-        """What the server half has told every party: masks from now on cancel only among those that were told it."""
+    def note(self, tensors: Mapping[str, Payload], said: Mapping[str, Json]) -> None:
+        """What the server half has told every party: masks from now on cancel only among those that were told it.
+
+        `said`: what it told beside tensors, as far as every party is told the same.
+        """
+        self._told.update(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest())
         for name in sorted(tensors):
             for buffer in tensors[name].buffers:
                 self._told.update(buffer)

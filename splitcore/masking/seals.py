@@ -14,7 +14,9 @@ import torch
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from splitcore.codecs.registry import FORMATS
 from splitcore.errors import AppError
+from splitcore.wire.protocol.limits import ABS_MAX
 
 Tensors = dict[str, torch.Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -45,13 +47,17 @@ class Seals:
     def opened(self, sender: str, step: int, sealed: torch.Tensor, weights: Shapes, moments: Shapes) -> Tensors:
         """What `sender` has sealed for this party in that step: its weights, and its moments where they are in it.
 
-        Raises AppError CL-1539 where it is not that.
+        Raises AppError CL-1539 where it is not that, or has a value that the wire would refuse, which looks at the
+        encrypted bytes alone.
         """
         key = ChaCha20Poly1305(self._key(sender, self._party, step))
         try:
             plain = key.decrypt(bytes(12), sealed.numpy().tobytes(), None)
         except InvalidTag:
             raise AppError("CL-1539", details={"party": sender}) from None
+        if len(plain) % 4 == 0 and not FORMATS["fp32"].within([plain], -ABS_MAX, ABS_MAX):
+            message = f"The adapter that {sender} handed on has a value that is NaN, infinite or above {ABS_MAX:.0e}."
+            raise AppError("CL-1539", message, f"Ask {sender} for the reason.", details={"party": sender})
         for shapes in (weights, {**weights, **moments}):
             if 4 * _numbers(shapes) == len(plain):
                 return _read(plain, shapes)

@@ -15,6 +15,7 @@ from splitcore.config import RunConfig
 from splitcore.control.clock import Clock
 from splitcore.data.batches import Batch
 from splitcore.errors import AppError
+from splitcore.flows.schedule import FAULT
 from splitcore.masking.fixed_point import to_fixed
 from splitcore.masking.masks import Masks, Round
 from splitcore.masking.seals import Seals
@@ -178,9 +179,11 @@ class ClientStep:
         return {name: (value, "i64") for name, value in self._masks.masked(fixed, what, step, normaliser).items()}
 
     def _told(self, message: Message) -> Message:
-        """A sum that every party is told."""
+        """A sum that every party is told, and how the step ended; the norm of a model of its own is told one alone."""
         if self._masks is not None:
-            self._masks.note(message.tensors)
+            common = FAULT if self.plan.exchange.own_body else FAULT | {"norm"}
+            said = {key: value for key, value in message.body.items() if key in common}
+            self._masks.note(message.tensors, said)
         return message
 
     def _apply(self, step: int, answer: Message) -> tuple[float, float, Fault | None]:
@@ -263,8 +266,14 @@ class ClientStep:
             expected = Kind.ADAPTER_WEIGHTS if self._seals is None else Kind.SEALED_ADAPTER
             if answer.kind is not expected or answer.step != step:
                 raise out_of_turn(answer)
-            tensors = received(self._parameters, self.config.training, answer, self._seals, sender=relay.sender)
-            take_over(self._parameters, self._optimiser, tensors, done=step + 1, moments=self.party == relay.successor)
+            goes_on = self.party == relay.successor
+            # an optimiser that has never stepped has no moments, and a step with a fault was applied nowhere
+            has_stepped = fault is None or bool(self._optimiser.state())
+            needed = goes_on and has_stepped
+            tensors = received(
+                self._parameters, self.config.training, answer, self._seals, sender=relay.sender, needs_moments=needed
+            )
+            take_over(self._parameters, self._optimiser, tensors, done=step + 1, moments=goes_on)
         return StepOutcome(None, 0, norm, learning_rate(self.config.training, step, total), fault)
 
     def _hand_on(self, step: int, total: int) -> None:

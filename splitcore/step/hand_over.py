@@ -9,6 +9,7 @@ from torch import nn
 
 from splitcore.codecs.tensors import decode, decode_all
 from splitcore.config import TrainingSection
+from splitcore.errors import AppError
 from splitcore.masking.seals import Seals
 from splitcore.optimise.optimiser import SEPARATOR, Optimiser, moment_shapes
 from splitcore.wire.protocol.messages import Message
@@ -34,13 +35,21 @@ def received(
     seals: Seals | None,
     *,
     sender: str,
+    needs_moments: bool,
 ) -> Tensors:
-    """What `sender` handed over. Raises AppError CL-1539 where it was sealed and has been altered."""
+    """What `sender` handed over, with the optimiser's moments if this party trains on with them.
+
+    Raises AppError CL-1539 where it was sealed, and was altered or lacks the moments.
+    """
     if seals is None:
         return decode_all(message.tensors)
     weights = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     moments = moment_shapes(weights, training)
-    return seals.opened(sender, message.step, decode(message.tensors[SEALED]), weights, moments)
+    tensors = seals.opened(sender, message.step, decode(message.tensors[SEALED]), weights, moments)
+    if needs_moments and not moments.keys() <= tensors.keys():
+        text = f"The adapter that {sender} handed on lacks the optimiser's moments, with which training goes on here."
+        raise AppError("CL-1539", text, f"Ask {sender} for the reason.", details={"party": sender})
+    return tensors
 
 
 def take_over(

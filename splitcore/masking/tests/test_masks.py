@@ -89,12 +89,17 @@ def test_a_second_number_under_one_mask_is_refused() -> None:
 
 def told_apart() -> Iterator[Callable[[Masks], tuple[int, int]]]:
     def noted(own: Masks) -> tuple[int, int]:
-        own.note({"x": encode(torch.ones(3), "fp32")})
+        own.note({"x": encode(torch.ones(3), "fp32")}, {})
+        return 1, 100
+
+    def said(own: Masks) -> tuple[int, int]:
+        own.note({}, {"norm": 0.5})
         return 1, 100
 
     yield lambda _own: (1, 101)
     yield lambda _own: (2, 100)
     yield noted
+    yield said
 
 
 @pytest.mark.parametrize("told", list(told_apart()))

@@ -10,7 +10,7 @@ import torch
 from splitcore.errors import AppError
 from splitcore.masking.seals import Seals
 from splitcore.masking.tests.reading import is_uniform
-from splitcore.wire.protocol.limits import SEAL_BYTES
+from splitcore.wire.protocol.limits import ABS_MAX, SEAL_BYTES
 
 SHAPES = {"b": (64, 64), "a": (4, 1024)}
 MOMENTS = {f"{name}::exp_avg": shape for name, shape in SHAPES.items()}
@@ -59,6 +59,22 @@ def _altered(sealed: torch.Tensor) -> torch.Tensor:
 def test_anything_else_is_refused(opened: Callable[[torch.Tensor], object]) -> None:
     with pytest.raises(AppError, match="CL-1539"):
         opened(seals("a").sealed("b", 3, WEIGHTS))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2e9, -2e9])
+@pytest.mark.parametrize("name", ["a", "b::exp_avg"])
+def test_what_the_wire_would_refuse_is_refused_when_it_is_opened(name: str, value: float) -> None:
+    bad = {key: tensor.clone() for key, tensor in ALL.items()}
+    bad[name].view(-1)[-1] = value
+    with pytest.raises(AppError, match="that a handed on") as caught:
+        seals("b").opened("a", 3, seals("a").sealed("b", 3, bad), SHAPES, MOMENTS)
+    assert (caught.value.code, caught.value.details) == ("CL-1539", {"party": "a"})
+
+
+def test_the_largest_value_of_the_wire_is_taken() -> None:
+    most = {**WEIGHTS, "a": torch.full(SHAPES["a"], -ABS_MAX)}
+    opened = seals("b").opened("a", 3, seals("a").sealed("b", 3, most), SHAPES, MOMENTS)
+    assert torch.equal(opened["a"], most["a"])
 
 
 def test_a_second_message_under_one_key_is_refused() -> None:

@@ -20,9 +20,10 @@ from splitcore.launch import threads
 from splitcore.masking import masks
 from splitcore.masking.agreement import MaskKey, Signatory
 from splitcore.masking.fixed_point import RANGE
-from splitcore.masking.tests.reading import readable
+from splitcore.masking.tests.reading import is_uniform, readable
 from splitcore.masking.tests.test_masks import MUTANTS
 from splitcore.models.tests.tiny import rows
+from splitcore.step import client
 from splitcore.step.link import Link
 from splitcore.training.tests.conftest import run_config
 from splitcore.training.tests.test_flows_of_a_run import UP, Taps
@@ -34,6 +35,7 @@ from splitcore.wire.transport.certificates import create_identity
 Model = Callable[[str], Path]
 SHARDS = {"a": rows(10), "b": rows(7, word="ticket"), "c": rows(6, word="a case")}
 MASKED = {"sums": "masked"}
+NAN = {"source": SERVER, "where": "body", "rows": ""}  # what is told of a step that is applied nowhere
 TOLERANCE = 1e-6  # of each number of the adapter after the run
 SUMMING: list[tuple[str, dict[str, Any]]] = [
     ("u_shape", {"name": "parallel"}),
@@ -77,6 +79,11 @@ def uploaded(frames: list[tuple[str, bytes]]) -> list[list[dict[str, torch.Tenso
             at += nbytes
         found.setdefault(header["at"][0], []).append(part)
     return [found[step] for step in sorted(found)]
+
+
+def sum_of(parts: list[dict[str, torch.Tensor]]) -> torch.Tensor:
+    """The sum over the parties, as the server half adds it up."""
+    return torch.stack([torch.cat([part[name] for name in sorted(part)]) for part in parts]).sum(0)
 
 
 @pytest.fixture
@@ -262,3 +269,57 @@ def test_a_handed_on_adapter_that_the_server_half_alters_is_refused(
     with pytest.raises(AppError) as caught:
         splitcore.fine_tune(config, SHARDS, out=tmp_path)
     assert caught.value.code == "CL-1539"
+
+
+def test_a_handed_on_adapter_without_its_moments_is_refused(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = client.handed_over
+    monkeypatch.setattr(client, "handed_over", lambda *given, moments: real(*given, moments=False))
+    config = run_config(
+        model("llama"), training={"steps": 3, "eval_every": 0}, schedule={"name": "sequential"}, privacy=MASKED
+    )
+    with pytest.raises(AppError, match="lacks the optimiser's moments") as caught:
+        splitcore.fine_tune(config, SHARDS, out=tmp_path)
+    assert (caught.value.code, caught.value.details) == ("CL-1539", {"party": "a"})
+
+
+def test_a_handed_on_adapter_whose_optimiser_has_never_stepped_has_no_moments(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, checked = Finite.checked, list[str]()
+
+    def once(self: Finite, tensor: torch.Tensor, where: str) -> torch.Tensor:
+        checked.append(where)
+        return real(self, torch.full_like(tensor, float("nan")) if len(checked) == 1 else tensor, where)
+
+    monkeypatch.setattr(Finite, "checked", once)
+    for sums in ("plain", "masked"):
+        checked.clear()
+        config = run_config(
+            model("llama"),
+            training={"steps": 4, "eval_every": 0},
+            schedule={"name": "sequential"},
+            privacy={"sums": sums},
+        )
+        splitcore.fine_tune(config, SHARDS, out=tmp_path / sums)
+    assert difference(tmp_path / "plain" / "adapter", tmp_path / "masked" / "adapter") == 0.0
+
+
+@pytest.mark.parametrize("told", ["norm", "where"])
+def test_a_server_half_that_tells_parties_different_things_beside_the_sum_reads_nothing_afterwards(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taps: Taps, told: str
+) -> None:
+    send = Link.send
+
+    def sent(self: Link, kind: Kind, **parts: Any) -> None:
+        if kind is Kind.AGGREGATE and self._controller.party == SERVER and parts["step"] == 0 and not lied:
+            lied.append(told)
+            other = {"norm": parts["body"]["norm"] * 2} if told == "norm" else NAN
+            parts["body"] = parts["body"] | other
+        send(self, kind, **parts)
+
+    lied: list[str] = []
+    monkeypatch.setattr(Link, "send", sent)
+    summed_run(model("llama"), tmp_path)
+    assert [is_uniform(sum_of(parts)) for parts in uploaded(taps.frames)] == [False, True, True]
