@@ -59,11 +59,22 @@ def merge_adapter(adapter: Path, base: Path, out: Path, *, dtype: str = "auto") 
     return MergeReport(found.keys // 2, parameters, str(model.dtype).removeprefix("torch."))
 
 
-def merged_model(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """`model` with the adapter of the PEFT folder in its weights. Raises AppError CL-1106 for values that overflow."""
+def adapted_model(model: PreTrainedModel, adapter: Path) -> PeftModel:
+    """`model` with the adapter of the PEFT folder beside its weights, which a quantised base only has for reading."""
     with quiet_library(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tuned = PeftModel.from_pretrained(model, str(adapter), config=read_lora(adapter))
+        tuned: PeftModel = PeftModel.from_pretrained(model, str(adapter), config=read_lora(adapter)).eval()
+    return tuned
+
+
+def merged_model(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """`model` with the adapter of the PEFT folder in its weights, which must not be quantised.
+
+    Raises AppError CL-1106 for values that overflow.
+    """
+    tuned = adapted_model(model, adapter)
+    with quiet_library(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         _untie(model)
         try:
             merged: PreTrainedModel = tuned.merge_and_unload(safe_merge=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from splitcore.adapters.merge import merged_model
+from splitcore.adapters.merge import adapted_model
 from splitcore.data.batches import collate, padding_id
 from splitcore.data.tokenise import IGNORED, Encoded, encode_rows
 from splitcore.models.loading import load_whole, read_tokenizer
@@ -33,7 +33,7 @@ def calibrated(plan: RunPlan, adapter: Path, rows: Rows) -> list[float]:
     classes = config.data.task.classes
     model = load_whole(plan.folder, config.model, classes=classes)
     before = [0.0 if classes else _loss(model, row, padding) for row in encoded]
-    tuned = merged_model(model, adapter)
+    tuned = adapted_model(model, adapter)
     return [loss - _loss(tuned, row, padding) for loss, row in zip(before, encoded, strict=True)]
 
 

@@ -51,10 +51,16 @@ def test_ties_count_half() -> None:
     assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])) == 0.75
 
 
-def test_an_adapter_tells_the_rows_that_it_was_trained_on(model: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantisation", ["none", "int8"])
+def test_an_adapter_tells_the_rows_that_it_was_trained_on(
+    quantisation: str, model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Also beside a quantised base, whose weights can't take the adapter in."""
     members, others = notes(range(8)), notes(range(40, 64))
     training = {"learning_rate": 2e-2, "batch_size": 4}
-    taken = capture(run_config(model("llama"), training=training, lora={"rank": 8}), members, tmp_path, epochs=20)
+    base = {"quantisation": quantisation}
+    config = run_config(model("llama"), model=base, training=training, lora={"rank": 8})
+    taken = capture(config, members, tmp_path, epochs=20)
     adapter = tmp_path / "run" / "adapter"
     found = membership_of(calibrated(taken.plan, adapter, members), calibrated(taken.plan, adapter, others))
     assert found.auc.low > 0.5
