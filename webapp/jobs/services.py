@@ -46,9 +46,12 @@ def halves_gone(participant_ids: Iterable[str]) -> None:
 
 
 def others_drop(participant_ids: Iterable[str]) -> None:
-    """End what else than the halves is requested of the parts: what it was about is so no more."""
-    others = Job.objects.filter(participant_id__in=list(participant_ids), outcome="").exclude(kind=TRAIN)
-    others.update(outcome="stopped", ended_at=timezone.now())
+    """End what else than the halves is requested of the parts: what it was about is so no more.
+
+    Their processes may still run: the caller rings the workers, which end them.
+    """
+    for job in Job.objects.filter(participant_id__in=list(participant_ids), outcome="").exclude(kind=TRAIN):
+        job_finish(job, outcome="stopped", is_gone=False)
 
 
 def _halves(participant_ids: Iterable[str]) -> QuerySet[Job]:

@@ -96,7 +96,7 @@ def ask_for_verdicts(run: Run, event: Event) -> None:
 
 
 def tell_of_withdrawal(run: Run, event: Event) -> None:
-    """No worker has to judge or wait for the run any longer."""
+    """No worker has to judge, measure or wait for the run any longer."""
     wake_participants(run, "withdrawn")
 
 

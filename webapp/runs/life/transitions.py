@@ -58,7 +58,7 @@ _FAIL = _fails()
 _STOP_ALL = _FAIL[0][1]
 assert isinstance(_STOP_ALL, tuple)
 _RUNNING = (S.STARTING, S.TRAINING, S.RECOVERING)
-_BACK_TO_DRAFT = (Row(S.DRAFT, before=(do.void_approvals,)),)
+_BACK_TO_DRAFT = (Row(S.DRAFT, before=(do.void_approvals,), after=(do.tell_of_withdrawal,)),)
 _APPROVE = (
     Row(
         S.APPROVED,
