@@ -26,7 +26,7 @@ from webapp.fleet.presence import message_take, worker_connected, worker_disconn
 from webapp.fleet.protocol import spoken_check
 from webapp.fleet.selectors import watched_organisation_id, worker_may_connect
 from webapp.fleet.services import worker_copied
-from webapp.fleet.signing import ENROLLED, call_of, signed_call_verify
+from webapp.fleet.signing import ENROLLED, call_of, reads_of, signed_call_verify
 from webapp.fleet.worker_api.bodies import refusal
 from workers.contracts import Beat, Hello, Wake
 
@@ -88,7 +88,9 @@ class WorkerConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         # A revocation or a new key between the check and the group's entry would otherwise be missed.
-        self.connection = await database_sync_to_async(worker_connected)(worker=self.worker)
+        self.connection = await database_sync_to_async(worker_connected)(
+            worker=self.worker, protocol=reads_of(self.scope)
+        )
         if self.connection is None:
             await self.close(code=CLOSE_FORBIDDEN)
 

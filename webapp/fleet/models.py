@@ -54,6 +54,8 @@ class Worker(PublicModel):
     certificate_pem = models.TextField()
     fingerprint = models.CharField(max_length=64, unique=True)  # SHA-256 of the certificate's DER, hex
     version = models.CharField(max_length=40, blank=True)
+    # the newest version of the worker protocol that it reads, as its last connection told; 0: it never connected
+    protocol = models.PositiveIntegerField(default=0)
     console_url = models.URLField(blank=True)
     facts = models.JSONField(default=dict)  # hardware, versions, port range: workers.contracts.WorkerFacts
     checks = models.JSONField(default=list)  # doctor's results: list of workers.contracts.Check

@@ -56,11 +56,15 @@ class Standing:
     overtaken: bool
 
 
-def worker_connected(*, worker: Worker) -> datetime | None:
-    """Note the opening of a control socket; the returned time names this connection. None where it is to be closed."""
+def worker_connected(*, worker: Worker, protocol: int | None = None) -> datetime | None:
+    """Note the opening of a control socket; the returned time names this connection. None where it is to be closed.
+
+    protocol: the newest version that the worker reads, where its opening told.
+    """
     now = timezone.now()
+    told = {} if protocol is None else {"protocol": protocol}
     with transaction.atomic():
-        if not _admitted(worker).update(connected_at=now, last_beat_at=now):
+        if not _admitted(worker).update(connected_at=now, last_beat_at=now, **told):
             return None
         notify_org(worker.organisation_id, "worker", worker.id)
     return now

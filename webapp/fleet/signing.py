@@ -26,7 +26,7 @@ from splitcore.errors import AppError
 from webapp.audit.models import Restoration
 from webapp.fleet.certificates import signature_holds
 from webapp.fleet.models import SpentNonce, Worker, WorkerState
-from webapp.fleet.protocol import reader_check
+from webapp.fleet.protocol import UNTOLD, reader_check
 from workers.contracts import (
     HEADER_NONCE,
     HEADER_PROTOCOL,
@@ -35,6 +35,7 @@ from workers.contracts import (
     HEADER_WORKER,
     signing_input,
 )
+from workers.versions import told_version
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -83,6 +84,12 @@ def call_of(scope: Mapping[str, Any], *, method: str, body_sha256: str) -> Signe
         nonce=headers.get(HEADER_NONCE.lower(), ""),
         signature=headers.get(HEADER_SIGNATURE.lower(), ""),
     )
+
+
+def reads_of(scope: Mapping[str, Any]) -> int:
+    """The newest version of the protocol that a worker which opens a connection reads."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    return told_version(headers.get(HEADER_PROTOCOL.lower())) or UNTOLD
 
 
 def clock_check(*, sent_at: datetime) -> None:

@@ -16,7 +16,7 @@ from workers.contracts.artefacts import (
     VerifyReport,
 )
 from workers.contracts.assignments import Assignment, Assignments
-from workers.contracts.audits import AuditEnd, AuditSpec
+from workers.contracts.audits import AUDIT_SINCE, AuditEnd, AuditSpec
 from workers.contracts.base import (
     API_PREFIX,
     ASSIGNMENTS,
@@ -106,6 +106,7 @@ from workers.contracts.witness import ChainHead, ChainLoss, WitnessReport
 __all__ = [
     "API_PREFIX",
     "ASSIGNMENTS",
+    "AUDIT_SINCE",
     "CHECKPOINT_DAYS",
     "CONTRACT_CHARACTERS",
     "EPSILON_MAX",

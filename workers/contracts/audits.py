@@ -8,8 +8,10 @@ from pydantic import Field
 
 from splitcore.audit.portfolio import Size
 from splitcore.audit.result import AuditResult
-from workers.contracts.base import Message
+from workers.contracts.base import Message, Since
 from workers.contracts.participation import Exit
+
+AUDIT_SINCE = 8  # the version of the protocol in which figures came to have today's form; 7 had an earlier one
 
 
 class AuditSpec(Message):
@@ -22,4 +24,4 @@ class AuditSpec(Message):
 class AuditEnd(Exit):
     """How an audit ended, and what it found."""
 
-    audit: AuditResult | None = None
+    audit: Annotated[AuditResult | None, Since(AUDIT_SINCE)] = None

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from splitcore.bounds import Short, Small, Text, json_read
 from workers.contracts.artefacts import VerifyReport
 from workers.contracts.assignments import Assignment
-from workers.contracts.audits import AuditEnd, AuditSpec
+from workers.contracts.audits import AUDIT_SINCE, AuditEnd, AuditSpec
 from workers.contracts.base import Hex64, Message, Party, Pem
 from workers.contracts.participation import Exit
 
@@ -38,7 +38,7 @@ class AdapterSpec(Message):
 
 
 class JobForm(NamedTuple):
-    """What a kind of job is told, the protocol's version in which it was added, and in which form its end is told.
+    """What a kind of job is told, the protocol's version in which it came to be so, and in which form its end is told.
 
     A later kind's end is an `Exit`, or a form of it with closed and bounded fields of its own.
     """
@@ -52,7 +52,7 @@ JOBS: dict[str, JobForm] = {
     "train": JobForm(TrainSpec, 2),
     "evaluate": JobForm(AdapterSpec, 2, VerifyReport),
     "verify": JobForm(AdapterSpec, 2, VerifyReport),
-    "audit": JobForm(AuditSpec, 7, AuditEnd),
+    "audit": JobForm(AuditSpec, AUDIT_SINCE, AuditEnd),
 }
 
 

@@ -28,6 +28,7 @@ from workers.contracts import (
     HEADER_SIGNATURE,
     HEADER_TIME,
     HEADER_WORKER,
+    PROTOCOL_VERSION,
     RotateRequest,
     WorkerFacts,
     rotation_input,
@@ -127,6 +128,7 @@ def make_worker(
         "name": f"worker-{_count}",
         "facts": FACTS.model_dump(mode="json"),
         "version": FACTS.cutlayer,
+        "protocol": PROTOCOL_VERSION,
         "confirmed_at": timezone.now() if state == WorkerState.ACTIVE else None,
         **fields,
     }

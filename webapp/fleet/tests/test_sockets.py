@@ -23,7 +23,7 @@ from webapp.fleet.tests.factories import FACTS, SigningWorker, make_certificate,
 from webapp.fleet.tests.sockets import browser_socket, close_code, worker_socket
 from webapp.orgs.models import Membership
 from webapp.orgs.tests.factories import OrganisationFactory, member
-from workers.contracts import PROTOCOL_VERSION, SOCKET_PATH, Beat, Check, Hello
+from workers.contracts import HEADER_PROTOCOL, PROTOCOL_VERSION, SOCKET_PATH, Beat, Check, Hello
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,6 +41,15 @@ async def settled(socket) -> None:
     """Messages are taken in order: what was sent is done when the refusal of a bad one comes."""
     await socket.send_to("{}x")
     assert await close_code(socket) == 4400
+
+
+@pytest.mark.parametrize(("header", "kept"), [("7", 7), (None, 2)])
+async def test_the_newest_protocol_that_a_worker_reads_is_kept(worker, header, kept):
+    headers = worker.headers("GET", SOCKET_PATH) | ({HEADER_PROTOCOL: header} if header else {})
+    socket = worker_socket(worker, headers)
+    assert await socket.connect()
+    await settled(socket)
+    assert (await fresh(worker)).protocol == kept
 
 
 async def test_hello_and_beats_are_kept(worker):

@@ -17,7 +17,7 @@ from webapp.orgs.permissions import Action, require
 from webapp.runs.kinds.audit import AUDIT, Audit
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, ParticipantRole, Run
-from workers.contracts import AuditSpec
+from workers.contracts import AuditSpec, kind_since
 
 if TYPE_CHECKING:
     from webapp.jobs.models import Job
@@ -82,6 +82,13 @@ def audit_why_not(run: Run, part: Participant) -> str:
         return "Only an organisation that trains on rows of its own can audit them."
     if run.state not in Audit.wanted_in:
         return "A run can be audited once it is submitted, unless it was declined, failed or was stopped."
+    if not part.worker.protocol:
+        return f"The worker {part.worker.name} must connect first, to tell which protocol it supports."
+    if part.worker.protocol < kind_since(AUDIT):
+        return (
+            f"The worker {part.worker.name} supports protocol {part.worker.protocol}, and an audit needs "
+            f"{kind_since(AUDIT)}. Upgrade Cutlayer on the worker."
+        )
     if part.jobs.filter(kind=AUDIT).count() >= AUDITS_MAX:
         return f"This organisation has audited its part {AUDITS_MAX} times, which is the limit."
     return ""

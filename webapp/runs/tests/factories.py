@@ -29,7 +29,7 @@ from webapp.runs.life.parts import half_of
 from webapp.runs.lifecycle import participant_claim, participant_exit, verdict_record
 from webapp.runs.models import Participant, Run
 from webapp.runs.services import PartyChoice, approval_decide, run_draft_save, run_submit
-from workers.contracts import Claim, Exit, PolicyVerdict
+from workers.contracts import PROTOCOL_VERSION, Claim, Exit, PolicyVerdict
 
 MODEL, MANIFEST, LAYERS, WIDTH = "acme/tiny", "a" * 64, 6, 8
 CONFIG = {
@@ -76,6 +76,7 @@ class WorkerFactory(factory.django.DjangoModelFactory):
         skip_postgeneration_save = True
 
     name = factory.Sequence(lambda n: f"worker-{n}")
+    protocol = PROTOCOL_VERSION
     kind = PartyKind.DATA
     state = WorkerState.ACTIVE
     certificate_pem = "pem"

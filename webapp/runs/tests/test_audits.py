@@ -15,8 +15,10 @@ from splitcore.audit.leaks.found import LeakCheck
 from splitcore.audit.result import AttackResult, AuditResult, CeilingPoint, CeilingResult, ChannelResult, Control
 from splitcore.errors import AppError
 from webapp.audit.models import AuditEntry
+from webapp.core import live
 from webapp.fleet.tests.factories import give_key
 from webapp.jobs.models import Job
+from webapp.jobs.services import job_claim
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.lifecycle import assignments_for
@@ -149,6 +151,46 @@ def test_a_changed_run_is_no_longer_measured_and_an_older_figure_says_so(client:
     page = privacy_page(w, client)
     assert "The configuration has changed since this audit" in page
     assert "once it is submitted" in page, "why none can be started now"
+
+
+def test_one_that_runs_while_the_run_is_changed_is_ended_by_its_worker(
+    django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is there until the worker says that it has gone, and the worker is rung to end it."""
+    w = make.world()
+    make.submit(w)
+    job = audit_request(actor=w.engineer, part=w.part(0), size="full")
+    attempt = job_claim(job)
+    rung = list[str]()
+    monkeypatch.setattr(live, "_send", lambda group, event: rung.append(group))
+    with django_capture_on_commit_callbacks(execute=True):
+        run_draft_save(
+            actor=w.engineer,
+            project=w.project,
+            organisation=w.organisations[0],
+            name="First run",
+            config=make.config(training={"steps": 5, "batch_size": 2, "max_length": 16}),
+            run=w.run,
+        )
+    job.refresh_from_db()
+    attempt.refresh_from_db()
+    assert (job.outcome, job.ended_at) == ("stopped", None)
+    assert (attempt.outcome, attempt.ended_at) == ("stopped", None)
+    assert live.worker_group(w.workers[0].id) in rung
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"), [(7, "supports protocol 7, and an audit needs 8"), (0, "connect first")]
+)
+def test_a_worker_too_old_for_its_figures_is_asked_for_none(protocol: int, words: str, client: Client) -> None:
+    """One of protocol 7 takes an audit before approval for the run's beginning, and binds its site to the contract."""
+    w = make.world()
+    make.submit(w)
+    type(w.workers[0]).objects.filter(pk=w.workers[0].pk).update(protocol=protocol)
+    with pytest.raises(AppError, match=words):
+        audit_request(actor=w.engineer, part=w.part(0), size="quick")
+    assert words in privacy_page(w, client)
+    assert [one.kind for one in assignments_for(w.workers[0])] == ["review"]
 
 
 def test_one_is_under_way_at_a_time(w: make.World) -> None:

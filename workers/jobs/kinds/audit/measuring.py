@@ -10,7 +10,7 @@ from splitcore.audit.portfolio import portfolio
 from splitcore.audit.result import AuditResult
 from splitcore.audit.run import audit
 from splitcore.errors import AppError
-from workers.contracts import AuditSpec, spec_read
+from workers.contracts import AUDIT_SINCE, AuditSpec, spec_read
 from workers.data.store import DatasetStore
 from workers.jobs.setting import JobSetting
 from workers.outbox.measurements import Measurements
@@ -22,8 +22,14 @@ PER_DAY = 24  # audits of one dataset, whoever asks for them, under whatever con
 def run_audit(setting: JobSetting) -> AuditResult:
     """Measure what this party's rows would leak in a run of the contract.
 
-    Raises AppError CL-1550, CL-1551, CL-1554, CL-1556, CL-12xx.
+    Raises AppError CL-1407, CL-1550, CL-1551, CL-1554, CL-1556, CL-12xx.
     """
+    if setting.spec.assignment.kind_since < AUDIT_SINCE:
+        raise AppError(
+            "CL-1407",
+            f"This hub can't read the figures of an audit of this worker: it needs protocol {AUDIT_SINCE}.",
+            "Upgrade Cutlayer on the hub, or use cutlayer audit on the worker's machine.",
+        )
     os.nice(NICENESS)
     asked = spec_read(setting.spec.assignment)
     assert isinstance(asked, AuditSpec)

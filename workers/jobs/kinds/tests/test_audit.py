@@ -13,7 +13,7 @@ import torch
 from splitcore.audit.observer import _plain_environment
 from splitcore.errors import AppError
 from splitcore.models.tests.tiny import save_model
-from workers.contracts import Assignment, AuditEnd
+from workers.contracts import AUDIT_SINCE, Assignment, AuditEnd
 from workers.data.store import DatasetStore
 from workers.errors import error_info
 from workers.jobs.folder import JobResult, job_id_of
@@ -27,9 +27,10 @@ from workers.outbox.measurements import Measurements
 from workers.outbox.spool import Spool
 from workers.policy import SitePolicy
 from workers.tests.support import assignment_for, contract_for, enrolled_home, equip
+from workers.versions import message_form
 
 ROWS = [{"prompt": f"Qzl{i:02d}, day {i * 7 % 31}:", "completion": f" ward {i * 5 % 17}"} for i in range(40)]
-PLACE = {"kind": "audit", "kind_since": 7, "attempt": 1, "subject": "first"}
+PLACE = {"kind": "audit", "kind_since": AUDIT_SINCE, "attempt": 1, "subject": "first"}
 
 
 @pytest.fixture
@@ -108,6 +109,14 @@ def test_which_rows_a_seed_draws_is_known_at_the_site_alone() -> None:
     mine, theirs = ([own_seed(asked, key) for asked in range(8)] for key in (b"m" * 32, b"t" * 32))
     assert mine == [own_seed(asked, b"m" * 32) for asked in range(8)]
     assert len({*mine, *theirs}) == 16
+
+
+def test_a_hub_that_reads_no_such_figures_is_told_to_be_upgraded(door: Door, tmp_path: Path) -> None:
+    told = end_of(door, asked(door, tmp_path, ROWS).model_copy(update={"kind_since": AUDIT_SINCE - 1}))
+    assert told.error is not None
+    assert (told.outcome, told.error.code, told.audit) == ("failed", "CL-1407", None)
+    assert "Upgrade Cutlayer on the hub" in told.error.remedy
+    assert "audit" not in message_form(told, AUDIT_SINCE - 1), "it refuses a field that it doesn't know"
 
 
 def test_too_few_rows_are_told_with_their_code(door: Door, tmp_path: Path) -> None:
