@@ -8,13 +8,12 @@ from pydantic import Field
 
 from splitcore.boundary.choice import Cost, CutStrategy, Place
 from splitcore.fields import ui
+from splitcore.privacy.cost import NORMAL_SECONDS
 from splitcore.privacy.training import needs_trained_head
 
 if TYPE_CHECKING:
     from splitcore.boundary.stages import ClientStage
     from splitcore.config import RunConfig
-
-SECONDS = 7.5e-8  # to draw one number, on one server core
 
 
 class Bottleneck(CutStrategy):
@@ -61,7 +60,7 @@ class Bottleneck(CutStrategy):
     def cost(self, *, width: int, vocabulary: int) -> Cost:
         """Three small matrices forward and backward, and the noise."""
         parameters = (3 * self.rank + 2) * width
-        return Cost(3.0 * 2 * parameters, SECONDS * width, memory=6.0 * 4 * width, parameters=parameters)
+        return Cost(3.0 * 2 * parameters, NORMAL_SECONDS * width, memory=6.0 * 4 * width, parameters=parameters)
 
     def build(self, place: Place) -> ClientStage:
         """See `CutStrategy.build`."""
