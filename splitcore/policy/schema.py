@@ -18,7 +18,7 @@ from splitcore.errors import AppError
 from splitcore.plain_yaml import PlainYamlError, yaml_read
 from splitcore.policy.rules import HOST_REFUSED, host_breaches
 from splitcore.privacy.calibration import DELTA
-from splitcore.privacy.composition import Budget
+from splitcore.privacy.composition import LEAST, Budget
 
 Topology = Literal["u_shape", "vanilla"]
 LISTED_MAX = 200  # models, and hosts
@@ -39,7 +39,7 @@ class PrivacyBudget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    epsilon: Real = Field(gt=0, le=1e6, allow_inf_nan=False)
+    epsilon: Real = Field(ge=LEAST, le=1e6, allow_inf_nan=False)
     delta: Real = Field(DELTA, gt=0, le=0.01)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from splitcore.privacy.calibration import DELTA, epsilon_of, pair_distance
 
 UNBOUNDED = math.inf
+LEAST = 1e-6  # of an ε that isn't 0, when it is told
 
 
 def epsilon_from(squared: float, delta: float = DELTA) -> float:
@@ -25,8 +26,19 @@ def rounded_up(epsilon: float) -> float:
     """To three digits, never below but for a billionth, which is what computing it may add."""
     if epsilon <= 0 or not math.isfinite(epsilon):
         return epsilon
+    epsilon = max(epsilon, LEAST)
     unit = 10.0 ** (2 - math.floor(math.log10(epsilon)))
     return math.ceil(epsilon * unit * (1 - 1e-9)) / unit
+
+
+def coarse(epsilon: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten: an exact ε tells how many tokens the longest row has."""
+    shown = rounded_up(epsilon)
+    if shown <= 0 or not math.isfinite(shown):
+        return shown
+    power = math.floor(math.log10(shown))
+    steps = (float(f"{factor}e{exponent}") for exponent in (power - 1, power, power + 1) for factor in (1, 2, 5))
+    return next(step for step in steps if step >= shown)
 
 
 def in_words(epsilon: float | None) -> str:

@@ -15,13 +15,18 @@ TERMS: tuple[tuple[str, str], ...] = (
     (
         "Doesn't cover",
         "Gradients at the second cut, which tell labels; labels themselves in vanilla; how many rows there are and how "
-        "long each is; summed updates of head and tail; losses; what the finished adapter tells. All of these add to "
-        "what can be learnt of a row.",
+        "long each is; summed updates of head and tail; losses; figures of audits and evaluations; what the finished "
+        "adapter tells. All of these add to what can be learnt of a row.",
     ),
     ("Unit", "One row. Whoever wrote several rows, or one that is there again in other words, has more to lose."),
     ("Neighbours", "Datasets in which one row is replaced by any other row of as many tokens."),
     ("Mechanism", "Vectors clipped to a norm, Gaussian noise from a secret of the site. Composed exactly."),
     ("Trust", "The site's own worker clips and adds the noise. Nobody who receives the hidden states is trusted."),
+    (
+        "Rounding",
+        "Up. The hub is told the next of 1, 2 and 5 times a power of ten, since an exact figure tells how long the "
+        "longest row is; the worker's own page shows three digits.",
+    ),
     (
         "Meaning",
         "Seeing the hidden states multiplies anyone's odds of one row against another by e^ε at most, apart from a "

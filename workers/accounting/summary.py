@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from splitcore.privacy.calibration import DELTA
-from splitcore.privacy.composition import Budget, epsilon_from, rounded_up
+from splitcore.privacy.composition import Budget, coarse, epsilon_from, rounded_up
+from splitcore.privacy.words import Spending as Words
 from workers.accounting.book import RunSpent, SpendingBook
 from workers.accounting.rows import row_digests
 from workers.contracts import EPSILON_MAX, DatasetSpent, RunShare
@@ -40,14 +42,29 @@ class Spending:
         return found if found <= EPSILON_MAX else None
 
     def told(self) -> DatasetSpent:
-        """What the hub learns of it."""
+        """What the hub learns of it: coarse, since an exact ε tells how many tokens the longest row has."""
+        return self._shown(self._coarse)
+
+    def in_words(self) -> Words:
+        """What the worker's own console shows, to three digits."""
+        return self._shown(lambda epsilon: epsilon).in_words()
+
+    def _coarse(self, epsilon: float) -> float:
+        """Not beyond a budget that isn't exceeded."""
+        return min(coarse(epsilon), self.limit) if self.limit is not None and epsilon <= self.limit else coarse(epsilon)
+
+    def _shown(self, how: Callable[[float], float]) -> DatasetSpent:
+        def of(squared: float) -> float | None:
+            found = self.epsilon(squared)
+            return found if found is None else min(how(found), EPSILON_MAX)
+
         return DatasetSpent(
             name=self.name,
-            epsilon=self.epsilon(),
+            epsilon=of(self.squared),
             delta=self.delta,
             budget=self.limit,
             runs=[
-                RunShare(run_id=one.run_id, epsilon=self.epsilon(one.squared), mechanism=one.mechanism)
+                RunShare(run_id=one.run_id, epsilon=of(one.squared), mechanism=one.mechanism)
                 for one in self.runs[:RUNS_TOLD]
             ],
         )

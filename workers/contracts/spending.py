@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from splitcore.bounds import Short
+from splitcore.privacy.composition import LEAST
 from splitcore.privacy.words import Spending, spending
 from workers.contracts.base import DatasetName, Message
 
@@ -14,6 +15,7 @@ EPSILON_MAX = 1e12  # what is larger is told as "no bound"
 SPENT_SINCE = 8  # the version of the protocol in which a hello came to tell it
 RUNS_TOLD_MAX = 20
 Epsilon = Annotated[float, Field(ge=0, le=EPSILON_MAX, allow_inf_nan=False)]
+Limit = Annotated[float, Field(ge=LEAST, le=EPSILON_MAX, allow_inf_nan=False)]
 Delta = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
@@ -26,12 +28,15 @@ class RunShare(Message):
 
 
 class DatasetSpent(Message):
-    """The ε of the row that has spent most, for replacing one row by another of the same length. None: no bound."""
+    """The ε of the row that has spent most, for replacing one row by another of the same length. None: no bound.
+
+    A hub is told a coarse one (see `splitcore.privacy.composition.coarse`).
+    """
 
     name: DatasetName
     epsilon: Epsilon | None
     delta: Delta
-    budget: Epsilon | None = None  # the site's limit; None: none
+    budget: Limit | None = None  # the site's limit; None: none
     runs: list[RunShare] = Field(default_factory=list, max_length=RUNS_TOLD_MAX)  # the latest first
 
     def in_words(self) -> Spending:
@@ -43,5 +48,5 @@ class DatasetSpent(Message):
 class BudgetTold(Message):
     """The privacy budget of a site's policy."""
 
-    epsilon: Epsilon
+    epsilon: Limit
     delta: Delta

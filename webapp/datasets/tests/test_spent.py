@@ -102,6 +102,19 @@ def test_a_worker_that_tells_nothing_leaves_the_page_without_a_figure(client, wo
     assert "ε =" not in text
 
 
+@pytest.mark.parametrize("budget", [0.0, 5e-324, 1e-7])
+def test_a_budget_that_is_none_is_refused_and_would_not_break_the_page(client, worker, budget):
+    with pytest.raises(ValidationError):
+        notes(budget=budget)
+    Dataset.objects.update(privacy=notes().model_dump(mode="json") | {"budget": budget})
+    assert "The worker hasn't told" in page(client, member(worker.row.organisation), Dataset.objects.get())
+
+
+def test_the_smallest_figures_are_shown(client, worker):
+    tell(worker, notes(5e-324, budget=1e-6))
+    assert "ε = 1e-06 of 1e-06" in page(client, member(worker.row.organisation), Dataset.objects.get())
+
+
 @pytest.mark.parametrize("epsilon", [-1.0, float("inf"), float("nan"), 1e13])
 def test_an_epsilon_that_is_none_is_refused(epsilon):
     with pytest.raises(ValidationError):

@@ -12,9 +12,9 @@ import pytest
 
 from splitcore.boundary.release import Plan, Reach, Sending
 from splitcore.policy.schema import PrivacyBudget
-from splitcore.privacy.composition import Budget, epsilon_from
+from splitcore.privacy.composition import Budget, epsilon_from, in_words
 from workers.accounting.accountant import JobAccountant
-from workers.accounting.summary import spending_of_all, spent_of
+from workers.accounting.summary import Spending, spending_of_all, spent_of
 from workers.accounting.told import SpendingTold
 from workers.policy import SitePolicy
 from workers.policy_review import Site, review
@@ -57,9 +57,13 @@ def test_a_dataset_is_told_by_its_worst_row_and_by_every_run_that_took_something
     spend(home, 2.0, ROWS[1], run_id="run_1")
     spend(home, 9.0, {"prompt": "of another dataset", "completion": "c"}, run_id="run_2")
     (found,) = spending_of_all(home, Budget(20.0, 1e-6))
-    told = found.told()
-    assert told.epsilon == pytest.approx(epsilon_from(3.0, 1e-6), rel=0.01)
-    assert told.epsilon >= epsilon_from(3.0, 1e-6)
+    told, exact = found.told(), epsilon_from(3.0, 1e-6)
+    shown = found.epsilon()
+    assert shown == pytest.approx(exact, rel=0.01)
+    assert shown is not None
+    assert told.epsilon is not None
+    assert told.epsilon >= shown >= exact
+    assert found.in_words().epsilon == in_words(exact)
     assert (told.delta, told.budget) == (1e-6, 20.0)
     assert [run.run_id for run in told.runs] == ["run_1", "run_0"]
     assert told.in_words().percent == round(100 * told.epsilon / 20)
@@ -80,9 +84,18 @@ def test_the_hello_follows_the_ledger_and_the_policy(home: WorkerHome, monkeypat
     told = SpendingTold(home)
     assert [one.epsilon for one in told.told() or []] == [0.0]
     spend(home, 1.0, ROWS[0])
-    assert [one.epsilon for one in told.told() or []] == [4.38]
+    assert [one.epsilon for one in told.told() or []] == [5.0]
     home.policy_file.write_text(SitePolicy(privacy_budget=PrivacyBudget(epsilon=8, delta=1e-5)).to_yaml())
     assert [one.budget for one in told.told() or []] == [8.0]
+
+
+def test_what_the_hub_is_told_is_the_same_for_rows_of_about_the_same_length(home: WorkerHome) -> None:
+    """The exact figure of a frozen head is a function of the longest row's tokens."""
+    square = 4 / 2.0**2  # of one token
+    found = [Spending("notes", square * tokens, [], None) for tokens in range(60, 101)]
+    assert len({one.epsilon() for one in found}) == len(found)
+    assert {one.told().epsilon for one in found} == {100.0}
+    assert [Spending("notes", square * 60, [], Budget(limit)).told().epsilon for limit in (70.0, 8.0)] == [70.0, 100.0]
 
 
 # ---- the review of a contract

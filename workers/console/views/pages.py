@@ -65,7 +65,7 @@ def _spendings() -> dict[str, Spending]:
         budget = SitePolicy.load(home.policy_file).budget
     except AppError:
         return {}
-    return {one.name: one.told().in_words() for one in spending_of_all(home, budget)}
+    return {one.name: one.in_words() for one in spending_of_all(home, budget)}
 
 
 def _stored(name: str, version: int) -> Any:
