@@ -5,7 +5,9 @@ The agent reviews at each ring of the doorbell, and the half's own process once 
 
 from __future__ import annotations
 
+import logging
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,12 +38,14 @@ from workers.contracts import (
     spec_read,
 )
 from workers.data.store import DatasetStore
+from workers.errors import where_of
 from workers.jobs.kinds.registry import ALONE, kind_of
 from workers.models_registry import ModelRegistry
 from workers.policy import SitePolicy
 from workers.settings import WorkerConfig, WorkerHome
 from workers.trust import Mode, Purpose, TrustBook
 
+log = logging.getLogger(__name__)
 MODEL_ID = re.compile(bounds.MODEL_ID)
 OF_THE_JOB = ("CL-1525", "CL-1553")  # an unknown kind, a kind that the site forbids: no word on the contract
 DATA_ROLES = (Role.CLIENT, Role.EVALUATOR)
@@ -175,7 +179,22 @@ Rule = Callable[[ContractDocument, RunConfig, ContractParticipant, Site], Iterat
 
 
 def review(assignment: Assignment, site: Site) -> Review:
-    """Check everything that can be checked before a run starts. Never raises for what the hub sent."""
+    """Check everything that can be checked before a run starts. Never raises for what the hub sent.
+
+    Raises AppError, OSError and sqlite3.Error where the site's own files can't be read.
+    """
+    try:
+        return _reviewed(assignment, site)
+    except (AppError, OSError, sqlite3.Error):
+        raise
+    except Exception as error:  # a fault of ours that this contract brings out: the other assignments go on
+        where = where_of(error)
+        log.error("the contract %s can't be checked: %s", assignment.contract_hash, where)
+        message = f"This site's check of the contract failed ({where}), so the contract isn't accepted."
+        return Review(assignment, [_refusal("contract", message)], "CL-1425")
+
+
+def _reviewed(assignment: Assignment, site: Site) -> Review:
     try:
         _check_request(assignment, site.policy)
         contract, config = read_contract(assignment)

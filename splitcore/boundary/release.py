@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,12 +16,14 @@ class Release:
     mechanism: str  # the name of the defence
     sensitivity: float  # the largest distance between the tensors of two neighbours, before the noise
     deviation: float  # of the Gaussian noise in each number
-    sampling: float | None = None  # the probability with which Poisson sampling draws a row; None: it is not drawn
 
     @property
     def squared(self) -> float:
-        """(sensitivity/σ)², by which Gaussian releases add up. A drawn row counts as if it had been sent for sure."""
-        return (self.sensitivity / self.deviation) ** 2
+        """(sensitivity/σ)², by which Gaussian releases add up; infinite where the noise is next to none."""
+        try:
+            return (self.sensitivity / self.deviation) ** 2
+        except ArithmeticError:
+            return math.inf
 
 
 class Reach(StrEnum):

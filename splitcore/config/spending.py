@@ -5,7 +5,7 @@ from __future__ import annotations
 from splitcore.boundary.release import Reach, Release
 from splitcore.config.run import RunConfig
 from splitcore.privacy.calibration import DELTA
-from splitcore.privacy.composition import epsilon_from, in_words
+from splitcore.privacy.composition import UNBOUNDED, epsilon_from, in_words
 
 
 def release_of(config: RunConfig, tokens: int) -> Release | None:
@@ -34,6 +34,8 @@ def spending_words(config: RunConfig, parties: int) -> str:
         return "no bound, without noise of a known law."
     if reach is Reach.OTHERS:
         return "no bound, since organisations share a trained head. Don't train it, or let each keep its own."
+    if release.squared == UNBOUNDED:
+        return "no bound, with next to no noise."
     epsilon = f"{in_words(epsilon_from(release.squared))} at δ = {DELTA:g}, if it has {longest:,} tokens"
     if reach is Reach.OWN:
         return f"{epsilon}. It is released once, however often it is sent."

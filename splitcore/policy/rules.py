@@ -143,9 +143,10 @@ def _privacy_budget(asked: Mapping[str, float], run: Subject) -> Iterator[Breach
         yield Breach("privacy.defences", sentence, limit)
     elif release.squared > budget.squared:
         spent = in_words(epsilon_from(release.squared, budget.delta))
+        has = spent if spent == "no bound" else f"ε = {spent}"
         sentence = (
             f"The site's privacy budget is {limit} for each row. With this noise, one release of a single token has "
-            f"ε = {spent}."
+            f"{has}."
         )
         yield Breach("privacy.defences", sentence, limit)
 

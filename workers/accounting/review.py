@@ -31,8 +31,9 @@ def budget_breaches(
     release = release_of(config.for_party(own.party), 1)
     if release is not None and spent and spent + release.squared > budget.squared:
         so_far = in_words(epsilon_from(spent, budget.delta))
+        has = "was released without a bound" if so_far == "no bound" else f"has spent ε = {so_far}"
         yield (
             "participants.dataset",
-            f"A row of this dataset has spent ε = {so_far} of this site's privacy budget of {budget.epsilon:g} "
-            f"(δ = {budget.delta:g}). One more release would exceed it.",
+            f"A row of this dataset {has}. One more release would exceed this site's privacy budget of "
+            f"{budget.epsilon:g} (δ = {budget.delta:g}).",
         )

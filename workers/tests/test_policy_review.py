@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from splitcore.config import canonical_json
+from splitcore.policy.schema import PrivacyBudget
 from workers.approvals import ApprovalBook
 from workers.data.store import DatasetStore
 from workers.models_registry import ModelRegistry, RegisteredModel
@@ -182,6 +183,27 @@ def test_a_contract_that_is_no_canonical_json_is_refused_and_nothing_is_raised(h
     found = review(assignment_for(text), site_of(home))
     assert found.refusals
     assert found.verdict().accepted is False
+
+
+def test_a_fault_of_a_check_is_a_refusal_of_that_contract(home: WorkerHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*subjects: object) -> list[Any]:
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr("workers.policy_review.RULES", (fault,))
+    found = judge(home, lambda contract: None)
+    assert not found.verdict().accepted
+    assert found.error().code == "CL-1425"
+    assert "OverflowError" in found.refusals[0].message
+    assert "int too large" not in found.refusals[0].message
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-200])
+def test_noise_that_is_next_to_none_is_refused_and_nothing_is_raised(home: WorkerHome, value: float) -> None:
+    policy = SitePolicy(privacy_budget=PrivacyBudget(epsilon=8, delta=1e-5))
+    for fields in ({"noise": value}, {"clip": value}):
+        contract = contract_for(home)
+        contract["config"]["privacy"] = {"defences": [{"name": "gaussian", **fields}]}
+        assert not review(assignment_for(contract), site_of(home, policy)).accepted
 
 
 def test_a_refusal_quotes_a_contracts_words_without_control_characters(home: WorkerHome) -> None:

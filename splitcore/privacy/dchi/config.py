@@ -25,14 +25,14 @@ class Dchi(NoiseDefence):
     name: Literal["dchi"] = "dchi"
     clip: float = Field(
         10.0,
-        gt=0,
+        ge=1e-6,
         le=1e6,
         description="Maximum norm of a token's vector. Longer vectors are scaled down to it.",
         json_schema_extra=ui(label="Clip", level="advanced"),
     )
     eta: float = Field(
         50.0,
-        gt=0,
+        ge=1e-6,
         le=1e6,
         description=(
             "η: how fast long noise becomes unlikely. Its mean length is the width of the vectors divided by η, so 50 "

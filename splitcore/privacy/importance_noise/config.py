@@ -21,14 +21,14 @@ class ImportanceNoise(NoiseDefence):
     name: Literal["importance_noise"] = "importance_noise"
     clip: float = Field(
         10.0,
-        gt=0,
+        ge=1e-6,
         le=1e6,
         description="Maximum norm of a token's vector. Longer vectors are scaled down to it.",
         json_schema_extra=ui(label="Clip", level="advanced"),
     )
     noise: float = Field(
         0.1,
-        gt=0,
+        ge=1e-12,
         le=1e3,
         description=(
             "Standard deviation of the noise on each element of the vocabulary's first token, as a share of the clip. "

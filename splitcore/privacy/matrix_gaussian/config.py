@@ -23,7 +23,7 @@ class MatrixGaussian(NoiseDefence):
     name: Literal["matrix_gaussian"] = "matrix_gaussian"
     clip: float = Field(
         100.0,
-        gt=0,
+        ge=1e-6,
         le=1e6,
         description="Maximum norm of all vectors of a row together. Those of a longer row are all scaled down alike.",
         json_schema_extra=ui(label="Clip", level="advanced"),

@@ -84,13 +84,23 @@ def test_nothing_spent_is_zero_and_no_noise_has_no_bound() -> None:
 
 @pytest.mark.parametrize(
     ("epsilon", "shown"),
-    [(0.0, "0"), (0.123456, "0.124"), (2.0, "2"), (2 + 1e-12, "2"), (8.001, "8.01"), (52_340.1, "52,400")],
+    [
+        (0.0, "0"),
+        (0.123456, "0.124"),
+        (2.0, "2"),
+        (2 + 1e-12, "2"),
+        (8.001, "8.01"),
+        (52_340.1, "52,400"),
+        (5e-324, "1e-06"),
+    ],
 )
 def test_an_epsilon_is_shown_with_three_digits_and_never_below_itself(epsilon: float, shown: str) -> None:
     assert in_words(epsilon) == shown
     assert rounded_up(epsilon) >= epsilon * (1 - 1e-9)
 
 
-def test_rows_that_are_drawn_count_as_if_they_had_been_sent() -> None:
-    drawn = Release("any", sensitivity=2.0, deviation=4.0, sampling=0.01)
-    assert math.isclose(drawn.squared, 0.25)
+@pytest.mark.parametrize("deviation", [0.0, 5e-324, 1e-200])
+def test_noise_that_is_next_to_none_gives_no_bound(deviation: float) -> None:
+    assert math.isclose(Release("any", sensitivity=2.0, deviation=4.0).squared, 0.25)
+    release = Release("any", sensitivity=2.0, deviation=deviation)
+    assert in_words(epsilon_from(release.squared)) == "no bound"

@@ -302,6 +302,18 @@ def test_the_preview_shows_memory_traffic_and_who_sees_what(client):
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("noise", "words"), [("1e-200", "greater than or equal to"), ("1e-12", "ε of a row's hidden states: no bound")]
+)
+def test_the_preview_bears_noise_that_is_next_to_none(client, noise, words):
+    w = make.world()
+    client.force_login(w.engineer)
+    chosen = {"privacy.defences.gaussian": "on", "privacy.defences.gaussian.noise": noise}
+    answer = client.post(reverse("runs:preview"), posted(client, w, **chosen))
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+
+
 def test_a_model_that_a_chosen_worker_lacks_is_explained(client):
     w = make.world()
     w.workers[2].models.all().delete()
@@ -407,7 +419,7 @@ def test_a_submission_that_fails_brings_the_page_back_with_what_was_typed(client
         (
             {"privacy": {"defences": [{"name": "gaussian", "clip": -1.0}]}},
             "privacy.defences.gaussian.clip",
-            "greater than 0",
+            "greater than or equal to 0.000001",
         ),
         (
             {"wire": {"gradients": {"name": "int8", "rounding": "rotated"}}},
