@@ -87,7 +87,7 @@ def _welcome(groups: Groups, stage: Stage) -> None:
         console = groups.console_url(key)
         out.print(f"  {party.name:<18} {party.email:<22} {party.password:<20} {console}", soft_wrap=True)
     out.print("\nThree runs follow: both data organisations together, then each alone, to compare.")
-    out.print("On two processor cores, they take less than ten minutes. You don't have to do anything.\n")
+    out.print("On two processor cores, they take about ten minutes. You don't have to do anything.\n")
 
 
 def _demo(options: argparse.Namespace, ending: threading.Event) -> int:
