@@ -22,9 +22,9 @@ RECIPE: dict[str, Any] = {
         # the earlier recipe 0.97 and 0.59, 0.63 and 0.67. A clip_norm of 1.0 was dropped after the held-out rows of a
         # whole demo had shown 0.40 for the bank; these settings showed 0.88 and 0.90, the earlier ones 0.88 and 0.85.
         # At 200 steps a run isn't through with the bank's tables yet, so that a rounding decides: with masked sums,
-        # which round otherwise, the demo showed 0.38 for the bank. At 300, plain PEFT answered 0.98 of the clinic's rows
-        # or more, and of the bank's 0.75 (seed 7), 0.99 (8), 0.99 (9); with gradients changed by a ten-millionth 0.73
-        # and 0.87 (8), 0.99 (9).
+        # which round otherwise, the demo showed 0.38 for the bank. At 300, plain PEFT answered 0.98 or more of the
+        # clinic's rows, and of the bank's 0.75 (seed 7), 0.99 (8), 0.99 (9); with gradients changed by a ten-millionth
+        # 0.73 and 0.87 (8), 0.99 (9).
         "batch_size": 4,
         "micro_batches": 1,
         "learning_rate": 2.5e-3,
