@@ -15,7 +15,7 @@ from splitcore.flows import Cast, Thing
 from splitcore.flows.sentences import sentences_of
 from webapp.adapters.models import Adapter
 from webapp.runs.configure.values import labels_of
-from webapp.runs.contract import contract_read
+from webapp.runs.contract import config_agreed, contract_read
 from workers.contracts import ContractDocument, Role
 
 SNIPPET = """from peft import PeftModel
@@ -160,7 +160,7 @@ def _privacy(config: RunConfig, document: ContractDocument | None) -> str:
 def model_card(adapter: Adapter) -> str:
     """README.md of the archive."""
     run = adapter.run
-    config = RunConfig.parse(run.config)
+    config = config_agreed(run)
     document = contract_read(run.contract)
     moved = run.summary.get("bytes") or {}
     started, ended = run.started_at, adapter.created_at

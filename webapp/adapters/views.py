@@ -9,7 +9,6 @@ from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_safe
 
-from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.adapters.card import snippet, tokenizer_sentence
 from webapp.adapters.models import Adapter
@@ -19,7 +18,7 @@ from webapp.core.streaming import file_response
 from webapp.orgs.http import MemberRequest, member_required
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.values import labels_of
-from webapp.runs.contract import contract_read
+from webapp.runs.contract import config_agreed, contract_read
 from webapp.runs.finishing.handing_out import adapter_download, download_organisation, why_no_download
 from webapp.runs.selectors import domain_table
 
@@ -51,14 +50,14 @@ def detail(request: MemberRequest, adapter_id: str) -> HttpResponse:
     """Card, files, checks, evaluation, how to use it, who may have it."""
     adapter = adapter_get_for(user=request.user, adapter_id=adapter_id)
     run = adapter.run
-    config = RunConfig.parse(run.config)
+    config = config_agreed(run)
     organisations = {p.party: p.organisation.name for p in run.participants.select_related("organisation")}
     downloads = AuditEntry.objects.filter(action="adapter.downloaded", object_id=adapter.id)
     context = {
         "adapter": adapter,
         "run": run,
         "config": config,
-        "yaml": yaml_of(run.config),
+        "yaml": yaml_of(config.model_dump(mode="json")),
         "document": contract_read(run.contract),
         "why_not": _why_not(request, adapter),
         "recipients": recipient_organisations(adapter),

@@ -85,6 +85,15 @@ def contract_read(text: str) -> ContractDocument | None:
     return ContractDocument.model_validate_json(text) if text else None
 
 
+def config_agreed(run: Run) -> RunConfig:
+    """The configuration as the run's contract says it, decided where the draft leaves it open; of a draft, its own.
+
+    Raises AppError CL-1001, CL-1008.
+    """
+    document = contract_read(run.contract)
+    return config_read(document.config, document.contract_version) if document else RunConfig.parse(run.config)
+
+
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """A nested document as dotted paths; participants go by their party name, not their place."""
     if isinstance(value, dict) and value:

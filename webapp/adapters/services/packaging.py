@@ -8,12 +8,12 @@ from typing import Any
 
 from django.conf import settings
 
-from splitcore.config import RunConfig
 from webapp.adapters.card import model_card
 from webapp.adapters.models import Adapter
 from webapp.adapters.services.archives import checksums
 from webapp.adapters.services.segments import media_path
 from webapp.adapters.services.tokenizer import tokenizer_files
+from webapp.runs.contract import config_agreed
 from webapp.telemetry.exports import metrics_csv
 
 
@@ -53,7 +53,7 @@ def package_entries(adapter: Adapter) -> dict[str, bytes | Path]:
     stored = tokenizer_files(run.id)
     entries |= {name: stored[name] for name in adapter.provenance.get("tokenizer", {}) if name in stored}
     entries["README.md"] = model_card(adapter).encode()
-    entries["training_config.yaml"] = RunConfig.parse(run.config).to_yaml().encode()
+    entries["training_config.yaml"] = config_agreed(run).to_yaml().encode()
     entries["metrics.csv"] = "".join(metrics_csv(run)).encode()
     entries["provenance.json"] = (json.dumps(provenance(adapter), indent=2, sort_keys=True) + "\n").encode()
     entries["SHA256SUMS"] = checksums(entries)

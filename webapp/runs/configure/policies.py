@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from splitcore.config import RunConfig
+from splitcore.config import RunConfig, decided
 from splitcore.errors import AppError
 from splitcore.planning import ModelShape
 from splitcore.policy import REFUSED, Demand, Subject, conflicts, demands, role_breaches, strictest
@@ -60,6 +60,7 @@ class Model(Protocol):
 def policy_conflicts(config: RunConfig, sites: Iterable[Site], model: Model | None = None) -> list[PolicyConflict]:
     """Everything in the configuration that a chosen site is known to refuse; per field the strictest site's demand."""
     chosen = list(sites)
+    config = decided(config, [site.worker.organisation_id for site in chosen if site.role == ParticipantRole.CLIENT])
     manifest, largest = (model.manifest, _largest(config, model, chosen)) if model is not None else ("", 0)
     host = next((_host(site.worker) for site in chosen if site.role == ParticipantRole.SERVER), "")
     found: dict[str, tuple[Demand, PolicyConflict]] = {}

@@ -83,12 +83,15 @@ def run_check(run: Run) -> RunConfig:
 
 @service
 def run_submit(*, actor: User, run: Run) -> Run:
-    """Freeze the contract, ask each participating organisation for its approval and each worker for its verdict."""
+    """Freeze the contract, ask each participating organisation for its approval and each worker for its verdict.
+
+    What is decided by who takes part is written into the contract alone: in the draft it stays open for the next one.
+    """
     require(actor, Action.SUBMIT_RUN, run.organisation)
     run = run_lock(run.id)
     run_expect(run, Happening.SUBMITTED)
     config = run_check(run)
-    run.config = config.model_dump(mode="json")
+    run.config = config.model_copy(update={"privacy": RunConfig.parse(run.config).privacy}).model_dump(mode="json")
     run.total_steps = step_count(config, run.participants.select_related("dataset_version"))
     run.contract = contract_text(contract_build(run, config))
     run.contract_hash = contract_hash(run.contract)

@@ -14,7 +14,7 @@ from splitcore.errors import AppError
 from webapp.orgs.models import Role
 from webapp.orgs.tests.factories import member
 from webapp.runs.configure.privacy import Party, who_sees_what
-from webapp.runs.contract import contract_diff, contract_read
+from webapp.runs.contract import config_agreed, contract_diff, contract_read
 from webapp.runs.lifecycle.assignments import assignments_for
 from webapp.runs.live.status import Status, status_of
 from webapp.runs.models import ApprovalState, Run, RunState
@@ -391,6 +391,16 @@ def test_sums_of_several_organisations_are_masked_and_the_contract_says_what_tha
     assert "Alpha clinic and Beta bank → Gamma compute: masked gradients of the head and tail adapters" in sent
     assert "reads the sum over the organisations alone" in sent
     assert "With two data organisations, each learns the other's by subtraction." in sent
+
+
+def test_what_is_decided_by_who_takes_part_stays_open_in_the_draft():
+    w = make.world()
+    make.submit(w)
+    run = w.fresh()
+    assert contract_read(run.contract).config["privacy"] == {"sums": "masked"}
+    assert run.config["privacy"]["sums"] == "automatic"
+    assert config_agreed(run).privacy.sums == "masked"
+    RunConfig.parse({**run.config, "schedule": {"name": "parallel", "straggler": "continue"}})
 
 
 def test_plain_sums_stay_plain_under_a_contract_that_an_older_worker_reads():

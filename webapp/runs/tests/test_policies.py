@@ -10,9 +10,11 @@ from django.urls import reverse
 from splitcore.config import RunConfig
 from splitcore.errors import AppError
 from webapp.datasets.models import DatasetVersion
-from webapp.fleet.models import Worker
+from webapp.fleet.models import Worker, WorkerModel
+from webapp.fleet.shared_models import shared_shape
 from webapp.runs.configure.estimating import estimate_of
 from webapp.runs.configure.policies import Site, policy_conflicts
+from webapp.runs.estimate import largest_message
 from webapp.runs.services import PartyChoice
 from webapp.runs.tests import factories as make
 from webapp.runs.tests.form_data import posted
@@ -97,6 +99,17 @@ def test_a_privacy_budget_asks_those_who_train_for_noise_and_nobody_who_only_mea
     assert (conflict.path, conflict.code) == ("privacy.defences", "CL-1509")
     assert "there is no bound" in conflict.message
     assert policy_conflicts(config, [Site(site.worker, "evaluator", "a")]) == []
+
+
+def test_the_size_of_a_message_is_that_of_the_masked_sums_that_the_contract_will_say():
+    w = make.world()
+    config = RunConfig.parse(make.config(lora={"rank": 256}, training={"steps": 4, "batch_size": 1, "max_length": 16}))
+    model = SimpleNamespace(manifest=make.MANIFEST, config={}, shape=shared_shape(list(WorkerModel.objects.all())))
+    most = largest_message(config, model.shape, {}, 2)
+    sites = [_site(w, 0, max_message_bytes=most), _site(w, 1)]
+    assert [one.path for one in policy_conflicts(config, sites, model)] == ["training.batch_size"]
+    plain = RunConfig.parse({**config.model_dump(mode="json"), "privacy": {"sums": "plain"}})
+    assert policy_conflicts(plain, sites, model) == []
 
 
 def test_what_the_worker_accepts_is_no_conflict():

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from splitcore.config import RunConfig, decided
+from splitcore.config import decided
 from splitcore.errors import AppError
 from webapp.accounts.models import User
 from webapp.adapters.models import AdapterState
@@ -24,7 +24,7 @@ from webapp.runs.availability import start_why_not
 from webapp.runs.configure.forms import yaml_of
 from webapp.runs.configure.privacy import Party, cut_warnings, who_sees_what
 from webapp.runs.configure.values import labels_of, older_forms
-from webapp.runs.contract import diff
+from webapp.runs.contract import config_agreed, diff
 from webapp.runs.finishing.handing_out import download_organisation, why_no_download
 from webapp.runs.life.failing import meets_again, mender_of
 from webapp.runs.life.recovering import can_continue
@@ -206,7 +206,7 @@ def privacy(request: MemberRequest, run_id: str) -> HttpResponse:
     run = run_get_for(user=request.user, run_id=run_id)
     context = {**run_context(request, run, "privacy"), "audited": audited_parts(request.user, run)}
     try:
-        parsed = RunConfig.parse(run.config)
+        parsed = config_agreed(run)
     except AppError as error:
         return render(request, "runs/privacy.html", {**context, "error": error})
     rows = run.participants.select_related("organisation")
