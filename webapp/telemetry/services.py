@@ -8,9 +8,11 @@ from typing import Any
 from django.utils import timezone
 from pydantic import ValidationError
 
+from splitcore.data.scores import LEAST_SCORED
 from splitcore.errors import AppError
 from webapp.core.live import notify_run
 from webapp.core.transactions import service
+from webapp.runs.configure.values import labels_of
 from webapp.runs.locking import run_lock
 from webapp.runs.models import Participant, Run
 from webapp.telemetry.models import Record
@@ -49,6 +51,13 @@ def payload_clean(*, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     return message.model_dump(mode="json")
 
 
+def _eval_clean(run: Run, payload: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation, without scores where the run has no labels, or of too few rows to tell of no single one."""
+    if payload["rows"] >= LEAST_SCORED and labels_of(run.config):
+        return payload
+    return {**payload, "accuracy": None, "macro_f1": None}
+
+
 def _moment(run: Run, at: datetime) -> datetime:
     """A record's own time, but never one in the future, nor a day and more before the run: then it is the hub's.
 
@@ -77,6 +86,7 @@ def records_append(*, run: Run, participant: Participant, records: list[Telemetr
         _step_check(run, record)
         _event_check(participant, record)
     for number, record in enumerate(records, start=run.record_count + 1):
+        payload = payload_clean(kind=record.kind, payload=record.payload)
         rows.append(
             Record(
                 run=run,
@@ -85,7 +95,7 @@ def records_append(*, run: Run, participant: Participant, records: list[Telemetr
                 worker_seq=record.seq,
                 kind=record.kind,
                 step=record.step,
-                payload=payload_clean(kind=record.kind, payload=record.payload),
+                payload=_eval_clean(run, payload) if record.kind == "eval" else payload,
                 at=_moment(run, record.at),
             )
         )

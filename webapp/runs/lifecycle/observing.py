@@ -145,7 +145,8 @@ SCORES = ("accuracy", "macro_f1")  # of a task with labels, whose `tokens` are i
 def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
     """First and last evaluation of each party with rows; the run's loss is their mean, weighted by tokens.
 
-    A loss that is not available is null, and so is a mean that it belongs to.
+    A loss that is not available is null, and so is a mean that it belongs to. Scores that are not available are absent:
+    those of an earlier evaluation don't stand beside a later loss.
     """
     most = _most_tokens(run, participant)
     if most is None:
@@ -162,17 +163,16 @@ def _evaluation(run: Run, participant: Participant, record: Observed) -> None:
     mine["last"] = entry
     evals[participant.party] = mine
     participant.metrics = {**participant.metrics, "eval_loss": entry["loss"], "eval_step": entry["step"]}
+    means = {
+        f"{name}_{when}": _weighted([e[part] for e in evals.values()], name)
+        for name in ("loss", *SCORES)
+        for when, part in (("before", "first"), ("after", "last"))
+    }
+    scored = {f"{name}_{when}" for name in SCORES for when in ("before", "after")}
     run.summary = {
-        **run.summary,
+        **{name: value for name, value in run.summary.items() if name not in scored},
         "evals": evals,
-        "loss_before": _weighted([e["first"] for e in evals.values()]),
-        "loss_after": _weighted([e["last"] for e in evals.values()]),
-        **{
-            f"{name}_{when}": _weighted([e[part] for e in evals.values()], name)
-            for name in SCORES
-            for when, part in (("before", "first"), ("after", "last"))
-            if name in entry
-        },
+        **{name: value for name, value in means.items() if name not in scored or value is not None},
     }
 
 

@@ -130,6 +130,49 @@ def test_a_run_that_goes_on_with_texts_has_no_chart_of_labels(client):
 
 
 MEASURED = {"rows": 20, "tokens": 20, "base_loss": 0.7, "base_exact_match": 0.5, "loss": 0.1, "exact_match": 0.95}
+def told(w, place, *entries):
+    """What a party reports of evaluations: (rows, accuracy) of each."""
+    make.submit(w)
+    make.approve(w)
+    for worker in range(3):
+        make.claim(w, worker)
+    part = w.part(place)
+    records = [
+        record(seq, "eval", loss=1.0, tokens=rows, rows=rows, accuracy=share, macro_f1=share)
+        for seq, (rows, share) in enumerate(entries, start=1)
+    ]
+    records_store(participant=part, batch=batch(part, *records))
+    return w.fresh()
+
+
+@pytest.mark.parametrize(("task", "rows"), [("text", 20), (TASK, 7)])
+def test_scores_of_a_run_without_labels_or_of_few_rows_are_neither_stored_nor_shown(task, rows):
+    w = labelled_world(task=task)
+    run = told(w, 0, (rows, 0.5), (rows, 1.0))
+    assert "accuracy_after" not in run.summary
+    assert [one.payload["accuracy"] for one in run.records.filter(kind="eval")] == [None, None]
+    assert "accuracy" not in series_of(run)[w.part(0).party]
+    assert "accuracy" not in run.summary["evals"][w.part(0).party]["last"]
+
+
+def test_scores_of_an_earlier_evaluation_do_not_stand_beside_a_later_loss():
+    run = told(labelled_world(), 0, (20, 0.5), (20, 0.75), (20, None))
+    assert (run.summary["accuracy_before"], run.summary["loss_after"]) == (0.5, 1.0)
+    assert not {"accuracy_after", "macro_f1_after"} & run.summary.keys()
+
+
+@pytest.mark.parametrize("name", ["<b>hot</b>", "[hot](https://example.com)", "*hot*", "`hot`", "a``<i>b"])
+def test_no_markup_comes_of_a_label_in_the_card(name):
+    w = labelled_world(task={"name": "sequence", "labels": ["cold", name]}, labels=(("cold", name), ("cold", name)))
+    make.submit(w)
+    adapter = Adapter(run=w.fresh(), state="ready")
+    adapter.created_at = timezone.now()
+    [line] = [line for line in model_card(adapter).splitlines() if "It tells the label" in line]
+    fence = "`" * (1 + max([len(run) for run in re.findall("`+", name)], default=0))
+    space = " " if "`" in name else ""
+    assert f"1: {fence}{space}{name}{space}{fence}." in line
+
+
 
 
 def test_the_card_names_the_labels_their_scores_and_how_to_use_the_classifier():
