@@ -96,6 +96,11 @@ def visible_line(text: str, limit: int = 120) -> str:
     return " ".join("".join(shown).split())[:limit].strip()
 
 
+def is_visible(text: str) -> bool:
+    """Whether a text has no character that shows nothing, turns the text round, or that nobody else has."""
+    return not any(_is_invisible(letter) for letter in text)
+
+
 def _is_invisible(letter: str) -> bool:
     return unicodedata.category(letter) in _INVISIBLE_KINDS or _INVISIBLE.match(letter) is not None
 

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from splitcore.bounds import is_visible
 from splitcore.fields import Strategy, ui
 
 LABELS_MOST, LABEL_LETTERS = 100, 60
 # One plain line. A comma parts labels in a form, and a spreadsheet takes what starts with =, +, - or @ for a formula.
 _NEVER = r",\x00-\x1f\x7f-\x9f\u2028\u2029"
 LABEL = rf"^[^\s=+\-@{_NEVER}]([^{_NEVER}]*[^\s{_NEVER}])?$"
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_LETTERS, pattern=LABEL)]
+
+
+def is_label(name: str) -> bool:
+    """Whether a label may have this name."""
+    return len(name) <= LABEL_LETTERS and re.fullmatch(LABEL, name) is not None and is_visible(name)
+
+
+def _visible(name: str) -> str:
+    if not is_visible(name):
+        raise ValueError("A label's name has a character that can't be seen.")
+    return name
+
+
+LabelName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=LABEL_LETTERS, pattern=LABEL),
+    AfterValidator(_visible),
+]
 
 
 class Task(Strategy):

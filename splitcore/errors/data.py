@@ -175,8 +175,8 @@ HELP: dict[str, ErrorHelp] = {
     ),
     "CL-1245": ErrorHelp(
         "A label's name can't be used",
-        "Label names are shown to every organisation in a run: one line of at most 60 characters, without commas, not "
-        "starting like a spreadsheet formula (=, +, -, @).",
+        "Label names are shown to every organisation in a run: one line of at most 60 visible characters, without "
+        "commas, not starting like a spreadsheet formula (=, +, -, @).",
         "Rename the label and add the file again, or continue with the good rows.",
     ),
     "CL-1246": ErrorHelp(

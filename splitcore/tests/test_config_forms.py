@@ -144,6 +144,10 @@ def test_labels_that_cannot_be_told_apart_or_shown_are_refused(labels: list[str]
 @pytest.mark.parametrize("sections", [{}, NEWER])
 def test_plain_sums_are_written_as_before_there_were_others(sections: dict[str, Any]) -> None:
     before = written(parsed(**sections))
+        (["hot", "a\u202eb"], "can't be seen"),
+        (["hot", "a\u200b"], "can't be seen"),
+        (["hot", "a\ue000"], "can't be seen"),
+        (["hot", "a\U000e0080"], "can't be seen"),
     assert before[0] < 3
     assert written(parsed(privacy={"sums": "plain"}, **sections)) == before
     assert not config_read(before[1], before[0]).privacy.masks_sums

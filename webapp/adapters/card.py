@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,13 @@ def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _code(text: str) -> str:
+    """A text as a code span of Markdown: whoever wrote it, no markup and no HTML comes of it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " * (longest > 0)
+    return f"{fence}{space}{text}{space}{fence}"
+
+
 def tokenizer_sentence(adapter: Adapter) -> str:
     """Where the tokenizer is."""
     if adapter.provenance.get("tokenizer"):
@@ -133,7 +141,7 @@ def _score(result: Mapping[str, Any], name: str) -> str:
 
 def _labels(labels: Sequence[str]) -> str:
     """What a classifier tells, with the labels in the order of the head's rows; empty without labels."""
-    names = ", ".join(f"{place}: {_literal(name)}" for place, name in enumerate(labels))
+    names = ", ".join(f"{place}: {_code(name)}" for place, name in enumerate(labels))
     return f"It tells the label of a text, by a classification head next to it. Labels: {names}.\n" if labels else ""
 
 

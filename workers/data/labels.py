@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-from splitcore.data.task import LABEL, LABEL_LETTERS, LABELS_MOST
+from splitcore.data.task import LABELS_MOST, is_label
 from splitcore.errors import AppError
 
 Counts = dict[str, dict[str, int]]  # label → part → rows
-_LABEL = re.compile(LABEL)
 
 
 def label_name(value: Any) -> tuple[str, str]:
@@ -23,7 +21,7 @@ def label_name(value: Any) -> tuple[str, str]:
     elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         value = str(int(value))
     name = value.strip() if isinstance(value, str) else ""
-    return (name, "") if len(name) <= LABEL_LETTERS and _LABEL.fullmatch(name) else ("", "CL-1245")
+    return (name, "") if is_label(name) else ("", "CL-1245")
 
 
 def note_label(counts: Counts, label: str, part: str) -> None:

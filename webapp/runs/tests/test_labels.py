@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 from django.urls import reverse
@@ -129,7 +130,6 @@ def test_a_run_that_goes_on_with_texts_has_no_chart_of_labels(client):
     assert "Accuracy, held-out rows" not in page
 
 
-MEASURED = {"rows": 20, "tokens": 20, "base_loss": 0.7, "base_exact_match": 0.5, "loss": 0.1, "exact_match": 0.95}
 def told(w, place, *entries):
     """What a party reports of evaluations: (rows, accuracy) of each."""
     make.submit(w)
@@ -173,6 +173,7 @@ def test_no_markup_comes_of_a_label_in_the_card(name):
     assert f"1: {fence}{space}{name}{space}{fence}." in line
 
 
+MEASURED = {"rows": 20, "tokens": 20, "base_loss": 0.7, "base_exact_match": 0.5, "loss": 0.1, "exact_match": 0.95}
 
 
 def test_the_card_names_the_labels_their_scores_and_how_to_use_the_classifier():
@@ -185,7 +186,7 @@ def test_the_card_names_the_labels_their_scores_and_how_to_use_the_classifier():
         w.part(1).party: MEASURED,
     }
     card = model_card(adapter)
-    assert 'Labels: 0: "cold", 1: "hot".' in card
+    assert "Labels: 0: `cold`, 1: `hot`." in card
     assert "pipeline_tag: text-classification" in card
     assert "0.500 | 0.950 | 0.250 | 0.875 |" in card
     assert "not reported | not reported |" in card

@@ -409,6 +409,21 @@ def test_text_and_label_are_recognised_and_counted_for_the_owner_alone(store: Da
     assert next(stored.train_rows()) == {"label": "hot", "text": "weather 0"}
 
 
+def test_what_was_staged_before_there_were_labels_can_be_proposed(store: DatasetStore, tmp_path: Path) -> None:
+    report = store.stage(write_jsonl(tmp_path / "a.jsonl", pairs(4)))
+    [path] = tmp_path.rglob(f"{report.staged_id}/report.json")
+    older = json.loads(path.read_text())
+    del older["labels"]
+    path.write_text(json.dumps(older))
+    assert store.propose(report.staged_id, "notes").labels == []
+
+
+@pytest.mark.parametrize("name", ["hot\u202e", "h\u200bot", "\ue000hot"])
+def test_a_label_with_characters_that_nobody_sees_is_a_bad_row(store: DatasetStore, tmp_path: Path, name: str) -> None:
+    rows = [*labelled(8), {"text": "weather", "label": name}]
+    assert store.stage(write_jsonl(tmp_path / "a.jsonl", rows)).bad_rows == 1
+
+
 def test_numbered_classes_are_labels_too(store: DatasetStore, tmp_path: Path) -> None:
     rows = labelled(8, labels=(0, 1.0, True))
     assert set(store.stage(write_jsonl(tmp_path / "a.jsonl", rows)).labels) == {"0", "1", "true"}
