@@ -44,6 +44,7 @@ class Place:
 class CutStrategy(Strategy):
     """A method or a defence, built into the client half's boundary."""
 
+    since: ClassVar[int] = 2  # the schema of a configuration that first knew it, see splitcore/config/written.py
     needs_own_ends: ClassVar[bool] = False  # it can't be, where several parties exchange head and tail
     changes_states: ClassVar[bool] = True  # False: what leaves is what the head gave, it acts through training alone
     adds_noise: ClassVar[bool] = False  # to what crosses

@@ -7,7 +7,7 @@ that uses nothing newer, and both compute the same hash. The defaults of each sc
     1  every field, defaults included; the fields of all schedules side by side, under the name `mode`
     2  what differs from the defaults alone; strategies with all fields of their own
     3  the task of the rows
-    4  masked sums
+    4  masked sums; every defence but `gaussian`
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ def written(config: RunConfig) -> tuple[int, dict[str, Any]]:
 
 def _schema(config: RunConfig) -> int:
     """The oldest schema with every field that differs from its default, where that is not the first."""
-    if config.privacy.masks_sums:
-        return NEWEST
-    return 2 if _is_default(config, "data", "task") else 3
+    return max(
+        NEWEST if config.privacy.masks_sums else 2,
+        2 if _is_default(config, "data", "task") else 3,
+        *(strategy.since for strategy in config.cut_strategies),
+    )
 
 
 def config_read(data: Any, schema: int) -> RunConfig:

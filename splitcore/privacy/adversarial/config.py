@@ -22,6 +22,7 @@ class Adversarial(CutStrategy):
     """
 
     changes_states: ClassVar[bool] = False
+    since: ClassVar[int] = 4
     name: Literal["adversarial"] = "adversarial"
     weight: float = Field(
         0.1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ class Bottleneck(CutStrategy):
     another than the run's.
     """
 
+    since: ClassVar[int] = 4
     name: Literal["bottleneck"] = "bottleneck"
     weight: float = Field(
         0.1,

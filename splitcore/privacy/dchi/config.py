@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ class Dchi(NoiseDefence):
     Two vectors at distance d give any output with probabilities that differ by a factor of exp(η·d) at most.
     """
 
+    since: ClassVar[int] = 4
     name: Literal["dchi"] = "dchi"
     clip: float = Field(
         10.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ImportanceNoise(NoiseDefence):
     """Clip each token's vector at the first cut, and add Gaussian noise that is larger the rarer the token is."""
 
+    since: ClassVar[int] = 4
     name: Literal["importance_noise"] = "importance_noise"
     clip: float = Field(
         10.0,

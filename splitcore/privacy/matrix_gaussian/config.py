@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class MatrixGaussian(NoiseDefence):
     """Clip each row's hidden states together to a norm, and add Gaussian noise of a stated (ε, δ) per release."""
 
+    since: ClassVar[int] = 4
     name: Literal["matrix_gaussian"] = "matrix_gaussian"
     clip: float = Field(
         100.0,

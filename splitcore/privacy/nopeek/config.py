@@ -22,6 +22,7 @@ class NoPeek(CutStrategy):
     """
 
     changes_states: ClassVar[bool] = False
+    since: ClassVar[int] = 4
     name: Literal["nopeek"] = "nopeek"
     weight: float = Field(
         1.0,

@@ -22,6 +22,7 @@ class SecretStart(CutStrategy):
     needs_own_ends: ClassVar[bool] = True
 
     changes_states: ClassVar[bool] = False
+    since: ClassVar[int] = 4
     name: Literal["secret_start"] = "secret_start"
 
     def words(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ class TokenMixup(CutStrategy):
     Attack-only: no proof. What is still read is measured.
     """
 
+    since: ClassVar[int] = 4
     name: Literal["token_mixup"] = "token_mixup"
     share: float = Field(
         0.3,
