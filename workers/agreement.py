@@ -44,7 +44,7 @@ def contract_lines(text: str, *, worker_id: str) -> list[tuple[str, str]]:
     steps = config.training.steps
     lines.append(("Length", f"{steps} steps" if steps is not None else f"{config.training.epochs} epochs"))
     lines += _steps(contract, config)
-    lines += _terms(config)
+    lines += _terms(config, sum(part.role is Role.CLIENT for part in contract.participants))
     lines += [("Leaves", line) for line in _crossing(contract, config)]
     lines += [("Public prompt", prompt) for prompt in contract.public_prompts]
     return [(heading, printable(words)) for heading, words in lines]
@@ -67,7 +67,7 @@ def _steps(contract: ContractDocument, config: RunConfig) -> list[tuple[str, str
     return [("Step", f"{words[sizes[part.party]]} of {part.organisation} ({part.worker})") for part in clients]
 
 
-def _terms(config: RunConfig) -> list[tuple[str, str]]:
+def _terms(config: RunConfig, clients: int) -> list[tuple[str, str]]:
     """Every other field that changes what leaves a site."""
     training, schedule, data, wire, caches = config.training, config.schedule, config.data, config.wire, config.caches
     is_kept = any(cache.spares_rows for cache in caches)
@@ -80,7 +80,7 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
         ("Schedule", schedule.words()),
         ("Methods", ", ".join(map(str, config.methods)) or "none"),
         ("Defences", ", ".join(map(str, config.privacy.defences)) or "none"),
-        ("Exchanged adapters", "masked or encrypted" if config.privacy.masks_sums else "readable by the compute site"),
+        ("Exchanged adapters", _exchanged(config, clients)),
         ("Head", "is trained" if config.lora.train_head else "is not trained"),
         ("Compute site", kept),
         ("On the wire", f"activations as {wire.activations}{later}, gradients as {wire.gradients}"),
@@ -88,6 +88,13 @@ def _terms(config: RunConfig) -> list[tuple[str, str]]:
         ("Loss", f"on {'the completion' if data.loss_on == 'completion' else 'all tokens'} of each row"),
         ("Held out", f"{data.eval_fraction:.4%} of the rows, if the dataset has no held-out part; {measured}"),
     ]
+
+
+def _exchanged(config: RunConfig, clients: int) -> str:
+    """Who reads what the data organisations exchange of head and tail."""
+    if not config.schedule.exchange(clients).ends_cross:
+        return "none"
+    return "masked or encrypted" if config.privacy.masks_sums else "readable by the compute site"
 
 
 def printable(text: str) -> str:

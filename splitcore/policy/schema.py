@@ -23,12 +23,13 @@ from splitcore.privacy.composition import LEAST, Budget
 Topology = Literal["u_shape", "vanilla"]
 LISTED_MAX = 200  # models, and hosts
 Layers = Annotated[int, Field(ge=0, le=SMALL_MAX)]
-_EXPONENT = re.compile(r"(?<=[0-9])e")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?[eE][+-]?[0-9]{1,3}")
+_EXPONENT = re.compile(r"^(-?[0-9]+)e")  # of a number without a point
 
 
 def _number(value: Any) -> Any:
     """YAML reads 1e-5 as text: as it is written by most, it is a number."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}e-?[0-9]{1,3}", value) else value
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 Real = Annotated[float, BeforeValidator(_number)]
@@ -166,4 +167,4 @@ def _yaml(value: Any) -> str:
     """JSON is YAML, but for 1e-05, which is a text there."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_yaml(entry)}" for key, entry in value.items()) + "}"
-    return _EXPONENT.sub(".0e", json.dumps(value)) if isinstance(value, float) else json.dumps(value)
+    return _EXPONENT.sub(r"\1.0e", json.dumps(value)) if isinstance(value, float) else json.dumps(value)

@@ -186,7 +186,7 @@ class DatasetStore:
             tokenizer=report["tokenizer"] if with_lengths else "",
             token_lengths=Histogram(**lengths) if lengths else None,
             longest_tokens=report["longest"] if with_lengths else None,
-            labels=sorted(report["labels"]) if with_labels else [],
+            labels=sorted(report.get("labels", {})) if with_labels else [],
             digest=report["digest"],
             created_at=datetime.now(UTC),
         )

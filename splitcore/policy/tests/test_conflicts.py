@@ -133,3 +133,16 @@ def test_what_is_no_host_is_refused_by_a_policy_that_lists_none(host: str) -> No
 @pytest.mark.parametrize("host", ["gpu.example.", "gpu_1", "10.0.0.5", "fe80::1%eth0", "[::1]"])
 def test_names_and_addresses_are_hosts(host: str) -> None:
     Policy().check_host(host)
+
+
+@pytest.mark.parametrize("delta", [1e-5, 2.5e-6, 1e-10, 0.001])
+def test_a_privacy_budget_is_read_back_as_it_is_written(delta: float) -> None:
+    policy = Policy(privacy_budget={"epsilon": 2.5, "delta": delta})  # type: ignore[arg-type]
+    assert Policy.parse(policy.to_yaml(), "policy.yaml") == policy
+
+
+@pytest.mark.parametrize("text", ["1e-5", "1E-5", "1.0e-5", "0.00001", "1.0E-05"])
+def test_a_small_number_may_be_written_as_people_write_it(text: str) -> None:
+    read = Policy.parse(f"privacy_budget: {{epsilon: 1.0, delta: {text}}}\n", "policy.yaml")
+    assert read.privacy_budget is not None
+    assert read.privacy_budget.delta == 1e-5

@@ -132,6 +132,21 @@ def test_what_leaves_is_told_of_each_party_s_own_cut_and_batch(careful: Site) ->
     assert "Hospital A" in steps[0]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "parties", "words"),
+    [("parallel", 1, "none"), ("splitfed_v3", 2, "none"), ("parallel", 2, "readable by the compute site")],
+)
+def test_who_reads_exchanged_adapters_is_said_where_any_are(
+    careful: Site, schedule: str, parties: int, words: str
+) -> None:
+    contract = contract_for(careful.home) | {"contract_version": 2}
+    contract["config"] = {"model": contract["config"]["model"], "schedule": schedule}
+    other = contract["participants"][0] | {"party": "hospital-b", "organisation": "Hospital B", "worker_id": "wrk_b"}
+    contract["participants"] += [other][: parties - 1]
+    lines = contract_lines(assignment_for(contract).contract, worker_id="wrk_own")
+    assert [said for heading, said in lines if heading == "Exchanged adapters"] == [words]
+
+
 def test_a_certificate_that_is_not_trusted_waits_for_a_person(site: Site) -> None:
     with TrustBook.changing(site.home) as book:
         book.remove(PEER)
