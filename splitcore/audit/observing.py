@@ -110,7 +110,9 @@ class Observing:
             return self._all_scored(attacks, answers, {LeakChannel.UPLOADS: []})
         rows = self._shared.targets[self._shared.known :]
         count = min(records, len(rows) // 2)
-        return self.attacked("uploads", config, attacks, rows[:count], others=rows[count : 2 * count])[0]
+        epochs = 1 if count > config.training.batch_size else 2  # one upload is too few: the first tells nothing
+        others = rows[count : 2 * count]
+        return self.attacked("uploads", config, attacks, rows[:count], epochs=epochs, others=others)[0]
 
     def _all_scored(
         self, attacks: Sequence[AttackChoice], answers: Sequence[Answer], truths: dict[LeakChannel, list[Truth]]

@@ -12,7 +12,7 @@ from splitcore.attacks.interface import Knowledge
 from splitcore.attacks.transcript import Transcript, Upload
 from splitcore.errors import AppError
 
-FIRST = ".layers.0."
+FIRST = (".layers.0.", ".h.0.")  # the first decoder layer, as the model types that are supported name it
 GRADIENT = ".lora_A.weight"
 AT_ONCE = 4096  # tokens in a pass through the head
 SAME = 1e-5  # relative
@@ -39,7 +39,11 @@ def _read(upload: Upload, groups: Sequence[tuple[list[str], Atoms]]) -> torch.Te
 def _adapted(uploads: Sequence[Upload]) -> list[str]:
     """The first layer's modules that have an adapter."""
     names = {name for upload in uploads if upload.is_gradient for name in upload.tensors}
-    return sorted(name.removesuffix(GRADIENT) for name in names if FIRST in name and name.endswith(GRADIENT))
+    return sorted(
+        name.removesuffix(GRADIENT)
+        for name in names
+        if any(first in name for first in FIRST) and name.endswith(GRADIENT)
+    )
 
 
 def _inputs(knowledge: Knowledge, modules: Sequence[str]) -> list[tuple[list[str], Atoms]]:

@@ -23,6 +23,8 @@ class AdapterUpload(AttackChoice):
             return "Under this schedule, no gradients of adapters are uploaded."
         if not config.lora.train_head or not config.split.head_layers:
             return "The first layers have no adapter, so that no upload depends on what enters them."
+        if config.privacy.masks_sums:
+            return "Uploads are masked: the compute organisation reads their sum over the organisations alone."
         return ""
 
     def build(self) -> Attack:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from splitcore.attacks.adapter_upload.attack import _adapted
 from splitcore.attacks.adapter_upload.config import AdapterUpload
 from splitcore.attacks.adapter_upload.pursuit import Atoms, tokens_in
 from splitcore.attacks.figures import Truth, figures_of
@@ -114,8 +115,11 @@ def test_vectors_of_fewer_directions_than_atoms_are_parted_too() -> None:
 
 
 def test_a_model_whose_inputs_depend_on_the_place_is_refused(model: Model, tmp_path: Path) -> None:
+    """Its first layer is found, whatever its type calls the layers."""
+    found = uploaded(model("gpt2"), tmp_path)
+    assert _adapted(found.transcript.uploads)
     with pytest.raises(AppError, match="CL-1562"):
-        uploaded(model("gpt2"), tmp_path).guesses()
+        found.guesses()
 
 
 @pytest.mark.parametrize(
@@ -123,6 +127,7 @@ def test_a_model_whose_inputs_depend_on_the_place_is_refused(model: Model, tmp_p
     [
         ({"schedule": {"name": "personalised"}}, "no gradients of adapters"),
         ({"lora": {"train_head": False}}, "no adapter"),
+        ({"privacy": {"sums": "masked"}}, "Uploads are masked"),
         ({}, ""),
     ],
 )
