@@ -16,7 +16,7 @@ from splitcore.config import RunConfig
 from splitcore.models.carve import Segment, hidden_width
 from splitcore.models.loading import load_segment
 from splitcore.privacy.clipping import clipped_rows, clipped_tokens
-from splitcore.privacy.law import NoiseDefence
+from splitcore.privacy.law import noise_alone, noise_among
 from splitcore.run.plan import RunPlan
 
 TOKENS = 4096  # in a pass through the head
@@ -25,8 +25,10 @@ ENOUGH = 8  # rows of other text at a place, for a mean of its own
 
 def why_unbounded(config: RunConfig) -> str:
     """Why nothing bounds what hidden states of such a run tell, as a sentence; empty where something does."""
-    noise = config.privacy.defences[0] if len(config.privacy.defences) == 1 else None
-    if not isinstance(noise, NoiseDefence):
+    noise = noise_alone(config.cut_strategies)
+    if noise is None and noise_among(config.privacy.defences) is not None:
+        return "Something else than the noise changes hidden states too, and the bounds know the noise alone."
+    if noise is None:
         return "The run adds no noise whose law is known here."
     if not noise.law(1).is_gaussian:
         return f"The bounds hold for Gaussian noise of one size, which the noise of {noise.name} isn't."
@@ -43,8 +45,8 @@ class ClippedHead:
         config = plan.settings.config
         if why := why_unbounded(config):
             raise ValueError(why)
-        (choice,) = config.privacy.defences
-        assert isinstance(choice, NoiseDefence)
+        choice = noise_alone(config.cut_strategies)
+        assert choice is not None
         self.width = hidden_width(plan.model_config)
         self._law = choice.law(self.width)
         self._head = head or load_segment(plan.folder, plan.plans["head"], config.model)

@@ -55,6 +55,16 @@ class NoiseDefence(CutStrategy):
         return f"Only one defence can add noise. Choose between {' and '.join(names)}." if len(names) > 1 else ""
 
 
+def noise_alone(strategies: Iterable[CutStrategy]) -> NoiseDefence | None:
+    """The defence that adds noise, where it is the only thing that changes hidden states.
+
+    Then what crosses is what the head gives, clipped, plus noise of that law. None where nothing adds noise, or where a
+    method or another defence changes what is noised, or what was.
+    """
+    acting = [one for one in strategies if one.changes_states]
+    return acting[0] if len(acting) == 1 and isinstance(acting[0], NoiseDefence) else None
+
+
 def noise_among(defences: Iterable[CutStrategy]) -> NoiseDefence | None:
     """The defence that adds noise; None where none does."""
     return next((one for one in defences if isinstance(one, NoiseDefence)), None)

@@ -17,6 +17,7 @@ from splitcore.models.carve import Segment
 from splitcore.models.loading import load_segment
 from splitcore.privacy.clipping import clipped_tokens
 from splitcore.privacy.gaussian.config import Gaussian
+from splitcore.privacy.law import noise_alone
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Evidence:
 
     @property
     def noise(self) -> Gaussian | None:
-        """The noise whose law is declared, where it is the only thing done to hidden states."""
+        """Gaussian noise per token, which the detectors know, where it is the only thing that changes hidden states."""
         return declared_noise(self.config)
 
     @property
@@ -54,8 +55,8 @@ def evidence_of(taken: Capture, transcript: Transcript, *, buckets: int | None =
 
 def declared_noise(config: RunConfig) -> Gaussian | None:
     """See `Evidence.noise`."""
-    defences = config.privacy.defences
-    return defences[0] if len(defences) == 1 and isinstance(defences[0], Gaussian) else None
+    noise = noise_alone(config.cut_strategies)
+    return noise if isinstance(noise, Gaussian) else None
 
 
 @torch.no_grad()

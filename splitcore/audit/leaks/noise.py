@@ -9,12 +9,14 @@ import torch
 from splitcore.audit.leaks.evidence import Evidence
 from splitcore.audit.leaks.found import Leak, LeakCheck
 from splitcore.audit.leaks.statistics import ALARM, chi_square_below, correlated, kolmogorov
+from splitcore.privacy.law import noise_among
 
 LEAST = 0.95  # of the declared standard deviation
 NUMBERS = 200_000  # of which the law is tested
 AGAIN = 0.5  # of the noise's variance, in the difference of two releases of a row
 MOST = 1.5  # standard deviations: beyond, what is left is more than noise
 NO_NOISE = "The run declares no noise whose law is known."
+OTHER_NOISE = "The detectors know Gaussian noise per token alone, where nothing else changes hidden states."
 ROUNDED = "The number format rounds by more than the noise is."
 
 
@@ -50,7 +52,7 @@ def batch_noise(evidence: Evidence) -> LeakCheck:
 def epoch_noise(evidence: Evidence) -> LeakCheck:
     """Releases of one row that differ, where the head is frozen: their mean has less noise than is declared."""
     if evidence.noise is None or evidence.config.lora.train_head:
-        why = NO_NOISE if evidence.noise is None else "The head is trained, so each epoch releases other values."
+        why = _no_noise(evidence) or "The head is trained, so each epoch releases other values."
         return LeakCheck(leak="epoch_noise", outcome="not_looked", told=why)
     released = defaultdict[int, list[torch.Tensor]](list)
     for crossing, row in zip(evidence.crossings, evidence.rows, strict=True):
@@ -92,9 +94,14 @@ def _batch(evidence: Evidence, place: int) -> tuple[int, int]:
 
 
 def _why_not(evidence: Evidence) -> str:
-    if evidence.noise is None:
-        return NO_NOISE
-    return "" if evidence.residuals else "The head was never as it is public."
+    return _no_noise(evidence) or ("" if evidence.residuals else "The head was never as it is public.")
+
+
+def _no_noise(evidence: Evidence) -> str:
+    """Why no noise is known here; empty where there is some."""
+    if evidence.noise is not None:
+        return ""
+    return NO_NOISE if noise_among(evidence.config.privacy.defences) is None else OTHER_NOISE
 
 
 def _is_low(squares: torch.Tensor, numbers: torch.Tensor) -> bool:

@@ -12,6 +12,7 @@ from splitcore.attacks.transcript import Crossing
 from splitcore.audit.capture import Row
 from splitcore.audit.leaks.evidence import Evidence
 from splitcore.audit.leaks.found import LEAKS, Leak
+from splitcore.audit.leaks.noise import NO_NOISE, OTHER_NOISE, noise_law
 from splitcore.audit.leaks.planted import LEAST_POWER, MOST_ALARMS, planted_record
 from splitcore.audit.leaks.registry import DETECTORS, looked_for
 from splitcore.audit.leaks.statistics import chi_square_below, correlated, kolmogorov, poisson_above
@@ -64,6 +65,24 @@ def test_without_declared_noise_only_what_needs_none_is_looked_for() -> None:
     outcomes = {one.leak: one.outcome for one in looked_for(evidence)}
     assert {leak for leak, outcome in outcomes.items() if outcome == "not_found"} == {"token_ids", "zero_rows"}
     assert {outcome for leak, outcome in outcomes.items() if leak not in ("token_ids", "zero_rows")} == {"not_looked"}
+
+
+@pytest.mark.parametrize(
+    ("defences", "told"),
+    [
+        ([], NO_NOISE),
+        (["nopeek"], NO_NOISE),
+        (["dchi"], OTHER_NOISE),
+        (["importance_noise"], OTHER_NOISE),
+        (["matrix_gaussian"], OTHER_NOISE),
+        (["token_mixup", "gaussian"], OTHER_NOISE),
+        (["gaussian"], "The head was never as it is public."),
+        (["nopeek", "gaussian"], "The head was never as it is public."),
+    ],
+)
+def test_of_noise_that_isn_t_looked_at_it_is_said_why(defences: list[str], told: str) -> None:
+    config = run_config(Path("model"), privacy={"defences": defences})
+    assert noise_law(Evidence(config, [], [], {})).told == told
 
 
 def chances(count: int) -> Iterator[float]:

@@ -171,8 +171,11 @@ def test_values_of_different_lengths_are_refused(run: NoisyRun) -> None:
 
 def test_a_run_without_noise_and_one_with_a_trained_head_have_no_measured_ceiling(model: Model) -> None:
     bare, trained = run_config(model("llama")), noisy_config(model("llama"), 1.0, lora={"train_head": True})
+    mixed = run_config(model("llama"), privacy={"defences": ["token_mixup", "gaussian"]}, lora={"train_head": False})
+    hidden = run_config(model("llama"), privacy={"defences": ["secret_start", "gaussian"]}, lora={"train_head": False})
+    assert why_unbounded(hidden) == "", "a frozen head has no adapter whose start could be secret"
     assert why_unbounded(noisy_config(model("llama"), 1.0)) == ""
-    for config, why in ((bare, "no noise"), (trained, "released again")):
+    for config, why in ((bare, "no noise"), (trained, "released again"), (mixed, "Something else")):
         assert why in why_unbounded(config)
         with pytest.raises(ValueError, match=why):
             ClippedHead(NoisyRun(config).plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class AuxiliaryLoss(CutStrategy):
     """Predict the targets from the first cut too, with a small head that stays at the data organisation."""
 
+    changes_states: ClassVar[bool] = False
     name: Literal["auxiliary_loss"] = "auxiliary_loss"
     weight: float = Field(
         0.1,
