@@ -10,8 +10,10 @@ from itertools import accumulate
 import torch
 
 from splitcore.attacks.interface import VALUES
+from splitcore.audit.null import null_figures
 from splitcore.audit.result import CeilingPoint, CeilingResult, Gains
 from splitcore.audit.rows import SharedRows
+from splitcore.audit.scoring import Scored
 from splitcore.ceilings.figure import NOTHING, Ceilings
 from splitcore.ceilings.measure import Record, measure
 from splitcore.ceilings.rows import ClippedHead, why_unbounded
@@ -43,6 +45,24 @@ def ceiling_of(plan: RunPlan, shared: SharedRows, *, blind: float | None, seed: 
         token_bits=found.token_nats / math.log(2),
         tokens=found.tokens,
     )
+
+
+def blind_of(plan: RunPlan, shared: SharedRows, best: Scored | None, *, seed: int) -> float | None:
+    """The upper end of what an attack on hidden states read of other records, in the tokens that a ceiling counts.
+
+    None where it gave no answer, or no two records differ.
+    """
+    if best is None:
+        return None
+    known = shared.known
+    counted = {known + place: record.scored_N for place, record in enumerate(_records(plan, shared))}
+    truths = [
+        replace(truth, scored_N=counted.get(truth.record, torch.zeros_like(truth.scored_N))) for truth in best.truths
+    ]
+    if not any(bool(truth.scored_N.any()) for truth in truths):
+        return None
+    null = null_figures(best.guesses, truths, common=(), seed=seed)
+    return null.tokens.high if null is not None else None
 
 
 def _of_records(ceilings: Ceilings, blind: float) -> CeilingPoint:

@@ -102,8 +102,8 @@ class CeilingResult(_Part):
     """What no attacker can exceed on hidden states, or why nothing bounds that.
 
     Tokens of prompts alone are counted: labels may be told by gradients. at_null: for someone who guesses, without
-    the hidden states and the rest of the text, as much as the upper end of what the best attack on them read of other
-    records.
+    the hidden states and the rest of the text, as much as the upper end of what the best attack on them read of those
+    tokens of other records.
     """
 
     why_none: Text = ""

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from splitcore.attacks.choice import LeakChannel
 from splitcore.audit.capture import plan_of
-from splitcore.audit.ceiling import ceiling_of
+from splitcore.audit.ceiling import blind_of, ceiling_of
 from splitcore.audit.controls import ENOUGH, no_defence, steady, undefended
 from splitcore.audit.leaks.planted import planted_record
 from splitcore.audit.membership.figures import membership_of
@@ -64,7 +64,7 @@ def audit(
         "leaks": seen.leaks,
         "planted": planted_record(),
         "membership": _membership(plan, adapter, shared, seed),
-        "ceiling": ceiling_of(plan, shared, blind=_blind(result), seed=seed),
+        "ceiling": ceiling_of(plan, shared, blind=blind_of(plan, shared, _on_hidden(found), seed=seed), seed=seed),
         "seconds": perf_counter() - begin,
     }
     return result.model_copy(update=more)
@@ -102,10 +102,9 @@ def _membership(plan: RunPlan, adapter: Path, shared: SharedRows, seed: int) -> 
     return membership_of(scores[:count], scores[count:], seed=seed)
 
 
-def _blind(result: AuditResult) -> float | None:
-    """The upper end of what the best attack on hidden states read of other records."""
-    nulls = [one.null for one in result.channels if one.channel is LeakChannel.HIDDEN]
-    return nulls[0].tokens.high if nulls and nulls[0] is not None else None
+def _on_hidden(found: Sequence[Scored]) -> Scored | None:
+    """The attack that read most of hidden states, if one gave an answer."""
+    return next((one for one in _best_by_channel(found) if one.result.channel is LeakChannel.HIDDEN), None)
 
 
 def _from_anywhere(config: RunConfig) -> RunConfig:

@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from markupsafe import escape
 
 from interface.formatting import human_share
 from splitcore.attacks.choice import LeakChannel
+from splitcore.attacks.figures import Truth
 from splitcore.audit.attacker import _words
 from splitcore.audit.capture import plan_of
-from splitcore.audit.ceiling import ceiling_of
+from splitcore.audit.ceiling import blind_of, ceiling_of
 from splitcore.audit.leaks.found import LEAKS
+from splitcore.audit.null import null_figures
 from splitcore.audit.observer import _plain_environment
 from splitcore.audit.portfolio import Portfolio, portfolio
 from splitcore.audit.report import report_html
 from splitcore.audit.result import AttackResult, AuditResult
 from splitcore.audit.rows import share_out
 from splitcore.audit.run import Progress, audit
+from splitcore.audit.scoring import Scored
+from splitcore.data.tokenise import IGNORED, encode_rows
 from splitcore.errors import AppError
 from splitcore.models.loading import read_tokenizer
 from splitcore.training.tests.conftest import run_config
@@ -108,6 +113,10 @@ def test_uploads_are_recorded_with_a_second_organisation_where_the_run_has_any(m
     uploads = next(one for one in result.attacks if one.channel is LeakChannel.UPLOADS)
     assert uploads.figures is not None
     assert uploads.figures.records == 1, "of two uploads of four rows, the first one tells nothing"
+    large = run_config(model("llama"), **shallow, training={"batch_size": 16})
+    result = audit(large, NOTES, folder.with_name("large"), small(attacks=attacks, upload_records=8))
+    uploads = next(one for one in result.attacks if one.channel is LeakChannel.UPLOADS)
+    assert uploads.figures is not None, "where one upload has all rows, they are uploaded twice"
     frozen = run_config(model("llama"), **BARE)
     result = audit(frozen, NOTES, folder.with_name("frozen"), small(attacks=attacks))
     assert "no adapter" in next(one.reason for one in result.attacks if one.channel is LeakChannel.UPLOADS)
@@ -272,6 +281,23 @@ def test_a_ceiling_is_told_where_the_noise_has_a_known_law(
     assert ("neither the hidden states" in page) == bool(ceiling.at_null and ceiling.at_null.says_something)
     if ceiling.at_null:
         assert 0.2 <= ceiling.at_null.value <= 1.0
+
+
+def test_who_guesses_blindly_is_measured_on_the_tokens_that_the_ceiling_counts(model: Model) -> None:
+    """An attack that knows how every row ends has read much of other records, and nothing of their prompts."""
+    plan = plan_of(run_config(model("llama"), **BARE))
+    rows = [{"prompt": f"Qzl{i:02d}:", "completion": " ward 17"} for i in range(48)]
+    shared = share_out(plan, rows, small(), seed=0)
+    config = plan.settings.config
+    encoded = encode_rows(shared.targets, read_tokenizer(plan.folder), config.data, config.training.max_length)
+    truths = [Truth(torch.tensor(row.ids), torch.ones(len(row.ids)).bool(), n) for n, row in enumerate(encoded)]
+    guesses = [torch.where(torch.tensor(row.labels) == IGNORED, 0, torch.tensor(row.ids)) for row in encoded]
+    null = null_figures(guesses, truths, common=(), seed=0)
+    assert null is not None
+    assert null.tokens.value > 0.3
+    result = AttackResult(attack="one", channel=LeakChannel.HIDDEN, outcome="ran")
+    assert blind_of(plan, shared, Scored(result, guesses, truths), seed=0) == 0.0
+    assert blind_of(plan, shared, None, seed=0) is None
 
 
 def test_a_ceiling_counts_no_token_that_the_tokenizer_puts_into_every_row(model: Model) -> None:
