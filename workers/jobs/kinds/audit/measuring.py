@@ -39,7 +39,7 @@ def run_audit(setting: JobSetting) -> AuditResult:
     store = DatasetStore(setting.home.root)
     stored = store.open(setting.own.dataset_digest)
     _count(setting)
-    seed = own_seed(asked.seed, store.key)
+    seed = own_seed(asked.seed, setting.spec.assignment.contract_hash, store.key)
     source = setting.config.model.model_copy(update={"name_or_path": str(model.folder), "revision": None})
     config = setting.config.for_party(setting.own.party).model_copy(update={"model": source})
     folder = setting.folder.out / "audit"
@@ -47,9 +47,13 @@ def run_audit(setting: JobSetting) -> AuditResult:
     return audit(config, list(stored.train_rows()), folder, portfolio(asked.size), seed=seed)
 
 
-def own_seed(asked: int, key: bytes) -> int:
-    """The seed that draws the rows: under the site's own key, so that no hub can choose which rows are attacked."""
-    return int.from_bytes(hashlib.blake2b(f"audit {asked}".encode(), key=key, digest_size=4).digest(), "big") >> 1
+def own_seed(asked: int, contract_hash: str, key: bytes) -> int:
+    """The seed that draws the rows: under the site's own key, so that no hub can choose which rows are attacked.
+
+    Nor can it have the same ones attacked under another contract, to compare what is read of them.
+    """
+    told = f"audit {asked} {contract_hash}".encode()
+    return int.from_bytes(hashlib.blake2b(told, key=key, digest_size=4).digest(), "big") >> 1
 
 
 def _count(setting: JobSetting) -> None:

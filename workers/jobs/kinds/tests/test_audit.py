@@ -106,9 +106,13 @@ def test_a_hub_can_t_have_a_dataset_audited_without_end(door: Door, tmp_path: Pa
 
 
 def test_which_rows_a_seed_draws_is_known_at_the_site_alone() -> None:
-    mine, theirs = ([own_seed(asked, key) for asked in range(8)] for key in (b"m" * 32, b"t" * 32))
-    assert mine == [own_seed(asked, b"m" * 32) for asked in range(8)]
+    mine, theirs = ([own_seed(asked, "ab", key) for asked in range(8)] for key in (b"m" * 32, b"t" * 32))
+    assert mine == [own_seed(asked, "ab", b"m" * 32) for asked in range(8)]
     assert len({*mine, *theirs}) == 16
+
+
+def test_another_contract_draws_other_rows_for_the_same_seed() -> None:
+    assert len({own_seed(3, contract_hash, b"m" * 32) for contract_hash in ("ab", "cd", "ef")}) == 3
 
 
 def test_a_hub_that_reads_no_such_figures_is_told_to_be_upgraded(door: Door, tmp_path: Path) -> None:
