@@ -28,7 +28,7 @@ class Averaging(AttackChoice):
 
     def refuses(self, config: RunConfig) -> str:
         """See `AttackChoice.refuses`."""
-        if not config.privacy.defences:
+        if not any(one.adds_noise for one in config.privacy.defences):
             return "No defence adds noise, so that nothing averages out."
         return super().refuses(config)
 

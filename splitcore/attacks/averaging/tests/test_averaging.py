@@ -86,7 +86,9 @@ def test_of_other_records_it_reads_no_more_than_what_all_records_share(again: Re
 
 
 def test_without_noise_there_is_nothing_to_average() -> None:
-    assert "nothing averages out" in Averaging().refuses(run_config(Path("model")))
+    silent = {"defences": [{"name": "nopeek"}]}
+    for changes in ({}, {"privacy": silent}):
+        assert "nothing averages out" in Averaging().refuses(run_config(Path("model"), **changes))
     assert Averaging().refuses(run_config(Path("model"), privacy=NOISE)) == ""
 
 
