@@ -39,6 +39,8 @@ WORDS = {
     "gradients:body_grad_down": "Gradients from the body",
     "adapter_gradients": "Adapter gradients",
     "adapter_weights": "Adapter weights",
+    "mask_keys": "Signed public keys, for masks and encrypted adapters",
+    "sealed_adapter": "Adapters encrypted for another data organisation",
     "aggregate": "Global gradient norms, and summed gradients of adapters",
     "norms": "Gradient norms",
     "loss": "Micro-batch losses",

@@ -93,7 +93,7 @@ def test_a_held_out_loss_that_is_not_available_is_told_with_its_party_and_place(
     [pending] = spool.pending()
     told = [(record.kind, record.step, record.payload) for record in pending.records if record.kind != "log"][1:]
     assert told == [
-        ("eval", 4, {"loss": None, "tokens": 7, "rows": 3}),
+        ("eval", 4, {"loss": None, "tokens": 7, "rows": 3, "accuracy": None, "macro_f1": None}),
         (
             "event",
             4,
