@@ -11,17 +11,21 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from splitcore.boundary.release import Reach
 from workers.database import Database
 
+_T = TypeVar("_T")
 FORGET = timedelta(days=30)  # after a run's last release, far longer than it can be resumed
-NO_ROW = 0  # in place of a row's number: a public prompt's release, which adds to what the run has released alone
+NO_ROW = 0  # in place of a row's number: a public prompt's release, and the last member of a version that is complete
+CHUNK = 10_000  # rows that one transaction takes in: another job's charge waits for no whole dataset
 SLACK = 1 + 1e-9  # noise that was calibrated for an ε meets it, whatever the last bits are
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (only INTEGER PRIMARY KEY CHECK (only = 1), fingerprint BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, party TEXT NOT NULL, mechanism TEXT NOT NULL, reach TEXT NOT NULL,
@@ -81,6 +85,15 @@ class OverBudgetError(Exception):
 class SpendingBook(Database):
     """The file. Safe for several threads and processes: each charge is one transaction, its budget's check within."""
 
+    def is_of(self, key: bytes) -> bool:
+        """Whether the rows are known by this key, by its fingerprint; a book that has none yet takes it."""
+        query = "SELECT fingerprint FROM keys"
+        if not self._read(query):
+            with self._write() as connection:
+                connection.execute("INSERT OR IGNORE INTO keys VALUES (1, ?)", (key,))
+        [found] = self._read(query)
+        return bool(found["fingerprint"] == key)
+
     # ---- a run's half
 
     def enter(self, run_id: str, party: str, *, mechanism: str, reach: Reach, rows: Sequence[bytes]) -> _Entry:
@@ -95,7 +108,7 @@ class SpendingBook(Database):
                 (run_id, party, mechanism, reach.value, now.isoformat(), now.isoformat()),
             )
             [run] = connection.execute("SELECT id FROM runs WHERE (run_id, party) = (?, ?)", (run_id, party)).fetchone()
-            return _Entry(run, self._ids(connection, rows))
+        return _Entry(run, self._numbers(rows))
 
     def charge(self, run: int, charges: Sequence[Charge], most: float | None) -> None:
         """Write down releases that are about to leave; known ones cost nothing. Synced when this returns.
@@ -119,12 +132,13 @@ class SpendingBook(Database):
     def unbound(self, run: int, rows: Iterable[int], most: float | None) -> None:
         """These rows are about to leave without any bound. Raises OverBudgetError where there is a budget."""
         self._check(math.inf, most)
-        with self._write() as connection:
-            connection.executemany(
-                "INSERT INTO spent VALUES (?, ?, 1, ?, 1)"
-                " ON CONFLICT (row, run) DO UPDATE SET squared = excluded.squared",
-                [(run, row, math.inf) for row in rows],
-            )
+        for part in _parts(list(rows)):
+            with self._write() as connection:
+                connection.executemany(
+                    "INSERT INTO spent VALUES (?, ?, 1, ?, 1)"
+                    " ON CONFLICT (row, run) DO UPDATE SET squared = excluded.squared",
+                    [(run, row, math.inf) for row in part],
+                )
 
     def check(
         self,
@@ -159,15 +173,14 @@ class SpendingBook(Database):
     # ---- what people look at
 
     def remember(self, version: str, rows: Sequence[bytes]) -> None:
-        """Which rows a version of a dataset has."""
-        with self._write() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO members VALUES (?, ?)", [(version, row) for row in self._ids(connection, rows)]
-            )
+        """Which rows a version of a dataset has; it is known once all are there."""
+        for part in _parts([*self._numbers(rows), NO_ROW]):
+            with self._write() as connection:
+                connection.executemany("INSERT OR IGNORE INTO members VALUES (?, ?)", [(version, row) for row in part])
 
     def knows(self, version: str) -> bool:
         """Whether a version's rows were remembered."""
-        return bool(self._read("SELECT 1 FROM members WHERE version = ? LIMIT 1", version))
+        return bool(self._read("SELECT 1 FROM members WHERE (version, row) = (?, ?)", version, NO_ROW))
 
     def worst(self, versions: Iterable[str], *, but: str = "") -> float:
         """The square of the row that has spent most, among all rows of these versions, without a run."""
@@ -191,11 +204,16 @@ class SpendingBook(Database):
         connection.execute("PRAGMA synchronous=FULL")  # a charge is on disk before the bytes leave
         connection.executescript(_SCHEMA)
 
-    @staticmethod
-    def _ids(connection: sqlite3.Connection, digests: Sequence[bytes]) -> list[int]:
-        connection.executemany("INSERT OR IGNORE INTO rows (digest) VALUES (?)", [(digest,) for digest in digests])
-        query = "SELECT id FROM rows WHERE digest = ?"
-        return [int(connection.execute(query, (digest,)).fetchone()[0]) for digest in digests]
+    def _numbers(self, digests: Sequence[bytes]) -> list[int]:
+        """Of the rows with these digests; new ones get theirs."""
+        numbers: list[int] = []
+        for part in _parts(digests):
+            keys = [(digest,) for digest in part]
+            with self._write() as connection:
+                connection.executemany("INSERT OR IGNORE INTO rows (digest) VALUES (?)", keys)
+            query = "SELECT id FROM rows WHERE digest = ?"
+            numbers += [int(self._read(query, *key)[0]["id"]) for key in keys]
+        return numbers
 
     @staticmethod
     def _is_new(connection: sqlite3.Connection, run: int, one: Charge) -> bool:
@@ -216,6 +234,10 @@ class SpendingBook(Database):
     def _check(squared: float, most: float | None) -> None:
         if most is not None and squared > most * SLACK:
             raise OverBudgetError(squared)
+
+
+def _parts(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
 
 
 @dataclass(frozen=True)

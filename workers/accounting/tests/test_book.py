@@ -240,6 +240,38 @@ def test_each_charge_is_synced(book: SpendingBook) -> None:
     assert [tuple(row) for row in book._read("PRAGMA synchronous")] == [(2,)]
 
 
+def test_no_transaction_takes_in_more_rows_than_a_chunk(book: SpendingBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.accounting.book.CHUNK", 7)
+    statements: list[str] = []
+    book._connection().set_trace_callback(statements.append)
+    digests = row_digests(KEY, [{"prompt": f"p{number}"} for number in range(30)])
+    begun(book, digests=digests, mechanism="", squared=math.inf)
+    book.remember("v", digests)
+    transactions = " ".join(statements).split("COMMIT")
+    inserted = [one.count("INSERT") for one in transactions]
+    assert max(inserted) == 7
+    assert sum(inserted) >= 3 * 30
+    assert book.worst(["v"]) == math.inf
+
+
+def test_a_version_that_was_remembered_in_part_is_not_known(
+    book: SpendingBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.accounting.book.CHUNK", 2)
+    sent(begun(book), 3)
+    connection = book._connection()
+    connection.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON members WHEN NEW.row = 3 BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        book.remember("v", DIGESTS)
+    connection.execute("DROP TRIGGER full")
+    assert not book.knows("v")
+    book.remember("v", DIGESTS)
+    assert book.knows("v")
+    assert book.worst(["v"]) == 1.0
+
+
 def test_no_text_of_a_row_lies_in_the_ledger(book: SpendingBook, tmp_path: Path) -> None:
     rows = [{"prompt": "unmistakable canary", "completion": "c"}]
     sent(begun(book, digests=row_digests(KEY, rows)), 0)
