@@ -350,7 +350,11 @@ def _spending(
 ) -> Iterator[PolicyRefusal]:
     """What a run would take of the rows' privacy budget."""
     budget = site.policy.budget
-    spent = site.spent_of(own.dataset_digest, contract.run_id) if budget is not None and own.dataset_version_id else 0.0
+    try:
+        spent = site.spent_of(own.dataset_digest, contract.run_id) if budget and own.dataset_version_id else 0.0
+    except AppError as error:  # a ledger under another key
+        yield _refusal("participants.dataset", f"{error.message} ({error.code})")
+        return
     for field, sentence in budget_breaches(contract, config, own, budget, spent):
         yield _refusal(field, sentence)
 

@@ -145,8 +145,9 @@ HELP: dict[str, ErrorHelp] = {
     "CL-1232": ErrorHelp(
         "The site's key for digests is damaged",
         "keys/datasets.key no longer contains the 256 bits written there, so digests could be guessed from rows.",
-        "Restore the file from a copy. Without one, delete it: new rows then get digests under a new key, and the "
-        "measurements counted under the old one are counted anew.",
+        "Restore the file from a copy. Without one, delete it: new rows then get digests under a new key, the "
+        "measurements counted under the old one are counted anew, and a privacy ledger written under it is refused "
+        "(CL-1571), since it no longer knows which row has spent what.",
     ),
     "CL-1240": ErrorHelp(
         "A row has no label",

@@ -12,6 +12,7 @@ from splitcore.boundary.release import Plan, Sending
 from splitcore.errors import AppError
 from splitcore.privacy.composition import Budget, epsilon_from, in_words
 from workers.accounting.book import NO_ROW, Charge, OverBudgetError, SpendingBook
+from workers.accounting.ledger import ledger_of
 from workers.accounting.rows import row_digests
 from workers.data.store import DatasetStore
 from workers.policy import SitePolicy
@@ -39,10 +40,14 @@ class JobAccountant:
 
     @classmethod
     def of(cls, home: WorkerHome, *, run_id: str, party: str, train: Rows, held_out: Rows) -> JobAccountant:
-        """For rows of this site. Raises AppError CL-1232."""
+        """For rows of this site. Raises AppError CL-1232, CL-1571, CL-1820."""
         digests = row_digests(DatasetStore(home.root).key, [*train, *held_out])
+        try:
+            book = ledger_of(home)
+        except (OSError, sqlite3.Error) as error:
+            raise unwritable(error) from None
         return cls(
-            SpendingBook(home.privacy_file),
+            book,
             run_id=run_id,
             party=party,
             digests=digests,
@@ -88,9 +93,7 @@ class JobAccountant:
             assert budget is not None
             raise over_budget(error.squared, budget) from None
         except (OSError, sqlite3.Error) as error:
-            raise AppError(
-                "CL-1820", f"The privacy ledger can't be written ({type(error).__name__}), so nothing leaves."
-            ) from None
+            raise unwritable(error) from None
 
 
 class BudgetFile:
@@ -116,6 +119,11 @@ class BudgetFile:
                     raise
             self._seen = seen
         return self._budget
+
+
+def unwritable(error: Exception) -> AppError:
+    """Nothing leaves that can't be charged."""
+    return AppError("CL-1820", f"The privacy ledger can't be written ({type(error).__name__}), so nothing leaves.")
 
 
 def over_budget(squared: float, budget: Budget) -> AppError:

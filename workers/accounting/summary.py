@@ -9,6 +9,7 @@ from splitcore.privacy.calibration import DELTA
 from splitcore.privacy.composition import Budget, coarse, epsilon_from, rounded_up
 from splitcore.privacy.words import Spending as Words
 from workers.accounting.book import RunSpent, SpendingBook
+from workers.accounting.ledger import ledger_of
 from workers.accounting.rows import row_digests
 from workers.contracts import EPSILON_MAX, DatasetSpent, RunShare
 from workers.data.store import DatasetStore, StoredDataset
@@ -71,7 +72,7 @@ class Spending:
 
 
 def spending_of_all(home: WorkerHome, budget: Budget | None) -> list[Spending]:
-    """Each dataset whose rows are here, by name."""
+    """Each dataset whose rows are here, by name. Raises AppError CL-1232, CL-1571."""
     by_name: dict[str, list[StoredDataset]] = {}
     store = DatasetStore(home.root)
     for stored in store.versions():
@@ -79,7 +80,7 @@ def spending_of_all(home: WorkerHome, budget: Budget | None) -> list[Spending]:
             by_name.setdefault(stored.metadata.name, []).append(stored)
     if not home.privacy_file.exists():  # nothing was ever released, and looking makes no file
         return [Spending(name, 0.0, [], budget) for name in by_name]
-    book = SpendingBook(home.privacy_file)
+    book = ledger_of(home)
     found = []
     for name, versions in by_name.items():
         for stored in versions:
@@ -90,12 +91,15 @@ def spending_of_all(home: WorkerHome, budget: Budget | None) -> list[Spending]:
 
 
 def spent_of(home: WorkerHome, digest: str, *, but: str) -> float:
-    """The square of a version's row that has spent most, in all runs but one; nothing where its rows aren't here."""
+    """The square of a version's row that has spent most, in all runs but one; nothing where its rows aren't here.
+
+    Raises AppError CL-1232, CL-1571.
+    """
     store = DatasetStore(home.root)
     stored = next((one for one in store.versions() if one.metadata.digest == digest and one.has_rows), None)
     if stored is None or not home.privacy_file.exists():
         return 0.0
-    book = SpendingBook(home.privacy_file)
+    book = ledger_of(home)
     _remember(book, store, stored)
     return book.worst([digest], but=but)
 

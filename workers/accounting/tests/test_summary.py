@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from splitcore.boundary.release import Plan, Reach, Sending
+from splitcore.errors import AppError
 from splitcore.policy.schema import PrivacyBudget
 from splitcore.privacy.composition import Budget, epsilon_from, in_words
 from workers.accounting.accountant import JobAccountant
 from workers.accounting.summary import Spending, spending_of_all, spent_of
 from workers.accounting.told import SpendingTold
+from workers.data.store import DatasetStore
 from workers.policy import SitePolicy
 from workers.policy_review import Site, review
 from workers.settings import WorkerConfig, WorkerHome
@@ -128,6 +130,25 @@ def test_a_run_is_refused_before_it_starts_where_a_row_has_too_little_left(home:
 def test_what_the_run_itself_has_spent_does_not_keep_it_from_going_on(home: WorkerHome) -> None:
     spend(home, 2.5, ROWS[2], run_id="run_1")  # the contract's
     assert refused(home, epsilon=epsilon_from(3.0)) == []
+
+
+def test_under_another_key_nothing_is_told_and_nothing_starts(home: WorkerHome) -> None:
+    """Otherwise all rows would look new, and their budget would be whole again."""
+    spend(home, 2.5, ROWS[2])
+    DatasetStore(home.root).key_file.unlink()
+    for look in (
+        lambda: spending_of_all(home, None),
+        lambda: spent_of(home, DIGEST, but=""),
+        lambda: spend(home, 1.0, ROWS[2], run_id="run_2"),
+    ):
+        with pytest.raises(AppError) as caught:
+            look()
+        assert caught.value.code == "CL-1571"
+    assert refused(home, epsilon=8.0) == ["participants.dataset"]
+    home.privacy_file.unlink()
+    for beside in home.root.glob(f"{home.privacy_file.name}-*"):
+        beside.unlink()
+    assert refused(home, epsilon=8.0) == []
 
 
 def test_with_a_budget_no_row_may_train_a_head_that_organisations_share(home: WorkerHome) -> None:

@@ -89,6 +89,14 @@ def test_a_ticket_lets_a_file_become_a_dataset_and_shows_what_leaves(console: Ru
     page = visitor.http.get("/datasets").text
     for words in ("ε = 10 of 20", "run_1", "Gradients at the second cut", "one row is replaced by any other row"):
         assert words in page, words
+    key_file = DatasetStore(console.home.root).key_file
+    key = key_file.read_bytes()
+    key_file.write_bytes(bytes(range(len(key))))
+    page = visitor.http.get("/datasets").text
+    assert "CL-1571" in page
+    assert "ε = 10" not in page
+    key_file.write_bytes(key)
+    assert "ε = 10 of 20" in visitor.http.get("/datasets").text
 
 
 def test_a_rejected_file_is_named_as_such_and_can_be_discarded(console: RunningConsole) -> None:

@@ -55,17 +55,18 @@ def datasets(request: HttpRequest) -> HttpResponse:
     rows = [{"stored": s, "meta": s.metadata, "registered": is_registered(s)} for s in site().datasets.versions()]
     waiting = site().datasets.staged_bytes() + sum(upload.received for upload in site().uploads.all())
     sizes = {"stored_bytes": sum(one.bytes for one in site().datasets.versions()), "waiting_bytes": waiting}
-    return render(request, "console/datasets.html", {"rows": rows, "spendings": _spendings(), **sizes})
+    spendings, trouble = _spendings()
+    return render(request, "console/datasets.html", {"rows": rows, "spendings": spendings, "trouble": trouble, **sizes})
 
 
-def _spendings() -> dict[str, Spending]:
-    """What each dataset's rows have spent; nothing where the policy can't be read, which the policy's page tells."""
+def _spendings() -> tuple[dict[str, Spending], AppError | None]:
+    """What each dataset's rows have spent, or why that can't be told."""
     home = site().home
     try:
         budget = SitePolicy.load(home.policy_file).budget
-    except AppError:
-        return {}
-    return {one.name: one.in_words() for one in spending_of_all(home, budget)}
+        return {one.name: one.in_words() for one in spending_of_all(home, budget)}, None
+    except AppError as error:
+        return {}, error
 
 
 def _stored(name: str, version: int) -> Any:
