@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -56,7 +57,8 @@ def test_paused_run_stands_still_and_goes_on_when_resumed_even_after_a_worker_wa
     rest.post(f"/runs/{run_id}/resume")
     wait_for(lambda: min(steps_of(run()).values()) >= max(held.values()) + 3, seconds=120, what="three more steps")
     assert {part["attempt"] for part in run()["participants"]} == {2}, "every part was taken up again"
-    assert run()["config"]["privacy"]["sums"] == "masked", "under new keys, as every sum of several organisations"
+    agreed = json.loads(run()["contract"])["config"]
+    assert agreed["privacy"]["sums"] == "masked", "under new keys, as every sum of several organisations"
     rest.post(f"/runs/{run_id}/stop")
     wait_for(lambda: run()["state"] == "stopped", seconds=30, what="the stop")
 
