@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from splitcore.attacks.choice import AttackChoice, LeakChannel
@@ -22,6 +23,8 @@ from splitcore.audit.scoring import Scored, known_of, scored, truths_of, upload_
 from splitcore.audit.shapes import shapes_of
 from splitcore.config import RunConfig
 from splitcore.fields import FULL
+
+UPLOADS = 3  # at least: the first tells nothing, and of the others one is what luck would read of another
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Observing:
             return self._all_scored(attacks, answers, {LeakChannel.UPLOADS: []})
         rows = self._shared.targets[self._shared.known :]
         count = min(records, len(rows) // 2)
-        epochs = 1 if count > config.training.batch_size else 2  # one upload is too few: the first tells nothing
+        epochs = ceil(UPLOADS * min(config.training.batch_size, count) / count)
         others = rows[count : 2 * count]
         return self.attacked("uploads", config, attacks, rows[:count], epochs=epochs, others=others)[0]
 

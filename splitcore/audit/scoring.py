@@ -18,6 +18,7 @@ from splitcore.audit.request import Answer
 from splitcore.audit.result import AttackResult
 from splitcore.data.tokenise import IGNORED
 
+SAME_ROWS = "Every upload is of the same rows, so that nothing shows what luck would read of others."
 NOTHING_COUNTS = "No token counts on this channel: none is predicted but special ones."
 
 
@@ -57,12 +58,16 @@ def scored(
     tried = [([guesses[place] for place in places], places) for guesses in ran for places in _epochs(truths)]
     best, places = max(tried, key=lambda one: token_share(one[0], [truths[place] for place in one[1]]))
     truths = [truths[place] for place in places]
+    null = null_figures(best, truths, common=common, seed=seed)
+    if null is None and attack.channel is LeakChannel.UPLOADS:
+        result = AttackResult(attack=str(attack), channel=attack.channel, outcome="not_run", reason=SAME_ROWS)
+        return Scored(result, [], truths)
     result = AttackResult(
         attack=str(attack),
         channel=attack.channel,
         outcome="ran",
         figures=figures_of(best, truths, common=common, seed=seed),
-        null=null_figures(best, truths, common=common, seed=seed),
+        null=null,
         seconds=sum(one.seconds for one in answers),
     )
     return Scored(result, best, truths)

@@ -112,11 +112,13 @@ def test_uploads_are_recorded_with_a_second_organisation_where_the_run_has_any(m
     result = audit(run_config(model("llama"), **shallow), NOTES, folder, small(attacks=attacks, upload_records=8))
     uploads = next(one for one in result.attacks if one.channel is LeakChannel.UPLOADS)
     assert uploads.figures is not None
-    assert uploads.figures.records == 1, "of two uploads of four rows, the first one tells nothing"
+    assert uploads.figures.records >= 2, "the first one tells nothing, and another one shows what luck would read"
+    assert uploads.null is not None
     large = run_config(model("llama"), **shallow, training={"batch_size": 16})
     result = audit(large, NOTES, folder.with_name("large"), small(attacks=attacks, upload_records=8))
     uploads = next(one for one in result.attacks if one.channel is LeakChannel.UPLOADS)
-    assert uploads.figures is not None, "where one upload has all rows, they are uploaded twice"
+    assert (uploads.outcome, "the same rows" in uploads.reason) == ("not_run", True), "where one has all rows"
+    assert not [one for one in result.controls if one.channel is LeakChannel.UPLOADS], "none that can't be passed"
     frozen = run_config(model("llama"), **BARE)
     result = audit(frozen, NOTES, folder.with_name("frozen"), small(attacks=attacks))
     assert "no adapter" in next(one.reason for one in result.attacks if one.channel is LeakChannel.UPLOADS)
