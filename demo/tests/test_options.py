@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from demo.main_job import main, progress_text
+from demo.recipe import RECIPE
 
 
-@pytest.mark.parametrize("wrong", ["-1", "201", "often"])
+@pytest.mark.parametrize("wrong", ["-1", str(RECIPE["training"]["steps"] + 1), "often"])
 def test_an_interval_without_sense_is_refused_before_anything_starts(
     wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
