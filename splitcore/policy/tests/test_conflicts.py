@@ -131,8 +131,10 @@ def test_what_is_no_host_is_refused_by_a_policy_that_lists_none(host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["gpu.example.", "gpu_1", "10.0.0.5", "fe80::1%eth0", "[::1]"])
-def test_names_and_addresses_are_hosts(host: str) -> None:
+def test_names_and_addresses_are_hosts_of_which_a_list_lets_in_its_own_alone(host: str) -> None:
     Policy().check_host(host)
+    with pytest.raises(AppError, match="CL-1424"):
+        Policy(hosts=["other.example"]).check_host(host)
 
 
 @pytest.mark.parametrize("delta", [1e-5, 2.5e-6, 1e-10, 0.001])

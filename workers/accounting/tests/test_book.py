@@ -200,7 +200,11 @@ def test_a_resumed_run_that_used_up_its_budget_may_replay_what_it_has_sent(book:
 
 def test_noise_that_was_calibrated_for_the_budget_fits_into_it(book: SpendingBook) -> None:
     budget = Budget(2.0, 1e-5)
-    sent(begun(book, budget=budget, squared=budget.squared * (1 + 1e-12)), 0, squared=budget.squared * (1 + 1e-12))
+    squared = budget.squared * (1 + 1e-12)
+    run = begun(book, budget=budget, squared=squared)
+    sent(run, 0, squared=squared)
+    with pytest.raises(AppError, match="CL-1570"):
+        sent(run, 0, squared=squared, values="other bits ")
 
 
 def test_two_jobs_on_the_same_rows_never_spend_the_budget_twice(book: SpendingBook, tmp_path: Path) -> None:
